@@ -1,0 +1,1 @@
+"""What a pattern is. Builds sockets and pumps out of the engine."""

@@ -1,0 +1,282 @@
+"""A device: one running pattern. Owns its sockets and greenlets, and decides when they live and die."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import math
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import gevent
+import zmq.green
+from gevent.event import Event
+from gevent.lock import RLock
+
+from ..engine.counters import PumpSnapshot
+from ..engine.outlet import Outlet, Policy
+from ..engine.peercount import PeerCount
+from ..engine.pump import Pump
+from ..engine.socket import RelaySocket
+from ..errors import DeviceFailed
+from ..settings import DeviceSettings
+from . import opening
+from .patterns import RECEIVE_ONLY, OutletPlan, plan
+
+log = logging.getLogger("geventrelay")
+
+# How often a stop looks whether everything has been moved. Only a device that is stopping pays for it.
+_DRAIN_LOOK_S = 0.01
+
+
+class State(enum.Enum):
+    """Where a device is in its life."""
+
+    STOPPED = "stopped"
+    """Not started yet, or stopped on request; `Device.start` starts it (again)."""
+    RUNNING = "running"
+    PAUSED = "paused"
+    """Running, but reading nothing: peers feel backpressure, and nothing is lost."""
+    STOPPING = "stopping"
+    """Moving what has come in already, then closing."""
+    FAILED = "failed"
+    """Ended because a greenlet of it died; `Device.failure` says of what."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSnapshot:
+    """A device at one moment.
+
+    :ivar name: the device's name. :ivar state: where it is in its life.
+    :ivar pumps: one entry per direction of traffic, in the order in which the pattern names them.
+    """
+
+    name: str
+    state: State
+    pumps: tuple[PumpSnapshot, ...]
+
+    @property
+    def held(self) -> int:
+        """Messages in hand: read from one socket and not taken by every outlet yet."""
+        return sum(pump.held for pump in self.pumps)
+
+    def accounting(self) -> str:
+        """One line: per socket what was received, sent, and dropped by reason, and what is held."""
+        words = [f"device={self.name}"]
+        for pump in self.pumps:
+            words.append(f"{pump.source}.received={pump.received}")
+            for outlet in pump.outlets:
+                words.append(f"{outlet.socket}.sent={outlet.sent}")
+                words += (f"{outlet.socket}.dropped.{reason.value}={count}" for reason, count in outlet.dropped.items())
+        return " ".join([*words, f"held={self.held}"])
+
+
+class Device:
+    """One pattern that can be started and stopped, used like `gevent.baseserver.BaseServer`.
+
+    Making one does no I/O. All methods are to be called in the native thread whose hub runs the device.
+
+    :param settings: what to run, e.g. ``Queue(frontend=5555, backend=5556)``.
+    :param context: the ZeroMQ context to make sockets in, which the device then never terminates; needed where
+        ``inproc`` endpoints are to be shared. By default each start makes a context of its own.
+    :raises SettingsError: if the pattern is one that cannot work.
+    """
+
+    def __init__(self, settings: DeviceSettings, *, context: zmq.Context[Any] | None = None) -> None:
+        self.settings = settings
+        self.failure: BaseException | None = None
+        self._plan = plan(settings)
+        self._given_context = context
+        self._context: zmq.Context[Any] | None = None
+        self._state = State.STOPPED
+        self._changing = RLock()
+        self._drain_until = math.inf
+        self._over = Event()
+        self._over.set()
+        self._sockets: dict[str, RelaySocket] = {}
+        self._bound: dict[str, list[str]] = {}
+        self._peers: list[PeerCount] = []
+        self._pumps: list[Pump] = []
+        self._greenlets: list[gevent.Greenlet[..., None]] = []
+
+    def __repr__(self) -> str:
+        return f"<Device {self.name} {self._state.value}>"
+
+    def __enter__(self) -> Device:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def name(self) -> str:
+        """What the device is called in logs."""
+        return self.settings.name
+
+    @property
+    def state(self) -> State:
+        """Where the device is in its life."""
+        return self._state
+
+    @property
+    def started(self) -> bool:
+        """Whether the device is up: running or paused."""
+        return self._state in (State.RUNNING, State.PAUSED)
+
+    @property
+    def endpoints(self) -> dict[str, list[str]]:
+        """The addresses that each socket is bound to, by the socket's key; a port 0 shows as the one it got."""
+        return {key: list(addresses) for key, addresses in self._bound.items()}
+
+    def start(self) -> None:
+        """Bind and connect everything and begin to move messages; nothing happens if it is up already.
+
+        Yields while host names are resolved.
+
+        :raises StartError: naming the endpoint that could not be had; everything else is undone by then.
+        """
+        with self._changing:
+            if self._state not in (State.STOPPED, State.FAILED):
+                return
+            self.failure = None
+            self._drain_until = math.inf
+            try:
+                self._open()
+            except BaseException:
+                self._close(linger_ms=0)
+                raise
+            self._state = State.RUNNING
+            self._over.clear()
+            self._greenlets = [gevent.spawn(self._run, pump) for pump in self._pumps]
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Take in nothing new, move what is there, and close. Yields; returns once all is closed.
+
+        Sockets that only receive are unbound at once. The others stay open until replies have gone their way.
+
+        :param timeout: how many seconds to go on moving; 0 closes at once, None means the settings' `drain_s`.
+            Closing then takes up to `linger_ms` more.
+        """
+        seconds = self.settings.drain_s if timeout is None else timeout
+        # Before the lock, so that a second and hastier stop shortens the first.
+        self._drain_until = min(self._drain_until, time.monotonic() + seconds)
+        with self._changing:
+            if not self.started:
+                return
+            self.resume()
+            self._state = State.STOPPING
+            try:
+                self._drain()
+            finally:
+                self._shut_down(0 if timeout == 0 else self.settings.linger_ms)
+
+    def serve_forever(self, stop_timeout: float | None = None) -> None:
+        """Start if need be and wait until the device has been stopped by another greenlet.
+
+        :param stop_timeout: as for `stop`, when this greenlet is interrupted or killed.
+        :raises DeviceFailed: if the device ends because one of its greenlets died.
+        """
+        self.start()
+        try:
+            self._over.wait()
+        finally:
+            self.stop(stop_timeout)
+        if self.failure is not None:
+            raise DeviceFailed(f"{self.name}: {self.failure}") from self.failure
+
+    def pause(self) -> None:
+        """Read nothing more until `resume`; what is in hand stays so. Does not yield; only if running."""
+        if self._state is State.RUNNING:
+            self._state = State.PAUSED
+            for pump in self._pumps:
+                pump.pause()
+
+    def resume(self) -> None:
+        """Go on after `pause`. Does not yield; only if paused."""
+        if self._state is State.PAUSED:
+            self._state = State.RUNNING
+            for pump in self._pumps:
+                pump.resume()
+
+    def snapshot(self) -> DeviceSnapshot:
+        """What has been counted since the last start; still there after a stop. Does not yield."""
+        return DeviceSnapshot(self.name, self._state, tuple(pump.snapshot() for pump in self._pumps))
+
+    def _open(self) -> None:
+        context = self._given_context
+        if context is None:
+            context = self._context = zmq.green.Context(self.settings.io_threads)
+        self._pumps = []
+        self._bound = {}
+        for socket_plan in self._plan.sockets:
+            self._sockets[socket_plan.key] = opening.make_socket(context, socket_plan, self.settings)
+        for pump_plan in self._plan.pumps:
+            outlets = [self._outlet(outlet_plan) for outlet_plan in pump_plan.outlets]
+            self._pumps.append(Pump(pump_plan.source, self._sockets[pump_plan.source], outlets))
+        for socket_plan in self._plan.sockets:
+            socket = self._sockets[socket_plan.key]
+            self._bound[socket_plan.key] = opening.open_endpoints(socket, socket_plan, self.name)
+
+    def _outlet(self, outlet_plan: OutletPlan) -> Outlet:
+        socket, peers = self._sockets[outlet_plan.socket], None
+        endpoints = next(one.endpoints for one in self._plan.sockets if one.key == outlet_plan.socket)
+        if outlet_plan.policy is Policy.DROP and all(one.transport != "inproc" for one in endpoints):
+            peers = PeerCount(socket)
+            self._peers.append(peers)
+        return Outlet(outlet_plan.socket, socket, policy=outlet_plan.policy, take=outlet_plan.take, peers=peers)
+
+    def _run(self, pump: Pump) -> None:
+        try:
+            pump.run()
+        except Exception as error:
+            if self.failure is None:
+                self._fail(pump, error)
+
+    def _fail(self, pump: Pump, error: Exception) -> None:
+        log.error("failed device=%s pump=%s error=%r", self.name, pump.name, str(error), exc_info=error)
+        self.failure = error
+        if self.started:
+            # In a greenlet of its own, for it ends the one that is running.
+            gevent.spawn(self.stop, 0)
+
+    def _drain(self) -> None:
+        for socket_plan in self._plan.sockets:
+            if socket_plan.type in RECEIVE_ONLY:
+                opening.unbind(self._sockets[socket_plan.key], self._bound[socket_plan.key])
+        start = time.monotonic()
+        while not self._drained() and (now := time.monotonic()) < self._drain_until:
+            if self._plan.answered and now - start > self._drain_until - now:
+                # Half the time has gone: clients that never pause must leave some of it to the replies.
+                self._pumps[0].pause()
+            gevent.sleep(_DRAIN_LOOK_S)
+
+    def _drained(self) -> bool:
+        if self.failure is not None:
+            return True
+        if self._plan.answered:
+            requests, replies = (pump.snapshot() for pump in self._pumps)
+            if replies.received < requests.outlets[0].sent:
+                return False
+        return all(pump.drained for pump in self._pumps)
+
+    def _shut_down(self, linger_ms: int) -> None:
+        gevent.killall(self._greenlets)
+        self._close(linger_ms)
+        self._state = State.STOPPED if self.failure is None else State.FAILED
+        self._over.set()
+
+    def _close(self, linger_ms: int) -> None:
+        for peers in self._peers:
+            peers.close()
+        for socket in self._sockets.values():
+            socket.close(linger_ms)
+        self._peers, self._sockets, self._greenlets = [], {}, []
+        context, self._context = self._context, None
+        if context is not None:
+            # term() waits for what lingers, and would keep the hub waiting with it.
+            gevent.get_hub().threadpool.apply(context.term)

@@ -1,0 +1,124 @@
+"""Makes a pattern's sockets: options set, endpoints bound and connected, or one error that names the endpoint."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket as stdlib_socket
+from typing import Any
+
+import zmq
+from gevent import socket as green_socket
+
+from ..endpoints import Endpoint
+from ..engine.socket import RelaySocket
+from ..errors import StartError
+from ..settings import DeviceSettings
+from .patterns import RECEIVE_ONLY, SocketPlan
+
+# A PING that is not answered by three intervals later means that nobody is there; so do three keepalive probes.
+_PROBES = 3
+
+
+def make_socket(context: Any, plan: SocketPlan, settings: DeviceSettings) -> RelaySocket:
+    """Make a socket with every option set, and neither bound nor connected yet. Does not yield."""
+    socket: RelaySocket = context.socket(plan.type, socket_class=RelaySocket)
+    socket.set(zmq.SNDHWM, settings.sndhwm)
+    socket.set(zmq.RCVHWM, settings.rcvhwm)
+    socket.set(zmq.LINGER, settings.linger_ms)
+    socket.set(zmq.IPV6, settings.ipv6 or any("[" in (endpoint.host or "") for endpoint in plan.endpoints))
+    if settings.max_message_size_bytes is not None:
+        socket.set(zmq.MAXMSGSIZE, settings.max_message_size_bytes)
+    if settings.heartbeat_ms:
+        _set_heartbeat(socket, settings.heartbeat_ms)
+    if plan.type in (zmq.PUSH, zmq.DEALER):
+        # A connection that is still being made is nobody's queue: wait for, or count, a peer that is there.
+        socket.set(zmq.IMMEDIATE, 1)
+    if plan.type == zmq.ROUTER:
+        # So that a reply that cannot be routed is reported, and counted, rather than dropped in silence.
+        socket.set(zmq.ROUTER_MANDATORY, 1)
+    for option, value in plan.options:
+        socket.set(option, value)
+    return socket
+
+
+def open_endpoints(socket: RelaySocket, plan: SocketPlan, device: str) -> list[str]:
+    """Bind and connect a socket as planned; the addresses that it is bound to. Yields while names resolve.
+
+    :param device: the device's name, for errors.
+    :raises StartError: naming the first endpoint that could not be had, and why.
+    """
+    bound = []
+    for endpoint in plan.endpoints:
+        try:
+            if endpoint.binds:
+                socket.bind(_bindable(endpoint, bool(socket.get(zmq.IPV6))))
+                bound.append(bytes(socket.get(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode())
+            else:
+                _check_name(endpoint)
+                socket.connect(endpoint.address)
+        except (zmq.ZMQError, OSError) as error:
+            verb = "bind" if endpoint.binds else "connect"
+            raise StartError(f"cannot {verb} {endpoint.address} ({device} {plan.key}): {_reason(error)}") from error
+    return bound
+
+
+def unbind(socket: RelaySocket, addresses: list[str]) -> None:
+    """Stop listening at each of `addresses`; what has come in can still be read. Does not yield."""
+    for address in addresses:
+        try:
+            socket.unbind(address)
+        except zmq.ZMQError as error:
+            # An endpoint that has gone already needs no unbinding.
+            if error.errno not in (errno.ENOENT, errno.EINVAL):
+                raise
+
+
+def _set_heartbeat(socket: RelaySocket, heartbeat_ms: int) -> None:
+    if socket.socket_type in RECEIVE_ONLY:
+        socket.set(zmq.HEARTBEAT_IVL, heartbeat_ms)
+        socket.set(zmq.HEARTBEAT_TIMEOUT, min(_PROBES * heartbeat_ms, 2**31 - 1))
+    seconds = max(1, heartbeat_ms // 1000)
+    socket.set(zmq.TCP_KEEPALIVE, 1)
+    socket.set(zmq.TCP_KEEPALIVE_IDLE, seconds)
+    socket.set(zmq.TCP_KEEPALIVE_INTVL, seconds)
+    socket.set(zmq.TCP_KEEPALIVE_CNT, _PROBES)
+
+
+def _bindable(endpoint: Endpoint, ipv6: bool) -> str:
+    """The endpoint's address in a form that libzmq binds."""
+    if endpoint.transport == "ipc":
+        _check_ipc_is_free(endpoint.address[len("ipc://") :])
+    host = endpoint.host
+    if host is None or host == "*" or host.startswith("[") or _is_interface(host):
+        return endpoint.address
+    # zmq_tcp(7): a name that is no interface's is not resolved for binding.
+    family = stdlib_socket.AF_UNSPEC if ipv6 else stdlib_socket.AF_INET
+    address = green_socket.getaddrinfo(host, None, family, stdlib_socket.SOCK_STREAM)[0][4][0]
+    return f"tcp://[{address}]:{endpoint.port}" if ":" in str(address) else f"tcp://{address}:{endpoint.port}"
+
+
+def _is_interface(host: str) -> bool:
+    return any(host == name for _, name in stdlib_socket.if_nameindex())
+
+
+def _check_name(endpoint: Endpoint) -> None:
+    # libzmq resolves in its io thread, where a name that does not exist is retried for ever without a word.
+    if endpoint.host is not None:
+        green_socket.getaddrinfo(endpoint.host.strip("[]"), None)
+
+
+def _check_ipc_is_free(path: str) -> None:
+    """Refuse a path on which somebody listens: libzmq would unlink it, and take their peers, without a word."""
+    if path.startswith("@") or not os.path.exists(path):
+        return
+    with green_socket.socket(stdlib_socket.AF_UNIX, stdlib_socket.SOCK_STREAM) as probe:
+        if probe.connect_ex(path) == 0:
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+def _reason(error: zmq.ZMQError | OSError) -> str:
+    if isinstance(error, stdlib_socket.gaierror):
+        return f"no such host or interface ({error.strerror})"
+    # pyzmq adds the address to strerror, where it stands in our sentence already.
+    return zmq.strerror(error.errno or 0) if isinstance(error, zmq.ZMQError) else str(error.strerror)

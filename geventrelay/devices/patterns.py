@@ -1,0 +1,167 @@
+"""The patterns: each a few lines that name sockets and how pumps join them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import zmq
+
+from ..endpoints import Endpoint
+from ..engine.outlet import Policy, Take
+from ..errors import SettingsError
+from ..settings import (
+    Custom,
+    DeviceSettings,
+    Endpoints,
+    Forwarder,
+    Prefixes,
+    Queue,
+    Relay,
+    Streamer,
+    WhenFull,
+)
+from . import pairs
+
+RECEIVE_ONLY = frozenset({zmq.SUB, zmq.XSUB, zmq.PULL})
+"""Socket types whose peers send and never receive more than subscriptions."""
+
+Options = tuple[tuple[int, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SocketPlan:
+    """A socket to be made: its `key` in the device, its type, where it goes, and its own options."""
+
+    key: str
+    type: int
+    endpoints: tuple[Endpoint, ...]
+    options: Options = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OutletPlan:
+    """An outlet to be made, to the socket with this key."""
+
+    socket: str
+    policy: Policy = Policy.BLOCK
+    take: Take = Take.WHOLE
+
+
+@dataclass(frozen=True, slots=True)
+class PumpPlan:
+    """A pump to be made, from the socket with the key `source`."""
+
+    source: str
+    outlets: tuple[OutletPlan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a device is made of.
+
+    :ivar answered: whether each message of the first pump is answered by one of the second, as requests are.
+    """
+
+    sockets: tuple[SocketPlan, ...]
+    pumps: tuple[PumpPlan, ...]
+    answered: bool = False
+
+
+def plan(settings: DeviceSettings) -> Plan:
+    """What the pattern of `settings` is made of.
+
+    :raises SettingsError: if it is a `Custom` whose two sides cannot work together.
+    """
+    return _PLANS[type(settings)](settings)
+
+
+def _relay(settings: Relay) -> Plan:
+    sockets = [SocketPlan("sub", zmq.SUB, _endpoints(settings.sub), _subscriptions(settings.subscribe))]
+    outlets = []
+    if settings.pub is not None:
+        sockets.append(SocketPlan("pub", zmq.PUB, _endpoints(settings.pub)))
+        outlets.append(OutletPlan("pub"))
+    if settings.push is not None:
+        sockets.append(SocketPlan("push", zmq.PUSH, _endpoints(settings.push)))
+        policy, take = Policy(_value(settings.push_when_full)), Take(_value(settings.push_payload))
+        outlets.append(OutletPlan("push", policy, take))
+    return Plan(tuple(sockets), (PumpPlan("sub", tuple(outlets)),))
+
+
+def _forwarder(settings: Forwarder) -> Plan:
+    if settings.subscribe is None:
+        return _two_sides(settings, "XSUB", "XPUB", backend_options=_no_drop(settings.slow_subscriber))
+    return _two_sides(settings, "SUB", "PUB", _subscriptions(settings.subscribe), _no_drop(settings.slow_subscriber))
+
+
+def _queue(settings: Queue) -> Plan:
+    return _two_sides(settings, "ROUTER", "DEALER", answered=True)
+
+
+def _streamer(settings: Streamer) -> Plan:
+    return _two_sides(settings, "PULL", "PUSH")
+
+
+def _custom(settings: Custom) -> Plan:
+    types = (settings.frontend_type, settings.backend_type)
+    if settings.subscribe is not None and "SUB" not in types:
+        raise SettingsError("subscribe", "a SUB among the two sides", " -> ".join(types))
+    if settings.slow_subscriber is not WhenFull.DROP and not {"PUB", "XPUB"} & set(types):
+        raise SettingsError("slow_subscriber", "a PUB or XPUB among the two sides", " -> ".join(types))
+    options = {
+        "SUB": _subscriptions(("",) if settings.subscribe is None else settings.subscribe),
+        "PUB": _no_drop(settings.slow_subscriber),
+        "XPUB": _no_drop(settings.slow_subscriber),
+    }
+    frontend, backend = types
+    return _two_sides(settings, frontend, backend, options.get(frontend, ()), options.get(backend, ()))
+
+
+def _two_sides(
+    settings: Forwarder | Queue | Streamer | Custom,
+    frontend_type: str,
+    backend_type: str,
+    frontend_options: Options = (),
+    backend_options: Options = (),
+    answered: bool = False,
+) -> Plan:
+    forward, backward = pairs.directions(frontend_type, backend_type)
+    sockets = (
+        SocketPlan("frontend", zmq.SocketType[frontend_type], _endpoints(settings.frontend), frontend_options),
+        SocketPlan("backend", zmq.SocketType[backend_type], _endpoints(settings.backend), backend_options),
+    )
+    take = Take.SWAP if frontend_type == backend_type == "ROUTER" else Take.WHOLE
+    pumps = []
+    if forward:
+        pumps.append(PumpPlan("frontend", (OutletPlan("backend", take=take),)))
+    if backward:
+        pumps.append(PumpPlan("backend", (OutletPlan("frontend", take=take),)))
+    return Plan(sockets, tuple(pumps), answered)
+
+
+def _subscriptions(prefixes: Prefixes) -> Options:
+    return tuple((zmq.SUBSCRIBE, prefix) for prefix in cast("tuple[bytes, ...]", prefixes))
+
+
+def _no_drop(slow_subscriber: WhenFull | str) -> Options:
+    return ((zmq.XPUB_NODROP, 1),) if slow_subscriber is WhenFull.BLOCK else ()
+
+
+def _endpoints(endpoints: Endpoints) -> tuple[Endpoint, ...]:
+    # DeviceSettings has turned what the user wrote into this.
+    return cast("tuple[Endpoint, ...]", endpoints)
+
+
+def _value(choice: Any) -> str:
+    return str(choice.value)
+
+
+_PLANS: dict[type, Callable[[Any], Plan]] = {
+    Relay: _relay,
+    Forwarder: _forwarder,
+    Queue: _queue,
+    Streamer: _streamer,
+    Custom: _custom,
+}

@@ -1,0 +1,129 @@
+"""Where a socket binds or connects, as people write it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .errors import SettingsError
+
+RULE = "tcp://HOST:PORT, ipc://PATH, inproc://NAME or a port, with @ (bind) or > (connect) before it"
+PORT_RULE = "a port from 0 to 65535"
+# sun_path of sockaddr_un(7) has 108 bytes, the last of which is a NUL.
+IPC_PATH_BYTES = 107
+
+_TCP = re.compile(r"(?P<host>\[[^\[\]\s]+\]|[^\[\]:;/\s]+):(?P<port>[^:/\s]+)")
+_EVERY_HOST = frozenset({"*", "0.0.0.0", "[::]", "::"})
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One address and what to do with it.
+
+    :ivar address: as libzmq takes it, e.g. ``tcp://*:5555``; see zmq_tcp(7), zmq_ipc(7), zmq_inproc(7).
+    :ivar binds: True to bind there, False to connect.
+    """
+
+    address: str
+    binds: bool = True
+
+    def __str__(self) -> str:
+        return self.address if self.binds else ">" + self.address
+
+    @property
+    def transport(self) -> str:
+        """``tcp``, ``ipc`` or ``inproc``."""
+        return self.address.partition("://")[0]
+
+    @property
+    def host(self) -> str | None:
+        """The host of a tcp endpoint, brackets included; None for the other transports."""
+        return self.address[len("tcp://") :].rpartition(":")[0] if self.transport == "tcp" else None
+
+    @property
+    def port(self) -> str | None:
+        """The port of a tcp endpoint; None for the other transports."""
+        return self.address.rpartition(":")[2] if self.transport == "tcp" else None
+
+    @property
+    def is_public(self) -> bool:
+        """Whether this opens a port to every host that can reach this one."""
+        return self.binds and self.host in _EVERY_HOST
+
+    @property
+    def is_wildcard(self) -> bool:
+        """Whether the operating system chooses the address, so that binding it twice gives two."""
+        return self.port in ("0", "*") or self.address == "ipc://*"
+
+    @classmethod
+    def parse(cls, value: object, *, name: str = "endpoint", interface: str = "*") -> Endpoint:
+        """Read one endpoint.
+
+        :param value: ``tcp://host:port``, ``ipc://path``, ``inproc://name``, or a port as text or int, which
+            stands for ``tcp://INTERFACE:PORT``. ``@`` before it binds, which is the default; ``>`` connects
+            (as in czmq). Port 0 binds a free port. An `Endpoint` is passed through.
+        :param name: what to call the input in an error.
+        :param interface: the host that a bare port binds; one that connects goes to this host, or to
+            127.0.0.1 where it is ``*``.
+        :raises SettingsError: for anything else.
+        """
+        if isinstance(value, Endpoint):
+            return value
+        if isinstance(value, bool) or not isinstance(value, (str, int)):
+            raise SettingsError(name, RULE, value)
+        text = str(value).strip()
+        binds = not text.startswith(">")
+        text = text[1:] if text[:1] in ("@", ">") else text
+        if "://" not in text:
+            if not re.fullmatch(r"-?\d+", text):
+                raise SettingsError(name, RULE, value)
+            host = "127.0.0.1" if not binds and interface == "*" else interface
+            text = f"tcp://{host}:{text}"
+        transport, _, rest = text.partition("://")
+        check = _CHECKS.get(transport)
+        if check is None or not rest:
+            raise SettingsError(name, RULE, value)
+        rule = check(rest, binds)
+        if rule is not None:
+            raise SettingsError(name, rule, value)
+        return cls(text, binds)
+
+
+def parse_endpoints(value: object, *, name: str, interface: str) -> tuple[Endpoint, ...]:
+    """Read one endpoint or an iterable of them; see `Endpoint.parse`. At least one is required."""
+    several = value if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+    endpoints = tuple(Endpoint.parse(one, name=name, interface=interface) for one in several)
+    if not endpoints:
+        raise SettingsError(name, "at least one endpoint", value)
+    return endpoints
+
+
+def _check_tcp(rest: str, binds: bool) -> str | None:
+    match = _TCP.fullmatch(rest)
+    if match is None:
+        return RULE
+    port = match["port"]
+    if port == "*":
+        return None if binds else "a host and a port to connect to"
+    # isdecimal() alone would let other scripts' digits through.
+    if not (port.isascii() and port.isdecimal() and int(port) <= 65535):
+        return PORT_RULE
+    if not binds and (int(port) == 0 or match["host"] in _EVERY_HOST):
+        return "a host and a port to connect to"
+    return None
+
+
+def _check_ipc(rest: str, binds: bool) -> str | None:
+    if rest == "*" and not binds:
+        return "a path to connect to"
+    if len(rest.encode()) > IPC_PATH_BYTES or "\0" in rest:
+        return f"an ipc path of at most {IPC_PATH_BYTES} bytes"
+    return None
+
+
+def _check_inproc(rest: str, binds: bool) -> str | None:
+    return None if len(rest) <= 255 else "an inproc name of at most 255 characters"
+
+
+_CHECKS = {"tcp": _check_tcp, "ipc": _check_ipc, "inproc": _check_inproc}

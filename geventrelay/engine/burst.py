@@ -1,0 +1,43 @@
+"""The inner loop of a pump: what a burst promises, and which implementation runs.
+
+A burst moves messages from one source to its outlets with non-blocking calls only. It never yields to the hub,
+so what it moves at a time is bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ._burst_py import PythonBurst
+from .counters import PumpCounters
+from .outlet import Outlet
+from .socket import RelaySocket
+from .status import Status
+
+
+class Burst(Protocol):
+    """The inner loop of one pump.
+
+    By the time `run` returns or raises, every message that it has read is, for each outlet, counted as sent,
+    counted as dropped, or in hand. A message in hand is offered again first thing in the next run, to the
+    outlets that have not taken it yet; the others do not see it twice.
+
+    :ivar counters: what it has done so far.
+    :ivar waiting_for: the index of the first outlet that has yet to take the message in hand; None with none.
+    """
+
+    counters: PumpCounters
+    waiting_for: int | None
+
+    def run(self, messages: int, limit_bytes: int) -> Status:
+        """Move up to `messages` messages, or the one with which `limit_bytes` is reached. Does not yield.
+
+        Raises `zmq.ZMQError` for anything but EAGAIN and EHOSTUNREACH, among them ETERM (the context has gone)
+        and ENOTSOCK (a socket was closed).
+        """
+
+
+def new_burst(source: RelaySocket, outlets: Sequence[Outlet]) -> Burst:
+    """Make the burst that this process uses, from `source` to `outlets`."""
+    return PythonBurst(source, outlets)

@@ -1,0 +1,111 @@
+"""A destination of a pump: which socket, what part of each message, and what happens when it is full."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import zmq
+
+from .counters import Drop
+from .peercount import PeerCount
+from .socket import RelaySocket
+
+Parts = Sequence[Any]
+"""The parts of one message, in order: `zmq.Frame` as received, or bytes where a part was cut."""
+
+
+class Policy(enum.Enum):
+    """What a pump does with a message that an outlet cannot take now."""
+
+    BLOCK = "block"
+    """Hold it and read nothing more until it is taken: the senders feel it as backpressure."""
+    DROP = "drop"
+    """Count it as dropped and go on."""
+
+
+class Take(enum.Enum):
+    """Which part of a message an outlet takes."""
+
+    WHOLE = "whole"
+    """Every part, as it came."""
+    AUTO = "auto"
+    """SPACE for a message of one part, PARTS for a message of several."""
+    SPACE = "space"
+    """What follows the first space of the first part (all of it where there is none), and the other parts."""
+    PARTS = "parts"
+    """Every part but the first; a message of one part is taken whole."""
+    SWAP = "swap"
+    """Every part, the first two swapped: from one ROUTER to another, sender's id and addressee's id."""
+
+
+def _after_space(parts: Parts) -> Parts:
+    head = bytes(parts[0])
+    # partition() leaves everything in front where there is no space.
+    _, space, rest = head.partition(b" ")
+    return (rest if space else head, *parts[1:])
+
+
+def _after_first(parts: Parts) -> Parts:
+    return parts[1:] if len(parts) > 1 else parts
+
+
+def _payload(parts: Parts) -> Parts:
+    return _after_first(parts) if len(parts) > 1 else _after_space(parts)
+
+
+def _swapped(parts: Parts) -> Parts:
+    return (parts[1], parts[0], *parts[2:]) if len(parts) > 1 else parts
+
+
+CUT: dict[Take, Callable[[Parts], Parts] | None] = {
+    Take.WHOLE: None,
+    Take.AUTO: _payload,
+    Take.SPACE: _after_space,
+    Take.PARTS: _after_first,
+    Take.SWAP: _swapped,
+}
+"""How each `Take` is cut from a message; None where nothing is to be done."""
+
+
+class Outlet:
+    """Where a pump sends, and on what terms.
+
+    A ROUTER always drops: it must not hold up every client for the one whose reply cannot go.
+
+    :param name: the socket's key in its device, e.g. ``push``.
+    :param socket: the destination; its one writer is this outlet's pump.
+    :param policy: what happens to a message that the socket cannot take now.
+    :param take: which part of each message goes there.
+    :param peers: tells ``no_peer`` from ``full`` when a message is dropped; None where that cannot be told.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        socket: RelaySocket,
+        *,
+        policy: Policy = Policy.BLOCK,
+        take: Take = Take.WHOLE,
+        peers: PeerCount | None = None,
+    ) -> None:
+        self.name = name
+        self.socket = socket
+        self.routes = socket.socket_type == zmq.ROUTER
+        self.policy = Policy.DROP if self.routes else policy
+        self.take = take
+        self._peers = peers
+
+    @property
+    def least_parts(self) -> int:
+        """How many parts a message must have for this outlet: a ROUTER takes the first as routing id."""
+        return 2 if self.routes else 1
+
+    def why_refused(self) -> Drop:
+        """The reason behind an EAGAIN of this outlet's socket, judged now. Does not yield."""
+        if self.routes:
+            return Drop.FULL
+        if self._peers is None:
+            return Drop.NOT_READY
+        return Drop.FULL if self._peers.now() else Drop.NO_PEER

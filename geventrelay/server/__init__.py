@@ -1,0 +1,1 @@
+"""Devices in one process, and the people who run them."""

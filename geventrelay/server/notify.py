@@ -1,0 +1,47 @@
+"""Tells whoever started this process how it is doing: a file to wait for, and systemd's notify socket."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import tempfile
+from pathlib import Path
+
+from ..devices.device import Device
+from ..errors import StartError
+
+
+def write_ready_file(path: Path, device: Device) -> None:
+    """Write where the device can be reached as JSON, in one step: who sees the file sees all of it.
+
+    The object has ``device`` (its name), ``pid`` and ``endpoints`` (bound addresses by socket).
+
+    :raises StartError: if the file cannot be written.
+    """
+    state = {"device": device.name, "pid": os.getpid(), "endpoints": device.endpoints}
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(json.dumps(state) + "\n")
+        # Temporary files are their owner's alone; this one is for everybody to read.
+        temporary.chmod(0o644)
+        try:
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink()
+            raise
+    except OSError as error:
+        raise StartError(f"cannot write {path} (--ready-file): {error.strerror}") from error
+
+
+def tell_systemd(state: str) -> None:
+    """Send e.g. ``READY=1`` to ``NOTIFY_SOCKET``, as sd_notify(3) does; nothing happens without one."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.connect(address)
+        notify.sendall(state.encode())

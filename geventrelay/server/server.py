@@ -1,0 +1,111 @@
+"""One process that runs a device until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from pathlib import Path
+from typing import Any
+
+import gevent
+from gevent.event import Event
+
+from ..devices.device import Device
+from ..errors import DeviceFailed
+from .notify import tell_systemd, write_ready_file
+
+log = logging.getLogger("geventrelay")
+
+
+class Server:
+    """Runs a device in the foreground: signals, readiness, accounting.
+
+    SIGINT and SIGTERM stop it, a second one ends the draining at once, a third one kills. SIGUSR1 logs the
+    accounting.
+
+    :param device: the device to run, not started yet.
+    :param ready_file: where to write the bound endpoints once they are all there; None for nowhere.
+    """
+
+    def __init__(self, device: Device, *, ready_file: Path | None = None) -> None:
+        self._device = device
+        self._ready_file = ready_file
+        self._stop = Event()
+
+    def run(self) -> None:
+        """Start the device and return when it has been stopped by a signal. Yields all the while.
+
+        :raises StartError: if it could not start; nothing is left bound or half-started.
+        :raises DeviceFailed: if it failed while running.
+        """
+        watchers = self._watch_signals()
+        try:
+            self._device.start()
+            try:
+                self._announce()
+                self._serve()
+            finally:
+                self._withdraw()
+        finally:
+            for watcher in watchers:
+                watcher.cancel()
+
+    def _announce(self) -> None:
+        device = self._device
+        if self._ready_file is not None:
+            write_ready_file(self._ready_file, device)
+        for key, endpoints in device.settings.endpoints.items():
+            for address in device.endpoints[key]:
+                log.info("bound device=%s socket=%s endpoint=%s", device.name, key, address)
+            for endpoint in endpoints:
+                if not endpoint.binds:
+                    log.info("connecting device=%s socket=%s endpoint=%s", device.name, key, endpoint.address)
+            for address in (one.address for one in endpoints if one.is_public):
+                log.warning(
+                    "open to every host: device=%s socket=%s endpoint=%s; --interface 127.0.0.1 keeps it to this one",
+                    device.name, key, address,
+                )  # fmt: skip
+        tell_systemd("READY=1")
+
+    def _serve(self) -> None:
+        failures: list[DeviceFailed] = []
+        waiter = gevent.spawn(self._wait_for_device, failures)
+        self._stop.wait()
+        tell_systemd("STOPPING=1")
+        self._device.stop()
+        waiter.join()
+        if failures:
+            raise failures[0]
+
+    def _wait_for_device(self, failures: list[DeviceFailed]) -> None:
+        try:
+            self._device.serve_forever()
+        except DeviceFailed as failure:
+            failures.append(failure)
+        self._stop.set()
+
+    def _withdraw(self) -> None:
+        self._device.stop(0)
+        if self._ready_file is not None:
+            self._ready_file.unlink(missing_ok=True)
+
+    def _watch_signals(self) -> list[Any]:
+        return [
+            *(
+                gevent.signal_handler(number, self._on_stop_signal, number)
+                for number in (signal.SIGINT, signal.SIGTERM)
+            ),
+            gevent.signal_handler(signal.SIGUSR1, self._log_accounting),
+        ]
+
+    def _on_stop_signal(self, number: int) -> None:
+        if not self._stop.is_set():
+            log.info("stopping device=%s signal=%s", self._device.name, signal.Signals(number).name)
+            self._stop.set()
+            return
+        # Whatever keeps the stop from ending, the next signal ends the process.
+        signal.signal(number, signal.SIG_DFL)
+        self._device.stop(0)
+
+    def _log_accounting(self) -> None:
+        log.info("accounting %s", self._device.snapshot().accounting())

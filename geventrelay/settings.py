@@ -1,0 +1,289 @@
+"""What a user may set: frozen dataclasses, one per pattern, validated when they are made.
+
+What breaks a rule raises `SettingsError`; nothing here opens a socket. The command line and the API share these
+classes, so that both know the same names and the same rules.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from .endpoints import Endpoint, parse_endpoints
+from .errors import SettingsError
+
+Endpoints = str | int | Endpoint | Sequence[str | int | Endpoint]
+"""One endpoint or several, as a user writes them; see `geventrelay.endpoints.Endpoint.parse`."""
+
+Prefixes = str | bytes | Sequence[str | bytes]
+"""One subscription prefix or several; text is encoded as UTF-8, and an empty one takes everything."""
+
+
+class PushPayload(enum.Enum):
+    """What the relay's PUSH gets of each message."""
+
+    AUTO = "auto"
+    """SPACE for a message of one part, PARTS for a message of several."""
+    SPACE = "space"
+    """What follows the first space of the first part (all of it where there is none), and the other parts."""
+    PARTS = "parts"
+    """Every part but the first; a message of one part goes whole."""
+    WHOLE = "whole"
+    """The message as it came."""
+
+
+class WhenFull(enum.Enum):
+    """What happens to a message that nobody can take now: it is dropped and counted, or it waits."""
+
+    DROP = "drop"
+    BLOCK = "block"
+
+
+Check = Callable[[str, Any], Any]
+
+
+def _whole(minimum: int, maximum: int = 2**31 - 1) -> Check:
+    rule = f"an integer >= {minimum}" if maximum == 2**31 - 1 else f"an integer from {minimum} to {maximum}"
+
+    def check(name: str, value: Any) -> int:
+        try:
+            number = int(value) if isinstance(value, str) else value
+        except ValueError:
+            raise SettingsError(name, rule, value) from None
+        if isinstance(number, bool) or not isinstance(number, int) or not minimum <= number <= maximum:
+            raise SettingsError(name, rule, value)
+        return number
+
+    return check
+
+
+def _seconds(name: str, value: Any) -> float:
+    rule = "a number of seconds from 0 to 86400"
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise SettingsError(name, rule, value) from None
+    if isinstance(value, bool) or not math.isfinite(number) or not 0 <= number <= 86400:
+        raise SettingsError(name, rule, value)
+    return number
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise SettingsError(name, "true or false", value)
+    return value
+
+
+def _word(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not value.isprintable() or " " in value:
+        raise SettingsError(name, "printable text without spaces", value)
+    return value
+
+
+def _one_of(choices: type[enum.Enum]) -> Check:
+    rule = "one of " + ", ".join(choice.value for choice in choices)
+
+    def check(name: str, value: Any) -> enum.Enum:
+        try:
+            return choices(value)
+        except ValueError:
+            raise SettingsError(name, rule, value) from None
+
+    return check
+
+
+def _prefixes(name: str, value: Any) -> tuple[bytes, ...]:
+    several = value if isinstance(value, Iterable) and not isinstance(value, (str, bytes)) else [value]
+    prefixes = []
+    for one in several:
+        if not isinstance(one, (str, bytes)):
+            raise SettingsError(name, "text or bytes", one)
+        prefixes.append(one.encode(errors="surrogateescape") if isinstance(one, str) else one)
+    return tuple(prefixes)
+
+
+def _socket_type(name: str, value: Any) -> str:
+    text = value.upper() if isinstance(value, str) else value
+    if text not in SOCKET_TYPES:
+        raise SettingsError(name, "one of " + ", ".join(SOCKET_TYPES), value)
+    return str(text)
+
+
+SOCKET_TYPES = (
+    "PUB", "SUB", "XPUB", "XSUB", "PUSH", "PULL", "PAIR", "DEALER", "ROUTER", "REQ", "REP", "STREAM"
+)  # fmt: skip
+"""Every socket type that can be named; which of them can be joined is for `geventrelay.devices.pairs`."""
+
+
+def _setting(option: str, check: Check | None = None, **kwargs: Any) -> Any:
+    """A field that the command line knows as `option`; with no `check` it holds endpoints."""
+    return dataclasses.field(metadata={"option": option, "check": check}, **kwargs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceSettings:
+    """What every pattern can be told. All are keywords.
+
+    :param name: what the device is called in logs; by default its pattern's name.
+    :param interface: the host or network interface that bare ports bind; ``*`` is every one.
+    :param sndhwm: high-water mark of each socket's outgoing queue per peer, in messages; 0 is no limit.
+    :param rcvhwm: the same for incoming queues.
+    :param linger_ms: how long a closing socket goes on delivering what it has queued, in ms.
+    :param drain_s: how long `stop` goes on moving what has already come in, in seconds.
+    :param io_threads: libzmq's io threads, for a device that makes its own context.
+    :param ipv6: whether sockets speak IPv6 too; on by itself for a socket with an IPv6 address.
+    :param max_message_size_bytes: a peer that sends a larger part is disconnected; None is no limit.
+    :param heartbeat_ms: how often silent connections are probed, in ms; 0 turns that off. Sockets that only
+        receive send ZMTP PINGs (ZMQ_HEARTBEAT_IVL) and give a peer up after three of them. The others use TCP
+        keepalive: a busy peer whose queue is full stops reading, would leave PINGs unanswered, and would be cut
+        off together with the messages queued for it.
+    """
+
+    pattern: ClassVar[str] = ""
+
+    name: str = _setting("--name", _word, default="")
+    interface: str = _setting("--interface", _word, default="*")
+    sndhwm: int = _setting("--sndhwm", _whole(0), default=10_000)
+    rcvhwm: int = _setting("--rcvhwm", _whole(0), default=10_000)
+    linger_ms: int = _setting("--linger", _whole(0), default=1_000)
+    drain_s: float = _setting("--drain", _seconds, default=1.0)
+    io_threads: int = _setting("--io-threads", _whole(1, 64), default=1)
+    ipv6: bool = _setting("--ipv6", _flag, default=False)
+    max_message_size_bytes: int | None = _setting("--max-message-size", _whole(1, 2**63 - 1), default=None)
+    heartbeat_ms: int = _setting("--heartbeat", _whole(0), default=10_000)
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", self.pattern)
+        for field in dataclasses.fields(self):
+            value, check = getattr(self, field.name), field.metadata["check"]
+            if value is None and field.default is None:
+                continue
+            if check is None:
+                value = parse_endpoints(value, name=field.name, interface=self.interface)
+            else:
+                value = check(field.name, value)
+            object.__setattr__(self, field.name, value)
+        self._check_together()
+
+    @property
+    def endpoints(self) -> dict[str, tuple[Endpoint, ...]]:
+        """The endpoints of each socket, by the socket's key."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.metadata["check"] is None and getattr(self, field.name) is not None
+        }
+
+    def _check_together(self) -> None:
+        taken: set[str] = set()
+        for key, endpoints in self.endpoints.items():
+            for endpoint in endpoints:
+                if not endpoint.binds or endpoint.is_wildcard:
+                    continue
+                if endpoint.address in taken:
+                    raise SettingsError(key, "an endpoint that is bound once", str(endpoint))
+                taken.add(endpoint.address)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relay(DeviceSettings):
+    """SUB -> PUB and PUSH: every subscriber gets each message whole, one puller gets its payload.
+
+    :param sub: where publishers connect their PUB.
+    :param pub: where subscribers connect their SUB; None for none.
+    :param push: where pullers connect their PULL; None for none. At least one of `pub` and `push` is needed.
+    :param subscribe: the topics to take from the publishers; everything by default.
+    :param push_payload: which part of a message is its payload: a `PushPayload` or its value.
+    :param push_when_full: `WhenFull` or its value: with no puller, or all of them full, DROP counts the payload
+        as dropped; BLOCK waits, and then subscribers wait too and the publishers' side fills up.
+    """
+
+    pattern: ClassVar[str] = "relay"
+
+    sub: Endpoints = _setting("--sub-port")
+    pub: Endpoints | None = _setting("--pub-port", default=None)
+    push: Endpoints | None = _setting("--push-port", default=None)
+    subscribe: Prefixes = _setting("--subscribe", _prefixes, default=("",))
+    push_payload: PushPayload | str = _setting("--push-payload", _one_of(PushPayload), default=PushPayload.AUTO)
+    push_when_full: WhenFull | str = _setting("--push-when-full", _one_of(WhenFull), default=WhenFull.DROP)
+
+    def _check_together(self) -> None:
+        if self.pub is None and self.push is None:
+            raise SettingsError("push", "an endpoint, here or for pub or for both", None)
+        DeviceSettings._check_together(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Proxy(DeviceSettings):
+    """Settings of every pattern with two sides.
+
+    :param frontend: where traffic comes in.
+    :param backend: where it goes out.
+    """
+
+    frontend: Endpoints = _setting("--frontend")
+    backend: Endpoints = _setting("--backend")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forwarder(_Proxy):
+    """XSUB <-> XPUB: publishers at the frontend, subscribers at the backend, subscriptions travel upstream.
+
+    :param frontend: where publishers connect. :param backend: where subscribers connect.
+    :param subscribe: None forwards the subscribers' own subscriptions; prefixes make it SUB -> PUB, which takes
+        these from the publishers whoever is there.
+    :param slow_subscriber: `WhenFull` or its value, for a subscriber whose queue is full: DROP loses its
+        messages inside libzmq, where nobody can count them; BLOCK (ZMQ_XPUB_NODROP) makes everybody wait for it.
+    """
+
+    pattern: ClassVar[str] = "forwarder"
+
+    subscribe: Prefixes | None = _setting("--subscribe", _prefixes, default=None)
+    slow_subscriber: WhenFull | str = _setting("--slow-subscriber", _one_of(WhenFull), default=WhenFull.DROP)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue(_Proxy):
+    """ROUTER <-> DEALER: any number of REQ clients at the frontend, of REP workers at the backend.
+
+    :param frontend: where clients connect. :param backend: where workers connect.
+    """
+
+    pattern: ClassVar[str] = "queue"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streamer(_Proxy):
+    """PULL -> PUSH: tasks from any number of PUSH at the frontend, shared by the PULL workers at the backend.
+
+    :param frontend: where tasks come from. :param backend: where workers connect.
+    """
+
+    pattern: ClassVar[str] = "streamer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Custom(_Proxy):
+    """Any two sockets that can be joined.
+
+    :param frontend_type: a ZeroMQ socket type by name, e.g. ``"PULL"``; likewise `backend_type`.
+    :param frontend: the frontend's endpoints. :param backend: the backend's.
+    :param subscribe: the topics that a SUB takes; everything by default.
+    :param slow_subscriber: as for `Forwarder`; for an XPUB or PUB.
+    """
+
+    pattern: ClassVar[str] = "custom"
+
+    frontend_type: str = _setting("--frontend-type", _socket_type)
+    backend_type: str = _setting("--backend-type", _socket_type)
+    subscribe: Prefixes | None = _setting("--subscribe", _prefixes, default=None)
+    slow_subscriber: WhenFull | str = _setting("--slow-subscriber", _one_of(WhenFull), default=WhenFull.DROP)
+
+
+PATTERNS: dict[str, type[DeviceSettings]] = {cls.pattern: cls for cls in (Relay, Forwarder, Queue, Streamer, Custom)}
+"""The settings class of each pattern, by the pattern's name."""
