@@ -27,6 +27,9 @@ def make_socket(context: Any, plan: SocketPlan, settings: DeviceSettings) -> Rel
     socket.set(zmq.RCVHWM, settings.rcvhwm)
     socket.set(zmq.LINGER, settings.linger_ms)
     socket.set(zmq.IPV6, settings.ipv6 or any("[" in (endpoint.host or "") for endpoint in plan.endpoints))
+    # Bytes that are not ZMTP would pass for ZMTP 1.0, which has no greeting, and come out as messages. libzmq refuses
+    # ZMTP 1.0 and 2.0 (libzmq before 4.0) where a ZAP domain is set, and with no ZAP handler that is all it does.
+    socket.set(zmq.ZAP_DOMAIN, b"geventrelay")
     if settings.max_message_size_bytes is not None:
         socket.set(zmq.MAXMSGSIZE, settings.max_message_size_bytes)
     if settings.heartbeat_ms:

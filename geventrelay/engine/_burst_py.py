@@ -10,7 +10,7 @@ import zmq
 
 from .counters import Drop, OutletCounters, PumpCounters
 from .outlet import CUT, Outlet, Parts, Policy
-from .socket import RelaySocket, plain_recv, plain_send
+from .port import Port, plain_recv, plain_send
 from .status import Status
 
 # Looked up once: an attribute of an enum costs as much as a small call.
@@ -29,8 +29,8 @@ class PythonBurst:
     :param outlets: where each message goes, in this order.
     """
 
-    def __init__(self, source: RelaySocket, outlets: Sequence[Outlet]) -> None:
-        self._recv: Callable[[], Any] = partial(plain_recv, source, _DONTWAIT, False)
+    def __init__(self, source: Port, outlets: Sequence[Outlet]) -> None:
+        self._recv: Callable[[], Any] = partial(plain_recv, source.raw, _DONTWAIT, False)
         self.counters = PumpCounters(tuple(OutletCounters() for _ in outlets))
         self._lanes = tuple(map(_Lane, outlets, self.counters.outlets))
         self._in_hand: Parts = ()
@@ -85,7 +85,7 @@ class _Lane:
     def __init__(self, outlet: Outlet, counters: OutletCounters) -> None:
         self._outlet = outlet
         self._counters = counters
-        self._send = partial(plain_send, outlet.socket)
+        self._send = partial(plain_send, outlet.socket.raw)
         self._cut = CUT[outlet.take]
         self._least_parts = outlet.least_parts
 
@@ -130,7 +130,7 @@ class _Lane:
         Load-balancing sockets (lb_t::sendpipe in libzmq) take the parts sent so far back, answer EAGAIN once,
         and then swallow what follows up to a part without SNDMORE.
         """
-        if self._outlet.socket.socket_type in _LOAD_BALANCED:
+        if self._outlet.socket.raw.socket_type in _LOAD_BALANCED:
             for part in rest[:-1]:
                 self._send(part, _SNDMORE, False)
             self._send(rest[-1], _DONTWAIT, False)

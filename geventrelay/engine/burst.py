@@ -12,7 +12,7 @@ from typing import Protocol
 from ._burst_py import PythonBurst
 from .counters import PumpCounters
 from .outlet import Outlet
-from .socket import RelaySocket
+from .port import Port
 from .status import Status
 
 
@@ -38,6 +38,6 @@ class Burst(Protocol):
         """
 
 
-def new_burst(source: RelaySocket, outlets: Sequence[Outlet]) -> Burst:
+def new_burst(source: Port, outlets: Sequence[Outlet]) -> Burst:
     """Make the burst that this process uses, from `source` to `outlets`."""
     return PythonBurst(source, outlets)

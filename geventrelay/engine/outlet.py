@@ -10,7 +10,7 @@ import zmq
 
 from .counters import Drop
 from .peercount import PeerCount
-from .socket import RelaySocket
+from .port import Port
 
 Parts = Sequence[Any]
 """The parts of one message, in order: `zmq.Frame` as received, or bytes where a part was cut."""
@@ -84,7 +84,7 @@ class Outlet:
     def __init__(
         self,
         name: str,
-        socket: RelaySocket,
+        socket: Port,
         *,
         policy: Policy = Policy.BLOCK,
         take: Take = Take.WHOLE,
@@ -92,7 +92,7 @@ class Outlet:
     ) -> None:
         self.name = name
         self.socket = socket
-        self.routes = socket.socket_type == zmq.ROUTER
+        self.routes = socket.raw.socket_type == zmq.ROUTER
         self.policy = Policy.DROP if self.routes else policy
         self.take = take
         self._peers = peers

@@ -21,7 +21,7 @@ from gevent.event import Event
 from .burst import new_burst
 from .counters import OutletSnapshot, PumpSnapshot
 from .outlet import Outlet
-from .socket import RelaySocket
+from .port import Port
 from .status import Status
 
 # A burst keeps every other greenlet waiting. A thousand small messages take the Python burst about 2 ms; the
@@ -38,7 +38,7 @@ class Pump:
     :param outlets: where each message goes; this pump is the one writer of each.
     """
 
-    def __init__(self, name: str, source: RelaySocket, outlets: Sequence[Outlet]) -> None:
+    def __init__(self, name: str, source: Port, outlets: Sequence[Outlet]) -> None:
         self.name = name
         self._source = source
         self._outlets = tuple(outlets)

@@ -1,15 +1,4 @@
-"""A zmq.green socket that never misses a wake-up.
-
-libzmq tells of news through one file descriptor per socket. It is edge-triggered: it becomes readable when
-*something* happened, and whichever call on the socket next looks at its mailbox takes the edge away, whether
-or not that call wanted the news (zmq_getsockopt(3), ZMQ_FD). With a reader and a writer greenlet on one socket,
-one of them can so take the edge that the other sleeps on. zmq.green then wakes up 11.6 s later by a timer.
-
-Two rules close that hole, and this module is the one place that knows them:
-
-* before a greenlet sleeps, EVENTS is read again: what an earlier call took away still shows there;
-* whoever made calls on the socket reads EVENTS afterwards and wakes the *other* direction if its time has come.
-"""
+"""A zmq.green socket that never misses a wake-up."""
 
 from __future__ import annotations
 
@@ -17,53 +6,32 @@ from typing import Any
 
 import zmq
 import zmq.green
-from gevent import getcurrent
-from gevent.exceptions import ConcurrentObjectUseError
-from gevent.hub import Waiter, get_hub
 
-# libzmq's own calls without zmq.green's per-call bookkeeping; the bursts move messages through these two and
-# do that bookkeeping once per burst.
-plain_recv = zmq.Socket.recv
-plain_send = zmq.backend.Socket.send
-plain_get = zmq.Socket.get
+from .port import Port
 
 
-def _asleep(waiter: Any) -> bool:
-    return waiter.greenlet is not None
-
-
-def _sleep(waiter: Any) -> None:
-    if _asleep(waiter):
-        raise ConcurrentObjectUseError("only one greenlet may wait for each direction of a socket")
-    # A switch that came too late for the last sleep may still lie in it.
-    waiter.clear()
-    waiter.get()
-
-
-class RelaySocket(zmq.green.Socket):  # type: ignore[type-arg]  # generic for mypy, not when it runs
+class RelaySocket(Port, zmq.green.Socket):  # type: ignore[type-arg]  # generic for mypy, not when it runs
     """A `zmq.green.Socket` on which one greenlet may read while another writes, and neither oversleeps.
 
-    Everything that zmq.green offers works as usual and blocks only the calling greenlet. Pumps use
-    `wait_readable` and `wait_writable` around non-blocking calls of their own, and `after_read` or
-    `after_write` when they have made some. At most one greenlet may wait per direction.
+    Everything that zmq.green offers works as usual and blocks only the calling greenlet. Pumps use `wait_readable` and
+    `wait_writable` around non-blocking calls of their own, and `after_read` or `after_write` when they have made some.
 
-    The hook ``_Socket__state_changed`` is zmq.green's private name for what runs on every edge and after every
-    call; overriding it is what makes one persistent watcher per socket enough (tests/unit/test_private_names.py
-    fails if pyzmq renames it).
+    The hook ``_Socket__state_changed`` is zmq.green's private name for what runs on every edge and after every call;
+    overriding it is what makes one persistent watcher per socket enough (tests/unit/test_private_names.py fails if
+    pyzmq renames it).
     """
 
-    # pyzmq turns the setting of unknown attributes into socket options, so each one is declared here.
-    _hub: Any = None
-    _reader: Any = None
-    _writer: Any = None
-    _pollout_lies = False
-    _tried_again = False
+    # pyzmq turns the setting of unknown attributes into socket options, so this one is declared here.
     _state_event: Any = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._hub = get_hub()
-        self._reader, self._writer = Waiter(self._hub), Waiter(self._hub)
+        self._set_up_port()
         super().__init__(*args, **kwargs)
+
+    @property
+    def raw(self) -> RelaySocket:  # type: ignore[override]  # read-only here
+        """The socket itself."""
+        return self
 
     def set(self, option: int, optval: Any) -> None:
         """Set a socket option; see zmq_setsockopt(3). Does not yield."""
@@ -73,43 +41,6 @@ class RelaySocket(zmq.green.Socket):  # type: ignore[type-arg]  # generic for my
             self._pollout_lies = bool(optval)
 
     setsockopt = set
-
-    @property
-    def readable(self) -> bool:
-        """Whether a message can be read now. Does not yield."""
-        return bool(self._check_events() & zmq.POLLIN)
-
-    def wait_readable(self) -> None:
-        """Yield to the hub until a message can be read, or return at once if one can. May return early."""
-        if not self._check_events() & zmq.POLLIN:
-            _sleep(self._reader)
-
-    def wait_writable(self) -> None:
-        """Yield to the hub until a send is worth another try. May return early.
-
-        POLLOUT is not to be believed with XPUB_NODROP. There the first call returns at once, having read
-        EVENTS for the reader's sake: an edge taken by that reading is seen by the caller's next try. Only when
-        that try has failed too does the second call sleep, until anything at all happens on the socket.
-        """
-        if self._pollout_lies:
-            self._tried_again = not self._tried_again
-            if self._tried_again:
-                self._check_events()
-                return
-        elif self._check_events() & zmq.POLLOUT:
-            return
-        _sleep(self._writer)
-
-    def after_read(self) -> None:
-        """Wake a writer whose edge the caller's reads may have taken. Call it after a burst of reads."""
-        if _asleep(self._writer):
-            self._check_events()
-
-    def after_write(self) -> None:
-        """Wake a reader whose edge the caller's sends may have taken. Call it after a burst of sends."""
-        self._tried_again = False
-        if _asleep(self._reader):
-            self._check_events()
 
     def close(self, linger: int | None = None) -> None:
         """Close the socket; greenlets that wait on it wake up and get ENOTSOCK from their next call."""
@@ -121,37 +52,10 @@ class RelaySocket(zmq.green.Socket):  # type: ignore[type-arg]  # generic for my
         super().close(linger)
         self._wake_both()
 
-    def _check_events(self) -> int:
-        events = int(plain_get(self, zmq.EVENTS))
-        if _asleep(self._reader) and events & zmq.POLLIN:
-            self._wake(self._reader)
-        if _asleep(self._writer) and (self._pollout_lies or events & zmq.POLLOUT):
-            self._wake(self._writer)
-        return events
-
-    def _wake_both(self) -> None:
-        for waiter in (self._reader, self._writer):
-            if _asleep(waiter):
-                self._wake(waiter)
-
-    def _wake(self, waiter: Any) -> None:
-        if getcurrent() is self._hub:
-            waiter.switch(None)
-        else:
-            self._hub.loop.run_callback(waiter.switch, None)
-
-    # zmq.green's hooks ------------------------------------------------------------------------------------
+    # zmq.green's hooks
 
     def _Socket__state_changed(self, event: object = None, _evtype: object = None) -> None:
-        self._tried_again = False
-        if self.closed:
-            self._wake_both()
-            return
-        try:
-            self._check_events()
-        except zmq.ZMQError:
-            # ETERM or ENOTSOCK: the waiters get it from the call that they make next.
-            self._wake_both()
+        self._on_edge()
 
     def _wait_read(self) -> None:
         self.wait_readable()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import tempfile
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from ..devices.device import Device
 from ..errors import StartError
+
+log = logging.getLogger("geventrelay")
 
 
 def write_ready_file(path: Path, device: Device) -> None:
@@ -35,13 +38,27 @@ def write_ready_file(path: Path, device: Device) -> None:
         raise StartError(f"cannot write {path} (--ready-file): {error.strerror}") from error
 
 
+def remove_ready_file(path: Path) -> None:
+    """Remove the file again; one that has gone already, or cannot be removed, is no reason to fail."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("cannot remove %s (--ready-file): %s", path, error.strerror)
+
+
 def tell_systemd(state: str) -> None:
-    """Send e.g. ``READY=1`` to ``NOTIFY_SOCKET``, as sd_notify(3) does; nothing happens without one."""
+    """Send e.g. ``READY=1`` to ``NOTIFY_SOCKET``, as sd_notify(3) does; nothing happens without one.
+
+    A socket that cannot be reached is logged: messages are not to stop for want of somebody to tell.
+    """
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
     if address.startswith("@"):
         address = "\0" + address[1:]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-        notify.connect(address)
-        notify.sendall(state.encode())
+        try:
+            notify.connect(address)
+            notify.sendall(state.encode())
+        except OSError as error:
+            log.warning("cannot send %s to NOTIFY_SOCKET %s: %s", state, os.environ["NOTIFY_SOCKET"], error.strerror)

@@ -12,7 +12,7 @@ from gevent.event import Event
 
 from ..devices.device import Device
 from ..errors import DeviceFailed
-from .notify import tell_systemd, write_ready_file
+from .notify import remove_ready_file, tell_systemd, write_ready_file
 
 log = logging.getLogger("geventrelay")
 
@@ -30,6 +30,7 @@ class Server:
     def __init__(self, device: Device, *, ready_file: Path | None = None) -> None:
         self._device = device
         self._ready_file = ready_file
+        self._ready_file_written = False
         self._stop = Event()
 
     def run(self) -> None:
@@ -54,6 +55,7 @@ class Server:
         device = self._device
         if self._ready_file is not None:
             write_ready_file(self._ready_file, device)
+            self._ready_file_written = True
         for key, endpoints in device.settings.endpoints.items():
             for address in device.endpoints[key]:
                 log.info("bound device=%s socket=%s endpoint=%s", device.name, key, address)
@@ -86,8 +88,8 @@ class Server:
 
     def _withdraw(self) -> None:
         self._device.stop(0)
-        if self._ready_file is not None:
-            self._ready_file.unlink(missing_ok=True)
+        if self._ready_file is not None and self._ready_file_written:
+            remove_ready_file(self._ready_file)
 
     def _watch_signals(self) -> list[Any]:
         return [
