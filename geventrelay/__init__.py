@@ -1,19 +1,22 @@
 """A ZeroMQ relay server on greenlets: what stands between programs so that each knows one address only."""
 
 from .devices.device import Device, DeviceSnapshot, State
+from .devices.dropin import device, monitored_queue, proxy, proxy_steerable
 from .endpoints import Endpoint
 from .engine.counters import Drop, OutletSnapshot, PumpSnapshot
 from .engine.socket import RelaySocket
-from .errors import DeviceFailed, GeventRelayError, SettingsError, StartError
-from .settings import Custom, Forwarder, PushPayload, Queue, Relay, Streamer, WhenFull
+from .errors import DeviceFailed, ForkedError, GeventRelayError, SettingsError, StartError
+from .settings import ControlType, Custom, Forwarder, PushPayload, Queue, Relay, Streamer, WhenFull
 
 __all__ = [
+    "ControlType",
     "Custom",
     "Device",
     "DeviceFailed",
     "DeviceSnapshot",
     "Drop",
     "Endpoint",
+    "ForkedError",
     "Forwarder",
     "GeventRelayError",
     "OutletSnapshot",
@@ -27,4 +30,8 @@ __all__ = [
     "State",
     "Streamer",
     "WhenFull",
+    "device",
+    "monitored_queue",
+    "proxy",
+    "proxy_steerable",
 ]

@@ -8,6 +8,7 @@ Usage:
               [--subscribe=PREFIX]... [options]
   geventrelay custom --frontend-type=TYPE --frontend=ENDPOINT... --backend-type=TYPE --backend=ENDPOINT...
               [--subscribe=PREFIX]... [options]
+  geventrelay ctl ENDPOINT (pause | resume | terminate | statistics) [options]
   geventrelay (-h | --help)
   geventrelay --version
 
@@ -19,6 +20,8 @@ Patterns:
   queue      ROUTER <-> DEALER. REQ clients connect to the frontend, REP workers to the backend.
   streamer   PULL -> PUSH. Tasks come in at the frontend; the workers at the backend share them.
   custom     Any two socket types that can be joined, e.g. PULL -> PUB.
+
+  ctl        Not a pattern: steers a running device through its control endpoint.
 
 Where:
   --sub-port=PORT          where publishers connect
@@ -59,6 +62,13 @@ Limits:
   --linger=MS              then wait up to this long for peers to take what is queued for them (default: 1000)
   --io-threads=N           libzmq's io threads (default: 1)
 
+Steering:
+  --control=ENDPOINT       where commands come in: PAUSE, RESUME, TERMINATE and STATISTICS, as zmq_proxy_steerable has
+                           them (default: nowhere)
+  --control-type=TYPE      what socket that is: REP, PAIR, ROUTER, PULL or SUB (default: REP)
+  --timeout=SECONDS        ctl: how long to wait for the device (default: 5)
+  --json                   ctl: print the answer as JSON
+
 Running:
   --name=NAME              what to call this device in logs (default: the pattern's name)
   --ready-file=PATH        write the bound endpoints there as JSON when all are bound; removed at exit
@@ -80,20 +90,24 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from docopt import DocoptExit, docopt
 
+from . import ctl
 from .devices.device import Device
+from .endpoints import Endpoint
+from .engine.burst import burst_name
 from .errors import DeviceFailed, SettingsError, StartError
 from .server.server import Server
-from .settings import PATTERNS, DeviceSettings
+from .settings import PATTERNS, ControlType, DeviceSettings, read_seconds
 
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _OPTIONS = tuple(dict.fromkeys(re.findall(r"^  (?:-h )?(--[a-z0-9-]+)", __doc__, re.MULTILINE)))
-_PROCESS_OPTIONS = ("--ready-file", "--log-level", "--help", "--version")
+_PROCESS_OPTIONS = ("--ready-file", "--log-level")
+_CTL_OPTIONS = ("--control-type", "--timeout", "--json")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -104,6 +118,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         options = _parse(arguments)
+        if options["ctl"]:
+            return _steer(options)
         _set_up_logging(options["--log-level"])
         device = _device(options)
         ready_file = options["--ready-file"]
@@ -118,10 +134,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parse(arguments: list[str]) -> dict[str, Any]:
     try:
-        parsed: dict[str, Any] = docopt(__doc__, arguments, version=f"geventrelay {version('geventrelay')}")
+        parsed: dict[str, Any] = docopt(__doc__, arguments, version=_version())
         return parsed
     except DocoptExit:
         raise _usage_error(arguments) from None
+
+
+def _version() -> str:
+    try:
+        number = version("geventrelay")
+    except PackageNotFoundError:
+        number = "from a source tree that is not installed"
+    return f"geventrelay {number}, {burst_name()} burst"
 
 
 def _usage_error(arguments: list[str]) -> SettingsError:
@@ -133,13 +157,14 @@ def _usage_error(arguments: list[str]) -> SettingsError:
     if arguments and not arguments[0].startswith("-") and arguments[0] not in PATTERNS:
         return SettingsError("usage", "a pattern" + _nearest(arguments[0], PATTERNS), arguments[0])
     pattern = next((argument for argument in arguments if argument in PATTERNS), "relay")
-    missing = [
-        option
-        for option in _needed(PATTERNS[pattern])
-        if not any(len(one) > len("--") and option.startswith(one) for one in given)
-    ]
+    missing = [option for option in _needed(PATTERNS[pattern]) if not any(_means(one, option) for one in given)]
     rule = f"{pattern} to be given {' and '.join(missing)}" if missing else "what the help says"
     return SettingsError("usage", f"{rule} (see geventrelay --help)", " ".join(arguments))
+
+
+def _means(given: str, option: str) -> bool:
+    # docopt takes a beginning for the whole, unless it is another option: --frontend is not --frontend-type.
+    return given == option or (given not in _OPTIONS and len(given) > len("--") and option.startswith(given))
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
@@ -155,16 +180,36 @@ def _device(options: Mapping[str, Any]) -> Device:
     pattern = next((name for name in PATTERNS if options[name]), "relay")
     cls = PATTERNS[pattern]
     names = {field.metadata["option"]: field.name for field in dataclasses.fields(cls)}
-    # docopt gives None, False or an empty list for an option that is not there.
-    given = {option: options[option] for option in _OPTIONS if options[option] not in (None, False, [])}
-    for option in given:
-        if option not in names and option not in _PROCESS_OPTIONS:
-            raise SettingsError(option, f"a pattern that has this option, which {pattern} has not", given[option])
+    given = _given(options, pattern, (*names, *_PROCESS_OPTIONS))
     try:
         return Device(cls(**{names[option]: value for option, value in given.items() if option in names}))
     except SettingsError as error:
         options_by_name = {name: option for option, name in names.items()}
         raise SettingsError(options_by_name.get(error.name, error.name), error.rule, error.value) from None
+
+
+def _given(options: Mapping[str, Any], pattern: str, known: Iterable[str]) -> dict[str, Any]:
+    # docopt gives None, False or an empty list for an option that is not there.
+    given = {option: options[option] for option in _OPTIONS if options[option] not in (None, False, [])}
+    for option, value in given.items():
+        if option not in known:
+            raise SettingsError(option, f"a pattern that has this option, which {pattern} has not", value)
+    return given
+
+
+def _steer(options: Mapping[str, Any]) -> int:
+    given = _given(options, "ctl", _CTL_OPTIONS)
+    word = next(word for word in ("pause", "resume", "terminate", "statistics") if options[word])
+    text = options["ENDPOINT"]
+    endpoint = Endpoint.parse(text if text.startswith(">") else ">" + text, name="ENDPOINT")
+    try:
+        control_type = ControlType(given.get("--control-type", "REP"))
+    except ValueError:
+        rule = "one of " + ", ".join(kind.value for kind in ControlType)
+        raise SettingsError("--control-type", rule, given["--control-type"]) from None
+    timeout_s = read_seconds("--timeout", given.get("--timeout", 5))
+    print(ctl.show(word, ctl.command(endpoint, control_type, word, timeout_s), options["--json"]))
+    return 0
 
 
 def _set_up_logging(level: str | None) -> None:

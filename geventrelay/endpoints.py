@@ -91,7 +91,11 @@ class Endpoint:
 
 
 def parse_endpoints(value: object, *, name: str, interface: str) -> tuple[Endpoint, ...]:
-    """Read one endpoint or an iterable of them; see `Endpoint.parse`. At least one is required."""
+    """Read one endpoint or several, at least one.
+
+    :param value: what `Endpoint.parse` takes, or an iterable of it; `name` and `interface` are as there.
+    :raises SettingsError: for anything else.
+    """
     several = value if isinstance(value, Iterable) and not isinstance(value, str) else [value]
     endpoints = tuple(Endpoint.parse(one, name=name, interface=interface) for one in several)
     if not endpoints:

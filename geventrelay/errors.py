@@ -32,3 +32,7 @@ class StartError(GeventRelayError, RuntimeError):
 
 class DeviceFailed(GeventRelayError, RuntimeError):
     """A running device ended because one of its greenlets died; ``__cause__`` is what killed it."""
+
+
+class ForkedError(GeventRelayError, RuntimeError):
+    """A forked child used a device of its parent. The parent's is unharmed; the child is to make one of its own."""

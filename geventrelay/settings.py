@@ -36,6 +36,16 @@ class PushPayload(enum.Enum):
     """The message as it came."""
 
 
+class ControlType(enum.Enum):
+    """What a device's control socket is; a PULL or SUB follows commands and answers nothing."""
+
+    REP = "REP"
+    PAIR = "PAIR"
+    ROUTER = "ROUTER"
+    PULL = "PULL"
+    SUB = "SUB"
+
+
 class WhenFull(enum.Enum):
     """What happens to a message that nobody can take now: it is dropped and counted, or it waits."""
 
@@ -61,7 +71,12 @@ def _whole(minimum: int, maximum: int = 2**31 - 1) -> Check:
     return check
 
 
-def _seconds(name: str, value: Any) -> float:
+def read_seconds(name: str, value: Any) -> float:
+    """Read a number of seconds.
+
+    :param name: what to call the input in an error. :param value: the number, or text that is one.
+    :raises SettingsError: unless it is from 0 to 86400.
+    """
     rule = "a number of seconds from 0 to 86400"
     try:
         number = float(value)
@@ -141,6 +156,8 @@ class DeviceSettings:
         receive send ZMTP PINGs (ZMQ_HEARTBEAT_IVL) and give a peer up after three of them. The others use TCP
         keepalive: a busy peer whose queue is full stops reading, would leave PINGs unanswered, and would be cut
         off together with the messages queued for it.
+    :param control: where commands come in; None for nowhere. See `geventrelay.devices.steering`.
+    :param control_type: a `ControlType` or its value.
     """
 
     pattern: ClassVar[str] = ""
@@ -150,11 +167,13 @@ class DeviceSettings:
     sndhwm: int = _setting("--sndhwm", _whole(0), default=10_000)
     rcvhwm: int = _setting("--rcvhwm", _whole(0), default=10_000)
     linger_ms: int = _setting("--linger", _whole(0), default=1_000)
-    drain_s: float = _setting("--drain", _seconds, default=1.0)
+    drain_s: float = _setting("--drain", read_seconds, default=1.0)
     io_threads: int = _setting("--io-threads", _whole(1, 64), default=1)
     ipv6: bool = _setting("--ipv6", _flag, default=False)
     max_message_size_bytes: int | None = _setting("--max-message-size", _whole(1, 2**63 - 1), default=None)
     heartbeat_ms: int = _setting("--heartbeat", _whole(0), default=10_000)
+    control: Endpoints | None = _setting("--control", default=None)
+    control_type: ControlType | str = _setting("--control-type", _one_of(ControlType), default=ControlType.REP)
 
     def __post_init__(self) -> None:
         if not self.name:

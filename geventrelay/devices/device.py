@@ -6,6 +6,7 @@ import enum
 import logging
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -15,15 +16,17 @@ import zmq.green
 from gevent.event import Event
 from gevent.lock import RLock
 
+from ..engine import forks
 from ..engine.counters import PumpSnapshot
 from ..engine.outlet import Outlet, Policy
 from ..engine.peercount import PeerCount
 from ..engine.pump import Pump
 from ..engine.socket import RelaySocket
-from ..errors import DeviceFailed
+from ..errors import DeviceFailed, ForkedError
 from ..settings import DeviceSettings
 from . import opening
-from .patterns import RECEIVE_ONLY, OutletPlan, plan
+from .patterns import CONTROL, RECEIVE_ONLY, OutletPlan, plan
+from .steering import Steering, statistics
 
 log = logging.getLogger("geventrelay")
 
@@ -76,7 +79,8 @@ class DeviceSnapshot:
 class Device:
     """One pattern that can be started and stopped, used like `gevent.baseserver.BaseServer`.
 
-    Making one does no I/O. All methods are to be called in the native thread whose hub runs the device.
+    Making one does no I/O. All methods are to be called in the native thread whose hub runs the device; in a process
+    forked while it runs, each raises `ForkedError`.
 
     :param settings: what to run, e.g. ``Queue(frontend=5555, backend=5556)``.
     :param context: the ZeroMQ context to make sockets in, which the device then never terminates; needed where
@@ -92,6 +96,7 @@ class Device:
         self._context: zmq.Context[Any] | None = None
         self._state = State.STOPPED
         self._changing = RLock()
+        self._started_in = forks.current()
         self._drain_until = math.inf
         self._over = Event()
         self._over.set()
@@ -140,10 +145,12 @@ class Device:
 
         :raises StartError: naming the endpoint that could not be had; everything else is undone by then.
         """
+        self._refuse_child()
         with self._changing:
             if self._state not in (State.STOPPED, State.FAILED):
                 return
             self.failure = None
+            self._started_in = forks.current()
             self._drain_until = math.inf
             try:
                 self._open()
@@ -152,7 +159,10 @@ class Device:
                 raise
             self._state = State.RUNNING
             self._over.clear()
-            self._greenlets = [gevent.spawn(self._run, pump) for pump in self._pumps]
+            self._greenlets = [gevent.spawn(self._run, pump.name, pump.run) for pump in self._pumps]
+            if CONTROL in self._sockets:
+                steering = Steering(self._sockets[CONTROL], self)
+                self._greenlets.append(gevent.spawn(self._run, CONTROL, steering.run))
 
     def stop(self, timeout: float | None = None) -> None:
         """Take in nothing new, move what is there, and close. Yields; returns once all is closed.
@@ -162,6 +172,7 @@ class Device:
         :param timeout: how many seconds to go on moving; 0 closes at once, None means the settings' `drain_s`.
             Closing then takes up to `linger_ms` more.
         """
+        self._refuse_child()
         seconds = self.settings.drain_s if timeout is None else timeout
         # Before the lock, so that a second and hastier stop shortens the first.
         self._drain_until = min(self._drain_until, time.monotonic() + seconds)
@@ -191,6 +202,7 @@ class Device:
 
     def pause(self) -> None:
         """Read nothing more until `resume`; what is in hand stays so. Does not yield; only if running."""
+        self._refuse_child()
         if self._state is State.RUNNING:
             self._state = State.PAUSED
             for pump in self._pumps:
@@ -198,6 +210,7 @@ class Device:
 
     def resume(self) -> None:
         """Go on after `pause`. Does not yield; only if paused."""
+        self._refuse_child()
         if self._state is State.PAUSED:
             self._state = State.RUNNING
             for pump in self._pumps:
@@ -205,7 +218,23 @@ class Device:
 
     def snapshot(self) -> DeviceSnapshot:
         """What has been counted since the last start; still there after a stop. Does not yield."""
+        self._refuse_child()
         return DeviceSnapshot(self.name, self._state, tuple(pump.snapshot() for pump in self._pumps))
+
+    def terminate(self) -> None:
+        """Have the device stopped, as `stop` does, by a greenlet of its own. Does not yield."""
+        gevent.spawn(self.stop)
+
+    def statistics(self) -> tuple[int, ...]:
+        """Eight counts of parts and bytes, as zmq_proxy_steerable(3) has them; see `steering.statistics`."""
+        return statistics(self.snapshot().pumps, self._plan.sockets[0].key)
+
+    def _refuse_child(self) -> None:
+        if self._state is not State.STOPPED and self._started_in != forks.current():
+            raise ForkedError(
+                f"device {self.name} was started before this process was forked and belongs to its parent; "
+                "make a new Device in the child"
+            )
 
     def _open(self) -> None:
         context = self._given_context
@@ -230,15 +259,16 @@ class Device:
             self._peers.append(peers)
         return Outlet(outlet_plan.socket, socket, policy=outlet_plan.policy, take=outlet_plan.take, peers=peers)
 
-    def _run(self, pump: Pump) -> None:
+    def _run(self, socket: str, job: Callable[[], None]) -> None:
         try:
-            pump.run()
+            job()
         except Exception as error:
+            # The first one wins; the others only follow from it.
             if self.failure is None:
-                self._fail(pump, error)
+                self._fail(socket, error)
 
-    def _fail(self, pump: Pump, error: Exception) -> None:
-        log.error("failed device=%s pump=%s error=%r", self.name, pump.name, str(error), exc_info=error)
+    def _fail(self, socket: str, error: Exception) -> None:
+        log.error("failed device=%s socket=%s error=%r", self.name, socket, str(error), exc_info=error)
         self.failure = error
         if self.started:
             # In a greenlet of its own, for it ends the one that is running.

@@ -21,34 +21,24 @@ _PROBES = 3
 
 
 def make_socket(context: Any, plan: SocketPlan, settings: DeviceSettings) -> RelaySocket:
-    """Make a socket with every option set, and neither bound nor connected yet. Does not yield."""
+    """Make a socket with every option set, and neither bound nor connected yet. Does not yield.
+
+    :param context: where to make it. :param plan: what it is to be. :param settings: the device's.
+    """
     socket: RelaySocket = context.socket(plan.type, socket_class=RelaySocket)
-    socket.set(zmq.SNDHWM, settings.sndhwm)
-    socket.set(zmq.RCVHWM, settings.rcvhwm)
-    socket.set(zmq.LINGER, settings.linger_ms)
-    socket.set(zmq.IPV6, settings.ipv6 or any("[" in (endpoint.host or "") for endpoint in plan.endpoints))
-    # Bytes that are not ZMTP would pass for ZMTP 1.0, which has no greeting, and come out as messages. libzmq refuses
-    # ZMTP 1.0 and 2.0 (libzmq before 4.0) where a ZAP domain is set, and with no ZAP handler that is all it does.
-    socket.set(zmq.ZAP_DOMAIN, b"geventrelay")
-    if settings.max_message_size_bytes is not None:
-        socket.set(zmq.MAXMSGSIZE, settings.max_message_size_bytes)
-    if settings.heartbeat_ms:
-        _set_heartbeat(socket, settings.heartbeat_ms)
-    if plan.type in (zmq.PUSH, zmq.DEALER):
-        # A connection that is still being made is nobody's queue: wait for, or count, a peer that is there.
-        socket.set(zmq.IMMEDIATE, 1)
-    if plan.type == zmq.ROUTER:
-        # So that a reply that cannot be routed is reported, and counted, rather than dropped in silence.
-        socket.set(zmq.ROUTER_MANDATORY, 1)
-    for option, value in plan.options:
-        socket.set(option, value)
+    try:
+        _set_options(socket, plan, settings)
+    except BaseException:
+        # Nobody else knows it yet, and a socket left open would have the context's end waited for without end.
+        socket.close(0)
+        raise
     return socket
 
 
 def open_endpoints(socket: RelaySocket, plan: SocketPlan, device: str) -> list[str]:
     """Bind and connect a socket as planned; the addresses that it is bound to. Yields while names resolve.
 
-    :param device: the device's name, for errors.
+    :param socket: what `make_socket` made of `plan`. :param device: the device's name, for errors.
     :raises StartError: naming the first endpoint that could not be had, and why.
     """
     bound = []
@@ -67,7 +57,7 @@ def open_endpoints(socket: RelaySocket, plan: SocketPlan, device: str) -> list[s
 
 
 def unbind(socket: RelaySocket, addresses: list[str]) -> None:
-    """Stop listening at each of `addresses`; what has come in can still be read. Does not yield."""
+    """Stop `socket` listening at each of `addresses`; what has come in can still be read. Does not yield."""
     for address in addresses:
         try:
             socket.unbind(address)
@@ -77,8 +67,31 @@ def unbind(socket: RelaySocket, addresses: list[str]) -> None:
                 raise
 
 
+def _set_options(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings) -> None:
+    socket.set(zmq.SNDHWM, settings.sndhwm)
+    socket.set(zmq.RCVHWM, settings.rcvhwm)
+    socket.set(zmq.LINGER, settings.linger_ms)
+    socket.set(zmq.IPV6, settings.ipv6 or any("[" in (endpoint.host or "") for endpoint in plan.endpoints))
+    # Bytes that are not ZMTP would pass for ZMTP 1.0, which has no greeting, and come out as messages. libzmq refuses
+    # ZMTP 1.0 and 2.0 (libzmq before 4.0) where a ZAP domain is set, and with no ZAP handler that is all it does.
+    socket.set(zmq.ZAP_DOMAIN, b"geventrelay")
+    if settings.max_message_size_bytes is not None:
+        socket.set(zmq.MAXMSGSIZE, settings.max_message_size_bytes)
+    if settings.heartbeat_ms:
+        _set_heartbeat(socket, settings.heartbeat_ms)
+    if plan.type == zmq.PUSH:
+        # A connection that is still being made is nobody's queue: wait for, or count, a peer that is there. Not for
+        # sockets that also receive: when such a connection ends, libzmq discards what has come in and is not read yet.
+        socket.set(zmq.IMMEDIATE, 1)
+    if plan.type == zmq.ROUTER:
+        # So that a reply that cannot be routed is reported, and counted, rather than dropped in silence.
+        socket.set(zmq.ROUTER_MANDATORY, 1)
+    for option, value in plan.options:
+        socket.set(option, value)
+
+
 def _set_heartbeat(socket: RelaySocket, heartbeat_ms: int) -> None:
-    if socket.socket_type in RECEIVE_ONLY:
+    if socket.type in RECEIVE_ONLY:
         socket.set(zmq.HEARTBEAT_IVL, heartbeat_ms)
         socket.set(zmq.HEARTBEAT_TIMEOUT, min(_PROBES * heartbeat_ms, 2**31 - 1))
     seconds = max(1, heartbeat_ms // 1000)

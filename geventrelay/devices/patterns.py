@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -26,6 +27,9 @@ from . import pairs
 
 RECEIVE_ONLY = frozenset({zmq.SUB, zmq.XSUB, zmq.PULL})
 """Socket types whose peers send and never receive more than subscriptions."""
+
+CONTROL = "control"
+"""The key of the socket that steers a device."""
 
 Options = tuple[tuple[int, Any], ...]
 
@@ -74,7 +78,13 @@ def plan(settings: DeviceSettings) -> Plan:
 
     :raises SettingsError: if it is a `Custom` whose two sides cannot work together.
     """
-    return _PLANS[type(settings)](settings)
+    made = _PLANS[type(settings)](settings)
+    if settings.control is None:
+        return made
+    kind = zmq.SocketType[_value(settings.control_type)]
+    options = ((zmq.SUBSCRIBE, b""),) if kind == zmq.SUB else ()
+    control = SocketPlan(CONTROL, kind, _endpoints(settings.control), options)
+    return dataclasses.replace(made, sockets=(*made.sockets, control))
 
 
 def _relay(settings: Relay) -> Plan:

@@ -17,6 +17,8 @@ from .status import Status
 _DONTWAIT = int(zmq.DONTWAIT)
 _SNDMORE = int(zmq.DONTWAIT | zmq.SNDMORE)
 
+# EFSM: a REQ or REP whose turn it is not; it becomes readable or writable when its turn comes.
+_NOT_NOW = (zmq.EAGAIN, zmq.EFSM)
 _LOAD_BALANCED = (zmq.PUSH, zmq.DEALER)
 
 
@@ -33,39 +35,69 @@ class PythonBurst:
         self._recv: Callable[[], Any] = partial(plain_recv, source.raw, _DONTWAIT, False)
         self.counters = PumpCounters(tuple(OutletCounters() for _ in outlets))
         self._lanes = tuple(map(_Lane, outlets, self.counters.outlets))
+        self._straight = len(self._lanes) == 1 and self._lanes[0].straight
         self._in_hand: Parts = ()
         self.waiting_for: int | None = None
 
     def run(self, messages: int, limit_bytes: int) -> Status:
         """Move up to `messages` messages, or the one with which `limit_bytes` is reached. Does not yield."""
-        counters = self.counters
-        counters.bursts += 1
+        self.counters.bursts += 1
         if self.waiting_for is not None and not self._deliver(self.waiting_for):
             return Status.OUTLET_FULL
-        enough = counters.received_bytes + limit_bytes
-        for _ in range(messages):
+        enough = self.counters.received_bytes + limit_bytes
+        last = self.counters.received + messages
+        while self.counters.received < last and self.counters.received_bytes < enough:
             try:
-                frame = self._recv()
-            except zmq.Again:
-                return Status.SOURCE_EMPTY
-            counters.received += 1
-            counters.received_parts += 1
-            counters.received_bytes += len(frame)
-            self._in_hand = self._with_the_rest(frame) if frame.more else (frame,)
+                frame = self._pass_singles(last - self.counters.received, enough) if self._straight else self._recv()
+            except zmq.ZMQError as error:
+                if error.errno in _NOT_NOW:
+                    return Status.SOURCE_EMPTY
+                raise
+            if frame is None:
+                break
+            self._take_in(frame)
             if not self._deliver(0):
                 return Status.OUTLET_FULL
-            if counters.received_bytes >= enough:
-                break
         return Status.BUDGET_SPENT
 
-    def _with_the_rest(self, frame: Any) -> Parts:
+    def _pass_singles(self, messages: int, enough: int) -> Any:
+        """Pass on messages of one part; the first frame that needs more than that, or None at the end of the budget.
+
+        Nine messages in ten go this way, so it does without calls, and counts at the end.
+        """
+        recv, send = self._recv, self._lanes[0].send
+        passed = nbytes = 0
+        left = enough - self.counters.received_bytes
+        try:
+            while passed < messages:
+                if nbytes >= left:
+                    return None
+                frame = recv()
+                if frame.more:
+                    return frame
+                try:
+                    send(frame, _DONTWAIT, False)
+                except zmq.ZMQError:
+                    # The long way has every case of it.
+                    return frame
+                nbytes += len(frame)
+                passed += 1
+            return None
+        finally:
+            self._lanes[0].count_passed(passed, nbytes)
+            self.counters.received += passed
+            self.counters.received_parts += passed
+            self.counters.received_bytes += nbytes
+
+    def _take_in(self, frame: Any) -> None:
         # libzmq hands over messages whole: once the first part is there, no later one can be missing.
         parts = [frame]
         while parts[-1].more:
             parts.append(self._recv())
-        self.counters.received_parts += len(parts) - 1
-        self.counters.received_bytes += sum(map(len, parts[1:]))
-        return parts
+        self._in_hand = parts
+        self.counters.received += 1
+        self.counters.received_parts += len(parts)
+        self.counters.received_bytes += sum(map(len, parts))
 
     def _deliver(self, first: int) -> bool:
         """Offer the message in hand to the outlets from `first` on; False if one of them makes it wait."""
@@ -85,26 +117,40 @@ class _Lane:
     def __init__(self, outlet: Outlet, counters: OutletCounters) -> None:
         self._outlet = outlet
         self._counters = counters
-        self._send = partial(plain_send, outlet.socket.raw)
+        self.send = partial(plain_send, outlet.socket.raw)
         self._cut = CUT[outlet.take]
+        self._prefix = () if outlet.prefix is None else (outlet.prefix,)
         self._least_parts = outlet.least_parts
+
+    @property
+    def straight(self) -> bool:
+        """Whether messages of one part go there just as they came."""
+        return self._cut is None and not self._prefix and self._least_parts == 1
+
+    def count_passed(self, messages: int, nbytes: int) -> None:
+        """Count messages of one part that were sent past `offer`."""
+        self._counters.sent += messages
+        self._counters.sent_parts += messages
+        self._counters.sent_bytes += nbytes
 
     def offer(self, parts: Parts) -> bool:
         """Send or drop one message and count it; False if it has to wait."""
         counters = self._counters
         if self._cut is not None:
             parts = self._cut(parts)
+        if self._prefix:
+            parts = (*self._prefix, *parts)
         if len(parts) < self._least_parts:
             counters.drop(Drop.MALFORMED)
             return True
         try:
             self._send_parts(parts)
-        except zmq.Again:
-            if self._outlet.policy is Policy.BLOCK:
-                return False
-            counters.drop(self._outlet.why_refused())
-            return True
         except zmq.ZMQError as error:
+            if error.errno in _NOT_NOW:
+                if self._outlet.policy is Policy.BLOCK:
+                    return False
+                counters.drop(self._outlet.why_refused())
+                return True
             if error.errno != zmq.EHOSTUNREACH:
                 raise
             counters.drop(Drop.UNROUTABLE)
@@ -118,7 +164,7 @@ class _Lane:
         last = len(parts) - 1
         for index, part in enumerate(parts):
             try:
-                self._send(part, _SNDMORE if index < last else _DONTWAIT, False)
+                self.send(part, _SNDMORE if index < last else _DONTWAIT, False)
             except zmq.Again:
                 if 0 < index < last:
                     self._end_broken_message(parts[index + 1 :])
@@ -130,7 +176,7 @@ class _Lane:
         Load-balancing sockets (lb_t::sendpipe in libzmq) take the parts sent so far back, answer EAGAIN once,
         and then swallow what follows up to a part without SNDMORE.
         """
-        if self._outlet.socket.raw.socket_type in _LOAD_BALANCED:
+        if self._outlet.socket.raw.type in _LOAD_BALANCED:
             for part in rest[:-1]:
-                self._send(part, _SNDMORE, False)
-            self._send(rest[-1], _DONTWAIT, False)
+                self.send(part, _SNDMORE, False)
+            self.send(rest[-1], _DONTWAIT, False)

@@ -78,6 +78,7 @@ class Outlet:
     :param socket: the destination; its one writer is this outlet's pump.
     :param policy: what happens to a message that the socket cannot take now.
     :param take: which part of each message goes there.
+    :param prefix: a part to put before each message; None for none.
     :param peers: tells ``no_peer`` from ``full`` when a message is dropped; None where that cannot be told.
     """
 
@@ -88,13 +89,15 @@ class Outlet:
         *,
         policy: Policy = Policy.BLOCK,
         take: Take = Take.WHOLE,
+        prefix: bytes | None = None,
         peers: PeerCount | None = None,
     ) -> None:
         self.name = name
         self.socket = socket
-        self.routes = socket.raw.socket_type == zmq.ROUTER
+        self.routes = socket.raw.type == zmq.ROUTER
         self.policy = Policy.DROP if self.routes else policy
         self.take = take
+        self.prefix = prefix
         self._peers = peers
 
     @property

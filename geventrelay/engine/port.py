@@ -20,10 +20,15 @@ from gevent import getcurrent
 from gevent.exceptions import ConcurrentObjectUseError
 from gevent.hub import Waiter, get_hub
 
+from . import forks
+
 # libzmq's own calls, without zmq.green's bookkeeping after each of them.
 plain_recv = zmq.Socket.recv
 plain_send = zmq.backend.Socket.send
 plain_get = zmq.Socket.get
+
+# As plain integers: to test a bit of pyzmq's enum makes a new member, which takes longer than a whole send.
+_POLLIN, _POLLOUT = int(zmq.POLLIN), int(zmq.POLLOUT)
 
 
 def _asleep(waiter: Any) -> bool:
@@ -46,6 +51,7 @@ class Port:
 
     # Class attributes, since pyzmq's sockets, which inherit from this, know no others.
     raw: zmq.Socket[Any]
+    _made_in = 0
     _hub: Any = None
     _reader: Any = None
     _writer: Any = None
@@ -55,11 +61,11 @@ class Port:
     @property
     def readable(self) -> bool:
         """Whether a message can be read now. Does not yield."""
-        return bool(self._check_events() & zmq.POLLIN)
+        return bool(self._check_events() & _POLLIN)
 
     def wait_readable(self) -> None:
         """Yield to the hub until a message can be read, or return at once if one can. May return early."""
-        if not self._check_events() & zmq.POLLIN:
+        if not self._check_events() & _POLLIN:
             _sleep(self._reader)
 
     def wait_writable(self) -> None:
@@ -74,7 +80,7 @@ class Port:
             if self._tried_again:
                 self._check_events()
                 return
-        elif self._check_events() & zmq.POLLOUT:
+        elif self._check_events() & _POLLOUT:
             return
         _sleep(self._writer)
 
@@ -90,23 +96,31 @@ class Port:
             self._check_events()
 
     def _set_up_port(self) -> None:
+        self._made_in = forks.current()
         self._hub = get_hub()
         self._reader, self._writer = Waiter(self._hub), Waiter(self._hub)
 
     def _on_edge(self) -> None:
         """Look at what has happened and wake whom it concerns; for the watcher of the file descriptor."""
         self._tried_again = False
+        if self._made_in != forks.current():
+            self._stop_watching()
+            return
         try:
             self._check_events()
         except zmq.ZMQError:
             # ETERM or ENOTSOCK: the waiters get it from the call that they make next.
             self._wake_both()
 
+    def _stop_watching(self) -> None:
+        """Stop the watcher of the file descriptor."""
+        raise NotImplementedError
+
     def _check_events(self) -> int:
         events = int(plain_get(self.raw, zmq.EVENTS))
-        if _asleep(self._reader) and events & zmq.POLLIN:
+        if _asleep(self._reader) and events & _POLLIN:
             self._wake(self._reader)
-        if _asleep(self._writer) and (self._pollout_lies or events & zmq.POLLOUT):
+        if _asleep(self._writer) and (self._pollout_lies or events & _POLLOUT):
             self._wake(self._writer)
         return events
 

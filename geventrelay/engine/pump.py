@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import gevent
 from gevent.event import Event
 
 from .burst import new_burst
@@ -23,6 +22,7 @@ from .counters import OutletSnapshot, PumpSnapshot
 from .outlet import Outlet
 from .port import Port
 from .status import Status
+from .turn import Turn
 
 # A burst keeps every other greenlet waiting. A thousand small messages take the Python burst about 2 ms; the
 # bound in bytes keeps large ones from taking longer.
@@ -43,6 +43,7 @@ class Pump:
         self._source = source
         self._outlets = tuple(outlets)
         self._burst = new_burst(source, outlets)
+        self._turn = Turn()
         self._gate = Event()
         self._gate.set()
 
@@ -57,7 +58,7 @@ class Pump:
             elif status is Status.OUTLET_FULL:
                 self._blocked_by().socket.wait_writable()
             else:
-                gevent.sleep(0)
+                self._turn.wait()
 
     def pause(self) -> None:
         """Read nothing more from now on; what is in hand stays in hand. Does not yield."""

@@ -34,7 +34,7 @@ class RelaySocket(Port, zmq.green.Socket):  # type: ignore[type-arg]  # generic 
         return self
 
     def set(self, option: int, optval: Any) -> None:
-        """Set a socket option; see zmq_setsockopt(3). Does not yield."""
+        """Set a socket `option` to `optval`; see zmq_setsockopt(3). Does not yield."""
         super().set(option, optval)
         if option == zmq.XPUB_NODROP:
             # xpub_t::xhas_out is true whatever the option says, so POLLOUT is no reason to stay awake.
@@ -43,14 +43,20 @@ class RelaySocket(Port, zmq.green.Socket):  # type: ignore[type-arg]  # generic 
     setsockopt = set
 
     def close(self, linger: int | None = None) -> None:
-        """Close the socket; greenlets that wait on it wake up and get ENOTSOCK from their next call."""
-        watcher, self._state_event = self._state_event, None
-        if watcher is not None:
-            # Before the descriptor goes: libuv must not be left polling a closed one.
-            watcher.stop()
-            watcher.close()
+        """Close the socket; greenlets that wait on it wake up and get ENOTSOCK from their next call. Does not yield.
+
+        :param linger: for how long libzmq goes on delivering what is queued, in ms; None leaves the option as it is.
+        """
+        # Before the descriptor goes: libuv must not be left polling a closed one.
+        self._stop_watching()
         super().close(linger)
         self._wake_both()
+
+    def _stop_watching(self) -> None:
+        watcher, self._state_event = self._state_event, None
+        if watcher is not None:
+            watcher.stop()
+            watcher.close()
 
     # zmq.green's hooks
 

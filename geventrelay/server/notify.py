@@ -16,7 +16,7 @@ log = logging.getLogger("geventrelay")
 
 
 def write_ready_file(path: Path, device: Device) -> None:
-    """Write where the device can be reached as JSON, in one step: who sees the file sees all of it.
+    """Write to `path` where the device can be reached as JSON, in one step: who sees the file sees all of it.
 
     The object has ``device`` (its name), ``pid`` and ``endpoints`` (bound addresses by socket).
 
@@ -39,7 +39,7 @@ def write_ready_file(path: Path, device: Device) -> None:
 
 
 def remove_ready_file(path: Path) -> None:
-    """Remove the file again; one that has gone already, or cannot be removed, is no reason to fail."""
+    """Remove the file at `path` again; one that has gone already, or cannot be removed, is no reason to fail."""
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
@@ -47,7 +47,7 @@ def remove_ready_file(path: Path) -> None:
 
 
 def tell_systemd(state: str) -> None:
-    """Send e.g. ``READY=1`` to ``NOTIFY_SOCKET``, as sd_notify(3) does; nothing happens without one.
+    """Send a `state`, e.g. ``READY=1``, to ``NOTIFY_SOCKET``, as sd_notify(3) does; nothing happens without one.
 
     A socket that cannot be reached is logged: messages are not to stop for want of somebody to tell.
     """

@@ -36,12 +36,15 @@ class Server:
     def run(self) -> None:
         """Start the device and return when it has been stopped by a signal. Yields all the while.
 
+        A signal that comes before everything is bound ends the start, and nothing is left of it.
+
         :raises StartError: if it could not start; nothing is left bound or half-started.
         :raises DeviceFailed: if it failed while running.
         """
         watchers = self._watch_signals()
         try:
-            self._device.start()
+            if not self._start():
+                return
             try:
                 self._announce()
                 self._serve()
@@ -50,6 +53,23 @@ class Server:
         finally:
             for watcher in watchers:
                 watcher.cancel()
+
+    def _start(self) -> bool:
+        """Start the device, unless a signal to stop comes first: names can take long to resolve."""
+        failures: list[Exception] = []
+        starting = gevent.spawn(self._try_to_start, failures)
+        either: list[Any] = [starting, self._stop]
+        gevent.wait(either, count=1)
+        starting.kill()
+        if failures:
+            raise failures[0]
+        return self._device.started
+
+    def _try_to_start(self, failures: list[Exception]) -> None:
+        try:
+            self._device.start()
+        except Exception as error:
+            failures.append(error)
 
     def _announce(self) -> None:
         device = self._device

@@ -1,0 +1,71 @@
+"""The other end of a control socket: what ``geventrelay ctl`` sends, and how it shows the answer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import zmq
+
+from .devices.steering import COMMANDS, STATISTIC, STATISTICS
+from .endpoints import Endpoint
+from .errors import SettingsError, StartError
+from .settings import ControlType
+
+_LINE = "{side:<9} received {received_parts} parts, {received_bytes} bytes; sent {sent_parts} parts, {sent_bytes} bytes"
+_COUNTS = ("received_parts", "received_bytes", "sent_parts", "sent_bytes")
+# A REQ among them would wait for ever for answers that only a REP gives.
+_PEERS = {
+    ControlType.REP: zmq.REQ,
+    ControlType.ROUTER: zmq.DEALER,
+    ControlType.PAIR: zmq.PAIR,
+    ControlType.PULL: zmq.PUSH,
+    ControlType.SUB: zmq.XPUB,
+}
+
+
+def command(endpoint: Endpoint, control_type: ControlType, word: str, timeout_s: float) -> list[bytes]:
+    """Send one command and return the parts of the answer, of which there may be none. Blocks the hub.
+
+    :param endpoint: the device's control endpoint. :param control_type: what socket the device has there.
+    :param word: ``pause``, ``resume``, ``terminate`` or ``statistics``. :param timeout_s: how long to wait, in seconds.
+    :raises SettingsError: if that control socket cannot answer this command.
+    :raises StartError: if nobody took it, or answered, in time.
+    """
+    name = word.upper().encode()
+    assert name in COMMANDS
+    if name == STATISTICS and control_type in (ControlType.PULL, ControlType.SUB):
+        raise SettingsError("--control-type", "a type that can answer: REP, PAIR or ROUTER", control_type.value)
+    with zmq.Context() as context, context.socket(_PEERS[control_type]) as socket:
+        wait_ms = int(timeout_s * 1000)
+        socket.linger = wait_ms
+        socket.sndtimeo = socket.rcvtimeo = wait_ms
+        try:
+            socket.connect(endpoint.address)
+            if control_type is ControlType.SUB:
+                # Its subscription is what tells that somebody listens.
+                socket.recv()
+            socket.send(name)
+            answers = control_type is ControlType.REP or name == STATISTICS
+            return socket.recv_multipart() if answers else []
+        except zmq.ZMQError as error:
+            reason = (
+                f"no answer within {timeout_s:g} s" if error.errno == zmq.EAGAIN else zmq.strerror(error.errno or 0)
+            )
+            raise StartError(f"cannot {word} {endpoint.address}: {reason}") from None
+
+
+def show(word: str, answer: list[bytes], as_json: bool) -> str:
+    """What to print for an answer.
+
+    :param word: the command. :param answer: its parts. :param as_json: whether a program is going to read it.
+    """
+    result: dict[str, Any] = {"command": word}
+    if len(answer) == 2 * len(_COUNTS):
+        counts = [STATISTIC.unpack(part)[0] for part in answer]
+        result["frontend"] = dict(zip(_COUNTS, counts[:4], strict=True))
+        result["backend"] = dict(zip(_COUNTS, counts[4:], strict=True))
+    if as_json:
+        return json.dumps(result)
+    lines = [_LINE.format(side=side, **result[side]) for side in ("frontend", "backend") if side in result]
+    return "\n".join(lines) or f"{word}: done"

@@ -1,0 +1,126 @@
+"""The control socket: PAUSE, RESUME, TERMINATE and STATISTICS, as zmq_proxy_steerable has them.
+
+The protocol is that of libzmq's master branch (src/proxy.cpp after 2023-10-12): commands are single parts; STATISTICS
+is answered by eight parts, the other commands by an empty one, and that only where the control socket is a REP, which
+must answer. What is not a command is ignored. libzmq 4.3.5, which pyzmq ships, has it wrong: any five bytes resume.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import zmq
+
+from ..engine.counters import PumpSnapshot
+from ..engine.port import Port, plain_recv, plain_send
+
+log = logging.getLogger("geventrelay")
+
+PAUSE, RESUME, TERMINATE, STATISTICS = COMMANDS = (b"PAUSE", b"RESUME", b"TERMINATE", b"STATISTICS")
+STATISTIC = struct.Struct("=Q")
+"""How each part of the answer to STATISTICS is packed: an unsigned 64-bit integer in the host's byte order."""
+
+
+class Steerable(Protocol):
+    """What a control socket steers."""
+
+    def pause(self) -> None:
+        """Read nothing more."""
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+
+    def terminate(self) -> None:
+        """End, soon and without waiting for it."""
+
+    def statistics(self) -> tuple[int, ...]:
+        """Eight counts; see `statistics`."""
+
+
+def statistics(pumps: Iterable[PumpSnapshot], frontend: str) -> tuple[int, ...]:
+    """What STATISTICS tells: parts received, bytes received, parts sent, bytes sent; of the frontend, then the backend.
+
+    :param pumps: the device's pumps. :param frontend: the frontend's key; every other socket counts as backend.
+    """
+    totals = {True: [0, 0, 0, 0], False: [0, 0, 0, 0]}
+    for pump in pumps:
+        received = totals[pump.source == frontend]
+        received[0] += pump.received_parts
+        received[1] += pump.received_bytes
+        for outlet in pump.outlets:
+            sent = totals[outlet.socket == frontend]
+            sent[2] += outlet.sent_parts
+            sent[3] += outlet.sent_bytes
+    return (*totals[True], *totals[False])
+
+
+class Steering:
+    """Follows the commands that come in on a control socket.
+
+    :param port: the control socket, a REP, PAIR, ROUTER, PULL or SUB; over a ROUTER, requests have the envelope that a
+        DEALER or a REQ gives them, and answers go back in it.
+    :param target: what to steer.
+    """
+
+    def __init__(self, port: Port, target: Steerable) -> None:
+        self._port = port
+        self._target = target
+        self._type = port.raw.type
+
+    def run(self) -> None:
+        """Follow commands for ever. Yields; raises `zmq.ZMQError` when the socket or the context goes."""
+        while True:
+            try:
+                message = self._receive()
+            except zmq.Again:
+                self._port.wait_readable()
+            else:
+                self._follow(message)
+                self._port.after_write()
+
+    def _receive(self) -> list[bytes]:
+        parts = [bytes(plain_recv(self._port.raw, zmq.DONTWAIT))]
+        while self._port.raw.get(zmq.RCVMORE):
+            parts.append(bytes(plain_recv(self._port.raw, zmq.DONTWAIT)))
+        return parts
+
+    def _follow(self, message: list[bytes]) -> None:
+        envelope, command = self._split(message)
+        if command == [STATISTICS]:
+            if self._type in (zmq.PULL, zmq.SUB):
+                log.warning("ignored command=STATISTICS reason=%r", "this control socket cannot answer")
+                return
+            self._answer(envelope, [STATISTIC.pack(count) for count in self._target.statistics()])
+            return
+        if command == [PAUSE]:
+            self._target.pause()
+        elif command == [RESUME]:
+            self._target.resume()
+        elif command == [TERMINATE]:
+            self._target.terminate()
+        else:
+            log.warning("ignored command=%r reason=%r", b" ".join(command)[:80], "not a command")
+        if self._type == zmq.REP:
+            self._answer(envelope, [b""])
+
+    def _split(self, message: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+        if self._type != zmq.ROUTER:
+            return [], message
+        # A REQ puts an empty part between its routing id and what it asks.
+        end = 2 if len(message) > 2 and message[1] == b"" else 1
+        return message[:end], message[end:]
+
+    def _answer(self, envelope: Sequence[bytes], answer: Sequence[bytes]) -> None:
+        parts = [*envelope, *answer]
+        try:
+            for part in parts[:-1]:
+                plain_send(self._port.raw, part, zmq.DONTWAIT | zmq.SNDMORE)
+            plain_send(self._port.raw, parts[-1], zmq.DONTWAIT)
+        except zmq.ZMQError as error:
+            # Whoever asked has gone, or takes no answers: that must not end what is steered.
+            if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
+                raise
+            log.warning("unanswered reason=%r", str(error))

@@ -1,0 +1,17 @@
+"""The parts of ``scripts/bench``: one noun per module.
+
+Where pyzmq is missing, importing this starts the program again in the .venv that scripts/quickstart made.
+"""
+
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+_VENV = Path(__file__).resolve().parent.parent.parent / ".venv"
+_missing = [name for name in ("zmq", "gevent", "docopt") if find_spec(name) is None]
+if _missing:
+    _python = _VENV / "bin" / "python"
+    if not _python.exists() or Path(sys.prefix) == _VENV:
+        sys.exit(f"not installed: {', '.join(_missing)}; run scripts/quickstart once, it makes .venv with them")
+    os.execv(_python, [str(_python), *sys.argv])

@@ -1,0 +1,132 @@
+"""The bars: what this server is held to, beside what one run measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .case import Case, fitting
+from .schedule import Results
+from .spread import Spread, ratio, spreads
+
+Value = Callable[["Measured"], "float | None"]
+
+
+class Measured:
+    """Medians of a run by contender, metric and case."""
+
+    def __init__(self, results: Results) -> None:
+        self._found = {
+            (case, name): spreads(result.samples) for case, found in results.items() for name, result in found.items()
+        }
+
+    def spread(self, name: str, metric: str, case: Case) -> Spread | None:
+        return self._found.get((case, name), {}).get(metric)
+
+    def value(self, name: str, metric: str, case: Case) -> float | None:
+        found = self.spread(name, metric, case)
+        return found.median if found else None
+
+    def versus(self, other: str, metric: str, case: Case) -> float | None:
+        """The native burst against ``other``."""
+        return ratio(self.spread("native", metric, case), self.spread(other, metric, case))
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    what: str
+    at_least: bool
+    limit: float
+    unit: str
+    cases: tuple[Case, ...]
+    value: Value
+
+    def met(self, value: float) -> bool:
+        return value >= self.limit if self.at_least else value <= self.limit
+
+
+STREAMER = Case("streamer", 100, 1000)
+FORWARDER = Case("forwarder", 100, 1000)
+RELAY = Case("relay", 100, 1000)
+ALONE, TOGETHER = Case("many", 100, 1000, peers=1), Case("many", 100, 1000, peers=64)
+BESIDE = Case("beside", 100, 1000)
+MEMORY = Case("memory", 65536, 1000)
+
+
+def _against(what: str, other: str, metric: str, at_least: bool, limit: float, case: Case) -> Bar:
+    name = f"{case.name}: {what} x {other}"
+    return Bar(name, at_least, limit, "x", (case,), lambda m: m.versus(other, metric, case))
+
+
+def _of(what: str, metric: str, at_least: bool, limit: float, unit: str, case: Case) -> Bar:
+    name = f"{case.name}: {what}"
+    return Bar(name, at_least, limit, unit, (case,), lambda m: m.value("native", metric, case))
+
+
+def _share(part: float | None, whole: float | None) -> float | None:
+    return part / whole if part is not None and whole else None
+
+
+def _bars() -> list[Bar]:
+    bars = []
+    for pattern in ("streamer", "forwarder"):
+        for hwm, limit in ((1000, 1.3), (100000, 1.0)):
+            case = Case(pattern, 100, hwm)
+            bars.append(_against("throughput", "proxy", "rate", True, limit, case))
+            bars.append(_against("CPU time per message", "proxy", "cpu_us", False, 1.0, case))
+    one, many = Case("queue", 100, 1000, in_flight=1), Case("queue", 100, 1000, in_flight=64)
+    bars.append(_against("p50", "proxy", "p50_us", False, 1.05, one))
+    bars.append(_against("p99", "proxy", "p99_us", False, 1.05, one))
+    bars.append(_against("throughput", "proxy", "rate", True, 1.0, many))
+    for size in (65536, 1048576):
+        case = Case("streamer", size, fitting(1000, size))
+        bars.append(_against("throughput", "proxy", "rate", True, 1.0, case))
+    bars.append(_against("throughput", "poll", "rate", True, 8.0, STREAMER))
+    bars.append(_against("throughput", "green-device", "rate", True, 20.0, STREAMER))
+    source = "source_rate"
+    bars.append(
+        Bar(
+            f"{RELAY.name}: source rate x the forwarder's",
+            True,
+            0.7,
+            "x",
+            (RELAY, FORWARDER),
+            lambda m: _share(m.value("native", source, RELAY), m.value("native", source, FORWARDER)),
+        )
+    )
+    bars.append(_of("slowest to fastest", "fairness", True, 0.7, "", TOGETHER))
+    bars.append(
+        Bar(
+            f"{TOGETHER.name}: their sum x one alone",
+            True,
+            0.85,
+            "x",
+            (TOGETHER, ALONE),
+            lambda m: _share(m.value("native", "rate", TOGETHER), m.value("native", "rate", ALONE)),
+        )
+    )
+    bars.append(_of("p99 wake-up delay", "p99_us", False, 5000, "µs", BESIDE))
+    bars.append(_of("growth to 2 x HWM x size", "of_allowed", False, 1.1, "", MEMORY))
+    return bars
+
+
+BARS = _bars()
+
+
+def bar_cases() -> list[Case]:
+    return list(dict.fromkeys(case for bar in BARS for case in bar.cases))
+
+
+def verdict(results: Results) -> str:
+    """One line for each bar that this run measured."""
+    measured = Measured(results)
+    lines = []
+    for bar in BARS:
+        value = bar.value(measured)
+        if value is None:
+            continue
+        told = f"{value:.2f} {bar.unit}".rstrip()
+        mark = "met" if bar.met(value) else "MISSED"
+        sign = "≥" if bar.at_least else "≤"
+        lines.append(f"  {bar.what:<74} {sign} {bar.limit:<6g} {told:>14}  {mark}")
+    return "\n".join(["The bars", *lines]) if lines else ""

@@ -1,0 +1,126 @@
+"""The contenders: how each one's relay process is started for a case."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .case import EXTRAS, PATTERNS, Case
+from .child import Child
+
+READY_S = 10.0
+VERSION_S = 10
+RELAY_LIMIT_S = 240
+"""A relay is started with the others of its round and waits for its turn: this covers the whole round."""
+Command = Callable[[Case, Path, Path], list[str]]
+ANY_PORT = "tcp://127.0.0.1:0"
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """``label`` names it in tables; ``patterns`` are what it can do; no ``command`` means no relay."""
+
+    name: str
+    label: str
+    patterns: frozenset[str]
+    command: Command | None
+    env: dict[str, str] = field(default_factory=dict)
+
+
+def wrong_burst(contender: Contender, folder: Path) -> str:
+    """Why this server would not run the burst that the contender is named for; "" if it would.
+
+    Asked of the server itself: figures of one burst under the name of the other would be worse than none.
+    """
+    forced = contender.env.get("GEVENTRELAY_BURST")
+    if forced is None:
+        return ""
+    log = folder / f"{contender.name}.log"
+    asked = Child([sys.executable, "-m", "geventrelay", "--version"], VERSION_S, "all", log, contender.env, talk=True)
+    try:
+        # Its end closes the pipe, and the alarm is its end at the latest.
+        told = asked.pipes[1].read().decode(errors="replace").strip()
+        asked.process.wait(VERSION_S)
+        if asked.process.returncode:
+            return asked.last_words()
+    finally:
+        asked.end()
+    if ("native" in told.lower()) != (forced == "native"):
+        return f"--version says {told!r} with GEVENTRELAY_BURST={forced}"
+    return ""
+
+
+class Relay:
+    """One running relay process."""
+
+    def __init__(self, contender: Contender, case: Case, folder: Path, cores: str) -> None:
+        assert contender.command
+        self._ready = folder / f"ready-{contender.name}.json"
+        self._ready.unlink(missing_ok=True)
+        self.board = folder / f"beside-{contender.name}"
+        self.board.unlink(missing_ok=True)
+        command = [sys.executable, "-m", *contender.command(case, self._ready, self.board)]
+        self.child = Child(command, RELAY_LIMIT_S, cores, folder / f"{contender.name}.log", contender.env)
+
+    def endpoints(self) -> dict[str, list[str]]:
+        """Wait for its ready-file; raises :class:`ChildError` with its last words when there is none."""
+        self.child.wait_for(self._ready.exists, READY_S, "ready-file")
+        found: dict[str, list[str]] = json.loads(self._ready.read_text())["endpoints"]
+        return found
+
+
+def _server(case: Case, ready: Path, board: Path) -> list[str]:
+    if case.pattern in ("many", "beside"):
+        beside = [str(board)] if case.pattern == "beside" else []
+        return ["benchlib.hosted", str(case.hwm), str(case.peers), str(ready), *beside]
+    if case.device == "relay":
+        ends = ["--sub-port", "0", "--pub-port", "0", "--push-port", "0", "--interface", "127.0.0.1"]
+    else:
+        ends = ["--frontend", ANY_PORT, "--backend", ANY_PORT]
+    hwm = str(case.hwm)
+    return ["geventrelay", case.device, *ends, "--sndhwm", hwm, "--rcvhwm", hwm, "--ready-file", str(ready)]
+
+
+def _baseline(kind: str) -> Command:
+    def command(case: Case, ready: Path, board: Path) -> list[str]:
+        devices = case.peers if case.pattern == "many" else 1
+        beside = [str(board)] if case.pattern == "beside" else []
+        return ["benchlib.baselines", kind, case.device, str(case.hwm), str(devices), str(ready), *beside]
+
+    return command
+
+
+def _idle(_case: Case, ready: Path, board: Path) -> list[str]:
+    return ["benchlib.hosted", "0", "0", str(ready), str(board)]
+
+
+def _patterns(*without: str, extras: tuple[str, ...] = ()) -> frozenset[str]:
+    return frozenset(set(PATTERNS) - set(without) | set(extras))
+
+
+CONTENDERS = (
+    Contender(
+        "native",
+        "geventrelay, native burst",
+        _patterns(extras=EXTRAS),
+        _server,
+        {"GEVENTRELAY_BURST": "native"},
+    ),
+    Contender(
+        "python",
+        "geventrelay, Python burst",
+        _patterns(extras=EXTRAS),
+        _server,
+        {"GEVENTRELAY_BURST": "python"},
+    ),
+    Contender("proxy", "zmq.proxy in a thread", _patterns(extras=("many", "memory")), _baseline("proxy")),
+    Contender("poll", "plain poll loop", _patterns(extras=("memory",)), _baseline("poll")),
+    Contender("green-pair", "greenlet pair", _patterns(extras=("beside", "memory")), _baseline("green-pair")),
+    Contender("green-device", "zmq.green.device", _patterns("relay", extras=("beside",)), _baseline("green-device")),
+    Contender("direct", "no relay", _patterns(extras=("many",)), None),
+    Contender("idle", "no relay, an idle hub", frozenset({"beside"}), _idle),
+)
+BY_NAME = {contender.name: contender for contender in CONTENDERS}

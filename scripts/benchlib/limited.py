@@ -1,0 +1,23 @@
+"""Start a program with a time limit, on the given cores: ``limited.py SECONDS CORES PROGRAM ...``.
+
+The alarm and the cores survive exec, so this binds programs that know nothing of it; it ends even those whose
+parent was killed before it could end them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+
+def main() -> None:
+    limit_s, cores, program = sys.argv[1], sys.argv[2], sys.argv[3:]
+    signal.alarm(int(limit_s))
+    if cores != "all":
+        os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
+    os.execvp(program[0], program)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""A load process: one job a line on standard input, two answers on standard output: ready, and done.
+
+It outlives the contenders, so that every one of them meets the same clients.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from .board import Board
+from .native import NativeLoad
+from .pyload import PythonLoad
+from .wire import drain, subscribe
+
+STOP_SEEN_MS = 50
+
+
+def _open(context: zmq.Context, job: dict[str, Any], kind: str, endpoint: str) -> tuple[zmq.Socket, str]:
+    socket = context.socket(getattr(zmq, kind))
+    socket.linger = 0
+    socket.sndhwm = socket.rcvhwm = job["hwm"]
+    socket.sndtimeo = socket.rcvtimeo = STOP_SEEN_MS
+    if kind == "PUB":
+        # A publisher that drops at its HWM sends at a rate that says nothing of the relay.
+        socket.setsockopt(zmq.XPUB_NODROP, 1)
+    if kind == "SUB":
+        socket.subscribe(b"")
+    if endpoint:
+        socket.connect(endpoint)
+        return socket, endpoint
+    socket.bind("tcp://127.0.0.1:0")
+    return socket, socket.last_endpoint.decode()
+
+
+def _say(answer: dict[str, Any]) -> None:
+    print(json.dumps(answer), flush=True)
+
+
+def _work(load: NativeLoad | PythonLoad, board: Board, job: dict[str, Any]) -> None:
+    signal.alarm(job["limit_s"])  # the default action ends the process, even inside a C call
+    with zmq.Context() as context:
+        opened = [_open(context, job, kind, endpoint) for kind, endpoint in job["sockets"]]
+        sockets = [socket for socket, _ in opened]
+        _say({"endpoints": [endpoint for _, endpoint in opened]})
+        code = load.run(job["role"], board.address, sockets, job["size"], job["in_flight"])
+        for socket in sockets:
+            socket.close()
+    signal.alarm(0)
+    _say({"error": os.strerror(code) if code else ""})
+
+
+def _work_raw(library: Path, board: Board, job: dict[str, Any]) -> None:
+    signal.alarm(job["limit_s"])
+    with ExitStack() as stack:
+        connections = [stack.enter_context(subscribe(endpoint)) for _kind, endpoint in job["sockets"]]
+        _say({"endpoints": [endpoint for _kind, endpoint in job["sockets"]]})
+        code = drain(library, board.address, connections)
+    signal.alarm(0)
+    _say({"error": os.strerror(code) if code else ""})
+
+
+def main() -> None:
+    board = Board(Path(sys.argv[1]))
+    library = Path(sys.argv[2]) if sys.argv[2:] else None
+    load = NativeLoad(library) if library else PythonLoad(board)
+    for line in sys.stdin:
+        job = json.loads(line)
+        if job["role"] == "subscribers" and library:
+            _work_raw(library, board, job)
+        else:
+            _work(load, board, job)
+
+
+if __name__ == "__main__":
+    main()

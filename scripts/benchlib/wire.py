@@ -1,0 +1,44 @@
+"""Raw TCP subscribers: as much ZMTP 3.0 (RFC 23, mechanism NULL) as it takes to be sent everything."""
+
+from __future__ import annotations
+
+import ctypes
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+HANDSHAKE_S = 5.0
+GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
+READY = b"\x05READY\x0bSocket-Type\x00\x00\x00\x03SUB"
+SUBSCRIBE_ALL = b"\x00\x01\x01"
+
+
+def subscribe(endpoint: str) -> socket.socket:
+    """Connect, shake hands and subscribe; raises OSError when the peer does not take part in it."""
+    address = urlsplit(endpoint)
+    connection = socket.create_connection((address.hostname or "", address.port or 0), HANDSHAKE_S)
+    connection.sendall(GREETING)
+    _exactly(connection, len(GREETING))
+    connection.sendall(b"\x04" + bytes([len(READY)]) + READY)
+    _flags, size = _exactly(connection, 2)
+    _exactly(connection, size)
+    connection.sendall(SUBSCRIBE_ALL)
+    connection.setblocking(False)
+    return connection
+
+
+def _exactly(connection: socket.socket, size: int) -> bytes:
+    got = b""
+    while len(got) < size:
+        part = connection.recv(size - len(got))
+        if not part:
+            raise ConnectionResetError("the peer hung up during the handshake")
+        got += part
+    return got
+
+
+def drain(library: Path, board_address: int, connections: list[socket.socket]) -> int:
+    """Read and count until the board says stop; returns an errno, 0 when all was well."""
+    descriptors = (ctypes.c_int * len(connections))(*(connection.fileno() for connection in connections))
+    loop = ctypes.CDLL(str(library)).wire_sink
+    return int(loop(ctypes.c_void_p(board_address), descriptors, len(connections)))
