@@ -305,7 +305,7 @@ class Device:
             peers.close()
         for socket in self._sockets.values():
             socket.close(linger_ms)
-        self._peers, self._sockets, self._greenlets = [], {}, []
+        self._peers, self._sockets, self._bound, self._greenlets = [], {}, {}, []
         context, self._context = self._context, None
         if context is not None:
             # term() waits for what lingers, and would keep the hub waiting with it.

@@ -121,7 +121,7 @@ def _custom(settings: Custom) -> Plan:
     if settings.slow_subscriber is not WhenFull.DROP and not {"PUB", "XPUB"} & set(types):
         raise SettingsError("slow_subscriber", "a PUB or XPUB among the two sides", " -> ".join(types))
     options = {
-        "SUB": _subscriptions(("",) if settings.subscribe is None else settings.subscribe),
+        "SUB": _subscriptions((b"",) if settings.subscribe is None else settings.subscribe),
         "PUB": _no_drop(settings.slow_subscriber),
         "XPUB": _no_drop(settings.slow_subscriber),
     }

@@ -30,12 +30,14 @@ class Burst(Protocol):
     counted as dropped, or in hand. A message in hand is offered again first thing in the next run, to the
     outlets that have not taken it yet; the others do not see it twice.
 
-    :ivar counters: what it has done so far.
     :ivar waiting_for: the index of the first outlet that has yet to take the message in hand; None with none.
     """
 
-    counters: PumpCounters
     waiting_for: int | None
+
+    @property
+    def counters(self) -> PumpCounters:
+        """What it has done so far."""
 
     def run(self, messages: int, limit_bytes: int) -> Status:
         """Move up to `messages` messages, or the one with which `limit_bytes` is reached. Does not yield.

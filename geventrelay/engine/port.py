@@ -13,6 +13,8 @@ Two rules close that hole, and this module is the one place that knows them:
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
 from typing import Any
 
 import zmq
@@ -29,6 +31,17 @@ plain_get = zmq.Socket.get
 
 # As plain integers: to test a bit of pyzmq's enum makes a new member, which takes longer than a whole send.
 _POLLIN, _POLLOUT = int(zmq.POLLIN), int(zmq.POLLOUT)
+
+
+def _plain_events(socket: zmq.Socket[Any]) -> int:
+    return int(plain_get(socket, zmq.EVENTS))
+
+
+try:
+    # By name, since there may be no such file: it is built only where there is a compiler.
+    _read_events: Callable[[zmq.Socket[Any]], int] = importlib.import_module("geventrelay.engine._burst").events
+except ImportError:
+    _read_events = _plain_events
 
 
 def _asleep(waiter: Any) -> bool:
@@ -63,10 +76,15 @@ class Port:
         """Whether a message can be read now. Does not yield."""
         return bool(self._check_events() & _POLLIN)
 
-    def wait_readable(self) -> None:
-        """Yield to the hub until a message can be read, or return at once if one can. May return early."""
-        if not self._check_events() & _POLLIN:
-            _sleep(self._reader)
+    def wait_readable(self, *, found_nothing: bool = False) -> None:
+        """Yield to the hub until a message can be read, or return at once if one can. May return early.
+
+        :param found_nothing: whether the caller has just had EAGAIN from a recv, and nobody used the socket since. That
+            recv has looked at all the news there was (socket_base_t::recv in libzmq), so EVENTS need not be read again.
+        """
+        if (not found_nothing or _asleep(self._writer)) and self._check_events() & _POLLIN:
+            return
+        _sleep(self._reader)
 
     def wait_writable(self) -> None:
         """Yield to the hub until a send is worth another try. May return early.
@@ -86,7 +104,7 @@ class Port:
 
     def after_read(self) -> None:
         """Wake a writer whose edge the caller's reads may have taken. Call it after a burst of reads."""
-        if _asleep(self._writer):
+        if self._writer.greenlet is not None:
             self._check_events()
 
     def after_write(self) -> None:
@@ -100,11 +118,16 @@ class Port:
         self._hub = get_hub()
         self._reader, self._writer = Waiter(self._hub), Waiter(self._hub)
 
-    def _on_edge(self) -> None:
+    def _on_edge(self, event: object = None, _evtype: object = None) -> None:
         """Look at what has happened and wake whom it concerns; for the watcher of the file descriptor."""
         self._tried_again = False
         if self._made_in != forks.current():
             self._stop_watching()
+            return
+        reader, writer = self._reader, self._writer
+        if _asleep(reader) != _asleep(writer) and getcurrent() is self._hub:
+            # An edge, and only one whom it can concern: his next call takes it away.
+            (reader if _asleep(reader) else writer).switch(None)
             return
         try:
             self._check_events()
@@ -117,7 +140,7 @@ class Port:
         raise NotImplementedError
 
     def _check_events(self) -> int:
-        events = int(plain_get(self.raw, zmq.EVENTS))
+        events = _read_events(self.raw)
         if _asleep(self._reader) and events & _POLLIN:
             self._wake(self._reader)
         if _asleep(self._writer) and (self._pollout_lies or events & _POLLOUT):

@@ -29,6 +29,9 @@ from .turn import Turn
 BURST_MESSAGES = 1000
 BURST_BYTES = 4 * 1024 * 1024
 
+# An enum's member costs more to look up than to compare.
+SOURCE_EMPTY, OUTLET_FULL = Status.SOURCE_EMPTY, Status.OUTLET_FULL
+
 
 class Pump:
     """Moves messages from `source` to each of `outlets`, in order, until its greenlet is killed.
@@ -42,30 +45,37 @@ class Pump:
         self.name = name
         self._source = source
         self._outlets = tuple(outlets)
+        self._destinations = tuple(outlet.socket for outlet in outlets)
         self._burst = new_burst(source, outlets)
         self._turn = Turn()
+        self._paused = False
         self._gate = Event()
-        self._gate.set()
 
     def run(self) -> None:
         """Move messages for ever. Yields to the hub; raises `zmq.ZMQError` when a socket or the context goes."""
+        source, burst = self._source, self._burst
         while True:
-            self._gate.wait()
-            status = self._burst.run(BURST_MESSAGES, BURST_BYTES)
-            self._wake_the_other_directions()
-            if status is Status.SOURCE_EMPTY:
-                self._source.wait_readable()
-            elif status is Status.OUTLET_FULL:
-                self._blocked_by().socket.wait_writable()
+            if self._paused:
+                self._gate.wait()
+            status = burst.run(BURST_MESSAGES, BURST_BYTES)
+            self._wake_readers()
+            if status == SOURCE_EMPTY:
+                source.wait_readable(found_nothing=True)
             else:
-                self._turn.wait()
+                source.after_read()
+                if status == OUTLET_FULL:
+                    self._blocked_by().socket.wait_writable()
+                else:
+                    self._turn.wait()
 
     def pause(self) -> None:
         """Read nothing more from now on; what is in hand stays in hand. Does not yield."""
+        self._paused = True
         self._gate.clear()
 
     def resume(self) -> None:
         """Go on after `pause`. Does not yield."""
+        self._paused = False
         self._gate.set()
 
     @property
@@ -99,10 +109,10 @@ class Pump:
         assert self._burst.waiting_for is not None  # OUTLET_FULL means just that
         return self._outlets[self._burst.waiting_for]
 
-    def _wake_the_other_directions(self) -> None:
-        self._source.after_read()
+    def _wake_readers(self) -> None:
+        """Wake those who read from the outlets' sockets, for the sends may have taken their edge."""
         blocked = self._burst.waiting_for
-        for index, outlet in enumerate(self._outlets):
+        for index, destination in enumerate(self._destinations):
             # The blocked one looks after its reader when it is waited for.
             if index != blocked:
-                outlet.socket.after_write()
+                destination.after_write()

@@ -60,8 +60,7 @@ class RelaySocket(Port, zmq.green.Socket):  # type: ignore[type-arg]  # generic 
 
     # zmq.green's hooks
 
-    def _Socket__state_changed(self, event: object = None, _evtype: object = None) -> None:
-        self._on_edge()
+    _Socket__state_changed = Port._on_edge
 
     def _wait_read(self) -> None:
         self.wait_readable()
