@@ -68,7 +68,8 @@ def unbind(socket: RelaySocket, addresses: list[str]) -> None:
 
 
 def _set_options(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings) -> None:
-    socket.set(zmq.SNDHWM, settings.sndhwm)
+    # What these send is subscriptions, and libzmq drops what is above SNDHWM of them without a word (xsub_t).
+    socket.set(zmq.SNDHWM, 0 if plan.type in RECEIVE_ONLY else settings.sndhwm)
     socket.set(zmq.RCVHWM, settings.rcvhwm)
     socket.set(zmq.LINGER, settings.linger_ms)
     socket.set(zmq.IPV6, settings.ipv6 or any("[" in (endpoint.host or "") for endpoint in plan.endpoints))

@@ -1,0 +1,3 @@
+from support.process import folder, peers, run, start
+
+__all__ = ["folder", "peers", "run", "start"]

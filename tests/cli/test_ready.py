@@ -1,0 +1,107 @@
+"""What a server tells whoever started it: ready file, log, systemd's notify socket."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+
+import pytest
+from support.process import GEVENTRELAY, LIMIT_S, environment
+
+SIDES = {
+    "relay": ["--sub-port", "0", "--pub-port", "0", "--push-port", "0"],
+    "forwarder": ["--frontend", "0", "--backend", "0"],
+    "queue": ["--frontend", "0", "--backend", "0"],
+    "streamer": ["--frontend", "0", "--backend", "0"],
+    "custom": ["--frontend-type", "PULL", "--frontend", "0", "--backend-type", "PUB", "--backend", "0"],
+}
+
+
+@pytest.mark.parametrize("pattern", SIDES)
+def test_ready_file_says_who_is_where_and_goes_at_exit(start, folder, pattern):
+    server = start(pattern, *SIDES[pattern])
+    state = json.loads(server.ready_file.read_text())
+    assert set(state) == {"device", "pid", "endpoints"}
+    assert state["device"] == pattern
+    assert state["pid"] == server.pid
+    assert list(state["endpoints"]) == (["sub", "pub", "push"] if pattern == "relay" else ["frontend", "backend"])
+    for endpoints in state["endpoints"].values():
+        (endpoint,) = endpoints
+        assert re.fullmatch(r"tcp://127\.0\.0\.1:[1-9]\d*", endpoint)
+    server.stop()
+    assert not server.ready_file.exists()
+    assert [path.name for path in folder.iterdir() if "ready" in path.name] == []
+
+
+def test_ready_file_replaces_an_old_one_in_one_step(start, folder):
+    path = folder / "again.json"
+    path.write_text("old")
+    with path.open() as before:
+        server = start("relay", *SIDES["relay"], ready_file=path)
+        # Whoever has the old one open goes on seeing all of it.
+        assert before.read() == "old"
+    assert json.loads(path.read_text())["pid"] == server.pid
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_ready_file_is_left_alone_by_a_server_that_could_not_start(start, run):
+    first = start("streamer", *SIDES["streamer"])
+    ends = ["--frontend", first["frontend"], "--backend", "0"]
+    second = run([*GEVENTRELAY, "streamer", *ends, "--ready-file", first.ready_file])
+    assert second.wait() == 1
+    assert json.loads(first.ready_file.read_text())["pid"] == first.pid
+
+
+def test_every_endpoint_stands_in_the_log_on_a_line_of_its_own(start):
+    server = start("relay", *SIDES["relay"])
+    server.until_logged("socket=push")
+    for key, (endpoint,) in server.endpoints.items():
+        lines = [line for line in server.errors.splitlines() if line.endswith(endpoint)]
+        assert len(lines) == 1
+        assert f"bound device=relay socket={key} endpoint={endpoint}" in lines[0]
+
+
+def test_log_level_error_logs_nothing_of_a_good_run(start):
+    server = start("relay", *SIDES["relay"], "--interface", "*", "--log-level", "error")
+    server.stop()
+    assert server.errors == ""
+
+
+@pytest.mark.parametrize("interface", ["*", "0.0.0.0"])
+def test_each_socket_that_is_open_to_every_host_is_warned_of(start, interface):
+    server = start("relay", *SIDES["relay"], "--interface", interface)
+    server.stop()
+    warnings = [line for line in server.errors.splitlines() if "WARNING" in line]
+    assert [re.findall(r"socket=(\w+)", line) for line in warnings] == [["sub"], ["pub"], ["push"]]
+
+
+@pytest.mark.parametrize("interface", ["127.0.0.1", "lo", "localhost"])
+def test_local_sockets_are_not_warned_of(start, interface):
+    server = start("relay", *SIDES["relay"], "--interface", interface)
+    assert all(one.startswith("tcp://127.0.0.1:") for (one,) in server.endpoints.values())
+    server.stop()
+    assert "WARNING" not in server.errors
+
+
+@pytest.mark.parametrize("kind", ["path", "abstract"])
+def test_systemd_hears_of_ready_and_of_stopping(start, folder, kind):
+    path = f"{folder}/notify" if kind == "path" else f"@relay-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.settimeout(LIMIT_S)
+        notify.bind("\0" + path[1:] if path.startswith("@") else path)
+        server = start("streamer", *SIDES["streamer"], env=environment(NOTIFY_SOCKET=path))
+        assert notify.recv(100) == b"READY=1"
+        server.stop(signal.SIGINT)
+        assert notify.recv(100) == b"STOPPING=1"
+        notify.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            notify.recv(100)
+
+
+def test_a_notify_socket_that_nobody_listens_on_stops_no_messages(start, folder):
+    server = start("streamer", *SIDES["streamer"], env=environment(NOTIFY_SOCKET=f"{folder}/nobody"))
+    server.until_logged("cannot send READY=1 to NOTIFY_SOCKET")
+    server.stop()

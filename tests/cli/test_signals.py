@@ -1,0 +1,287 @@
+"""How a server is stopped, and how it is asked how it is doing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+
+import pytest
+import zmq
+from support.process import GEVENTRELAY, balanced, listens, until_subscribed, warm_up
+
+STREAMER = ["streamer", "--frontend", "0", "--backend", "0"]
+QUEUE = ["queue", "--frontend", "0", "--backend", "0"]
+EVERY = {
+    "relay": ["relay", "--sub-port", "0", "--pub-port", "0", "--push-port", "0"],
+    "forwarder": ["forwarder", "--frontend", "0", "--backend", "0"],
+    "queue": QUEUE,
+    "streamer": STREAMER,
+    "custom": ["custom", "--frontend-type", "ROUTER", "--frontend", "0", "--backend-type", "ROUTER", "--backend", "0"],
+}
+# What nobody waits for when there is nothing to wait for.
+PATIENT = ["--drain", "60", "--linger", "60000"]
+PROMPT_S = 5.0
+
+
+@pytest.mark.parametrize("pattern", EVERY)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_a_server_without_peers_at_once(start, pattern, number):
+    server = start(*EVERY[pattern], *PATIENT)
+    numbers = server.stop(number, limit_s=PROMPT_S)
+    assert set(numbers.values()) == {0}
+    assert f"stopping device={pattern} signal={number.name}" in server.errors
+
+
+def test_the_accounting_line_tells_what_went_where(start, peers):
+    server = start("relay", "--sub-port", "0", "--pub-port", "0", "--push-port", "0")
+    publisher = peers.connect(zmq.XPUB, server["sub"])
+    until_subscribed(publisher)
+    subscriber = peers.connect(zmq.SUB, server["pub"])
+    warm_up(publisher, subscriber)
+    puller = peers.connect(zmq.PULL, server["push"])
+    warm_up(publisher, puller)
+    numbers = server.stop()
+    assert numbers["sub.received"] == numbers["pub.sent"] > 1
+    assert numbers["push.sent"] >= 1
+    assert numbers["push.dropped.no_peer"] >= 1
+
+
+def test_sigusr1_logs_the_accounting_and_goes_on(start, peers):
+    server = start(*STREAMER)
+    client, worker = peers.connect(zmq.PUSH, server["frontend"]), peers.connect(zmq.PULL, server["backend"])
+    for number in (1, 2):
+        client.send(b"task")
+        assert worker.recv() == b"task"
+        server.signal(signal.SIGUSR1)
+        server.until_logged(f"accounting device=streamer frontend.received={number} backend.sent={number} held=0")
+    assert server.output == ""
+    assert server.stop()["backend.sent"] == 2
+
+
+def test_draining_moves_what_has_come_in(start, peers):
+    server = start(*STREAMER, *PATIENT)
+    send_and_leave(server, 5000)
+    server.signal(signal.SIGTERM)
+    server.until_logged("stopping")
+    worker = peers.connect(zmq.PULL, server["backend"])
+    assert [int(worker.recv()) for _ in range(5000)] == list(range(5000))
+    assert server.wait(PROMPT_S) == 0
+    assert balanced(server.output) == {"frontend.received": 5000, "backend.sent": 5000, "held": 0}
+
+
+def test_draining_takes_in_nothing_new(start, folder):
+    server = start("streamer", "--frontend", "0", "--frontend", f"ipc://{folder}/tasks", "--backend", "0", *PATIENT)
+    send_and_leave(server, 1, key_index=0)
+    server.signal(signal.SIGTERM)
+    server.until(lambda: not listens(server.endpoints["frontend"][0]), "tcp frontend to be unbound")
+    server.until(lambda: not listens(server.endpoints["frontend"][1]), "ipc frontend to be unbound")
+    assert listens(server["backend"])
+
+
+def test_draining_waits_for_replies_that_are_due(start, peers):
+    server = start(*QUEUE, *PATIENT)
+    client, worker = peers.connect(zmq.REQ, server["frontend"]), peers.connect(zmq.REP, server["backend"])
+    client.send(b"question")
+    assert worker.recv() == b"question"
+    server.signal(signal.SIGTERM)
+    server.until_logged("stopping")
+    worker.send(b"answer")
+    assert client.recv() == b"answer"
+    assert server.wait(PROMPT_S) == 0
+    assert balanced(server.output)["frontend.sent"] == 1
+
+
+def test_drain_is_as_long_as_it_was_asked_for(start):
+    server = start(*STREAMER, "--drain", "0.5", "--linger", "0")
+    send_and_leave(server, 10)
+    began = time.monotonic()
+    numbers = server.stop(limit_s=PROMPT_S)
+    assert time.monotonic() - began >= 0.5
+    assert numbers == {"frontend.received": 1, "backend.sent": 0, "held": 1}
+
+
+@pytest.mark.parametrize(("first", "second"), [("SIGTERM", "SIGINT"), ("SIGINT", "SIGINT"), ("SIGTERM", "SIGTERM")])
+def test_a_second_signal_ends_a_long_drain_at_once(start, first, second):
+    server = start(*STREAMER, *PATIENT)
+    send_and_leave(server, 10)
+    server.signal(signal.Signals[first])
+    server.until_logged("stopping")
+    numbers = server.stop(signal.Signals[second], limit_s=PROMPT_S)
+    assert numbers["held"] == 1
+    assert not server.ready_file.exists()
+
+
+def test_a_full_backend_holds_up_no_stop(start, peers):
+    server = start(*STREAMER, "--drain", "0.3", "--linger", "300", "--sndhwm", "10", "--rcvhwm", "10")
+    worker = peers.connect(zmq.PULL, server["backend"], rcvhwm=1)
+    client = peers.connect(zmq.PUSH, server["frontend"], sndhwm=10, sndtimeo=300)
+    fill(client)
+    numbers = server.stop(limit_s=PROMPT_S)
+    assert numbers["held"] == 1
+    assert worker.recv()
+
+
+@pytest.mark.parametrize("pattern", ["streamer", "queue", "relay"])
+def test_a_flood_holds_up_no_stop_and_every_message_is_accounted_for(start, pattern):
+    server = start(*EVERY[pattern], "--drain", "0.3", "--linger", "300")
+    source, sink = ("sub", "push") if pattern == "relay" else ("frontend", "backend")
+    kinds = {"streamer": (zmq.PUSH, zmq.PULL), "queue": (zmq.DEALER, zmq.REP), "relay": (zmq.PUB, zmq.PULL)}[pattern]
+    with Flood(kinds, server[source], server[sink]) as flood:
+        flood.until_flowing(1000)
+        numbers = server.stop(limit_s=PROMPT_S)
+    assert numbers[f"{source}.received"] >= 1000
+    if pattern == "streamer":
+        # What the worker got came through the relay.
+        assert numbers["backend.sent"] >= 1000
+
+
+def test_standard_output_that_nobody_reads_any_more_is_no_error(start):
+    reader, writer = os.pipe()
+    try:
+        server = start(*STREAMER, stdout=writer)
+    finally:
+        os.close(writer)
+        os.close(reader)
+    server.signal(signal.SIGTERM)
+    expect_quiet_end(server)
+
+
+def test_a_full_disk_under_standard_output_is_no_error(start):
+    with open("/dev/full", "wb") as full:
+        server = start(*STREAMER, stdout=full.fileno())
+        server.signal(signal.SIGTERM)
+        expect_quiet_end(server)
+
+
+def test_standard_output_that_was_never_open_is_no_error(run, folder):
+    ready = folder / "ready.json"
+    command = [*GEVENTRELAY, *STREAMER, "--interface", "127.0.0.1", "--ready-file", ready]
+    server = run(["/bin/sh", "-c", 'exec "$@" >&-', "sh", *command])
+    server.until(ready.exists, "ready file")
+    server.signal(signal.SIGTERM)
+    expect_quiet_end(server)
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3])
+def test_sigterm_during_start_ends_it_and_leaves_nothing(run, folder, delay_s):
+    ends = ["--frontend", f"ipc://{folder}/in", "--backend", f"ipc://{folder}/out"]
+    server = run([*GEVENTRELAY, "streamer", *ends, "--ready-file", folder / "ready.json"])
+    # Not a wait for anything: wherever in its start the signal meets it, it is to end.
+    time.sleep(delay_s)
+    server.signal(signal.SIGTERM)
+    code = server.wait(PROMPT_S)
+    assert code in (0, -signal.SIGTERM), server.report()
+    assert "Traceback" not in server.errors
+    assert not listens(f"ipc://{folder}/in")
+    assert [path.name for path in folder.iterdir() if "ready" in path.name] == []
+
+
+SLOW_RESOLVER = """
+import sys, gevent, gevent.socket
+
+def getaddrinfo(*args, **kwargs):
+    print("resolving", flush=True)
+    gevent.sleep(60)
+
+gevent.socket.getaddrinfo = getaddrinfo
+from geventrelay.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_signal_ends_a_start_that_hangs_in_name_resolution(run):
+    server = run([sys.executable, "-c", SLOW_RESOLVER, *STREAMER[:-1], ">tcp://slow.example:5555"])
+    server.until_said("resolving")
+    server.signal(signal.SIGTERM)
+    assert server.wait(PROMPT_S) == 0, server.report()
+    assert "Traceback" not in server.errors
+
+
+def test_a_signal_that_is_there_before_the_program_waits_for_its_turn(start):
+    # nohup and shells' background jobs start programs with SIGINT ignored; SIGTERM must still end them.
+    server = start(*STREAMER)
+    server.signal(signal.SIGSTOP)
+    server.signal(signal.SIGTERM)
+    server.signal(signal.SIGCONT)
+    assert server.wait(PROMPT_S) == 0
+    balanced(server.output)
+
+
+def send_and_leave(server, count, key_index=0):
+    """Send numbered tasks and return when the server has all of them and their sender has gone."""
+    with zmq.Context() as context, context.socket(zmq.PUSH) as client:
+        client.sndhwm = count
+        client.connect(server.endpoints["frontend"][key_index])
+        for number in range(count):
+            client.send(b"%d" % number)
+    # Terminating the context has waited until the kernel has it all; the connection goes when it has been read.
+    server.until_connections("frontend", 0, key_index)
+
+
+def fill(client):
+    """Send until nothing has been taken for as long as the client waits."""
+    while True:
+        try:
+            client.send(bytes(1000))
+        except zmq.Again:
+            return
+
+
+class Flood:
+    """A client that sends as fast as it can and a worker that takes (and answers) it all, in threads."""
+
+    def __init__(self, kinds, source, sink):
+        self._context = zmq.Context()
+        self._over = threading.Event()
+        self._seen = 0
+        self._threads = [
+            threading.Thread(target=self._send, args=(kinds[0], source)),
+            threading.Thread(target=self._take, args=(kinds[1], sink)),
+        ]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exception):
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+        self._context.destroy(linger=0)
+
+    def until_flowing(self, count):
+        deadline = time.monotonic() + 20
+        while self._seen < count:
+            assert time.monotonic() < deadline, f"{self._seen} of {count} came through"
+            time.sleep(0.005)
+
+    def _send(self, kind, endpoint):
+        with self._context.socket(kind) as socket:
+            socket.linger = 0
+            socket.connect(endpoint)
+            while not self._over.is_set():
+                if socket.poll(10, zmq.POLLOUT):
+                    socket.send_multipart([b"", b"topic payload"] if kind == zmq.DEALER else [b"topic payload"])
+                while kind == zmq.DEALER and socket.poll(0):
+                    socket.recv_multipart()
+
+    def _take(self, kind, endpoint):
+        with self._context.socket(kind) as socket:
+            socket.linger = 0
+            socket.connect(endpoint)
+            while not self._over.is_set():
+                if socket.poll(10):
+                    message = socket.recv()
+                    self._seen += 1
+                    if kind == zmq.REP:
+                        socket.send(message)
+
+
+def expect_quiet_end(server):
+    assert server.wait() == 0, server.report()
+    assert "Traceback" not in server.errors
+    assert "Exception" not in server.errors

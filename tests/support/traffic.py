@@ -1,0 +1,71 @@
+"""Agreeing with the peers of a device that the way is open and that nothing is under way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import gevent
+
+from geventrelay import Device, PumpSnapshot
+
+from .peers import Peer
+from .waiting import within
+
+_MARK = b"probe:"
+
+
+def pump(device: Device, source: str) -> PumpSnapshot:
+    """The snapshot of the pump that reads the socket `source`."""
+    return next(one for one in device.snapshot().pumps if one.source == source)
+
+
+def open_way(
+    publisher: Peer,
+    device: Device,
+    *,
+    subscribers: Sequence[Peer] = (),
+    pullers: Sequence[Peer] = (),
+    topic: bytes = b"topic",
+) -> int:
+    """Publish numbered probes until each receiver has got one, then let them read all the others.
+
+    When this returns, every receiver is known to the device, and has read every probe that will ever come to it.
+    The device's first pump reads from `publisher` alone. Returns how many probes were published.
+    """
+    before = device.snapshot().pumps[0]
+    latest: dict[Peer, bytes] = {}
+    pulled = count = 0
+    with within(f"a probe at each of {[*subscribers, *pullers]}"):
+        while len(latest) < len(subscribers) + len(pullers):
+            last = b"%s %s%d" % (topic, _MARK, count)
+            publisher.socket.send(last)
+            count += 1
+            gevent.sleep(0.001)
+            for one in (*subscribers, *pullers):
+                if one not in latest and one.socket.readable:
+                    latest[one] = _probe(one)
+                    pulled += one in pullers
+    with within("the device to read every probe"):
+        while device.snapshot().pumps[0].received < before.received + count:
+            gevent.sleep(0.001)
+    with within(f"probe {last!r} at each of {list(subscribers)}"):
+        for one in subscribers:
+            while latest[one] != last:
+                latest[one] = _probe(one)
+    if pullers:
+        to_come = _pushed(device.snapshot().pumps[0]) - _pushed(before)
+        with within(f"all {to_come} probes pushed at {list(pullers)}"):
+            while pulled < to_come:
+                pulled += sum(len(one.recv_now()) for one in pullers)
+                gevent.sleep(0.001)
+    return count
+
+
+def _probe(one: Peer) -> bytes:
+    message = one.recv()
+    assert _MARK in message[-1], f"{one} got {message} where probes were to be expected"
+    return message[-1]
+
+
+def _pushed(snapshot: PumpSnapshot) -> int:
+    return sum(outlet.sent for outlet in snapshot.outlets if outlet.socket == "push")

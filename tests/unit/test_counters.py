@@ -1,0 +1,64 @@
+"""Snapshots balance when every message is accounted for at every outlet."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geventrelay import DeviceSnapshot, Drop, OutletSnapshot, PumpSnapshot, State
+from geventrelay.engine.counters import OutletCounters, PumpCounters
+
+
+def outlet(sent: int, held: int = 0, socket: str = "push", **dropped: int) -> OutletSnapshot:
+    drops = {Drop(reason): count for reason, count in dropped.items()}
+    return OutletSnapshot(socket, sent=sent, sent_parts=sent, sent_bytes=0, dropped=drops, held=held)
+
+
+def pump(received: int, *outlets: OutletSnapshot) -> PumpSnapshot:
+    return PumpSnapshot("sub", received, received, 0, bursts=1, outlets=outlets)
+
+
+@given(st.integers(0, 99), st.integers(0, 99), st.integers(0, 99), st.integers(0, 1), st.integers(-1, 1))
+def test_a_pump_balances_if_received_is_sent_and_dropped_and_held(sent, full, no_peer, held, off):
+    total = sent + full + no_peer + held
+    both = (outlet(total), outlet(sent, held, full=full, no_peer=no_peer))
+    assert pump(total + off, *both).balanced == (off == 0)
+
+
+def test_one_outlet_out_of_balance_is_enough():
+    assert not pump(3, outlet(3), outlet(2)).balanced
+
+
+def test_a_message_that_two_outlets_wait_for_is_held_once():
+    assert pump(1, outlet(0, held=1), outlet(0, held=1)).held == 1
+    assert pump(1, outlet(1)).held == 0
+    assert pump(0).held == 0
+
+
+def test_drops_add_up_by_reason():
+    counters = OutletCounters()
+    counters.drop(Drop.FULL)
+    counters.drop(Drop.FULL, 4)
+    counters.drop(Drop.NO_PEER)
+    assert counters.dropped == {Drop.FULL: 5, Drop.NO_PEER: 1}
+
+
+def test_counters_start_at_nothing_and_do_not_share_their_drops():
+    one, other = OutletCounters(), OutletCounters()
+    one.drop(Drop.FULL)
+    assert other.dropped == {}
+    assert PumpCounters((one,)).received == 0
+
+
+def test_a_snapshot_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        pump(0).received = 1
+
+
+def test_the_accounting_line_names_every_number():
+    snapshot = DeviceSnapshot("relay", State.RUNNING, (pump(7, outlet(7, socket="pub"), outlet(4, 1, full=2)),))
+    assert snapshot.accounting() == ("device=relay sub.received=7 pub.sent=7 push.sent=4 push.dropped.full=2 held=1")
+    assert snapshot.held == 1

@@ -1,0 +1,143 @@
+"""How people write endpoints, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geventrelay import Endpoint, SettingsError
+from geventrelay.endpoints import IPC_PATH_BYTES, parse_endpoints
+
+PORTS = st.integers(0, 65535)
+
+
+@pytest.mark.parametrize(
+    ("value", "address", "binds"),
+    [
+        (5555, "tcp://*:5555", True),
+        ("5555", "tcp://*:5555", True),
+        (" 5555 ", "tcp://*:5555", True),
+        (0, "tcp://*:0", True),
+        ("@5555", "tcp://*:5555", True),
+        (">5555", "tcp://127.0.0.1:5555", False),
+        ("tcp://127.0.0.1:5555", "tcp://127.0.0.1:5555", True),
+        ("@tcp://eth0:*", "tcp://eth0:*", True),
+        (">tcp://host.example:1", "tcp://host.example:1", False),
+        ("tcp://[::1]:5555", "tcp://[::1]:5555", True),
+        ("ipc:///run/relay", "ipc:///run/relay", True),
+        ("ipc://*", "ipc://*", True),
+        (">ipc://@abstract", "ipc://@abstract", False),
+        ("inproc://name", "inproc://name", True),
+    ],
+)
+def test_an_endpoint_is_read_as_people_write_it(value, address, binds):
+    assert Endpoint.parse(value) == Endpoint(address, binds)
+
+
+@pytest.mark.parametrize(
+    ("value", "rule"),
+    [
+        ("", "tcp://HOST:PORT"),
+        ("@", "tcp://HOST:PORT"),
+        (">>5555", "tcp://HOST:PORT"),
+        ("localhost", "tcp://HOST:PORT"),
+        ("localhost:5555", "tcp://HOST:PORT"),
+        ("udp://127.0.0.1:5555", "tcp://HOST:PORT"),
+        ("tcp://", "tcp://HOST:PORT"),
+        ("tcp://127.0.0.1", "tcp://HOST:PORT"),
+        ("tcp://:5555", "tcp://HOST:PORT"),
+        ("tcp://::1:5555", "tcp://HOST:PORT"),
+        ("tcp://a b:5555", "tcp://HOST:PORT"),
+        ("tcp://eth0;10.0.0.1:5555", "tcp://HOST:PORT"),
+        ("ipc://", "tcp://HOST:PORT"),
+        (None, "tcp://HOST:PORT"),
+        (True, "tcp://HOST:PORT"),
+        (5.5, "tcp://HOST:PORT"),
+        (70000, "a port from 0 to 65535"),
+        ("70000", "a port from 0 to 65535"),
+        ("-1", "a port from 0 to 65535"),
+        ("tcp://*:65536", "a port from 0 to 65535"),
+        ("tcp://*:http", "a port from 0 to 65535"),
+        ("tcp://*:\u0665\u0665", "a port from 0 to 65535"),
+        (">tcp://*:5555", "a host and a port to connect to"),
+        (">tcp://0.0.0.0:5555", "a host and a port to connect to"),
+        (">tcp://127.0.0.1:0", "a host and a port to connect to"),
+        (">tcp://127.0.0.1:*", "a host and a port to connect to"),
+        (">0", "a host and a port to connect to"),
+        (">ipc://*", "a path to connect to"),
+        ("ipc:///" + "x" * IPC_PATH_BYTES, "an ipc path of at most 107 bytes"),
+        ("ipc:///\u00e4" + "x" * (IPC_PATH_BYTES - 2), "an ipc path of at most 107 bytes"),
+        ("ipc:///a\0b", "an ipc path of at most 107 bytes"),
+        ("inproc://" + "x" * 256, "an inproc name of at most 255 characters"),
+    ],
+)
+def test_what_is_no_endpoint_is_refused_with_name_rule_and_value(value, rule):
+    with pytest.raises(SettingsError) as error:
+        Endpoint.parse(value, name="frontend")
+    assert str(error.value).startswith("frontend: expected ")
+    assert rule in error.value.rule
+    assert str(error.value).endswith(f"got {value!r}")
+
+
+def test_a_bare_port_binds_the_interface_that_is_given():
+    assert Endpoint.parse(5555, interface="eth0").address == "tcp://eth0:5555"
+    assert Endpoint.parse(">5555", interface="10.0.0.1").address == "tcp://10.0.0.1:5555"
+
+
+def test_an_interface_says_nothing_about_whole_endpoints():
+    assert Endpoint.parse("tcp://*:1", interface="eth0").address == "tcp://*:1"
+
+
+@pytest.mark.parametrize(
+    ("value", "public", "wildcard"),
+    [
+        ("tcp://*:5555", True, False),
+        ("tcp://0.0.0.0:5555", True, False),
+        ("tcp://[::]:5555", True, False),
+        ("tcp://127.0.0.1:0", False, True),
+        ("tcp://127.0.0.1:*", False, True),
+        ("ipc://*", False, True),
+        ("ipc:///a", False, False),
+        (">tcp://host:1", False, False),
+    ],
+)
+def test_an_endpoint_knows_whether_it_is_public_and_whether_the_system_chooses(value, public, wildcard):
+    endpoint = Endpoint.parse(value)
+    assert (endpoint.is_public, endpoint.is_wildcard) == (public, wildcard)
+
+
+@given(PORTS, st.sampled_from(["@", ">", ""]), st.sampled_from(["127.0.0.1", "host-1.example", "[fe80::1]"]))
+def test_any_port_of_any_host_is_read_back_whole(port, mark, host):
+    if mark == ">" and port == 0:
+        return
+    endpoint = Endpoint.parse(f"{mark}tcp://{host}:{port}")
+    assert (endpoint.transport, endpoint.host, endpoint.port) == ("tcp", host, str(port))
+    assert endpoint.binds == (mark != ">")
+    assert Endpoint.parse(str(endpoint)) == endpoint
+
+
+@given(st.one_of(st.text(), st.integers(), st.none(), st.binary(), st.floats()))
+def test_any_value_is_an_endpoint_or_a_settings_error(value):
+    try:
+        endpoint = Endpoint.parse(value, name="backend")
+    except SettingsError as error:
+        assert error.name == "backend"
+    else:
+        assert endpoint.transport in ("tcp", "ipc", "inproc")
+
+
+@given(st.text(alphabet="@>tcpi://*:[]0123456789.", max_size=30))
+def test_what_nearly_looks_like_an_endpoint_is_one_or_a_settings_error(text):
+    try:
+        endpoint = Endpoint.parse(text)
+    except SettingsError:
+        return
+    assert Endpoint.parse(str(endpoint)) == endpoint
+
+
+def test_several_endpoints_are_read_in_order_and_none_is_refused():
+    both = parse_endpoints([1, ">ipc:///a"], name="frontend", interface="*")
+    assert [str(one) for one in both] == ["tcp://*:1", ">ipc:///a"]
+    with pytest.raises(SettingsError, match=r"frontend: expected at least one endpoint, got \[\]"):
+        parse_endpoints([], name="frontend", interface="*")

@@ -1,0 +1,43 @@
+"""Names that are not ours and not public, on which the engine rests. Here one sees which of them has gone."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+import zmq
+import zmq.backend
+import zmq.green
+from gevent.hub import Waiter, get_hub
+
+from geventrelay import RelaySocket
+
+
+@pytest.mark.parametrize("name", ["_Socket__state_changed", "_wait_read", "_wait_write", "_state_event"])
+def test_zmq_green_still_has_the_hooks_that_a_relay_socket_overrides(name):
+    assert hasattr(zmq.green.Socket, name)
+    assert name in vars(RelaySocket), f"RelaySocket does not override {name}"
+
+
+def test_zmq_green_still_watches_the_descriptor_with_the_hook_and_waits_through_the_others():
+    hooks = inspect.getsource(zmq.green.Socket)
+    assert ".start(self.__state_changed)" in hooks
+    assert "self._wait_write()" in hooks
+    assert "self._wait_read()" in hooks
+
+
+def test_a_waiter_of_gevent_still_tells_whether_somebody_waits():
+    assert Waiter(get_hub()).greenlet is None
+
+
+def test_pyzmq_still_has_a_send_without_its_python_layer():
+    assert callable(zmq.backend.Socket.send)
+    assert zmq.backend.Socket.send is not zmq.Socket.send
+    assert issubclass(zmq.Socket, zmq.backend.Socket)
+
+
+@pytest.mark.parametrize("argument", ["flags", "copy"])
+def test_pyzmq_still_takes_flags_and_copy_where_they_are_given_by_position(argument):
+    names = list(inspect.signature(zmq.Socket.recv).parameters)
+    assert names[1:3] == ["flags", "copy"]
+    assert argument in names

@@ -1,0 +1,208 @@
+"""Where sockets bind and connect: several, mixed, every transport, and what happens if one cannot be had."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+import zmq
+from support.peers import LOCAL, Peers
+from support.waiting import until
+
+from geventrelay import Device, Queue, Relay, StartError, Streamer
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as one:
+            one.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+
+
+def is_free(endpoint: str) -> bool:
+    host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+    with socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            one.bind((host, int(port)))
+        except OSError:
+            return False
+    return True
+
+
+def test_port_0_shows_as_the_port_that_it_got(run):
+    device = run(Queue(frontend=[LOCAL, LOCAL], backend=LOCAL))
+    ports = [one.rpartition(":")[2] for side in ("frontend", "backend") for one in device.endpoints[side]]
+    assert len(set(ports)) == 3
+    assert "0" not in ports
+    device.stop(0)
+
+
+def test_several_endpoints_per_side_of_different_transports_all_work(run, peers: Peers, tmp_path):
+    device = run(
+        Streamer(frontend=[LOCAL, LOCAL, f"ipc://{tmp_path}/in"], backend=f"ipc://{tmp_path}/out"),
+    )
+    assert len(device.endpoints["frontend"]) == 3
+    puller = peers.connect(zmq.PULL, f"ipc://{tmp_path}/out")
+    for endpoint in device.endpoints["frontend"]:
+        peers.connect(zmq.PUSH, endpoint).send(endpoint.encode())
+    assert sorted(one[0].decode() for one in puller.recv_all(3)) == sorted(device.endpoints["frontend"])
+
+
+def test_a_side_may_bind_and_connect(run, peers: Peers):
+    bound = peers.bind(zmq.PUSH)
+    device = run(Streamer(frontend=[LOCAL, ">" + bound.endpoint], backend=LOCAL))
+    connected = peers.connect(zmq.PUSH, *device.endpoints["frontend"])
+    puller = peers.connect(zmq.PULL, *device.endpoints["backend"])
+    bound.send(b"from the bound one")
+    connected.send(b"from the connected one")
+    assert sorted(puller.recv_all(2)) == [[b"from the bound one"], [b"from the connected one"]]
+
+
+def test_what_it_connects_to_may_come_later(run, peers: Peers):
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+    device = run(Streamer(frontend=LOCAL, backend=f">tcp://127.0.0.1:{port}"))
+    pusher = peers.connect(zmq.PUSH, *device.endpoints["frontend"])
+    pusher.send(b"waits")
+    assert device.endpoints["backend"] == []
+    until(lambda: device.snapshot().held == 1, "the task to wait")
+    assert peers.bind(zmq.PULL, f"tcp://127.0.0.1:{port}").recv() == [b"waits"]
+
+
+def test_inproc_endpoints_are_shared_through_the_context_and_the_context_is_left_alone(run, peers: Peers):
+    device = run(Streamer(frontend="inproc://in", backend="inproc://out"), context=peers.context)
+    pusher, puller = peers.connect(zmq.PUSH, "inproc://in"), peers.connect(zmq.PULL, "inproc://out")
+    pusher.send(b"one")
+    assert puller.recv() == [b"one"]
+    device.stop()
+    assert not peers.context.closed
+
+
+def test_devices_are_chained_through_inproc(run, peers: Peers):
+    first = run(Streamer(frontend=LOCAL, backend="inproc://between"), context=peers.context)
+    last = run(Streamer(frontend=">inproc://between", backend=LOCAL), context=peers.context)
+    pusher = peers.connect(zmq.PUSH, *first.endpoints["frontend"])
+    puller = peers.connect(zmq.PULL, *last.endpoints["backend"])
+    for number in range(100):
+        pusher.send(b"%d" % number)
+    assert puller.recv_all(100) == [[b"%d" % number] for number in range(100)]
+
+
+@needs_ipv6
+def test_an_ipv6_endpoint_works_without_being_told_twice(run, peers: Peers):
+    device = run(Streamer(frontend="tcp://[::1]:0", backend=LOCAL))
+    assert device.endpoints["frontend"][0].startswith("tcp://[::1]:")
+    pusher = peers.connect(zmq.PUSH, *device.endpoints["frontend"], ipv6=1)
+    puller = peers.connect(zmq.PULL, *device.endpoints["backend"])
+    pusher.send(b"over six")
+    assert puller.recv() == [b"over six"]
+
+
+@needs_ipv6
+def test_with_ipv6_a_wildcard_takes_both_kinds_of_peers(run, peers: Peers):
+    device = run(Streamer(frontend="tcp://*:0", backend=LOCAL, ipv6=True))
+    port = device.endpoints["frontend"][0].rpartition(":")[2]
+    puller = peers.connect(zmq.PULL, *device.endpoints["backend"])
+    for host in ("127.0.0.1", "[::1]"):
+        peers.connect(zmq.PUSH, f"tcp://{host}:{port}", ipv6=1).send(host.encode())
+    assert sorted(puller.recv_all(2)) == [[b"127.0.0.1"], [b"[::1]"]]
+
+
+def test_a_name_is_resolved_for_binding(run):
+    device = run(Streamer(frontend="tcp://localhost:0", backend=LOCAL))
+    assert device.endpoints["frontend"][0].startswith("tcp://127.0.0.1:")
+
+
+def test_an_interface_name_is_bound(run):
+    device = run(Streamer(frontend="tcp://lo:0", backend=LOCAL))
+    assert device.endpoints["frontend"][0].startswith("tcp://127.0.0.1:")
+
+
+def test_a_taken_port_is_refused_by_name_and_everything_else_is_undone(run, peers: Peers):
+    taken = run(Streamer(frontend=LOCAL, backend=LOCAL)).endpoints["backend"][0]
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        free = f"tcp://127.0.0.1:{reserved.getsockname()[1]}"
+    device = Device(Relay(sub=free, push=LOCAL, pub=taken))
+    with pytest.raises(StartError, match=rf"^cannot bind {taken} \(relay pub\): Address already in use$"):
+        device.start()
+    assert not device.started
+    assert device.endpoints == {}
+    assert is_free(free)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "reason"),
+    [
+        ("tcp://no-such-host.invalid:5555", "no such host or interface"),
+        (">tcp://no-such-host.invalid:5555", "no such host or interface"),
+        ("tcp://192.0.2.1:0", "Cannot assign requested address"),
+        ("ipc:///no/such/folder/socket", "No such file or directory"),
+    ],
+)
+def test_an_endpoint_that_cannot_be_had_is_named_with_the_reason(endpoint, reason):
+    device = Device(Streamer(frontend=LOCAL, backend=endpoint, name="tasks"))
+    verb = "connect" if endpoint.startswith(">") else "bind"
+    with pytest.raises(StartError) as error:
+        device.start()
+    assert str(error.value).startswith(f"cannot {verb} {endpoint.lstrip('>')} (tasks backend): {reason}")
+    assert "\n" not in str(error.value)
+    assert device.state.value == "stopped"
+
+
+def test_a_failed_start_may_be_tried_again_when_the_reason_has_gone(run):
+    first = run(Streamer(frontend=LOCAL, backend=LOCAL))
+    second = Device(Streamer(frontend=first.endpoints["frontend"][0], backend=LOCAL))
+    with pytest.raises(StartError):
+        second.start()
+    first.stop(0)
+    with second:
+        assert second.started
+
+
+def test_an_ipc_path_on_which_somebody_listens_is_refused_and_its_owner_keeps_it(run, peers: Peers, tmp_path):
+    path = f"ipc://{tmp_path}/relay"
+    run(Streamer(frontend=path, backend=f"ipc://{tmp_path}/out"))
+    puller = peers.connect(zmq.PULL, f"ipc://{tmp_path}/out")
+    with pytest.raises(StartError, match=r"\(streamer frontend\): Address already in use"):
+        Device(Streamer(frontend=path, backend=LOCAL)).start()
+    peers.connect(zmq.PUSH, path).send(b"still mine")
+    assert puller.recv() == [b"still mine"]
+
+
+def test_an_ipc_file_that_a_dead_process_left_is_no_hindrance(run, peers: Peers, tmp_path):
+    path = tmp_path / "relay"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    assert path.exists()
+    run(Streamer(frontend=f"ipc://{path}", backend=LOCAL))
+    peers.connect(zmq.PUSH, f"ipc://{path}")
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
+def test_an_ipc_path_in_a_folder_that_must_not_be_written_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(StartError, match="Permission denied"):
+        Device(Streamer(frontend=f"ipc://{tmp_path}/relay", backend=LOCAL)).start()
+
+
+def test_an_option_that_libzmq_refuses_ends_the_start_instead_of_hanging_it(monkeypatch):
+    from geventrelay import RelaySocket
+
+    def refuse(self, option, optval):
+        if option == zmq.RCVHWM:
+            raise zmq.ZMQError(zmq.EINVAL)
+        plain_set(self, option, optval)
+
+    plain_set = RelaySocket.set
+    monkeypatch.setattr(RelaySocket, "set", refuse)
+    with pytest.raises(zmq.ZMQError):
+        Device(Streamer(frontend=LOCAL, backend=LOCAL)).start()
