@@ -36,19 +36,23 @@ def command(endpoint: Endpoint, control_type: ControlType, word: str, timeout_s:
     assert name in COMMANDS
     if name == STATISTICS and control_type in (ControlType.PULL, ControlType.SUB):
         raise SettingsError("--control-type", "a type that can answer: REP, PAIR or ROUTER", control_type.value)
+    answers = control_type is ControlType.REP or name == STATISTICS
     with zmq.Context() as context, context.socket(_PEERS[control_type]) as socket:
         wait_ms = int(timeout_s * 1000)
-        socket.linger = wait_ms
-        socket.sndtimeo = socket.rcvtimeo = wait_ms
+        socket.linger = socket.sndtimeo = socket.rcvtimeo = wait_ms
+        # Without IMMEDIATE, a command to nobody is taken, and thrown away in the end. With it, libzmq discards an answer
+        # that is not read yet when the connection ends, as it does after TERMINATE.
+        socket.immediate = not answers
         try:
             socket.connect(endpoint.address)
             if control_type is ControlType.SUB:
                 # Its subscription is what tells that somebody listens.
                 socket.recv()
             socket.send(name)
-            answers = control_type is ControlType.REP or name == STATISTICS
             return socket.recv_multipart() if answers else []
         except zmq.ZMQError as error:
+            # The time is up: what nobody took by now is not to be waited for again.
+            socket.linger = 0
             reason = (
                 f"no answer within {timeout_s:g} s" if error.errno == zmq.EAGAIN else zmq.strerror(error.errno or 0)
             )

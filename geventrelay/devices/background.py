@@ -16,6 +16,22 @@ import zmq.green
 from gevent.event import Event
 
 from . import dropin
+from .dropin import device, monitored_queue, proxy, proxy_steerable
+
+__all__ = [
+    "Device",
+    "MonitoredQueue",
+    "Proxy",
+    "ProxySteerable",
+    "ThreadDevice",
+    "ThreadMonitoredQueue",
+    "ThreadProxy",
+    "ThreadProxySteerable",
+    "device",
+    "monitored_queue",
+    "proxy",
+    "proxy_steerable",
+]
 
 
 class _Side:

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 import gevent
+import zmq
 import zmq.green
 from gevent.event import Event
 from gevent.lock import RLock
@@ -159,9 +160,11 @@ class Device:
                 raise
             self._state = State.RUNNING
             self._over.clear()
+            for pump in self._pumps:
+                forks.pause_in_children(pump)
             self._greenlets = [gevent.spawn(self._run, pump.name, pump.run) for pump in self._pumps]
             if CONTROL in self._sockets:
-                steering = Steering(self._sockets[CONTROL], self)
+                steering = Steering(self._sockets[CONTROL].port, self)
                 self._greenlets.append(gevent.spawn(self._run, CONTROL, steering.run))
 
     def stop(self, timeout: float | None = None) -> None:
@@ -183,6 +186,10 @@ class Device:
             self._state = State.STOPPING
             try:
                 self._drain()
+            except zmq.ZMQError as error:
+                # A socket or the context has gone: nothing is left to move.
+                if error.errno not in (zmq.ENOTSOCK, zmq.ETERM):
+                    raise
             finally:
                 self._shut_down(0 if timeout == 0 else self.settings.linger_ms)
 
@@ -223,6 +230,7 @@ class Device:
 
     def terminate(self) -> None:
         """Have the device stopped, as `stop` does, by a greenlet of its own. Does not yield."""
+        self._refuse_child()
         gevent.spawn(self.stop)
 
     def statistics(self) -> tuple[int, ...]:

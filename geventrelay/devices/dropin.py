@@ -4,10 +4,15 @@ Same signatures, arguments and results; the difference is that they block the ca
 take green sockets and plain ones alike, which go on belonging to the caller: nobody else may use them meanwhile, and
 they are as usable as before when the call ends. It ends with `zmq.ZMQError` when a socket is closed (ENOTSOCK) or the
 context is terminated (ETERM), with 0 on TERMINATE, and when the greenlet is killed.
+
+Where the destination is full, one message per direction has been read and not sent. After TERMINATE it has a second to
+find room; however the call ends, it is offered once more. If that fails too it is lost, and a warning says so. What
+has not been read stays in the caller's socket.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Callable
@@ -17,16 +22,25 @@ import gevent
 import zmq
 from gevent.event import AsyncResult
 
+from ..engine import forks
 from ..engine.borrowed import BorrowedPort
 from ..engine.counters import PumpSnapshot
 from ..engine.outlet import Outlet, Policy, Take
 from ..engine.pump import Pump
+from ..engine.status import Status
+from ..errors import ForkedError
 from .steering import Steering, statistics
 
 log = logging.getLogger("geventrelay")
 
 _ONLY_SENDS = (zmq.PUB, zmq.PUSH)
 _ONLY_RECEIVES = (zmq.SUB, zmq.PULL)
+
+# pyzmq tells nobody that a socket has been closed, so that has to be looked at now and then.
+_CLOSED_LOOK_S = 0.1
+
+# As long as a device has for its drain. Without a bound, TERMINATE would wait for a peer that never comes.
+_HAND_OVER_S = 1.0
 
 Socket = zmq.Socket[Any]
 
@@ -37,7 +51,8 @@ def proxy(frontend: Socket, backend: Socket, capture: Socket | None = None) -> i
     :param frontend: one side; `backend` is the other. With the same socket on both, what comes in goes out there again.
     :param capture: gets every message of both directions, all parts; None for no copy. What it cannot take is dropped
         and counted, and never holds up the traffic (libzmq's does).
-    :raises zmq.ZMQError: ENOTSOCK or ETERM, which is how it ends.
+    :raises zmq.ZMQError: ENOTSOCK or ETERM, which is how it ends; at once ENOTSUP, if nothing can go either way.
+    :raises ForkedError: in a process forked while it runs, to the copy of the caller there.
     """
     return proxy_steerable(frontend, backend, capture)
 
@@ -51,7 +66,7 @@ def proxy_steerable(
     :param control: a REP, PAIR, ROUTER, PULL or SUB on which PAUSE, RESUME, TERMINATE and STATISTICS come; None for
         none. See `geventrelay.devices.steering` for the protocol, which is that of libzmq's master branch.
     :returns: 0, after TERMINATE.
-    :raises zmq.ZMQError: ENOTSOCK or ETERM.
+    :raises zmq.ZMQError: ENOTSOCK, ETERM or ENOTSUP; ForkedError likewise as for `proxy`.
     """
     return _Junction(frontend, backend, capture, control).run()
 
@@ -90,6 +105,20 @@ def monitored_queue(
     return _Junction(in_socket, out_socket, mon_socket, prefixes=(in_prefix, out_prefix), swap=swap).run()
 
 
+class _Pump(Pump):
+    """A pump that can be asked to deliver what it holds and read nothing more, once its greenlet has ended."""
+
+    def offer(self) -> bool:
+        """Offer what is in hand once more; whether nothing is in hand then. Does not yield."""
+        return self._burst.waiting_for is None or self._burst.run(0, 0) != Status.OUTLET_FULL
+
+    def hand_over(self) -> None:
+        """Wait until what is in hand has been taken, or cannot be any more. Yields."""
+        with contextlib.suppress(zmq.ZMQError):
+            while not self.offer():
+                self._blocked_by().socket.wait_writable()
+
+
 class _Junction:
     """Two sockets joined in every direction that their types allow, for as long as `run` runs."""
 
@@ -104,6 +133,7 @@ class _Junction:
     ) -> None:
         self._ports: list[BorrowedPort] = []
         self._end: AsyncResult[int] = AsyncResult()
+        self._made_in = forks.current()
         try:
             front = self._borrow(frontend)
             back = front if backend is frontend else self._borrow(backend)
@@ -112,6 +142,8 @@ class _Junction:
             self._pumps = self._join("frontend", front, "backend", back, prefixes[0])
             if back is not front:
                 self._pumps += self._join("backend", back, "frontend", front, prefixes[1])
+            if not self._pumps:
+                raise zmq.ZMQError(zmq.ENOTSUP)
             self._steering = None if control is None else Steering(self._borrow(control), self)
         except BaseException:
             self._give_back()
@@ -121,13 +153,17 @@ class _Junction:
         """Move messages until the end comes; then everything is as it was before."""
         jobs = [pump.run for pump in self._pumps] + ([] if self._steering is None else [self._steering.run])
         greenlets = [gevent.spawn(self._run, job) for job in jobs]
+        for pump in self._pumps:
+            forks.pause_in_children(pump)
         try:
-            return int(self._end.get() or 0)
+            self._wait()
+            gevent.killall(greenlets)
+            greenlets = [gevent.spawn(self._run, pump.hand_over) for pump in self._pumps]
+            gevent.joinall(greenlets, timeout=_HAND_OVER_S)
+            return 0
         finally:
             gevent.killall(greenlets)
-            self._give_back()
-            for pump in self._pumps:
-                _tell(pump.snapshot())
+            self._let_go()
 
     def pause(self) -> None:
         """Read nothing more."""
@@ -140,8 +176,9 @@ class _Junction:
             pump.resume()
 
     def terminate(self) -> None:
-        """Let `run` return, once the hub has had its turn."""
-        self._end.set(0)
+        """Let `run` return, once what is in hand has been taken or has had its time."""
+        if not self._end.ready():
+            self._end.set(0)
 
     def statistics(self) -> tuple[int, ...]:
         """Eight counts; see `geventrelay.devices.steering.statistics`."""
@@ -157,13 +194,32 @@ class _Junction:
         self._ports.append(port)
         return port
 
+    def _wait(self) -> None:
+        """Return on TERMINATE, and raise whatever else ends it."""
+        while not self._end.ready():
+            self._end.wait(_CLOSED_LOOK_S)
+            if self._made_in != forks.current():
+                raise ForkedError("this proxy runs in the process that this one was forked from; start another here")
+            if any(port.raw.closed for port in self._ports):
+                raise zmq.ZMQError(zmq.ENOTSOCK)
+        self._end.get()
+
+    def _let_go(self) -> None:
+        if self._made_in == forks.current():
+            for pump in self._pumps:
+                # One of the two sockets may be gone by now.
+                with contextlib.suppress(zmq.ZMQError):
+                    pump.offer()
+                _tell(pump.snapshot())
+        self._give_back()
+
     def _give_back(self) -> None:
         for port in self._ports:
             port.give_back()
 
     def _join(
         self, name: str, source: BorrowedPort, to: str, destination: BorrowedPort, prefix: bytes | None
-    ) -> list[Pump]:
+    ) -> list[_Pump]:
         if source.raw.type in _ONLY_SENDS or destination.raw.type in _ONLY_RECEIVES:
             return []
         outlets = [Outlet(to, destination, take=self._take)]
@@ -171,7 +227,7 @@ class _Junction:
             # First, so that the copy is there when the message itself is.
             copy = Outlet("capture", self._capture, policy=Policy.DROP, take=self._take, prefix=prefix)
             outlets.insert(0, copy)
-        return [Pump(name, source, outlets)]
+        return [_Pump(name, source, outlets)]
 
     def _run(self, job: Callable[[], None]) -> None:
         try:
@@ -184,7 +240,7 @@ class _Junction:
 
 def _tell(snapshot: PumpSnapshot) -> None:
     for outlet in snapshot.outlets:
-        if outlet.socket == "capture" and outlet.dropped:
-            log.info("copies dropped socket=%s count=%d", snapshot.source, sum(outlet.dropped.values()))
+        for reason, count in outlet.dropped.items():
+            log.info("dropped from=%s to=%s reason=%s count=%d", snapshot.source, outlet.socket, reason.value, count)
     if snapshot.held:
         log.warning("lost socket=%s count=1 reason=%r", snapshot.source, "in hand when the proxy ended")

@@ -14,8 +14,10 @@ from typing import Protocol
 
 import zmq
 
+from ..engine import forks
 from ..engine.counters import PumpSnapshot
 from ..engine.port import Port, plain_recv, plain_send
+from ..engine.turn import Turn
 
 log = logging.getLogger("geventrelay")
 
@@ -69,10 +71,13 @@ class Steering:
         self._port = port
         self._target = target
         self._type = port.raw.type
+        self._turn = Turn()
+        self._made_in = forks.current()
 
     def run(self) -> None:
         """Follow commands for ever. Yields; raises `zmq.ZMQError` when the socket or the context goes."""
-        while True:
+        # In a forked child, any call on the socket would go on for ever.
+        while self._made_in == forks.current():
             try:
                 message = self._receive()
             except zmq.Again:
@@ -80,6 +85,8 @@ class Steering:
             else:
                 self._follow(message)
                 self._port.after_write()
+                # Commands that come without a pause must not keep everything else waiting.
+                self._turn.wait()
 
     def _receive(self) -> list[bytes]:
         parts = [bytes(plain_recv(self._port.raw, zmq.DONTWAIT))]

@@ -2,43 +2,45 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import zmq
 
 from .port import Port
 
-# pyzmq tells nobody that a socket has been closed, so it has to be looked at now and then.
-_CLOSED_LOOK_S = 0.1
-
 
 class BorrowedPort(Port):
     """A pump's view of a socket that goes on belonging to its caller, green or plain.
 
-    While it is borrowed, nobody else may read or write the socket; closing it is fine, and wakes whoever waits here.
+    While it is borrowed, nobody else may read or write the socket; closing it is fine, but whoever waits here does not
+    wake up from that: pyzmq tells nobody that a socket has been closed, so `raw.closed` is to be looked at.
 
     :param socket: any `zmq.Socket`.
     """
 
+    __slots__ = ("_descriptor", "_watcher")
+
     def __init__(self, socket: zmq.Socket[Any]) -> None:
-        self.raw = socket
-        self._set_up_port()
+        super().__init__(socket)
         # XPUB_NODROP cannot be read back; where it is off, nobody ever waits for these to become writable.
-        self._pollout_lies = socket.type in (zmq.XPUB, zmq.PUB)
-        loop = self._hub.loop
-        self._watchers = (loop.io(socket.fileno(), 1), loop.timer(_CLOSED_LOOK_S, _CLOSED_LOOK_S))
-        for watcher, action in zip(self._watchers, (self._on_edge, self._look_if_closed), strict=True):
-            watcher.start(action)
+        self.pollout_lies = socket.type in (zmq.XPUB, zmq.PUB)
+        # A descriptor of our own: the socket's goes when its owner closes it, and its number may be another's by the
+        # time that we look. libuv would then watch neither of the two.
+        self._descriptor = os.dup(socket.fileno())
+        self._watcher: Any = self._hub.loop.io(self._descriptor, 1)
+        self._watcher.start(self.on_edge)
 
     def give_back(self) -> None:
-        """Stop watching the socket, which is left as it is. Does not yield."""
-        self._stop_watching()
+        """Stop watching the socket, which is left as it is. Does not yield; does nothing the second time."""
+        self.stop_watching()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
-    def _stop_watching(self) -> None:
-        for watcher in self._watchers:
+    def stop_watching(self) -> None:
+        """Stop the watcher of the file descriptor for good. Does not yield."""
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
             watcher.stop()
             watcher.close()
-
-    def _look_if_closed(self) -> None:
-        if self.raw.closed:
-            self._wake_both()

@@ -11,6 +11,7 @@ import zmq
 from .counters import Drop
 from .peercount import PeerCount
 from .port import Port
+from .socket import RelaySocket
 
 Parts = Sequence[Any]
 """The parts of one message, in order: `zmq.Frame` as received, or bytes where a part was cut."""
@@ -85,7 +86,7 @@ class Outlet:
     def __init__(
         self,
         name: str,
-        socket: Port,
+        socket: Port | RelaySocket,
         *,
         policy: Policy = Policy.BLOCK,
         take: Take = Take.WHOLE,
@@ -93,8 +94,8 @@ class Outlet:
         peers: PeerCount | None = None,
     ) -> None:
         self.name = name
-        self.socket = socket
-        self.routes = socket.raw.type == zmq.ROUTER
+        self.socket: Port = socket.port
+        self.routes = self.socket.raw.type == zmq.ROUTER
         self.policy = Policy.DROP if self.routes else policy
         self.take = take
         self.prefix = prefix

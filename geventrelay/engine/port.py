@@ -13,7 +13,10 @@ Two rules close that hole, and this module is the one place that knows them:
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import importlib
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -37,19 +40,19 @@ def _plain_events(socket: zmq.Socket[Any]) -> int:
     return int(plain_get(socket, zmq.EVENTS))
 
 
-try:
-    # By name, since there may be no such file: it is built only where there is a compiler.
-    _read_events: Callable[[zmq.Socket[Any]], int] = importlib.import_module("geventrelay.engine._burst").events
-except ImportError:
-    _read_events = _plain_events
-
-
-def _asleep(waiter: Any) -> bool:
-    return waiter.greenlet is not None
+@functools.cache
+def _events_reader() -> Callable[[zmq.Socket[Any]], int]:
+    if os.environ.get("GEVENTRELAY_BURST") != "python":
+        # By name, since there may be no such file: it is built only where there is a compiler. And not before there is
+        # a socket, since what it imports in turn imports this.
+        with contextlib.suppress(ImportError):
+            reader: Callable[[zmq.Socket[Any]], int] = importlib.import_module("geventrelay.engine._burst").events
+            return reader
+    return _plain_events
 
 
 def _sleep(waiter: Any) -> None:
-    if _asleep(waiter):
+    if waiter.greenlet is not None:
         raise ConcurrentObjectUseError("only one greenlet may wait for each direction of a socket")
     # A switch that came too late for the last sleep may still lie in it.
     waiter.clear()
@@ -57,24 +60,36 @@ def _sleep(waiter: Any) -> None:
 
 
 class Port:
-    """A socket as a pump sees it. At most one greenlet may wait for each direction.
+    """How a pump waits for a socket. At most one greenlet may wait for each direction.
 
-    :ivar raw: the socket to make non-blocking calls on.
+    It is an object of its own, beside the socket, because setting an attribute of one of pyzmq's sockets asks first
+    whether that is an option of libzmq's: what a wake-up sets would cost more than all the rest of it.
+
+    :param socket: the socket to make non-blocking calls on; it is in `raw` from then on.
     """
 
-    # Class attributes, since pyzmq's sockets, which inherit from this, know no others.
-    raw: zmq.Socket[Any]
-    _made_in = 0
-    _hub: Any = None
-    _reader: Any = None
-    _writer: Any = None
-    _pollout_lies = False
-    _tried_again = False
+    __slots__ = ("_hub", "_made_in", "_read_events", "_reader", "_tried_again", "_writer", "pollout_lies", "raw")
+
+    def __init__(self, socket: zmq.Socket[Any]) -> None:
+        self.raw = socket
+        self.pollout_lies = False
+        self._tried_again = False
+        self._made_in = forks.current()
+        self._read_events = _events_reader()
+        self._hub = get_hub()
+        # Whoever waits is in `greenlet` of these; nobody does where that is None.
+        self._reader: Any = Waiter(self._hub)
+        self._writer: Any = Waiter(self._hub)
+
+    @property
+    def port(self) -> Port:
+        """Itself, so that sockets which have a port and ports can be passed alike."""
+        return self
 
     @property
     def readable(self) -> bool:
         """Whether a message can be read now. Does not yield."""
-        return bool(self._check_events() & _POLLIN)
+        return bool(self.check_events() & _POLLIN)
 
     def wait_readable(self, *, found_nothing: bool = False) -> None:
         """Yield to the hub until a message can be read, or return at once if one can. May return early.
@@ -82,7 +97,7 @@ class Port:
         :param found_nothing: whether the caller has just had EAGAIN from a recv, and nobody used the socket since. That
             recv has looked at all the news there was (socket_base_t::recv in libzmq), so EVENTS need not be read again.
         """
-        if (not found_nothing or _asleep(self._writer)) and self._check_events() & _POLLIN:
+        if (not found_nothing or self._writer.greenlet is not None) and self.check_events() & _POLLIN:
             return
         _sleep(self._reader)
 
@@ -93,63 +108,69 @@ class Port:
         the reader's sake: an edge taken by that reading is seen by the caller's next try. Only when that try has
         failed too does the second call sleep, until anything at all happens on the socket.
         """
-        if self._pollout_lies:
+        if self.pollout_lies:
             self._tried_again = not self._tried_again
             if self._tried_again:
-                self._check_events()
+                self.check_events()
                 return
-        elif self._check_events() & _POLLOUT:
+        elif self.check_events() & _POLLOUT:
             return
         _sleep(self._writer)
 
     def after_read(self) -> None:
         """Wake a writer whose edge the caller's reads may have taken. Call it after a burst of reads."""
         if self._writer.greenlet is not None:
-            self._check_events()
+            self.check_events()
 
     def after_write(self) -> None:
         """Wake a reader whose edge the caller's sends may have taken. Call it after a burst of sends."""
         self._tried_again = False
-        if _asleep(self._reader):
-            self._check_events()
+        if self._reader.greenlet is not None:
+            self.check_events()
 
-    def _set_up_port(self) -> None:
-        self._made_in = forks.current()
-        self._hub = get_hub()
-        self._reader, self._writer = Waiter(self._hub), Waiter(self._hub)
-
-    def _on_edge(self, event: object = None, _evtype: object = None) -> None:
-        """Look at what has happened and wake whom it concerns; for the watcher of the file descriptor."""
+    def on_edge(self) -> None:
+        """Wake whom the news concerns; for the watcher of the file descriptor, and so for the hub alone."""
         self._tried_again = False
         if self._made_in != forks.current():
-            self._stop_watching()
+            self.stop_watching()
             return
         reader, writer = self._reader, self._writer
-        if _asleep(reader) != _asleep(writer) and getcurrent() is self._hub:
-            # An edge, and only one whom it can concern: his next call takes it away.
-            (reader if _asleep(reader) else writer).switch(None)
+        if reader.greenlet is None:
+            if writer.greenlet is not None:
+                # There is only one whom it can concern, and his next call takes the edge away.
+                writer.switch(None)
+                return
+        elif writer.greenlet is None:
+            reader.switch(None)
             return
+        self.look()
+
+    def look(self) -> None:
+        """Read EVENTS and wake whom it concerns, if only to see that the socket has gone. Does not yield."""
+        self._tried_again = False
         try:
-            self._check_events()
+            self.check_events()
         except zmq.ZMQError:
             # ETERM or ENOTSOCK: the waiters get it from the call that they make next.
-            self._wake_both()
+            self.wake_both()
 
-    def _stop_watching(self) -> None:
-        """Stop the watcher of the file descriptor."""
+    def stop_watching(self) -> None:
+        """Stop the watcher of the file descriptor. Does not yield."""
         raise NotImplementedError
 
-    def _check_events(self) -> int:
-        events = _read_events(self.raw)
-        if _asleep(self._reader) and events & _POLLIN:
+    def check_events(self) -> int:
+        """Read EVENTS, wake whom it concerns, and return it. Does not yield; raises as `zmq.Socket.get` does."""
+        events = self._read_events(self.raw)
+        if self._reader.greenlet is not None and events & _POLLIN:
             self._wake(self._reader)
-        if _asleep(self._writer) and (self._pollout_lies or events & _POLLOUT):
+        if self._writer.greenlet is not None and (self.pollout_lies or events & _POLLOUT):
             self._wake(self._writer)
         return events
 
-    def _wake_both(self) -> None:
+    def wake_both(self) -> None:
+        """Wake whoever waits, so that he sees what has become of the socket. Does not yield."""
         for waiter in (self._reader, self._writer):
-            if _asleep(waiter):
+            if waiter.greenlet is not None:
                 self._wake(waiter)
 
     def _wake(self, waiter: Any) -> None:

@@ -21,6 +21,7 @@ from .burst import new_burst
 from .counters import OutletSnapshot, PumpSnapshot
 from .outlet import Outlet
 from .port import Port
+from .socket import RelaySocket
 from .status import Status
 from .turn import Turn
 
@@ -41,12 +42,12 @@ class Pump:
     :param outlets: where each message goes; this pump is the one writer of each.
     """
 
-    def __init__(self, name: str, source: Port, outlets: Sequence[Outlet]) -> None:
+    def __init__(self, name: str, source: Port | RelaySocket, outlets: Sequence[Outlet]) -> None:
         self.name = name
-        self._source = source
+        self._source = source.port
         self._outlets = tuple(outlets)
         self._destinations = tuple(outlet.socket for outlet in outlets)
-        self._burst = new_burst(source, outlets)
+        self._burst = new_burst(source.port, outlets)
         self._turn = Turn()
         self._paused = False
         self._gate = Event()

@@ -10,60 +10,89 @@ import zmq.green
 from .port import Port
 
 
-class RelaySocket(Port, zmq.green.Socket):  # type: ignore[type-arg]  # generic for mypy, not when it runs
-    """A `zmq.green.Socket` on which one greenlet may read while another writes, and neither oversleeps.
+class _SocketPort(Port):
+    """The port of a `RelaySocket`, which has a watcher from zmq.green already."""
 
-    Everything that zmq.green offers works as usual and blocks only the calling greenlet. Pumps use `wait_readable` and
-    `wait_writable` around non-blocking calls of their own, and `after_read` or `after_write` when they have made some.
+    __slots__ = ()
+    raw: RelaySocket
 
-    The hook ``_Socket__state_changed`` is zmq.green's private name for what runs on every edge and after every call;
-    overriding it is what makes one persistent watcher per socket enough (tests/unit/test_private_names.py fails if
-    pyzmq renames it).
-    """
-
-    # pyzmq turns the setting of unknown attributes into socket options, so this one is declared here.
-    _state_event: Any = None
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._set_up_port()
-        super().__init__(*args, **kwargs)
-
-    @property
-    def raw(self) -> RelaySocket:  # type: ignore[override]  # read-only here
-        """The socket itself."""
-        return self
-
-    def set(self, option: int, optval: Any) -> None:
-        """Set a socket `option` to `optval`; see zmq_setsockopt(3). Does not yield."""
-        super().set(option, optval)
-        if option == zmq.XPUB_NODROP:
-            # xpub_t::xhas_out is true whatever the option says, so POLLOUT is no reason to stay awake.
-            self._pollout_lies = bool(optval)
-
-    setsockopt = set
-
-    def close(self, linger: int | None = None) -> None:
-        """Close the socket; greenlets that wait on it wake up and get ENOTSOCK from their next call. Does not yield.
-
-        :param linger: for how long libzmq goes on delivering what is queued, in ms; None leaves the option as it is.
-        """
-        # Before the descriptor goes: libuv must not be left polling a closed one.
-        self._stop_watching()
-        super().close(linger)
-        self._wake_both()
-
-    def _stop_watching(self) -> None:
-        watcher, self._state_event = self._state_event, None
+    def stop_watching(self) -> None:
+        """Stop zmq.green's watcher for good. Does not yield."""
+        watcher, self.raw._state_event = self.raw._state_event, None
         if watcher is not None:
             watcher.stop()
             watcher.close()
 
+
+class RelaySocket(zmq.green.Socket):  # type: ignore[type-arg]  # generic for mypy, not when it runs
+    """A `zmq.green.Socket` on which one greenlet may read while another writes, and neither oversleeps.
+
+    Everything that zmq.green offers works as usual and blocks only the calling greenlet. Whoever makes non-blocking
+    calls of his own waits with `wait_readable` and `wait_writable`, and calls `after_read` or `after_write` when he has
+    made some.
+
+    :ivar port: what does the waiting; the hook ``_Socket__state_changed`` is zmq.green's private name for what runs on
+        every edge and after every call, and overriding it is what makes one persistent watcher per socket enough
+        (tests/unit/test_private_names.py fails if pyzmq renames it).
+    """
+
+    # pyzmq turns the setting of unknown attributes into socket options, so these are declared here.
+    port: Port = None  # type: ignore[assignment]  # each has one before anybody can see it
+    _state_event: Any = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.port = _SocketPort(self)
+        super().__init__(*args, **kwargs)
+        # Straight to the port: this runs for every wake-up.
+        self._state_event.callback = self.port.on_edge
+
+    @property
+    def readable(self) -> bool:
+        """Whether a message can be read now. Does not yield."""
+        return self.port.readable
+
+    def wait_readable(self) -> None:
+        """Yield to the hub until a message can be read, or return at once if one can. May return early."""
+        self.port.wait_readable()
+
+    def wait_writable(self) -> None:
+        """Yield to the hub until a send is worth another try, see `Port.wait_writable`. May return early."""
+        self.port.wait_writable()
+
+    def after_read(self) -> None:
+        """Wake a writer whose edge the caller's reads may have taken. Does not yield."""
+        self.port.after_read()
+
+    def after_write(self) -> None:
+        """Wake a reader whose edge the caller's sends may have taken. Does not yield."""
+        self.port.after_write()
+
+    def set(self, option: int, optval: Any) -> None:
+        """Set the socket option `option` to `optval`; see zmq_setsockopt(3). Does not yield."""
+        super().set(option, optval)
+        if option == zmq.XPUB_NODROP:
+            # xpub_t::xhas_out is true whatever the option says, so POLLOUT is no reason to stay awake.
+            self.port.pollout_lies = bool(optval)
+
+    setsockopt = set
+
+    def close(self, linger: int | None = None) -> None:
+        """Close the socket; greenlets that wait on it wake up and get ENOTSOCK from their next call.
+
+        :param linger: how long libzmq goes on delivering what is queued, in ms; None leaves the option as it is.
+        """
+        # Before the descriptor goes: libuv must not be left polling a closed one.
+        self.port.stop_watching()
+        super().close(linger)
+        self.port.wake_both()
+
     # zmq.green's hooks
 
-    _Socket__state_changed = Port._on_edge
+    def _Socket__state_changed(self, event: object = None, _evtype: object = None) -> None:
+        self.port.look()
 
     def _wait_read(self) -> None:
-        self.wait_readable()
+        self.port.wait_readable()
 
     def _wait_write(self) -> None:
-        self.wait_writable()
+        self.port.wait_writable()
