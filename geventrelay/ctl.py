@@ -40,8 +40,8 @@ def command(endpoint: Endpoint, control_type: ControlType, word: str, timeout_s:
     with zmq.Context() as context, context.socket(_PEERS[control_type]) as socket:
         wait_ms = int(timeout_s * 1000)
         socket.linger = socket.sndtimeo = socket.rcvtimeo = wait_ms
-        # Without IMMEDIATE, a command to nobody is taken, and thrown away in the end. With it, libzmq discards an answer
-        # that is not read yet when the connection ends, as it does after TERMINATE.
+        # Without IMMEDIATE, a command to nobody is taken, and thrown away in the end. With it, libzmq discards an
+        # answer that is not read yet when the connection ends, as it does after TERMINATE.
         socket.immediate = not answers
         try:
             socket.connect(endpoint.address)

@@ -76,6 +76,8 @@ def _set_options(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings
     # Bytes that are not ZMTP would pass for ZMTP 1.0, which has no greeting, and come out as messages. libzmq refuses
     # ZMTP 1.0 and 2.0 (libzmq before 4.0) where a ZAP domain is set, and with no ZAP handler that is all it does.
     socket.set(zmq.ZAP_DOMAIN, b"geventrelay")
+    # With libzmq's own 100, a burst of connects makes clients wait a second and more for TCP to try again.
+    socket.set(zmq.BACKLOG, 1024)
     if settings.max_message_size_bytes is not None:
         socket.set(zmq.MAXMSGSIZE, settings.max_message_size_bytes)
     if settings.heartbeat_ms:
