@@ -57,7 +57,7 @@ Limits:
   --sndhwm=N               messages queued for each peer that receives (default: 10000; 0 is no limit)
   --rcvhwm=N               messages queued from each peer that sends (default: 10000; 0 is no limit)
   --max-message-size=BYTES disconnect a peer that sends a larger part (default: no limit)
-  --heartbeat=MS           probe silent connections this often (default: 10000; 0 is never)
+  --heartbeat=MS           probe silent tcp connections this often, by TCP keepalive (default: 10000; 0 is never)
   --drain=SECONDS          when stopping, go on moving what has come in for up to this long (default: 1)
   --linger=MS              then wait up to this long for peers to take what is queued for them (default: 1000)
   --io-threads=N           libzmq's io threads (default: 1)
@@ -76,18 +76,20 @@ Running:
   -h --help                show this
   --version                show the version
 
-SIGINT and SIGTERM stop it: it takes in nothing new, moves what is there, prints one line of accounting and exits
-with 0; a second signal ends it at once. SIGUSR1 logs the accounting. Exit codes: 0 stopped on request, 1 could
+SIGINT, SIGTERM and SIGHUP stop it: it takes in nothing new, moves what is there, prints one line of accounting and
+exits with 0; a second signal ends it at once. SIGUSR1 logs the accounting. Exit codes: 0 stopped on request, 1 could
 not run, 2 wrong usage or settings.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import logging
 import os
 import re
+import resource
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -123,7 +125,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         _set_up_logging(options["--log-level"])
         device = _device(options)
         ready_file = options["--ready-file"]
-        Server(device, ready_file=Path(ready_file) if ready_file else None).run()
+        if ready_file == "":
+            raise SettingsError("--ready-file", "a path", ready_file)
+        _raise_descriptor_limit()
+        Server(device, ready_file=None if ready_file is None else Path(ready_file)).run()
     except SettingsError as error:
         return _complain(str(error), 2)
     except (StartError, DeviceFailed) as error:
@@ -154,17 +159,20 @@ def _usage_error(arguments: list[str]) -> SettingsError:
     for option in given:
         if not any(known.startswith(option) for known in _OPTIONS):
             return SettingsError("usage", "a known option" + _nearest(option, _OPTIONS), option)
-    if arguments and not arguments[0].startswith("-") and arguments[0] not in PATTERNS:
-        return SettingsError("usage", "a pattern" + _nearest(arguments[0], PATTERNS), arguments[0])
-    pattern = next((argument for argument in arguments if argument in PATTERNS), "relay")
-    missing = [option for option in _needed(PATTERNS[pattern]) if not any(_means(one, option) for one in given)]
-    rule = f"{pattern} to be given {' and '.join(missing)}" if missing else "what the help says"
+    words = [argument for argument in arguments if not argument.startswith("-")]
+    if arguments and arguments[0] == "ctl":
+        rule = "ctl ENDPOINT (pause | resume | terminate | statistics)"
+        return SettingsError("usage", rule, " ".join(arguments))
+    if arguments and arguments[:1] == words[:1] and words[0] not in PATTERNS:
+        return SettingsError("usage", "a pattern" + _nearest(words[0], PATTERNS), words[0])
+    pattern = next((word for word in words if word in PATTERNS), "relay")
+    for option in given:
+        _check_belongs(option, pattern)
+    missing = [option for option in _needed(PATTERNS[pattern]) if not any(_may_mean(one, option) for one in given)]
+    rule = (
+        f"{pattern} to be given {' and '.join(missing)}" if missing else "each option with its value and nothing else"
+    )
     return SettingsError("usage", f"{rule} (see geventrelay --help)", " ".join(arguments))
-
-
-def _means(given: str, option: str) -> bool:
-    # docopt takes a beginning for the whole, unless it is another option: --frontend is not --frontend-type.
-    return given == option or (given not in _OPTIONS and len(given) > len("--") and option.startswith(given))
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
@@ -180,7 +188,7 @@ def _device(options: Mapping[str, Any]) -> Device:
     pattern = next((name for name in PATTERNS if options[name]), "relay")
     cls = PATTERNS[pattern]
     names = {field.metadata["option"]: field.name for field in dataclasses.fields(cls)}
-    given = _given(options, pattern, (*names, *_PROCESS_OPTIONS))
+    given = _given(options, pattern)
     try:
         return Device(cls(**{names[option]: value for option, value in given.items() if option in names}))
     except SettingsError as error:
@@ -188,20 +196,33 @@ def _device(options: Mapping[str, Any]) -> Device:
         raise SettingsError(options_by_name.get(error.name, error.name), error.rule, error.value) from None
 
 
-def _given(options: Mapping[str, Any], pattern: str, known: Iterable[str]) -> dict[str, Any]:
+def _given(options: Mapping[str, Any], pattern: str) -> dict[str, Any]:
     # docopt gives None, False or an empty list for an option that is not there.
     given = {option: options[option] for option in _OPTIONS if options[option] not in (None, False, [])}
-    for option, value in given.items():
-        if option not in known:
-            raise SettingsError(option, f"a pattern that has this option, which {pattern} has not", value)
+    for option in given:
+        _check_belongs(option, pattern)
     return given
 
 
+def _may_mean(given: str, option: str) -> bool:
+    # docopt takes the beginning of an option for the option, unless it is one itself.
+    return given == option or (given not in _OPTIONS and len(given) > len("--") and option.startswith(given))
+
+
+def _check_belongs(option: str, pattern: str) -> None:
+    patterns = {
+        name: (*(field.metadata["option"] for field in dataclasses.fields(cls)), *_PROCESS_OPTIONS)
+        for name, cls in PATTERNS.items()
+    } | {"ctl": _CTL_OPTIONS}
+    owners = [name for name, known in patterns.items() if any(_may_mean(option, one) for one in known)]
+    if pattern not in owners:
+        raise SettingsError(option, f"a pattern that has it ({', '.join(owners)})", pattern)
+
+
 def _steer(options: Mapping[str, Any]) -> int:
-    given = _given(options, "ctl", _CTL_OPTIONS)
+    given = _given(options, "ctl")
     word = next(word for word in ("pause", "resume", "terminate", "statistics") if options[word])
-    text = options["ENDPOINT"]
-    endpoint = Endpoint.parse(text if text.startswith(">") else ">" + text, name="ENDPOINT")
+    endpoint = _read_peer(options["ENDPOINT"])
     try:
         control_type = ControlType(given.get("--control-type", "REP"))
     except ValueError:
@@ -212,11 +233,27 @@ def _steer(options: Mapping[str, Any]) -> int:
     return 0
 
 
+def _read_peer(text: str) -> Endpoint:
+    """Where to connect to; a > before it is possible and an @ makes no sense."""
+    try:
+        return Endpoint.parse(">" + text.removeprefix(">"), name="ENDPOINT")
+    except SettingsError as error:
+        raise SettingsError("ENDPOINT", error.rule, text) from None
+
+
 def _set_up_logging(level: str | None) -> None:
     level = "info" if level is None else level
     if level not in _LOG_LEVELS:
         raise SettingsError("--log-level", "one of " + ", ".join(_LOG_LEVELS), level)
     logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+
+
+def _raise_descriptor_limit() -> None:
+    # Each connection takes one. To accept one more than there may be, libzmq tries again and again, at full load.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _print_accounting(device: Device) -> None:

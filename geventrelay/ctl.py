@@ -38,25 +38,34 @@ def command(endpoint: Endpoint, control_type: ControlType, word: str, timeout_s:
         raise SettingsError("--control-type", "a type that can answer: REP, PAIR or ROUTER", control_type.value)
     answers = control_type is ControlType.REP or name == STATISTICS
     with zmq.Context() as context, context.socket(_PEERS[control_type]) as socket:
-        wait_ms = int(timeout_s * 1000)
-        socket.linger = socket.sndtimeo = socket.rcvtimeo = wait_ms
-        # Without IMMEDIATE, a command to nobody is taken, and thrown away in the end. With it, libzmq discards an
-        # answer that is not read yet when the connection ends, as it does after TERMINATE.
-        socket.immediate = not answers
+        socket.linger = 0
+        socket.sndtimeo = socket.rcvtimeo = wait_ms = int(timeout_s * 1000)
+        if control_type in (ControlType.PULL, ControlType.PAIR):
+            # So that a send fails where nobody is. (Not where answers come: see devices/opening.py.)
+            socket.immediate = True
         try:
             socket.connect(endpoint.address)
-            if control_type is ControlType.SUB:
-                # Its subscription is what tells that somebody listens.
-                socket.recv()
+            _await_listener(socket, control_type)
             socket.send(name)
+            # It is on its way, and this must not end before it has left.
+            socket.linger = wait_ms
+            answers = control_type is ControlType.REP or name == STATISTICS
             return socket.recv_multipart() if answers else []
         except zmq.ZMQError as error:
-            # The time is up: what nobody took by now is not to be waited for again.
-            socket.linger = 0
             reason = (
                 f"no answer within {timeout_s:g} s" if error.errno == zmq.EAGAIN else zmq.strerror(error.errno or 0)
             )
             raise StartError(f"cannot {word} {endpoint.address}: {reason}") from None
+
+
+def _await_listener(socket: zmq.Socket[bytes], control_type: ControlType) -> None:
+    """Return once it is certain that somebody listens who will take a command without answering it."""
+    if control_type is ControlType.SUB:
+        # Its subscription is what tells that somebody listens.
+        socket.recv()
+    elif control_type in (ControlType.ROUTER, ControlType.PAIR):
+        socket.send(STATISTICS)
+        socket.recv_multipart()
 
 
 def show(word: str, answer: list[bytes], as_json: bool) -> str:

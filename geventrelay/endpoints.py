@@ -76,7 +76,7 @@ class Endpoint:
         binds = not text.startswith(">")
         text = text[1:] if text[:1] in ("@", ">") else text
         if "://" not in text:
-            if not re.fullmatch(r"-?\d+", text):
+            if not re.fullmatch(r"-?\d{1,9}", text):
                 raise SettingsError(name, RULE, value)
             host = "127.0.0.1" if not binds and interface == "*" else interface
             text = f"tcp://{host}:{text}"
@@ -96,7 +96,7 @@ def parse_endpoints(value: object, *, name: str, interface: str) -> tuple[Endpoi
     :param value: what `Endpoint.parse` takes, or an iterable of it; `name` and `interface` are as there.
     :raises SettingsError: for anything else.
     """
-    several = value if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+    several = value if isinstance(value, Iterable) and not isinstance(value, (str, bytes)) else [value]
     endpoints = tuple(Endpoint.parse(one, name=name, interface=interface) for one in several)
     if not endpoints:
         raise SettingsError(name, "at least one endpoint", value)
@@ -122,7 +122,7 @@ def _check_ipc(rest: str, binds: bool) -> str | None:
     if rest == "*" and not binds:
         return "a path to connect to"
     if len(rest.encode()) > IPC_PATH_BYTES or "\0" in rest:
-        return f"an ipc path of at most {IPC_PATH_BYTES} bytes"
+        return f"an ipc path of at most {IPC_PATH_BYTES} bytes, none of them NUL"
     return None
 
 

@@ -57,7 +57,7 @@ Check = Callable[[str, Any], Any]
 
 
 def _whole(minimum: int, maximum: int = 2**31 - 1) -> Check:
-    rule = f"an integer >= {minimum}" if maximum == 2**31 - 1 else f"an integer from {minimum} to {maximum}"
+    rule = f"an integer from {minimum} to {maximum}"
 
     def check(name: str, value: Any) -> int:
         try:
@@ -152,10 +152,9 @@ class DeviceSettings:
     :param io_threads: libzmq's io threads, for a device that makes its own context.
     :param ipv6: whether sockets speak IPv6 too; on by itself for a socket with an IPv6 address.
     :param max_message_size_bytes: a peer that sends a larger part is disconnected; None is no limit.
-    :param heartbeat_ms: how often silent connections are probed, in ms; 0 turns that off. Sockets that only
-        receive send ZMTP PINGs (ZMQ_HEARTBEAT_IVL) and give a peer up after three of them. The others use TCP
-        keepalive: a busy peer whose queue is full stops reading, would leave PINGs unanswered, and would be cut
-        off together with the messages queued for it.
+    :param heartbeat_ms: how often silent tcp connections are probed, in ms; 0 turns that off. By TCP keepalive, in
+        whole seconds; after three probes without an answer the peer is given up. ZMTP's own PING would also cut off
+        a peer that is merely busy, see docs/design.rst.
     :param control: where commands come in; None for nowhere. See `geventrelay.devices.steering`.
     :param control_type: a `ControlType` or its value.
     """
@@ -199,6 +198,8 @@ class DeviceSettings:
         }
 
     def _check_together(self) -> None:
+        if self.control is None and self.control_type is not ControlType.REP:
+            raise SettingsError("control", "an endpoint where control_type is given", None)
         taken: set[str] = set()
         for key, endpoints in self.endpoints.items():
             for endpoint in endpoints:

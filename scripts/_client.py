@@ -18,9 +18,7 @@ try:
 except ImportError:
     VENV = Path(__file__).resolve().parent.parent / ".venv"
     if not (VENV / "bin" / "python").exists() or Path(sys.prefix) == VENV:
-        sys.exit(
-            "pyzmq and docopt-ng are not installed; run scripts/quickstart once, it makes .venv with both"
-        )
+        sys.exit("pyzmq and docopt-ng are not installed; run scripts/quickstart once, it makes .venv with both")
     os.execv(str(VENV / "bin" / "python"), [str(VENV / "bin" / "python"), *sys.argv])
 
 NUMBERS = {  # option: (type, smallest value)

@@ -20,6 +20,8 @@ REPO = Path(__file__).resolve().parent.parent
 PACKAGE = "geventrelay"
 METADATA = ("setup.cfg", "setup.py", "pyproject.toml", "MANIFEST.in", "README.rst", "LICENSE")
 OLDEST = (3, 10)
+# Not the python of an environment: that may be the very one which is to be made anew.
+PYTHON = os.path.realpath(sys.executable)
 
 
 def prepare(folder, extras):
@@ -32,11 +34,11 @@ def prepare(folder, extras):
         found = stamp.read_text().splitlines() if stamp.exists() else []
         if found != [base, tree]:
             # Standard error, because standard output is for the answer.
-            print("setting up %s with %s ..." % (folder.name, sys.executable), file=sys.stderr, flush=True)
+            print("setting up %s with %s ..." % (folder.name, PYTHON), file=sys.stderr, flush=True)
             if found:
                 stamp.unlink()  # or an interrupted set-up would look finished
             if found[:1] != [base]:
-                call([sys.executable, "-m", "venv", "--clear", str(folder)], "make " + folder.name)
+                call([PYTHON, "-m", "venv", "--clear", str(folder)], "make " + folder.name)
             install(bin_folder / "python", extras)
             stamp.write_text(base + "\n" + tree + "\n")
     return bin_folder
@@ -63,7 +65,7 @@ def fingerprint_base(extras):
     """What the environment is made of besides the package; another one means to start afresh."""
     constraint = os.environ.get("PIP_CONSTRAINT")
     settings = [REPO / "setup.cfg"] + ([Path(constraint)] if constraint else [])
-    return "%s %s [%s] %s" % (sys.executable, sys.version.split()[0], extras, digest(settings))
+    return "%s %s [%s] %s" % (PYTHON, sys.version.split()[0], extras, digest(settings))
 
 
 def fingerprint_tree():
@@ -91,9 +93,7 @@ def install(python, extras):
         for name in METADATA:
             if (REPO / name).exists():
                 shutil.copy(str(REPO / name), str(tree))
-        shutil.copytree(
-            str(REPO / PACKAGE), str(tree / PACKAGE), ignore=shutil.ignore_patterns("__pycache__", "*.so")
-        )
+        shutil.copytree(str(REPO / PACKAGE), str(tree / PACKAGE), ignore=shutil.ignore_patterns("__pycache__", "*.so"))
         call([*pip, "wheel", "--no-deps", "--wheel-dir", str(wheels), str(tree)], "build the package")
         wheel = next(wheels.glob("*.whl"))
         call([*pip, "install", "%s[%s]" % (wheel, extras)], "install the package")

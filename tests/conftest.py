@@ -1,18 +1,13 @@
-"""Fixtures of every test: peers and devices that are put away, and a look for whatever was not."""
+"""What every test gets: a look for whatever it left, and devices and peers that are put away."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-import gevent
 import hypothesis
 import pytest
-from support.leftovers import clean_up, leftovers
-from support.peers import Peers
-from support.waiting import until
 
-from geventrelay import Device
-from geventrelay.settings import DeviceSettings
+from geventrelay.testing import Devices, Peers
 
 # The same examples in every run: what fails today failed yesterday. Time is the business of pytest-timeout.
 hypothesis.settings.register_profile(
@@ -23,45 +18,28 @@ hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+def nothing_is_left(no_leftovers: None) -> None:
     """Fails a test that leaves a device, context, socket or greenlet behind."""
-    yield
-    found = leftovers()
-    if found:
-        # A greenlet that was started to end something, e.g. a device that failed, may need a moment.
-        for _ in range(100):
-            gevent.sleep(0.002)
-            found = leftovers()
-            if not found:
-                break
-    described = [repr(one) for one in found]
-    clean_up(found)
-    assert not described, f"the test left behind: {described}"
 
 
 @pytest.fixture
-def peers(nothing_is_left: None) -> Iterator[Peers]:
-    """Makes peers and closes them in the end."""
-    made = Peers()
-    yield made
-    made.close()
+def peer(no_leftovers: None) -> Iterator[Peers]:
+    """Makes peers and closes them in the end.
+
+    A peer whose device has stopped would try again for ever, and meet the next device that gets its port, perhaps
+    another test run's. A minute is never here; -1, which is never, drops what has arrived and not been read.
+    """
+    with Peers(limit_s=10, reconnect_ivl=60_000) as made:
+        yield made
 
 
 @pytest.fixture
-def run(nothing_is_left: None) -> Iterator[Callable[..., Device]]:
+def peers(peer: Peers) -> Peers:
+    """The same under another name."""
+    return peer
+
+
+@pytest.fixture
+def run(relay_device: Devices) -> Devices:
     """Starts a device of the settings given; in the end it is stopped, and its accounting must balance."""
-    devices: list[Device] = []
-
-    def start(settings: DeviceSettings, **kwargs: object) -> Device:
-        device = Device(settings, **kwargs)
-        devices.append(device)
-        device.start()
-        return device
-
-    yield start
-    for device in devices:
-        device.stop(0)
-    for device in devices:
-        until(lambda device=device: device.state.value in ("stopped", "failed"), f"{device} to end")
-        for pump in device.snapshot().pumps:
-            assert pump.balanced, pump
+    return relay_device

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket as stdlib_socket
+import stat
 from typing import Any
 
 import zmq
@@ -16,7 +18,7 @@ from ..errors import StartError
 from ..settings import DeviceSettings
 from .patterns import RECEIVE_ONLY, SocketPlan
 
-# A PING that is not answered by three intervals later means that nobody is there; so do three keepalive probes.
+# So many probes of TCP keepalive without an answer mean that nobody is there.
 _PROBES = 3
 
 
@@ -94,9 +96,8 @@ def _set_options(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings
 
 
 def _set_heartbeat(socket: RelaySocket, heartbeat_ms: int) -> None:
-    if socket.type in RECEIVE_ONLY:
-        socket.set(zmq.HEARTBEAT_IVL, heartbeat_ms)
-        socket.set(zmq.HEARTBEAT_TIMEOUT, min(_PROBES * heartbeat_ms, 2**31 - 1))
+    # Not ZMTP's PING: libzmq stops reading from a connection whose queue is full, sees neither PING nor PONG then, and
+    # would cut off a peer that is merely busy, together with what is under way.
     seconds = max(1, heartbeat_ms // 1000)
     socket.set(zmq.TCP_KEEPALIVE, 1)
     socket.set(zmq.TCP_KEEPALIVE_IDLE, seconds)
@@ -128,12 +129,39 @@ def _check_name(endpoint: Endpoint) -> None:
 
 
 def _check_ipc_is_free(path: str) -> None:
-    """Refuse a path on which somebody listens: libzmq would unlink it, and take their peers, without a word."""
-    if path.startswith("@") or not os.path.exists(path):
+    """Refuse a path that is in use: libzmq would unlink whatever is there, without a word."""
+    if path.startswith("@") or not os.path.lexists(path):
         return
-    with green_socket.socket(stdlib_socket.AF_UNIX, stdlib_socket.SOCK_STREAM) as probe:
-        if probe.connect_ex(path) == 0:
-            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+    if not _is_socket(path):
+        raise OSError(errno.EEXIST, "there is a file of that name which is not a socket")
+    if _somebody_listens(path):
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+def remove_ipc_files(addresses: list[str]) -> None:
+    """Remove the files of closed ipc sockets, which libzmq leaves behind. Does not yield; what fails is left there.
+
+    :param addresses: what had been bound; other transports, and files on which somebody listens, are passed over.
+    """
+    for address in addresses:
+        path = address.removeprefix("ipc://")
+        if path != address and not path.startswith("@") and _is_socket(path) and not _somebody_listens(path):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _somebody_listens(path: str) -> bool:
+    with stdlib_socket.socket(stdlib_socket.AF_UNIX, stdlib_socket.SOCK_STREAM) as probe:
+        # A listener whose backlog is full is one all the same, and nothing to wait for.
+        probe.setblocking(False)
+        return probe.connect_ex(path) in (0, errno.EAGAIN, errno.EINPROGRESS)
 
 
 def _reason(error: zmq.ZMQError | OSError) -> str:

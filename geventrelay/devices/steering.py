@@ -16,7 +16,7 @@ import zmq
 
 from ..engine import forks
 from ..engine.counters import PumpSnapshot
-from ..engine.port import Port, plain_recv, plain_send
+from ..engine.port import Port, plain_send
 from ..engine.turn import Turn
 
 log = logging.getLogger("geventrelay")
@@ -79,7 +79,7 @@ class Steering:
         # In a forked child, any call on the socket would go on for ever.
         while self._made_in == forks.current():
             try:
-                message = self._receive()
+                message = [part.bytes for part in self._port.receive()]
             except zmq.Again:
                 self._port.wait_readable()
             else:
@@ -87,12 +87,6 @@ class Steering:
                 self._port.after_write()
                 # Commands that come without a pause must not keep everything else waiting.
                 self._turn.wait()
-
-    def _receive(self) -> list[bytes]:
-        parts = [bytes(plain_recv(self._port.raw, zmq.DONTWAIT))]
-        while self._port.raw.get(zmq.RCVMORE):
-            parts.append(bytes(plain_recv(self._port.raw, zmq.DONTWAIT)))
-        return parts
 
     def _follow(self, message: list[bytes]) -> None:
         envelope, command = self._split(message)
@@ -102,6 +96,7 @@ class Steering:
                 return
             self._answer(envelope, [STATISTIC.pack(count) for count in self._target.statistics()])
             return
+        log.info("steering command=%r", b" ".join(command)[:80].decode(errors="replace"))
         if command == [PAUSE]:
             self._target.pause()
         elif command == [RESUME]:

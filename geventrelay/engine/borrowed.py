@@ -6,8 +6,13 @@ import os
 from typing import Any
 
 import zmq
+import zmq.green
 
 from .port import Port
+
+
+def _is_green(socket: object) -> bool:
+    return isinstance(socket, zmq.green.Socket)
 
 
 class BorrowedPort(Port):
@@ -19,24 +24,27 @@ class BorrowedPort(Port):
     :param socket: any `zmq.Socket`.
     """
 
-    __slots__ = ("_descriptor", "_watcher")
+    __slots__ = ("_own_descriptor", "_watcher")
 
     def __init__(self, socket: zmq.Socket[Any]) -> None:
         super().__init__(socket)
         # XPUB_NODROP cannot be read back; where it is off, nobody ever waits for these to become writable.
         self.pollout_lies = socket.type in (zmq.XPUB, zmq.PUB)
-        # A descriptor of our own: the socket's goes when its owner closes it, and its number may be another's by the
-        # time that we look. libuv would then watch neither of the two.
-        self._descriptor = os.dup(socket.fileno())
-        self._watcher: Any = self._hub.loop.io(self._descriptor, 1)
+        # A plain socket's descriptor goes when its owner closes it, and its number may be another's by the time that we
+        # look; libuv would then watch neither of the two. So it gets one of our own. Not a green socket, which watches
+        # its descriptor too: whoever of two descriptors is reported first takes the edge from the other, while two
+        # watchers of one are told together.
+        self._own_descriptor: int | None = None if _is_green(socket) else os.dup(socket.fileno())
+        descriptor = socket.fileno() if self._own_descriptor is None else self._own_descriptor
+        self._watcher: Any = self._hub.loop.io(descriptor, 1)
         self._watcher.start(self.on_edge)
 
     def give_back(self) -> None:
         """Stop watching the socket, which is left as it is. Does not yield; does nothing the second time."""
         self.stop_watching()
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        if self._own_descriptor is not None:
+            os.close(self._own_descriptor)
+            self._own_descriptor = None
 
     def stop_watching(self) -> None:
         """Stop the watcher of the file descriptor for good. Does not yield."""

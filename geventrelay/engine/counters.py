@@ -18,6 +18,8 @@ class Drop(enum.Enum):
     """The socket could not take it; its transport (inproc) does not tell whether a peer is there at all."""
     UNROUTABLE = "unroutable"
     """A ROUTER knows no peer with the message's routing id (any more)."""
+    STOPPED = "stopped"
+    """It had come in, and was not moved yet when the device closed."""
     MALFORMED = "malformed"
     """The message has too few parts for this outlet: a ROUTER needs a routing id and at least one more."""
 

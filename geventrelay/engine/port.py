@@ -91,6 +91,16 @@ class Port:
         """Whether a message can be read now. Does not yield."""
         return bool(self.check_events() & _POLLIN)
 
+    def receive(self) -> list[zmq.Frame]:
+        """Read one message, all its parts. Does not yield.
+
+        :raises zmq.Again: if there is none; other `zmq.ZMQError` as `zmq.Socket.recv` does.
+        """
+        parts: list[Any] = [plain_recv(self.raw, zmq.DONTWAIT, False)]
+        while parts[-1].more:
+            parts.append(plain_recv(self.raw, zmq.DONTWAIT, False))
+        return parts
+
     def wait_readable(self, *, found_nothing: bool = False) -> None:
         """Yield to the hub until a message can be read, or return at once if one can. May return early.
 

@@ -13,22 +13,25 @@ waits for the one thing that holds it up, and nothing else: with nothing to move
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
+import zmq
 from gevent.event import Event
 
 from .burst import new_burst
-from .counters import OutletSnapshot, PumpSnapshot
+from .counters import Drop, OutletSnapshot, PumpSnapshot
 from .outlet import Outlet
 from .port import Port
 from .socket import RelaySocket
 from .status import Status
 from .turn import Turn
 
-# A burst keeps every other greenlet waiting. A thousand small messages take the Python burst about 2 ms; the
-# bound in bytes keeps large ones from taking longer.
+# A burst keeps every other greenlet waiting: a thousand small messages take the native burst 0.1 to 0.3 ms and the one
+# in Python 1 to 2 ms. Fewer are no fairer (from 250 to 4000, a greenlet beside it wakes up equally late, within the
+# noise), while from 4 MB on large messages cost tens of ms; docs/performance.rst has the figures.
 BURST_MESSAGES = 1000
-BURST_BYTES = 4 * 1024 * 1024
+BURST_BYTES = 1024 * 1024
 
 # An enum's member costs more to look up than to compare.
 SOURCE_EMPTY, OUTLET_FULL = Status.SOURCE_EMPTY, Status.OUTLET_FULL
@@ -78,6 +81,25 @@ class Pump:
         """Go on after `pause`. Does not yield."""
         self._paused = False
         self._gate.set()
+
+    def discard(self, until: float) -> None:
+        """Read what is left and count it as dropped; for when the pump's greenlet has ended. Yields.
+
+        :param until: when to leave it at that, by `time.monotonic`: there may always be more coming in.
+        """
+        while time.monotonic() < until:
+            for _ in range(BURST_MESSAGES):
+                try:
+                    parts = self._source.receive()
+                except zmq.Again:
+                    return
+                counters = self._burst.counters
+                counters.received += 1
+                counters.received_parts += len(parts)
+                counters.received_bytes += sum(map(len, parts))
+                for outlet in counters.outlets:
+                    outlet.drop(Drop.STOPPED)
+            self._turn.wait()
 
     @property
     def drained(self) -> bool:

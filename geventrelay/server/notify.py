@@ -39,7 +39,27 @@ def write_ready_file(path: Path, device: Device) -> None:
 
 
 def remove_ready_file(path: Path) -> None:
-    """Remove the file at `path` again; one that has gone already, or cannot be removed, is no reason to fail."""
+    """Remove the file at `path` again, unless another process has written its own there meanwhile."""
+    if _writer(path) == os.getpid():
+        _remove(path)
+
+
+def remove_stale_ready_file(path: Path) -> None:
+    """Remove what a process that is no more has left at `path`: who waits for the file must not find an old one."""
+    pid = _writer(path)
+    if pid is not None and not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
+        _remove(path)
+
+
+def _writer(path: Path) -> int | None:
+    """The pid in a ready file; None if there is no such file."""
+    try:
+        return int(json.loads(path.read_text())["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:

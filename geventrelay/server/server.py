@@ -12,7 +12,7 @@ from gevent.event import Event
 
 from ..devices.device import Device
 from ..errors import DeviceFailed
-from .notify import remove_ready_file, tell_systemd, write_ready_file
+from .notify import remove_ready_file, remove_stale_ready_file, tell_systemd, write_ready_file
 
 log = logging.getLogger("geventrelay")
 
@@ -20,7 +20,7 @@ log = logging.getLogger("geventrelay")
 class Server:
     """Runs a device in the foreground: signals, readiness, accounting.
 
-    SIGINT and SIGTERM stop it, a second one ends the draining at once, a third one kills. SIGUSR1 logs the
+    SIGINT, SIGTERM and SIGHUP stop it, a second one ends the draining at once, a third one kills. SIGUSR1 logs the
     accounting.
 
     :param device: the device to run, not started yet.
@@ -42,6 +42,8 @@ class Server:
         :raises DeviceFailed: if it failed while running.
         """
         watchers = self._watch_signals()
+        if self._ready_file is not None:
+            remove_stale_ready_file(self._ready_file)
         try:
             if not self._start():
                 return
@@ -82,7 +84,8 @@ class Server:
             for endpoint in endpoints:
                 if not endpoint.binds:
                     log.info("connecting device=%s socket=%s endpoint=%s", device.name, key, endpoint.address)
-            for address in (one.address for one in endpoints if one.is_public):
+            bound = zip((one for one in endpoints if one.binds), device.endpoints[key], strict=True)
+            for address in (address for one, address in bound if one.is_public):
                 log.warning(
                     "open to every host: device=%s socket=%s endpoint=%s; --interface 127.0.0.1 keeps it to this one",
                     device.name, key, address,
@@ -115,7 +118,7 @@ class Server:
         return [
             *(
                 gevent.signal_handler(number, self._on_stop_signal, number)
-                for number in (signal.SIGINT, signal.SIGTERM)
+                for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
             ),
             gevent.signal_handler(signal.SIGUSR1, self._log_accounting),
         ]

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 import gevent
 
 from geventrelay import Device, PumpSnapshot
-
-from .peers import Peer
-from .waiting import within
+from geventrelay.testing import Peer, within
 
 _MARK = b"probe:"
 

@@ -9,10 +9,9 @@ from typing import Any
 import zmq
 
 from geventrelay import Custom, Device, Forwarder, Queue, Relay, Streamer
+from geventrelay.testing import LOCAL, Peer, Peers, eventually
 
-from .peers import LOCAL, Peer, Peers
 from .traffic import open_way
-from .waiting import until
 
 Parts = list[bytes]
 
@@ -91,7 +90,7 @@ def routers(run: Any, peers: Peers) -> Way:
     other = peers.connect(zmq.DEALER, *device.endpoints["backend"], routing_id=b"other")
     # A ROUTER knows whom it has heard of: say hello to somebody who cannot be there, and see that it was read.
     other.send(b"nobody", b"hello")
-    until(lambda: device.snapshot().pumps[1].received == 1, "the hello to be read")
+    eventually(lambda: device.snapshot().pumps[1].received == 1, "the hello to be read")
     return Way(device, one, other, address=(b"other",), prefix_parts=1)
 
 

@@ -21,7 +21,7 @@ from geventrelay import (
 )
 from geventrelay.settings import PATTERNS
 
-INTEGERS = "an integer >= 0"
+INTEGERS = "an integer from 0 to 2147483647"
 
 
 def streamer(**settings):

@@ -129,7 +129,7 @@ class Rig:
         self.readers[index].connect(f"inproc://outlet-{index}")
 
     def _read_events(self) -> None:
-        for socket in (self.feeder, self.source, *self.readers, *(outlet.socket for outlet in self.outlets)):
+        for socket in (self.feeder, self.source, *self.readers, *(outlet.socket.raw for outlet in self.outlets)):
             if not socket.closed:
                 zmq.Socket.get(socket, zmq.EVENTS)
 
@@ -183,7 +183,7 @@ def rig(make_burst: Callable[..., Any], source_type: int, *destinations: Destina
         feeder.connect("inproc://source")
         outlets = [outlet(index, destination) for index, destination in enumerate(destinations)]
         readers = [reader(destination) for destination in destinations]
-        made = Rig(context, make_burst(source, outlets), feeder, source, outlets, readers)
+        made = Rig(context, make_burst(source.port, outlets), feeder, source, outlets, readers)
         for index, destination in enumerate(destinations):
             if destination.connected:
                 made.connect(index)
@@ -293,7 +293,7 @@ def test_a_message_whose_peer_goes_in_the_middle_of_it_reaches_the_next_peer_who
         made.feed([message])
         assert made.run(*PLENTY) is Status.OUTLET_FULL
         made.connect(0)
-        outlet: Any = made.outlets[0].socket
+        outlet: Any = made.outlets[0].socket.raw
         zmq.Socket.get(outlet, zmq.EVENTS)
         # This send looks for news. The next to do so is one about a millisecond later, with the message half
         # sent; it then finds that the peer has gone.
@@ -337,7 +337,7 @@ def test_a_closed_socket_raises_enotsock_and_loses_no_message(closed: str) -> No
         made.feed([[b"one"]])
         made.run(*PLENTY)
         made.feed([[b"two"]])
-        sockets = [made.source, *(outlet.socket for outlet in made.outlets)]
+        sockets = [made.source, *(outlet.socket.raw for outlet in made.outlets)]
         sockets[["source", "first outlet", "second outlet"].index(closed)].close()
         for _ in range(2):
             made.run(*PLENTY)
@@ -355,7 +355,7 @@ def test_the_end_of_the_context_raises_eterm_and_keeps_what_is_in_hand(in_hand: 
         ender = threading.Thread(target=made.context.term)
         ender.start()
         # The end has come when a socket says so.
-        outlet: Any = made.outlets[0].socket
+        outlet: Any = made.outlets[0].socket.raw
         for socket in (made.source, outlet):
             with pytest.raises(zmq.ContextTerminated):
                 while True:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import gevent
 import pytest
 import zmq
-from support.peers import LOCAL, Peers
 from support.traffic import pump
-from support.waiting import until
 
 from geventrelay import Queue, Streamer
+from geventrelay.testing import LOCAL, Peers, eventually
 
 HEARTBEAT_MS = 20
 
@@ -24,11 +23,24 @@ def test_heartbeats_do_not_cut_off_a_worker_that_is_busy(run, peers: Peers, patt
     pusher = peers.connect(push, *device.endpoints["frontend"], sndhwm=0)
     for number in range(100):
         pusher.send(b"%d" % number, bytes(100_000))
-    until(lambda: device.snapshot().held, "the worker to be full")
+    eventually(lambda: device.snapshot().held, "the worker to be full")
     gevent.sleep(10 * HEARTBEAT_MS / 1000)
     assert not worker.saw(zmq.EVENT_DISCONNECTED)
     assert [int(message[-2]) for message in worker.recv_all(100)] == list(range(100))
     assert not worker.saw(zmq.EVENT_DISCONNECTED)
+
+
+@pytest.mark.slow
+def test_heartbeats_do_not_cut_off_a_sender_that_is_held_back(run, peers: Peers):
+    device = run(Streamer(frontend=LOCAL, backend=LOCAL, heartbeat_ms=HEARTBEAT_MS, sndhwm=5, rcvhwm=5))
+    pusher = peers.connect(zmq.PUSH, *device.endpoints["frontend"], sndhwm=0)
+    for number in range(2000):
+        pusher.send(b"%d" % number, bytes(5000))
+    eventually(lambda: device.snapshot().held, "the device to be full")
+    gevent.sleep(10 * HEARTBEAT_MS / 1000)
+    worker = peers.connect(zmq.PULL, *device.endpoints["backend"])
+    assert [int(message[0]) for message in worker.recv_all(2000)] == list(range(2000))
+    assert not pusher.saw(zmq.EVENT_DISCONNECTED)
 
 
 @pytest.mark.slow
@@ -67,12 +79,12 @@ def test_workers_that_die_while_large_messages_go_to_them_never_break_one(run, p
             victim = peers.connect(pull, *device.endpoints["backend"], rcvhwm=1, rcvbuf=4096)
             gevent.sleep(0.002)
             victim.close()
-        until(greenlets[0].ready, "everything to be sent")
+        eventually(greenlets[0].ready, "everything to be sent")
         # What went to the dead is lost with them; what came, came once, whole and in order.
-        until(lambda: pump(device, "frontend").received == count, "everything to be read")
+        eventually(lambda: pump(device, "frontend").received == count, "everything to be read")
         # One fence may go to a dead worker that the device takes for alive.
         fence = [b"-1", *[b"-1.%d" % part for part in range(parts)]]
-        until(lambda: greenlets[1].ready() or -1 in got or pusher.send(*fence), "a fence")
+        eventually(lambda: greenlets[1].ready() or -1 in got or pusher.send(*fence), "a fence")
     finally:
         gevent.killall(greenlets)
     assert not greenlets[1].exception, greenlets[1].exception

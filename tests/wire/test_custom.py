@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 import zmq
-from support.peers import LOCAL, Peers
 from support.traffic import open_way, pump
-from support.waiting import until
 
 from geventrelay import Custom, Drop
+from geventrelay.testing import LOCAL, Peers, eventually
 
 
 @pytest.fixture
@@ -72,7 +71,7 @@ def test_between_two_routers_a_message_for_nobody_is_unroutable_and_an_empty_one
     other = peers.connect(zmq.DEALER, back, routing_id=b"other")
     one.send(b"nobody", b"hello")
     one.send(b"other")
-    until(lambda: pump(device, "frontend").received == 2, "both messages to be read")
+    eventually(lambda: pump(device, "frontend").received == 2, "both messages to be read")
     dropped = pump(device, "frontend").outlets[0].dropped
     assert sum(dropped.values()) + pump(device, "frontend").outlets[0].sent == 2
     assert dropped[Drop.UNROUTABLE] >= 1
@@ -102,7 +101,7 @@ def test_tasks_that_name_their_worker_reach_it_through_a_router(join, peers: Pee
     pusher = peers.connect(zmq.PUSH, front)
     workers = [peers.connect(zmq.DEALER, back, routing_id=b"%d" % number) for number in range(3)]
     for number, worker in enumerate(workers):
-        until(
+        eventually(
             lambda number=number, worker=worker: pusher.send(b"%d" % number, b"probe") or worker.socket.readable,
             "the worker to be known",
         )

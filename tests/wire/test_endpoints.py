@@ -7,10 +7,9 @@ import socket
 
 import pytest
 import zmq
-from support.peers import LOCAL, Peers
-from support.waiting import until
 
 from geventrelay import Device, Queue, Relay, StartError, Streamer
+from geventrelay.testing import LOCAL, Peers, eventually
 
 
 def has_ipv6() -> bool:
@@ -73,7 +72,7 @@ def test_what_it_connects_to_may_come_later(run, peers: Peers):
     pusher = peers.connect(zmq.PUSH, *device.endpoints["frontend"])
     pusher.send(b"waits")
     assert device.endpoints["backend"] == []
-    until(lambda: device.snapshot().held == 1, "the task to wait")
+    eventually(lambda: device.snapshot().held == 1, "the task to wait")
     assert peers.bind(zmq.PULL, f"tcp://127.0.0.1:{port}").recv() == [b"waits"]
 
 

@@ -8,11 +8,10 @@ import time
 import gevent
 import pytest
 import zmq
-from support.peers import LOCAL, Peers
 from support.traffic import pump
-from support.waiting import let_run, until, within
 
 from geventrelay import Device, DeviceFailed, Forwarder, Queue, Relay, State, Streamer
+from geventrelay.testing import LOCAL, Peers, eventually, let_run, within
 
 
 @pytest.fixture
@@ -85,7 +84,7 @@ def test_a_stop_before_a_start_does_not_cut_the_next_drain_short(device, peers: 
     for number in range(1000):
         one.send(b"%d" % number)
     assert other.recv() == [b"0"]
-    until(lambda: pump(device, "frontend").received == 1000, "all tasks to be read")
+    eventually(lambda: pump(device, "frontend").received == 1000, "all tasks to be read")
     device.stop()
     assert len(other.recv_all(999)) == 999
 
@@ -120,7 +119,7 @@ def test_a_device_is_stopped_when_its_with_block_raises():
 
 def test_serve_forever_starts_and_returns_when_another_greenlet_stops_the_device(device, spawn):
     serving = spawn(device.serve_forever)
-    until(lambda: device.started, "the device to be up")
+    eventually(lambda: device.started, "the device to be up")
     device.stop()
     with within("serve_forever to return", 1):
         serving.get()
@@ -128,7 +127,7 @@ def test_serve_forever_starts_and_returns_when_another_greenlet_stops_the_device
 
 def test_a_killed_serve_forever_stops_its_device(device, spawn):
     serving = spawn(device.serve_forever, 0)
-    until(lambda: device.started, "the device to be up")
+    eventually(lambda: device.started, "the device to be up")
     serving.kill()
     assert device.state is State.STOPPED
 
@@ -136,9 +135,9 @@ def test_a_killed_serve_forever_stops_its_device(device, spawn):
 def test_a_second_and_hastier_stop_shortens_the_first(run, peers: Peers, spawn):
     device = run(Streamer(frontend=LOCAL, backend=LOCAL, linger_ms=0))
     pusher(peers, device).send(b"for nobody")
-    until(lambda: device.snapshot().held, "the task to wait for a worker")
+    eventually(lambda: device.snapshot().held, "the task to wait for a worker")
     slow = spawn(device.stop, 60)
-    until(lambda: device.state is State.STOPPING, "the first stop to drain")
+    eventually(lambda: device.state is State.STOPPING, "the first stop to drain")
     assert seconds(device.stop, 0) < 0.5
     with within("the first stop to return", 1):
         slow.get()
@@ -163,7 +162,7 @@ def test_with_a_full_backend_a_stop_takes_the_drain_and_the_linger_and_no_more(r
     one, stalled = peers.connect(zmq.PUSH, "inproc://flood"), puller(peers, device, rcvhwm=1, rcvbuf=4096)
     for _ in range(50):
         one.send(bytes(1_000_000))
-    until(lambda: device.snapshot().held, "the backend to be full")
+    eventually(lambda: device.snapshot().held, "the backend to be full")
     took = seconds(device.stop)
     assert 0.1 <= took < 1
     assert pump(device, "frontend").balanced
@@ -196,7 +195,7 @@ def test_in_the_middle_of_a_flood_a_stop_is_bounded(run, peers: Peers, spawn, pa
     for one in senders:
         spawn(flood, one)
     spawn(consume)
-    until(lambda: pump(device, "frontend").received > 1000, "the flood")
+    eventually(lambda: pump(device, "frontend").received > 1000, "the flood")
     assert seconds(device.stop) < 2
     assert all(one.balanced for one in device.snapshot().pumps)
 
@@ -208,10 +207,10 @@ def test_a_drain_moves_what_has_come_in(run, peers: Peers, spawn):
     one = peers.connect(zmq.PUSH, "inproc://drained")
     for number in range(500):
         one.send(b"%d" % number)
-    until(lambda: device.snapshot().held, "the first task to wait for a worker")
+    eventually(lambda: device.snapshot().held, "the first task to wait for a worker")
     endpoints = device.endpoints["backend"]
     stopping = spawn(device.stop)
-    until(lambda: device.state is State.STOPPING, "the drain")
+    eventually(lambda: device.state is State.STOPPING, "the drain")
     assert peers.connect(zmq.PULL, *endpoints).recv_all(500) == [[b"%d" % number] for number in range(500)]
     with within("the stop", 1):
         stopping.get()
@@ -225,7 +224,7 @@ def test_a_reply_that_is_in_flight_reaches_its_client_during_the_drain(run, peer
     client.send(b"request")
     assert worker.recv() == [b"request"]
     stopping = spawn(device.stop)
-    until(lambda: device.state is State.STOPPING, "the drain")
+    eventually(lambda: device.state is State.STOPPING, "the drain")
     let_run(20)
     assert not stopping.ready(), "the drain was to wait for the reply"
     worker.send(b"reply")
@@ -269,7 +268,7 @@ def test_a_socket_closed_under_a_device_fails_it_and_is_logged(run, peers: Peers
     if key == "backend":
         kind = zmq.PUSH if pattern is Streamer else zmq.DEALER
         peers.connect(kind, *device.endpoints["frontend"]).send(b"task")
-        until(lambda: device.snapshot().held, "the pump to wait for the backend")
+        eventually(lambda: device.snapshot().held, "the pump to wait for the backend")
     else:
         let_run()
     with caplog.at_level(logging.ERROR, "geventrelay"):
@@ -288,7 +287,7 @@ def test_a_socket_closed_under_a_device_fails_it_and_is_logged(run, peers: Peers
 def test_a_failed_device_can_be_started_again(run, peers: Peers, caplog):
     device = run(Streamer(frontend=LOCAL, backend=LOCAL))
     device._sockets["frontend"].close()
-    until(lambda: device.state is State.FAILED, "the device to fail")
+    eventually(lambda: device.state is State.FAILED, "the device to fail")
     device.start()
     assert device.failure is None
     pusher(peers, device).send(b"one")
@@ -298,7 +297,7 @@ def test_a_failed_device_can_be_started_again(run, peers: Peers, caplog):
 def test_other_devices_of_the_process_do_not_notice_one_that_fails(run, peers: Peers, caplog):
     unlucky, lucky = (run(Streamer(frontend=LOCAL, backend=LOCAL)) for _ in range(2))
     unlucky._sockets["frontend"].close()
-    until(lambda: unlucky.state is State.FAILED, "the device to fail")
+    eventually(lambda: unlucky.state is State.FAILED, "the device to fail")
     pusher(peers, lucky).send(b"one")
     assert puller(peers, lucky).recv() == [b"one"]
 

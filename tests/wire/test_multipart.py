@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.peers import Peers
 from support.ways import WAYS
+
+from geventrelay.testing import Peers
 
 KB, MB = 2**10, 2**20
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import gevent
 import pytest
 import zmq
-from support.peers import Peers
-from support.waiting import let_run, until
 
 from geventrelay import Device, Streamer
 from geventrelay.engine.outlet import Outlet
 from geventrelay.engine.pump import BURST_BYTES, BURST_MESSAGES, Pump
+from geventrelay.testing import Peers, eventually, let_run
 
 LOCAL = "tcp://127.0.0.1:0"
 
@@ -59,7 +58,7 @@ def test_a_burst_ends_after_its_budget_and_lets_the_others_run(joined, count, si
 
     watcher = gevent.spawn(watch)
     start()
-    until(watcher.ready, "everything to be moved")
+    eventually(watcher.ready, "everything to be moved")
     assert pump.snapshot().bursts >= at_least
     # The watcher's turn may come before or after the pump's in a turn of the hub.
     assert most_between_two_turns <= 2 * count // at_least
@@ -142,7 +141,7 @@ def test_pausing_and_resuming_a_device_under_traffic_loses_nothing(run, peers: P
             device.resume()
             device.resume()
             gevent.sleep(0.001)
-        until(lambda: all(one.ready() for one in both), f"{100 * rounds} messages through pauses")
+        eventually(lambda: all(one.ready() for one in both), f"{100 * rounds} messages through pauses")
     finally:
         gevent.killall(both)
     assert got == list(range(100 * rounds))

@@ -7,11 +7,10 @@ import contextlib
 import gevent
 import pytest
 import zmq
-from support.peers import LOCAL, Peers
 from support.traffic import pump
-from support.waiting import let_run, until, within
 
 from geventrelay import Drop, Queue
+from geventrelay.testing import LOCAL, Peers, eventually, let_run, within
 
 
 @pytest.fixture
@@ -112,7 +111,9 @@ def test_req_clients_and_rep_workers_of_any_number_work_together(device, peers: 
 def test_requests_are_shared_among_the_workers(device, peers: Peers):
     workers = [worker(peers, device) for _ in range(2)]
     one = client(peers, device)
-    until(lambda: one.send(b"request") or all(each.socket.readable for each in workers), "each worker to get a request")
+    eventually(
+        lambda: one.send(b"request") or all(each.socket.readable for each in workers), "each worker to get a request"
+    )
 
 
 def test_reply_to_a_vanished_client_is_counted_unroutable(device, peers: Peers):
@@ -122,7 +123,7 @@ def test_reply_to_a_vanished_client_is_counted_unroutable(device, peers: Peers):
     request = serving.recv()
     gone.close()
     # The device sees the client go a little later; until then its replies count as sent.
-    until(
+    eventually(
         lambda: serving.send(*request) or replies(device).dropped,
         "a reply to be found unroutable",
     )
@@ -158,10 +159,10 @@ def test_reply_to_a_client_whose_pipe_is_full_is_counted_full_while_others_are_a
         nonlocal number
         serving.send(address, b"%d " % number + body)
         number += 1
-        until(lambda: pump(device, "backend").received == number, "the reply to be read")
+        eventually(lambda: pump(device, "backend").received == number, "the reply to be read")
         return replies(device).dropped
 
-    until(one_more_is_full, "a reply to find the client full")
+    eventually(one_more_is_full, "a reply to find the client full")
     assert replies(device).dropped == {Drop.FULL: 1}
     lively.send(b"hello")
     serving.send(*serving.recv())
@@ -176,7 +177,7 @@ def test_with_no_worker_requests_wait_and_the_first_worker_gets_them_all(run, pe
     one = client(peers, device)
     for number in range(300):
         one.send(b"%d" % number)
-    until(lambda: pump(device, "frontend").held == 1, "the first request to wait for a worker")
+    eventually(lambda: pump(device, "frontend").held == 1, "the first request to wait for a worker")
     let_run(20)
     assert pump(device, "frontend").received == 1, "the others were to stay in the frontend's queue"
     serving = worker(peers, device)
@@ -190,7 +191,7 @@ def test_with_no_worker_clients_are_stopped_at_the_high_water_marks(run, peers: 
     taken, body = 0, b"x" * 1_000_000
     with contextlib.suppress(AssertionError):
         while taken < 100:
-            one.send(b"%d" % taken, body, seconds=0.3)
+            one.send(b"%d" % taken, body, within_s=0.3)
             taken += 1
     assert 0 < taken < 60, f"{taken} requests of 1 MB were taken with nobody to serve them"
     assert pump(device, "frontend").held == 1
@@ -212,7 +213,7 @@ def test_requests_wait_when_the_last_worker_has_gone_and_go_to_the_next_one(devi
         sent += 1
         return pump(device, "frontend").held
 
-    until(another_waits, "a request to wait")
+    eventually(another_waits, "a request to wait")
     lost = pump(device, "frontend").outlets[0].sent - 1
     second = worker(peers, device)
     assert [int(message[1]) for message in second.recv_all(sent - lost)] == list(range(lost, sent))

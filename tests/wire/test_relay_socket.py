@@ -10,10 +10,9 @@ import pytest
 import zmq
 import zmq.green
 from gevent.exceptions import ConcurrentObjectUseError
-from support.peers import Peers
-from support.waiting import let_run, until, within
 
 from geventrelay import RelaySocket
+from geventrelay.testing import Peers, eventually, let_run, within
 
 # zmq.green's own is 11.6 s. It is what a greenlet sleeps that was not woken up.
 BUG_TIMEOUT_S = 0.6
@@ -101,7 +100,8 @@ def reader_wakes_after(socket, peer) -> float:
 @pytest.mark.slow
 @pytest.mark.parametrize("wakes_after", [writer_wakes_after, reader_wakes_after])
 def test_a_plain_green_socket_misses_a_wake_up_and_sleeps_out_its_time_limit(pair, wakes_after):
-    assert wakes_after(*pair(PlainSocket)) >= 0.95 * BUG_TIMEOUT_S
+    # Its clock began to run a little before ours.
+    assert wakes_after(*pair(PlainSocket)) > 0.75 * BUG_TIMEOUT_S
 
 
 @pytest.mark.parametrize("wakes_after", [writer_wakes_after, reader_wakes_after])
@@ -262,7 +262,7 @@ def test_a_reader_and_a_writer_on_each_end_exchange_everything_without_a_stall(p
     greenlets = [gevent.spawn(work, peer) for peer in (one, other) for work in (write, read)]
     try:
         # Shorter than one missed wake-up.
-        until(lambda: all(g.ready() for g in greenlets), f"{count} messages each way", 8)
+        eventually(lambda: all(g.ready() for g in greenlets), f"{count} messages each way", 8)
         assert greenlets[1].get() == greenlets[3].get() == list(range(count))
     finally:
         gevent.killall(greenlets)

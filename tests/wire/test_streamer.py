@@ -7,11 +7,10 @@ import contextlib
 import gevent
 import pytest
 import zmq
-from support.peers import LOCAL, Peers
 from support.traffic import pump
-from support.waiting import let_run, until
 
 from geventrelay import Streamer
+from geventrelay.testing import LOCAL, Peers, eventually, let_run
 
 
 def pusher(peers, device, **options):
@@ -27,7 +26,7 @@ def test_it_waits_for_a_worker_rather_than_dropping(run, peers: Peers):
     one = pusher(peers, device)
     for number in range(500):
         one.send(b"%d" % number)
-    until(lambda: pump(device, "frontend").held == 1, "the first task to wait")
+    eventually(lambda: pump(device, "frontend").held == 1, "the first task to wait")
     let_run(20)
     assert pump(device, "frontend").received == 1
     assert worker(peers, device).recv_all(500) == [[b"%d" % number] for number in range(500)]
@@ -43,7 +42,7 @@ def test_pushers_are_stopped_at_the_high_water_marks_and_nothing_is_lost(run, pe
     taken, body = 0, b"x" * 1_000_000
     with contextlib.suppress(AssertionError):
         while taken < 100:
-            one.send(b"%d" % taken, body, seconds=0.3)
+            one.send(b"%d" % taken, body, within_s=0.3)
             taken += 1
     # Four queues of one task each, one in hand, and what the kernel buffers of two connections take.
     assert 0 < taken < 60, f"{taken} tasks of 1 MB were taken with nobody to do them"
@@ -55,11 +54,11 @@ def test_pushers_are_stopped_at_the_high_water_marks_and_nothing_is_lost(run, pe
 def test_workers_share_the_tasks_and_each_task_is_done_once(run, peers: Peers):
     device = run(Streamer(frontend=LOCAL, backend=LOCAL))
     one, workers = pusher(peers, device), [worker(peers, device) for _ in range(3)]
-    until(lambda: one.send(b"-1") or all(each.socket.readable for each in workers), "each worker to get a task")
+    eventually(lambda: one.send(b"-1") or all(each.socket.readable for each in workers), "each worker to get a task")
     for number in range(300):
         one.send(b"%d" % number)
     got = [[], [], []]
-    until(lambda: _collect(workers, got) == 300, "300 tasks at the workers")
+    eventually(lambda: _collect(workers, got) == 300, "300 tasks at the workers")
     assert sorted(number for each in got for number in each) == list(range(300))
     assert all(each == sorted(each) for each in got)
     assert all(got)
@@ -94,13 +93,13 @@ def test_a_slow_worker_does_not_keep_the_others_from_the_rest(run, peers: Peers)
         got.extend(int(message[0]) for message in lively.recv_now())
         return pump(device, "frontend").outlets[0].sent == 200
 
-    until(take, "all tasks to be handed out although one worker takes none")
+    eventually(take, "all tasks to be handed out although one worker takes none")
 
     def take_from_both():
         got.extend(int(message[0]) for each in (lively, stalled) for message in each.recv_now())
         return len(got) >= 200
 
-    until(take_from_both, "the tasks that lay at the stalled worker")
+    eventually(take_from_both, "the tasks that lay at the stalled worker")
     assert sorted(got) == list(range(200))
 
 

@@ -1,0 +1,31 @@
+"""For tests of programs that speak ZeroMQ in greenlets: peers, devices, faults; no sleeps, no fixed ports.
+
+Nothing here needs pytest; the fixtures that do are in `geventrelay.testing.plugin`.
+"""
+
+from .devices import Devices
+from .faults import FaultCounts, FaultyDevice
+from .fence import fence
+from .leftovers import Leftovers
+from .links import FaultyLink
+from .meeting import connected
+from .peer import LOCAL, Peer
+from .peers import Peers
+from .waiting import LIMIT_S, eventually, let_run, within
+
+__all__ = [
+    "LIMIT_S",
+    "LOCAL",
+    "Devices",
+    "FaultCounts",
+    "FaultyDevice",
+    "FaultyLink",
+    "Leftovers",
+    "Peer",
+    "Peers",
+    "connected",
+    "eventually",
+    "fence",
+    "let_run",
+    "within",
+]

@@ -1,0 +1,78 @@
+"""The devices of one test: started on free ports, stopped together, and held to their accounting."""
+
+from __future__ import annotations
+
+import dataclasses
+from types import TracebackType
+from typing import Any
+
+import zmq
+
+from ..devices.device import Device, State
+from ..errors import SettingsError
+from ..settings import PATTERNS, DeviceSettings
+from .peer import LOCAL
+from .waiting import eventually
+
+
+class Devices:
+    """Starts devices, and stops them in the end; a context manager."""
+
+    def __init__(self) -> None:
+        self._made: list[Device] = []
+
+    def __enter__(self) -> Devices:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __call__(
+        self, pattern: str | type[DeviceSettings] | DeviceSettings, *, context: zmq.Context[Any] | None = None,
+        **settings: Any,
+    ) -> Device:  # fmt: skip
+        """A device that is running, on free ports of 127.0.0.1 wherever `settings` name no endpoint. Yields.
+
+        `Device.endpoints` says which: ``device.endpoints["frontend"][0]``.
+
+        :param pattern: a pattern's name, e.g. ``"streamer"``, or its settings class, or settings that are complete.
+        :param context: as for `Device`.
+        :param settings: what the pattern is told, e.g. ``sndhwm=1``.
+        :raises SettingsError: if they break a rule. :raises StartError: if it cannot start.
+        """
+        device = Device(_settings(pattern, settings), context=context)
+        self._made.append(device)
+        device.start()
+        return device
+
+    def close(self) -> None:
+        """Stop every device at once. Yields.
+
+        :raises AssertionError: if one does not end, or has not accounted for every message that it read.
+        """
+        made, self._made = self._made, []
+        for device in made:
+            device.stop(0)
+        for device in made:
+            eventually(lambda one=device: one.state in (State.STOPPED, State.FAILED), f"{device} to end")  # type: ignore[misc]
+        for device in made:
+            for pump in device.snapshot().pumps:
+                assert pump.balanced, f"{device} has lost count: {device.snapshot().accounting()}"
+
+
+def _settings(pattern: str | type[DeviceSettings] | DeviceSettings, settings: dict[str, Any]) -> DeviceSettings:
+    if isinstance(pattern, DeviceSettings):
+        return dataclasses.replace(pattern, **settings) if settings else pattern
+    if isinstance(pattern, str) and pattern not in PATTERNS:
+        raise SettingsError("pattern", "one of " + ", ".join(PATTERNS), pattern)
+    cls = PATTERNS[pattern] if isinstance(pattern, str) else pattern
+    given = {"interface": "127.0.0.1", **settings}
+    for field in dataclasses.fields(cls):
+        # Endpoints are what has no check of its own.
+        if field.metadata["check"] is None and field.default is dataclasses.MISSING:
+            given.setdefault(field.name, LOCAL)
+    if cls is PATTERNS["relay"] and not {"pub", "push"} & given.keys():
+        given.update(pub=LOCAL, push=LOCAL)
+    return cls(**given)

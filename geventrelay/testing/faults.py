@@ -1,0 +1,175 @@
+"""A device between two endpoints that loses, doubles, holds up and damages messages, the same ones in every run."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import gevent
+import zmq
+import zmq.green
+
+from ..devices import pairs
+from ..endpoints import Endpoint
+from ..engine.socket import RelaySocket
+from ..errors import SettingsError
+from .marks import is_mark
+from .peer import LOCAL, Parts
+
+
+@dataclass(frozen=True, slots=True)
+class FaultCounts:
+    """What has been done up to one moment, in messages, both directions together.
+
+    :ivar received: messages read. :ivar dropped: of these, not handed on.
+    :ivar duplicated: handed on twice. :ivar delayed: handed on late. :ivar corrupted: handed on with a byte changed.
+    """
+
+    received: int = 0
+    dropped: int = 0
+    duplicated: int = 0
+    delayed: int = 0
+    corrupted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Faults:
+    """What happens to one message."""
+
+    drop: bool
+    duplicate: bool
+    delay: bool
+    corrupt: bool
+
+
+class FaultyDevice:
+    """A relay that does harm, message by message, and never to their order. A context manager; starts at once.
+
+    What becomes of a direction's n-th message follows from `seed` and n alone, so that runs repeat exactly. Each fault
+    is drawn by itself: a message can be late and damaged. Subscriptions and the harness's own messages pass unharmed
+    and are not counted. Messages wait for a peer that is full or not there.
+
+    :param frontend: where traffic comes in: an endpoint to bind, or to connect to with ``>`` before it.
+    :param backend: where it goes out, likewise. Both are a free port of 127.0.0.1 by default.
+    :param frontend_type: a ZeroMQ socket type by name; `backend_type` likewise. Pairs such as ROUTER and DEALER carry
+        messages both ways, and both ways suffer.
+    :param drop: how likely a message is lost, from 0 to 1.
+    :param duplicate: how likely it is sent twice, from 0 to 1.
+    :param delay: how likely it, and everything behind it, is held up for `delay_ms`, from 0 to 1.
+    :param delay_ms: for how long, in milliseconds.
+    :param corrupt: how likely one byte of it is changed, from 0 to 1: of its last part that has any.
+    :param seed: another one is another run.
+    :raises SettingsError: if a number or an endpoint breaks a rule, or the two types cannot be joined.
+    """
+
+    def __init__(
+        self, frontend: str = LOCAL, backend: str = LOCAL, *, frontend_type: str = "PULL", backend_type: str = "PUSH",
+        drop: float = 0, duplicate: float = 0, delay: float = 0, delay_ms: float = 10, corrupt: float = 0,
+        seed: int = 0,
+    ) -> None:  # fmt: skip
+        self._chances = {"drop": drop, "duplicate": duplicate, "delay": delay, "corrupt": corrupt}
+        for name, chance in self._chances.items():
+            if not 0 <= chance <= 1:
+                raise SettingsError(name, "a probability from 0 to 1", chance)
+        if delay_ms < 0:
+            raise SettingsError("delay_ms", "a number >= 0", delay_ms)
+        ends = [Endpoint.parse(frontend, name="frontend"), Endpoint.parse(backend, name="backend")]
+        forward, backward = pairs.directions(frontend_type.upper(), backend_type.upper())
+        self._delay_s, self._seed = delay_ms / 1000, seed
+        self._counts = dict.fromkeys(FaultCounts.__dataclass_fields__, 0)
+        self._context: Any = zmq.green.Context()
+        self._sockets: list[RelaySocket] = []
+        self._greenlets: list[gevent.Greenlet[..., None]] = []
+        try:
+            self.frontend, self.backend = (
+                self._open(kind, end) for kind, end in zip((frontend_type, backend_type), ends, strict=True)
+            )
+        except BaseException:
+            self.close()
+            raise
+        one, other = self._sockets
+        if forward:
+            self._greenlets.append(gevent.spawn(self._carry, one, other, "forward"))
+        if backward:
+            self._greenlets.append(gevent.spawn(self._carry, other, one, "backward"))
+
+    def __repr__(self) -> str:
+        return f"<FaultyDevice {self.frontend} -> {self.backend}>"
+
+    def __enter__(self) -> FaultyDevice:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def counts(self) -> FaultCounts:
+        """What has been done up to now."""
+        return FaultCounts(**self._counts)
+
+    def close(self) -> None:
+        """End at once; what is queued is lost. Yields; may be called twice."""
+        gevent.killall(self._greenlets)
+        for socket in self._sockets:
+            socket.close(0)
+        if not self._context.closed:
+            # term() blocks the thread that calls it until libzmq's own threads have let go.
+            gevent.get_hub().threadpool.apply(self._context.term)
+
+    def _open(self, kind: str, end: Endpoint) -> str:
+        socket: RelaySocket = self._context.socket(zmq.SocketType[kind.upper()], socket_class=RelaySocket)
+        self._sockets.append(socket)
+        socket.set(zmq.LINGER, 0)
+        if kind.upper() == "SUB":
+            socket.set(zmq.SUBSCRIBE, b"")
+        if not end.binds:
+            socket.connect(end.address)
+            return end.address
+        socket.bind(end.address)
+        return socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
+
+    def _carry(self, source: RelaySocket, destination: RelaySocket, direction: str) -> None:
+        chance = random.Random(f"{self._seed} {direction}")
+        # What comes out of an XPUB are subscriptions, without which nothing would come back.
+        send = destination.send_multipart if source.type == zmq.XPUB else self._harm(chance, destination.send_multipart)
+        while True:
+            send(source.recv_multipart())
+
+    def _harm(self, chance: random.Random, send: Callable[[Parts], object]) -> Callable[[Parts], object]:
+        def harm(parts: Parts) -> None:
+            if is_mark(parts):
+                send(parts)
+                return
+            faults = _Faults(**{name: chance.random() < limit for name, limit in self._chances.items()})
+            # Drawn for every message, used or not: what becomes of the next one must not depend on this one.
+            place, bit = chance.random(), chance.randrange(8)
+            self._counts["received"] += 1
+            if faults.drop:
+                self._counts["dropped"] += 1
+                return
+            if faults.delay:
+                self._counts["delayed"] += 1
+                gevent.sleep(self._delay_s)
+            if faults.corrupt:
+                self._counts["corrupted"] += 1
+                parts = _corrupted(parts, place, bit)
+            send(parts)
+            if faults.duplicate:
+                self._counts["duplicated"] += 1
+                send(parts)
+
+        return harm
+
+
+def _corrupted(parts: Parts, place: float, bit: int) -> Parts:
+    index = max((number for number, part in enumerate(parts) if part), default=None)
+    if index is None:
+        return [*parts[:-1], b"\xff"]
+    body = bytearray(parts[index])
+    body[int(place * len(body))] ^= 1 << bit
+    return [*parts[:index], bytes(body), *parts[index + 1 :]]

@@ -1,0 +1,98 @@
+"""What a test must not leave behind: open sockets and contexts, running devices and greenlets."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import zmq
+from zmq.utils.garbage import gc as zmq_garbage
+
+from ..devices.device import Device, State
+
+# A greenlet that was started to end something, e.g. a device that failed, may need a moment.
+_MOMENT_S = 0.2
+_KINDS = (gevent.Greenlet, zmq.Socket, zmq.Context, Device)
+
+
+class Leftovers:
+    """Everything of those kinds that comes to life after this was made and is alive still.
+
+    Finds them among all of Python's objects, however they were made and whoever holds them. What pyzmq keeps for good
+    in order to free large bodies, a context and a socket of `zmq.utils.garbage`, is none.
+    """
+
+    def __init__(self) -> None:
+        # The objects themselves: the id of one that has gone could be a new one's.
+        self._before = _alive()
+
+    def found(self) -> list[object]:
+        """What there is at this moment. Does not yield."""
+        before = {id(one) for one in self._before}
+        return [one for one in _alive() if id(one) not in before]
+
+    def described(self) -> list[str]:
+        """What each of them is, in words, after a moment in which those that are ending may end. Yields if need be."""
+        found, waited_s = self.found(), 0.0
+        while found and waited_s < _MOMENT_S:
+            gevent.sleep(0.005)
+            found, waited_s = self.found(), waited_s + 0.005
+        return [_describe(one) for one in found]
+
+    def clean_up(self) -> None:
+        """End all of them, so that the next test does not suffer from it. Yields."""
+        found: list[Any] = self.found()
+        # Devices first: they end their own greenlets and sockets.
+        ends: tuple[tuple[type, Callable[[Any], object]], ...] = (
+            (Device, lambda one: one.stop(0)),
+            (gevent.Greenlet, lambda one: one.kill()),
+            (zmq.Socket, lambda one: one.close(0)),
+            (zmq.Context, lambda one: gevent.get_hub().threadpool.apply(one.term)),
+        )
+        for kind, end in ends:
+            for one in found:
+                if isinstance(one, kind) and _is_alive(one):
+                    end(one)
+
+
+def open_sockets(context: object) -> list[object]:
+    """Every socket of `context` that is open, except such as monitors make inside libzmq. Does not yield."""
+    return [one for one in _alive() if isinstance(one, zmq.Socket) and one.context is context]
+
+
+def _alive() -> list[object]:
+    # type() rather than isinstance(): a weak proxy among the objects must not be followed. Asked once for each type,
+    # since there are some hundred thousand objects.
+    kinds: dict[type, bool] = {}
+    found = []
+    for one in gc.get_objects():
+        kind = type(one)
+        fits = kinds.get(kind)
+        if fits is None:
+            fits = kinds[kind] = issubclass(kind, _KINDS)
+        if fits and _is_alive(one):
+            found.append(one)
+    return found
+
+
+def _is_alive(one: Any) -> bool:
+    if isinstance(one, gevent.Greenlet):
+        return not one.dead
+    if isinstance(one, zmq.Socket):
+        return not one.closed and one.context is not _garbage_context()
+    if isinstance(one, zmq.Context):
+        return not one.closed and one is not _garbage_context()
+    return isinstance(one, Device) and one.state not in (State.STOPPED, State.FAILED)
+
+
+def _garbage_context() -> object:
+    return zmq_garbage._context
+
+
+def _describe(one: object) -> str:
+    if isinstance(one, zmq.Socket):
+        endpoint = one.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
+        return f"{one!r} ({endpoint or 'neither bound nor connected'})"
+    return repr(one)

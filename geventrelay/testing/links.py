@@ -1,0 +1,194 @@
+"""A TCP link between two endpoints, and everything that can go wrong with one.
+
+::
+
+    client ── accept ──> Flow (forward)  ── sends in slices, late, or not at all ──> target
+           <── sends ──  Flow (backward) <──────────────── reads ──────────────────
+"""
+
+from __future__ import annotations
+
+import contextlib
+from types import TracebackType
+from typing import Any
+
+import gevent
+from gevent import socket
+from gevent.event import Event
+from gevent.pool import Group
+
+from ..endpoints import Endpoint
+from ..errors import SettingsError
+
+_READ_BYTES = 65536
+
+
+class FaultyLink:
+    """A TCP link from `endpoint`, where clients connect, to `target`. A context manager; starts at once.
+
+    Every fault holds from then on for connections that there are and for later ones, until it is taken back. None
+    yields but `cut` and `close`.
+
+    :param target: where to lead, e.g. ``tcp://127.0.0.1:5555``; need not be there before the first client.
+    :raises SettingsError: if that is not a tcp endpoint that one can connect to.
+    :ivar endpoint: where clients connect: a free port of 127.0.0.1, which stays its own while the link is cut.
+    :ivar passed_bytes: how many bytes have been handed on, both directions together.
+    """
+
+    def __init__(self, target: str) -> None:
+        parsed = Endpoint.parse(">" + target.removeprefix(">"), name="target")
+        if parsed.host is None or parsed.port is None:
+            raise SettingsError("target", "a tcp endpoint", target)
+        self._target = (parsed.host.strip("[]"), int(parsed.port))
+        self._greenlets, self._connections = Group(), set[_Connection]()
+        self.open, self.delay_s, self.slice_bytes, self.passed_bytes = Event(), 0.0, _READ_BYTES, 0
+        self.open.set()
+        # Bound and never listening: keeps the port while the listener is away.
+        self._keeper = _bound(0)
+        self._port = self._keeper.getsockname()[1]
+        self._listener: socket.socket | None = None
+        self.endpoint = f"tcp://127.0.0.1:{self._port}"
+        self.restore()
+
+    def __repr__(self) -> str:
+        return f"<FaultyLink {self.endpoint} -> tcp://{self._target[0]}:{self._target[1]}>"
+
+    def __enter__(self) -> FaultyLink:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are at this moment."""
+        return len(self._connections)
+
+    def cut(self) -> None:
+        """End every connection, losing what is under way, and refuse new ones until `restore`. Yields."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.close()
+        self._greenlets.kill()
+        for connection in tuple(self._connections):
+            connection.close()
+        self._connections.clear()
+
+    def restore(self) -> None:
+        """Accept connections again after `cut`. Nothing happens if the link is not cut."""
+        if self._listener is None:
+            self._listener = _bound(self._port)
+            self._listener.listen(128)
+            self._greenlets.spawn(self._accept, self._listener)
+
+    def stall(self) -> None:
+        """Hand nothing on, and read nothing once buffers are full; connections stay up, as with a dead router."""
+        self.open.clear()
+
+    def resume(self) -> None:
+        """Go on after `stall`; nothing has been lost."""
+        self.open.set()
+
+    def delay(self, ms: float) -> None:
+        """Hand on each piece that is read (64 KiB at most) `ms` milliseconds late, and in order; 0 takes it back."""
+        self.delay_s = ms / 1000
+
+    def slice(self, bytes: int | None) -> None:
+        """Hand on no more than so many `bytes` at a time, with the hub's turn in between; None takes it back."""
+        self.slice_bytes = _READ_BYTES if bytes is None else bytes
+
+    def half_close(self) -> None:
+        """Tell the target on every connection that there is that its client sends no more; the way back stays up."""
+        for connection in tuple(self._connections):
+            connection.end_forward()
+
+    def close(self) -> None:
+        """End everything for good. Yields; may be called twice."""
+        self.cut()
+        self._keeper.close()
+
+    def _accept(self, listener: socket.socket) -> None:
+        # Ends by being killed: whoever closes the listener does that next.
+        while True:
+            client, _ = listener.accept()
+            self._greenlets.spawn(self._serve, client)
+
+    def _serve(self, client: socket.socket) -> None:
+        # A target that is not there ends the client's connection, as it would without the link.
+        with contextlib.closing(client), contextlib.suppress(OSError):
+            target = socket.socket(socket.AF_INET6 if ":" in self._target[0] else socket.AF_INET)
+            connection = _Connection(self, client, target)
+            self._connections.add(connection)
+            try:
+                target.connect(self._target)
+                connection.run()
+            finally:
+                self._connections.discard(connection)
+                connection.close()
+
+
+class _Connection:
+    """A client's connection and the one to the target that belongs to it."""
+
+    def __init__(self, link: FaultyLink, client: socket.socket, target: socket.socket) -> None:
+        self._link, self._client, self._target = link, client, target
+        for one in (client, target):
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._forward: gevent.Greenlet[..., None] | None = None
+
+    def run(self) -> None:
+        """Hand on in both directions until both have ended. Yields."""
+        self._forward = gevent.spawn(self._flow, self._client, self._target)
+        try:
+            self._flow(self._target, self._client)
+            self._forward.join()
+        finally:
+            self._forward.kill()
+
+    def end_forward(self) -> None:
+        """Hand nothing more on to the target, and tell it so."""
+        if self._forward is not None:
+            self._forward.kill(block=False)
+        with contextlib.suppress(OSError):
+            self._target.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """End both at once."""
+        self._client.close()
+        self._target.close()
+
+    def _flow(self, source: socket.socket, destination: socket.socket) -> None:
+        link = self._link
+        with contextlib.suppress(OSError):
+            while True:
+                link.open.wait()
+                data = source.recv(_READ_BYTES)
+                if not data:
+                    break
+                gevent.sleep(link.delay_s)
+                self._hand_on(data, destination)
+        with contextlib.suppress(OSError):
+            destination.shutdown(socket.SHUT_WR)
+
+    def _hand_on(self, data: bytes, destination: socket.socket) -> None:
+        link, start = self._link, 0
+        while start < len(data):
+            # Here as well, for what had been read when the link was stalled.
+            link.open.wait()
+            piece = data[start : start + link.slice_bytes]
+            destination.sendall(piece)
+            link.passed_bytes += len(piece)
+            start += len(piece)
+            if start < len(data):
+                gevent.sleep(0)
+
+
+def _bound(port: int) -> Any:
+    one = socket.socket(socket.AF_INET)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Two sockets on one port, of which only one ever listens.
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    one.bind(("127.0.0.1", port))
+    return one

@@ -1,0 +1,105 @@
+"""The peers of one test: made in one context, and closed together."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+import gevent
+import zmq
+import zmq.green
+
+from .leftovers import open_sockets
+from .marks import is_mark
+from .peer import LOCAL, Peer
+from .waiting import LIMIT_S, within
+
+
+class Peers:
+    """Makes peers, all in one context, and closes them; a context manager.
+
+    :param limit_s: how long each call of a peer waits by default, in seconds.
+    :param options: ZeroMQ's options by name that every peer gets before its own.
+    :ivar context: the context, for a device that is to share ``inproc`` endpoints with the peers.
+    """
+
+    def __init__(self, *, limit_s: float = LIMIT_S, **options: Any) -> None:
+        self.context: Any = zmq.green.Context()
+        self._limit_s, self._options = limit_s, options
+        self._made: list[Peer] = []
+
+    def __enter__(self) -> Peers:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __call__(self, type: str | int, endpoint: str = "@" + LOCAL, **options: Any) -> Peer:
+        """A peer that is bound or connected. Does not wait for anybody: see `geventrelay.testing.connected`.
+
+        :param type: a socket type of ZeroMQ by name, e.g. ``"PUSH"``, or as ``zmq.PUSH``.
+        :param endpoint: where to connect, or to bind with ``@`` before it; without it, a free port of 127.0.0.1 is
+            bound. `Peer.endpoint` says what a port 0 has become.
+        :param options: ZeroMQ's options by name, and ``limit_s`` as for `Peers`. A SUB or XSUB subscribes to everything
+            unless there is ``subscribe=``.
+        """
+        kind = zmq.SocketType[type.upper()] if isinstance(type, str) else zmq.SocketType(type)
+        if kind in (zmq.SUB, zmq.XSUB):
+            options.setdefault("subscribe", b"")
+        peer = self.make(kind, **options)
+        if endpoint.startswith("@"):
+            peer.bind(endpoint[1:])
+        else:
+            peer.connect(endpoint.removeprefix(">"), wait=False)
+        return peer
+
+    def make(self, kind: int, **options: Any) -> Peer:
+        """A peer of ZeroMQ's socket type `kind` with `options` that is neither bound nor connected."""
+        self._made.append(Peer(self.context, kind, **{"limit_s": self._limit_s, **self._options, **options}))
+        return self._made[-1]
+
+    def connect(self, kind: int, *endpoints: str, wait: bool = True, **options: Any) -> Peer:
+        """A peer of type `kind` with `options` that is connected to each of `endpoints`.
+
+        :param wait: whether to yield until the handshakes are through on its side.
+        """
+        peer = self.make(kind, **options)
+        for endpoint in endpoints:
+            peer.connect(endpoint, wait=wait)
+        return peer
+
+    def bind(self, kind: int, endpoint: str = LOCAL, **options: Any) -> Peer:
+        """A peer of type `kind` with `options` that is bound to `endpoint`; see `Peer.endpoint`."""
+        peer = self.make(kind, **options)
+        peer.bind(endpoint)
+        return peer
+
+    def publisher(self, *endpoints: str, **options: Any) -> Peer:
+        """A publisher (an XPUB, with `options`) to which each of `endpoints` has said what it subscribes to. Yields."""
+        peer = self.make(zmq.XPUB, **options)
+        for endpoint in endpoints:
+            peer.connect(endpoint)
+            with within(f"the subscription of {endpoint}", peer.limit_s):
+                first = peer.recv()
+            assert first[0][:1] == b"\x01" and not is_mark(first), f"{endpoint} sent {first} for a subscription"
+        return peer
+
+    def subscriber(self, *endpoints: str, prefix: bytes = b"", **options: Any) -> Peer:
+        """A SUB, with `options`, for `prefix`, whose handshakes with `endpoints` are through. Yields.
+
+        Whether the other side knows the prefix yet cannot be seen from here; `geventrelay.testing.connected` finds out.
+        """
+        return self.connect(zmq.SUB, *endpoints, subscribe=prefix, **options)
+
+    def close(self) -> None:
+        """Close every peer and the context. Yields; may be called twice.
+
+        A context in which others have left sockets open stays as it is: its term() would wait for them for ever.
+        """
+        for peer in self._made:
+            peer.close()
+        if not self.context.closed and not open_sockets(self.context):
+            # term() blocks the thread that calls it until libzmq's own threads have let go.
+            gevent.get_hub().threadpool.apply(self.context.term)

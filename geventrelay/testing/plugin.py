@@ -1,0 +1,91 @@
+"""The pytest plugin: fixtures that put away what they made. Nothing happens in a test that uses none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+# The rest is imported where it is used: pytest loads this in every run of every project in the environment.
+if TYPE_CHECKING:
+    from . import Devices, FaultyDevice, FaultyLink, Peers
+
+
+@pytest.fixture
+def no_leftovers() -> Iterator[None]:
+    """Fails a test that leaves a greenlet, device, ZeroMQ socket or context behind; every fixture here brings it along.
+
+    What was alive before the test is none of its business.
+    """
+    from .leftovers import Leftovers
+
+    leftovers = Leftovers()
+    yield
+    described = leftovers.described()
+    leftovers.clean_up()
+    if described:
+        pytest.fail("the test left behind: " + ", ".join(described), pytrace=False)
+
+
+@pytest.fixture
+def peer(no_leftovers: None) -> Iterator[Peers]:
+    """``peer("PUSH", endpoint)`` is a client with a time limit; see `geventrelay.testing.Peers`.
+
+    Closed in the end. Brings `no_leftovers` along.
+    """
+    from .peers import Peers
+
+    with Peers() as peers:
+        yield peers
+
+
+@pytest.fixture
+def relay_device(peer: Peers) -> Iterator[Devices]:
+    """``relay_device("streamer", sndhwm=1)`` starts a device on free ports; see `geventrelay.testing.Devices`.
+
+    In the end it is stopped, and must have accounted for every message. Brings `peer` along, and ends before it does,
+    so that ``context=peer.context`` lets a device and its peers meet at ``inproc`` endpoints.
+    """
+    from .devices import Devices
+
+    with Devices() as devices:
+        yield devices
+
+
+@pytest.fixture
+def faulty_link(no_leftovers: None) -> Iterator[Callable[[str], FaultyLink]]:
+    """``faulty_link(target)`` is a TCP link that can be cut; see `geventrelay.testing.FaultyLink`.
+
+    Closed in the end. Brings `no_leftovers` along.
+    """
+    from .links import FaultyLink
+
+    made: list[FaultyLink] = []
+
+    def link(target: str) -> FaultyLink:
+        made.append(FaultyLink(target))
+        return made[-1]
+
+    yield link
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def faulty_device(no_leftovers: None) -> Iterator[Callable[..., FaultyDevice]]:
+    """``faulty_device(drop=0.1, seed=7)`` is a relay that does harm; see `geventrelay.testing.FaultyDevice`.
+
+    Closed in the end. Brings `no_leftovers` along.
+    """
+    from .faults import FaultyDevice
+
+    made: list[FaultyDevice] = []
+
+    def device(*args: str, **kwargs: object) -> FaultyDevice:
+        made.append(FaultyDevice(*args, **kwargs))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield device
+    for one in made:
+        one.close()

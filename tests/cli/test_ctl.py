@@ -1,0 +1,211 @@
+"""geventrelay ctl, and --control on every pattern."""
+
+from __future__ import annotations
+
+import json
+import signal
+import struct
+import subprocess
+import time
+
+import psutil
+import pytest
+import zmq
+from support.process import GEVENTRELAY, environment, until
+
+SIDES = ("--frontend", "0", "--backend", "0")
+PATTERNS = {
+    "relay": ("--sub-port", "0", "--pub-port", "0", "--push-port", "0"),
+    "forwarder": ("forwarder", *SIDES),
+    "queue": ("queue", *SIDES),
+    "streamer": ("streamer", *SIDES),
+    "custom": ("custom", "--frontend-type", "PULL", "--backend-type", "PUB", *SIDES),
+}
+TYPES = ["REP", "PAIR", "ROUTER", "PULL", "SUB"]
+ANSWERING = ["REP", "PAIR", "ROUTER"]
+
+
+def ctl(*arguments: str, code: int = 0) -> str:
+    """Run ``geventrelay ctl`` and return what it prints: its answer, or with another exit code its complaint."""
+    done = subprocess.run(
+        [*GEVENTRELAY, "ctl", *arguments],
+        capture_output=True, text=True, timeout=30, check=False, env=environment(),
+    )  # fmt: skip
+    assert done.returncode == code, done
+    assert "Traceback" not in done.stderr, done.stderr
+    quiet, said = (done.stderr, done.stdout) if code == 0 else (done.stdout, done.stderr)
+    assert quiet == ""
+    return said.rstrip("\n")
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_every_pattern_takes_control_and_the_ready_file_says_where(start, peers, pattern):
+    server = start(*PATTERNS[pattern], "--control", "0")
+    assert server["control"].startswith("tcp://127.0.0.1:")
+    control = peers.connect(zmq.REQ, server["control"])
+    for word in (b"PAUSE", b"RESUME", b"what?"):
+        control.send(word)
+        assert control.recv_multipart() == [b""]
+    control.send(b"STATISTICS")
+    assert control.recv_multipart() == [struct.pack("=Q", 0)] * 8
+    control.send(b"TERMINATE")
+    assert control.recv_multipart() == [b""]
+    assert server.wait() == 0, server.report()
+    assert server.output.startswith("accounting device="), server.report()
+    assert not server.ready_file.exists()
+
+
+def test_without_control_there_is_none(start):
+    assert set(start("streamer", *SIDES).endpoints) == {"frontend", "backend"}
+
+
+def test_control_can_be_connected_to_somebody_who_steers_many(start, peers, folder):
+    steering = peers.connect(zmq.XPUB)
+    steering.bind("tcp://127.0.0.1:*")
+    where = ">" + steering.last_endpoint.decode()
+    servers = [start("streamer", *SIDES, "--control", where, "--control-type", "SUB") for _ in range(2)]
+    # XPUB tells the first of equal subscriptions only, so wait for the connections by trying.
+    deadline = time.monotonic() + 20
+    while any(server.lives for server in servers):
+        assert time.monotonic() < deadline
+        steering.send(b"TERMINATE")
+        time.sleep(0.01)
+    assert [server.wait() for server in servers] == [0, 0]
+
+
+def test_each_command_says_what_it_did(start, peers):
+    server = start("queue", *SIDES, "--control", "0")
+    client = peers.connect(zmq.REQ, server["frontend"], routing_id=b"four")
+    worker = peers.connect(zmq.REP, server["backend"])
+    client.send(b"hello")
+    worker.send(worker.recv())
+    client.recv()
+
+    assert ctl(server["control"], "pause") == "pause: done"
+    client.send(b"held back")
+    assert not worker.poll(100), "nothing was to pass while it was paused"
+    frontend, backend = ctl(server["control"], "statistics").splitlines()
+    assert frontend == "frontend  received 3 parts, 9 bytes; sent 3 parts, 9 bytes"
+    assert backend == "backend   received 3 parts, 9 bytes; sent 3 parts, 9 bytes"
+    assert ctl(server["control"], "resume") == "resume: done"
+    assert worker.recv() == b"held back"
+    assert json.loads(ctl(server["control"], "statistics", "--json")) == {
+        "command": "statistics",
+        "frontend": {"received_parts": 6, "received_bytes": 22, "sent_parts": 3, "sent_bytes": 9},
+        "backend": {"received_parts": 3, "received_bytes": 9, "sent_parts": 6, "sent_bytes": 22},
+    }
+    assert json.loads(ctl("--json", server["control"], "terminate")) == {"command": "terminate"}
+    worker.send(b"the reply")
+    assert client.recv() == b"the reply", "TERMINATE was to wait for the replies, as SIGTERM does"
+    assert server.wait() == 0, server.report()
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_every_type_of_control(start, kind):
+    server = start("streamer", *SIDES, "--control", "0", "--control-type", kind)
+    where, option = server["control"], ("--control-type", kind)
+    assert ctl(where, "pause", *option) == "pause: done"
+    if kind in ANSWERING:
+        assert "received 0 parts" in ctl(where, "statistics", *option)
+    assert ctl(where, "resume", *option) == "resume: done"
+    assert ctl(where, "terminate", *option) == "terminate: done"
+    assert server.wait() == 0, server.report()
+
+
+def test_over_ipc(start, folder):
+    server = start("streamer", *SIDES, "--control", f"ipc://{folder}/control")
+    assert ctl(f"ipc://{folder}/control", "terminate") == "terminate: done"
+    assert server.wait() == 0
+
+
+@pytest.mark.parametrize("kind", ["PULL", "SUB"])
+def test_statistics_of_a_type_that_cannot_answer_is_a_wrong_wish(kind):
+    said = ctl("tcp://127.0.0.1:1", "statistics", "--control-type", kind, code=2)
+    assert said == f"--control-type: expected a type that can answer: REP, PAIR or ROUTER, got '{kind}'"
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_nobody_there_is_told_in_time(kind, folder):
+    began = time.monotonic()
+    said = ctl(f"ipc://{folder}/nobody", "pause", "--control-type", kind, "--timeout", "0.3", code=1)
+    assert said == f"cannot pause ipc://{folder}/nobody: no answer within 0.3 s"
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("tcp://127.0.0.1:1", "restart"), "usage: "),
+        (("nonsense://x", "pause"), "ENDPOINT: expected "),
+        (("tcp://127.0.0.1", "pause"), "ENDPOINT: expected "),
+        (("tcp://127.0.0.1:1", "pause", "--control-type", "PUB"), "--control-type: expected one of REP, "),
+        (("tcp://127.0.0.1:1", "pause", "--timeout", "soon"), "--timeout: expected "),
+        (("tcp://127.0.0.1:1", "pause", "--timeout", "-1"), "--timeout: expected "),
+        (("tcp://127.0.0.1:1", "pause", "--sndhwm", "1"), "--sndhwm: expected "),
+        (("tcp://127.0.0.1:1",), "usage: "),
+        (("pause",), "usage: "),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_wrong_usage_is_said_in_one_line(arguments, said):
+    complaint = ctl(*arguments, code=2)
+    assert complaint.startswith(said)
+    assert "\n" not in complaint
+
+
+def test_a_port_alone_is_enough(start):
+    server = start("streamer", *SIDES, "--control", "0")
+    assert ctl(server["control"].rpartition(":")[2], "terminate") == "terminate: done"
+    assert server.wait() == 0
+
+
+def test_a_wrong_control_type_is_refused(run):
+    program = run([*GEVENTRELAY, "streamer", *SIDES, "--control", "0", "--control-type", "PUB"])
+    assert program.wait() == 2
+    assert program.errors.startswith("--control-type: expected one of REP, "), program.report()
+
+
+def test_terminate_drains_like_sigterm(start, peers):
+    outputs = []
+    for way in ("terminate", signal.SIGTERM):
+        server = start("streamer", *SIDES, "--control", "0", "--drain", "10")
+        source = peers.connect(zmq.PUSH, server["frontend"])
+        for number in range(500):
+            source.send(b"%d" % number)
+        sink = peers.connect(zmq.PULL, server["backend"])
+        assert sink.recv() == b"0"
+        if way == "terminate":
+            ctl(server["control"], "terminate")
+        else:
+            server.signal(way)
+        got = [b"0"]
+        while server.lives or sink.poll(100):
+            if sink.poll(10):
+                got.append(sink.recv())
+        assert server.wait() == 0, server.report()
+        assert got == [b"%d" % number for number in range(len(got))]
+        outputs.append((len(got), server.output))
+    assert outputs[0] == outputs[1]
+
+
+@pytest.mark.slow
+def test_a_paused_server_with_input_waiting_uses_no_cpu(start, peers):
+    server = start("streamer", *SIDES, "--control", "0")
+    sink, source = peers.connect(zmq.PULL, server["backend"]), peers.connect(zmq.PUSH, server["frontend"])
+    ctl(server["control"], "pause")
+    for _ in range(100):
+        source.send(b"waiting")
+    process = psutil.Process(server.pid)
+
+    def settled() -> bool:
+        before = sum(process.cpu_times()[:2])
+        time.sleep(0.2)
+        return sum(process.cpu_times()[:2]) - before <= 0.01
+
+    until(settled, "the server to use no CPU")
+    before = sum(process.cpu_times()[:2])
+    time.sleep(0.5)
+    assert sum(process.cpu_times()[:2]) - before <= 0.03
+    assert not sink.poll(0)
+    ctl(server["control"], "resume")
+    assert [sink.recv() for _ in range(100)] == [b"waiting"] * 100
