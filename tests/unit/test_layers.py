@@ -18,14 +18,12 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 MAY_IMPORT = {
     "errors": set(),
     "endpoints": {"errors"},
-    "settings": {"errors", "endpoints"},
+    "settings": {"settings", "errors", "endpoints"},
     "engine": {"engine", "errors"},
     "devices": {"devices", "engine"} | SHARED,
     "server": {"server", "devices", "engine"} | SHARED,
-    "cli": {"cli", "ctl", "server", "devices", "engine"} | SHARED,
+    "cli": {"cli", "server", "devices", "engine"} | SHARED,
     "testing": {"testing", "server", "devices", "engine"} | SHARED,
-    # What `geventrelay ctl` does: it is a device's client and has the names of the commands from there.
-    "ctl": {"devices"} | SHARED,
     "__main__": {"cli"},
     "__init__": {"devices", "engine"} | SHARED,
 }

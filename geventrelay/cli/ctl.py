@@ -7,10 +7,10 @@ from typing import Any
 
 import zmq
 
-from .devices.steering import COMMANDS, STATISTIC, STATISTICS
-from .endpoints import Endpoint
-from .errors import SettingsError, StartError
-from .settings import ControlType
+from ..devices.steering import COMMANDS, STATISTIC, STATISTICS
+from ..endpoints import Endpoint
+from ..errors import SettingsError, StartError
+from ..settings import ControlType
 
 _LINE = "{side:<9} received {received_parts} parts, {received_bytes} bytes; sent {sent_parts} parts, {sent_bytes} bytes"
 _COUNTS = ("received_parts", "received_bytes", "sent_parts", "sent_bytes")

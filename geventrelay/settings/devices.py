@@ -1,20 +1,16 @@
-"""What a user may set: frozen dataclasses, one per pattern, validated when they are made.
-
-What breaks a rule raises `SettingsError`; nothing here opens a socket. The command line and the API share these
-classes, so that both know the same names and the same rules.
-"""
+"""What a user may set of a device: frozen dataclasses, one per pattern, validated when they are made."""
 
 from __future__ import annotations
 
 import dataclasses
 import enum
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from .endpoints import Endpoint, parse_endpoints
-from .errors import SettingsError
+from ..endpoints import Endpoint, parse_endpoints
+from ..errors import SettingsError
+from .checks import Check, flag, one_of, prefixes, seconds, whole, word
 
 Endpoints = str | int | Endpoint | Sequence[str | int | Endpoint]
 """One endpoint or several, as a user writes them; see `geventrelay.endpoints.Endpoint.parse`."""
@@ -51,74 +47,6 @@ class WhenFull(enum.Enum):
 
     DROP = "drop"
     BLOCK = "block"
-
-
-Check = Callable[[str, Any], Any]
-
-
-def _whole(minimum: int, maximum: int = 2**31 - 1) -> Check:
-    rule = f"an integer from {minimum} to {maximum}"
-
-    def check(name: str, value: Any) -> int:
-        try:
-            number = int(value) if isinstance(value, str) else value
-        except ValueError:
-            raise SettingsError(name, rule, value) from None
-        if isinstance(number, bool) or not isinstance(number, int) or not minimum <= number <= maximum:
-            raise SettingsError(name, rule, value)
-        return number
-
-    return check
-
-
-def read_seconds(name: str, value: Any) -> float:
-    """Read a number of seconds.
-
-    :param name: what to call the input in an error. :param value: the number, or text that is one.
-    :raises SettingsError: unless it is from 0 to 86400.
-    """
-    rule = "a number of seconds from 0 to 86400"
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise SettingsError(name, rule, value) from None
-    if isinstance(value, bool) or not math.isfinite(number) or not 0 <= number <= 86400:
-        raise SettingsError(name, rule, value)
-    return number
-
-
-def _flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise SettingsError(name, "true or false", value)
-    return value
-
-
-def _word(name: str, value: Any) -> str:
-    if not isinstance(value, str) or not value.isprintable() or " " in value:
-        raise SettingsError(name, "printable text without spaces", value)
-    return value
-
-
-def _one_of(choices: type[enum.Enum]) -> Check:
-    rule = "one of " + ", ".join(choice.value for choice in choices)
-
-    def check(name: str, value: Any) -> enum.Enum:
-        try:
-            return choices(value)
-        except ValueError:
-            raise SettingsError(name, rule, value) from None
-
-    return check
-
-
-def _prefixes(name: str, value: Any) -> tuple[bytes, ...]:
-    several = value if isinstance(value, Iterable) and not isinstance(value, (str, bytes)) else [value]
-    prefixes = []
-    for one in several:
-        if not isinstance(one, (str, bytes)):
-            raise SettingsError(name, "text or bytes", one)
-        prefixes.append(one.encode(errors="surrogateescape") if isinstance(one, str) else one)
-    return tuple(prefixes)
 
 
 def _socket_type(name: str, value: Any) -> str:
@@ -161,18 +89,18 @@ class DeviceSettings:
 
     pattern: ClassVar[str] = ""
 
-    name: str = _setting("--name", _word, default="")
-    interface: str = _setting("--interface", _word, default="*")
-    sndhwm: int = _setting("--sndhwm", _whole(0), default=10_000)
-    rcvhwm: int = _setting("--rcvhwm", _whole(0), default=10_000)
-    linger_ms: int = _setting("--linger", _whole(0), default=1_000)
-    drain_s: float = _setting("--drain", read_seconds, default=1.0)
-    io_threads: int = _setting("--io-threads", _whole(1, 64), default=1)
-    ipv6: bool = _setting("--ipv6", _flag, default=False)
-    max_message_size_bytes: int | None = _setting("--max-message-size", _whole(1, 2**63 - 1), default=None)
-    heartbeat_ms: int = _setting("--heartbeat", _whole(0), default=10_000)
+    name: str = _setting("--name", word, default="")
+    interface: str = _setting("--interface", word, default="*")
+    sndhwm: int = _setting("--sndhwm", whole(0), default=10_000)
+    rcvhwm: int = _setting("--rcvhwm", whole(0), default=10_000)
+    linger_ms: int = _setting("--linger", whole(0), default=1_000)
+    drain_s: float = _setting("--drain", seconds, default=1.0)
+    io_threads: int = _setting("--io-threads", whole(1, 64), default=1)
+    ipv6: bool = _setting("--ipv6", flag, default=False)
+    max_message_size_bytes: int | None = _setting("--max-message-size", whole(1, 2**63 - 1), default=None)
+    heartbeat_ms: int = _setting("--heartbeat", whole(0), default=10_000)
     control: Endpoints | None = _setting("--control", default=None)
-    control_type: ControlType | str = _setting("--control-type", _one_of(ControlType), default=ControlType.REP)
+    control_type: ControlType | str = _setting("--control-type", one_of(ControlType), default=ControlType.REP)
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -228,9 +156,9 @@ class Relay(DeviceSettings):
     sub: Endpoints = _setting("--sub-port")
     pub: Endpoints | None = _setting("--pub-port", default=None)
     push: Endpoints | None = _setting("--push-port", default=None)
-    subscribe: Prefixes = _setting("--subscribe", _prefixes, default=("",))
-    push_payload: PushPayload | str = _setting("--push-payload", _one_of(PushPayload), default=PushPayload.AUTO)
-    push_when_full: WhenFull | str = _setting("--push-when-full", _one_of(WhenFull), default=WhenFull.DROP)
+    subscribe: Prefixes = _setting("--subscribe", prefixes, default=("",))
+    push_payload: PushPayload | str = _setting("--push-payload", one_of(PushPayload), default=PushPayload.AUTO)
+    push_when_full: WhenFull | str = _setting("--push-when-full", one_of(WhenFull), default=WhenFull.DROP)
 
     def _check_together(self) -> None:
         if self.pub is None and self.push is None:
@@ -263,8 +191,8 @@ class Forwarder(_Proxy):
 
     pattern: ClassVar[str] = "forwarder"
 
-    subscribe: Prefixes | None = _setting("--subscribe", _prefixes, default=None)
-    slow_subscriber: WhenFull | str = _setting("--slow-subscriber", _one_of(WhenFull), default=WhenFull.DROP)
+    subscribe: Prefixes | None = _setting("--subscribe", prefixes, default=None)
+    slow_subscriber: WhenFull | str = _setting("--slow-subscriber", one_of(WhenFull), default=WhenFull.DROP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,8 +229,8 @@ class Custom(_Proxy):
 
     frontend_type: str = _setting("--frontend-type", _socket_type)
     backend_type: str = _setting("--backend-type", _socket_type)
-    subscribe: Prefixes | None = _setting("--subscribe", _prefixes, default=None)
-    slow_subscriber: WhenFull | str = _setting("--slow-subscriber", _one_of(WhenFull), default=WhenFull.DROP)
+    subscribe: Prefixes | None = _setting("--subscribe", prefixes, default=None)
+    slow_subscriber: WhenFull | str = _setting("--slow-subscriber", one_of(WhenFull), default=WhenFull.DROP)
 
 
 PATTERNS: dict[str, type[DeviceSettings]] = {cls.pattern: cls for cls in (Relay, Forwarder, Queue, Streamer, Custom)}

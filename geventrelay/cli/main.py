@@ -98,13 +98,14 @@ from typing import Any
 
 from docopt import DocoptExit, docopt
 
+from ..devices.device import Device
+from ..endpoints import Endpoint
+from ..engine.burst import burst_name
+from ..errors import DeviceFailed, SettingsError, StartError
+from ..server.server import Server
+from ..settings import PATTERNS, ControlType, DeviceSettings
+from ..settings.checks import seconds
 from . import ctl
-from .devices.device import Device
-from .endpoints import Endpoint
-from .engine.burst import burst_name
-from .errors import DeviceFailed, SettingsError, StartError
-from .server.server import Server
-from .settings import PATTERNS, ControlType, DeviceSettings, read_seconds
 
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _OPTIONS = tuple(dict.fromkeys(re.findall(r"^  (?:-h )?(--[a-z0-9-]+)", __doc__, re.MULTILINE)))
@@ -228,7 +229,7 @@ def _steer(options: Mapping[str, Any]) -> int:
     except ValueError:
         rule = "one of " + ", ".join(kind.value for kind in ControlType)
         raise SettingsError("--control-type", rule, given["--control-type"]) from None
-    timeout_s = read_seconds("--timeout", given.get("--timeout", 5))
+    timeout_s = seconds("--timeout", given.get("--timeout", 5))
     print(ctl.show(word, ctl.command(endpoint, control_type, word, timeout_s), options["--json"]))
     return 0
 

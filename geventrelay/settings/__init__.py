@@ -1,0 +1,41 @@
+"""What a user may set: frozen dataclasses, validated when they are made.
+
+What breaks a rule raises `SettingsError`; nothing here opens a socket. The command line, the configuration file and
+the API share these classes, so that all of them know the same names and the same rules.
+"""
+
+from .devices import (
+    PATTERNS,
+    SOCKET_TYPES,
+    ControlType,
+    Custom,
+    DeviceSettings,
+    Endpoints,
+    Forwarder,
+    Prefixes,
+    PushPayload,
+    Queue,
+    Relay,
+    Streamer,
+    WhenFull,
+)
+from .server import HttpAddress, LogFormat, ServerSettings
+
+__all__ = [
+    "PATTERNS",
+    "SOCKET_TYPES",
+    "ControlType",
+    "Custom",
+    "DeviceSettings",
+    "Endpoints",
+    "Forwarder",
+    "HttpAddress",
+    "LogFormat",
+    "Prefixes",
+    "PushPayload",
+    "Queue",
+    "Relay",
+    "ServerSettings",
+    "Streamer",
+    "WhenFull",
+]

@@ -1,0 +1,83 @@
+"""Rules that single values obey: each check returns the value as it is kept, or raises `SettingsError`."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..errors import SettingsError
+
+Check = Callable[[str, Any], Any]
+"""Takes what to call the input in an error, and its value."""
+
+
+def whole(minimum: int, maximum: int = 2**31 - 1) -> Check:
+    """A check for integers, or text that is one, from `minimum` to `maximum`."""
+    rule = f"an integer from {minimum} to {maximum}"
+
+    def check(name: str, value: Any) -> int:
+        try:
+            number = int(value) if isinstance(value, str) else value
+        except ValueError:
+            raise SettingsError(name, rule, value) from None
+        if isinstance(number, bool) or not isinstance(number, int) or not minimum <= number <= maximum:
+            raise SettingsError(name, rule, value)
+        return number
+
+    return check
+
+
+def seconds(name: str, value: Any) -> float:
+    """Read a number of seconds.
+
+    :param name: what to call the input in an error. :param value: the number, or text that is one.
+    :raises SettingsError: unless it is from 0 to 86400.
+    """
+    rule = "a number of seconds from 0 to 86400"
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise SettingsError(name, rule, value) from None
+    if isinstance(value, bool) or not math.isfinite(number) or not 0 <= number <= 86400:
+        raise SettingsError(name, rule, value)
+    return number
+
+
+def flag(name: str, value: Any) -> bool:
+    """Take true or false: `name` is what to call the input in an error, `value` what was given."""
+    if not isinstance(value, bool):
+        raise SettingsError(name, "true or false", value)
+    return value
+
+
+def word(name: str, value: Any) -> str:
+    """Take text without spaces: `name` is what to call the input in an error, `value` what was given."""
+    if not isinstance(value, str) or not value.isprintable() or " " in value:
+        raise SettingsError(name, "printable text without spaces", value)
+    return value
+
+
+def one_of(choices: type[enum.Enum]) -> Check:
+    """A check for one of an enum's members, or its value, out of `choices`."""
+    rule = "one of " + ", ".join(choice.value for choice in choices)
+
+    def check(name: str, value: Any) -> enum.Enum:
+        try:
+            return choices(value)
+        except ValueError:
+            raise SettingsError(name, rule, value) from None
+
+    return check
+
+
+def prefixes(name: str, value: Any) -> tuple[bytes, ...]:
+    """Take text or bytes, one or several: `name` is what to call the input in an error, `value` what was given."""
+    several = value if isinstance(value, Iterable) and not isinstance(value, (str, bytes)) else [value]
+    taken = []
+    for one in several:
+        if not isinstance(one, (str, bytes)):
+            raise SettingsError(name, "text or bytes", one)
+        taken.append(one.encode(errors="surrogateescape") if isinstance(one, str) else one)
+    return tuple(taken)
