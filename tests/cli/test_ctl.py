@@ -112,6 +112,14 @@ def test_every_type_of_control(start, kind):
     assert server.wait() == 0, server.report()
 
 
+def test_an_answer_that_cannot_be_written_is_told_in_one_line(start, run):
+    server = start("streamer", *SIDES, "--control", "0")
+    with open("/dev/full", "wb") as full:
+        program = run([*GEVENTRELAY, "ctl", server["control"], "statistics"], stdout=full.fileno())
+    assert program.wait() == 1
+    assert program.errors == "cannot write to standard output: No space left on device\n"
+
+
 def test_over_ipc(start, folder):
     server = start("streamer", *SIDES, "--control", f"ipc://{folder}/control")
     assert ctl(f"ipc://{folder}/control", "terminate") == "terminate: done"

@@ -154,6 +154,7 @@ def test_a_full_disk_under_standard_output_is_no_error(start):
         server = start(*STREAMER, stdout=full.fileno())
         server.signal(signal.SIGTERM)
         expect_quiet_end(server)
+    assert server.errors.endswith("\ncannot write to standard output: No space left on device\n")
 
 
 def test_standard_output_that_was_never_open_is_no_error(run, folder):
