@@ -86,6 +86,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
+import io
 import logging
 import os
 import re
@@ -134,16 +135,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(str(error), 2)
     except (StartError, DeviceFailed) as error:
         return _complain(str(error), 1)
-    _print_accounting(device)
+    try:
+        _print(f"accounting {device.snapshot().accounting()}")
+    except StartError as error:
+        # It was stopped on request all the same.
+        return _complain(str(error), 0)
     return 0
 
 
 def _parse(arguments: list[str]) -> dict[str, Any]:
+    # docopt prints by itself, and minds neither a full disk nor a reader that has gone.
+    said = io.StringIO()
     try:
-        parsed: dict[str, Any] = docopt(__doc__, arguments, version=_version())
+        with contextlib.redirect_stdout(said):
+            parsed: dict[str, Any] = docopt(__doc__, arguments, version=_version())
         return parsed
     except DocoptExit:
         raise _usage_error(arguments) from None
+    except SystemExit:
+        # --help or --version.
+        _print(said.getvalue().rstrip("\n"))
+        raise
 
 
 def _version() -> str:
@@ -230,7 +242,7 @@ def _steer(options: Mapping[str, Any]) -> int:
         rule = "one of " + ", ".join(kind.value for kind in ControlType)
         raise SettingsError("--control-type", rule, given["--control-type"]) from None
     timeout_s = seconds("--timeout", given.get("--timeout", 5))
-    print(ctl.show(word, ctl.command(endpoint, control_type, word, timeout_s), options["--json"]))
+    _print(ctl.show(word, ctl.command(endpoint, control_type, word, timeout_s), options["--json"]))
     return 0
 
 
@@ -257,12 +269,13 @@ def _raise_descriptor_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _print_accounting(device: Device) -> None:
+def _print(text: str) -> None:
     try:
-        print("accounting", device.snapshot().accounting(), flush=True)
-    except OSError:
-        # Whoever read our output has gone; what Python still has buffered must not raise at exit.
+        print(text, flush=True)
+    except OSError as error:
+        # What Python still has buffered must not raise at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise StartError(f"cannot write to standard output: {error.strerror}") from None
 
 
 def _complain(sentence: str, code: int) -> int:

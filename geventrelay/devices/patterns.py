@@ -76,9 +76,12 @@ class Plan:
 def plan(settings: DeviceSettings) -> Plan:
     """What the pattern of `settings` is made of.
 
-    :raises SettingsError: if it is a `Custom` whose two sides cannot work together.
+    :raises SettingsError: if it is none of a pattern, or a `Custom` whose two sides cannot work together.
     """
-    made = _PLANS[type(settings)](settings)
+    make = _PLANS.get(type(settings))
+    if make is None:
+        raise SettingsError("settings", "one of " + ", ".join(f"{cls.__name__}(...)" for cls in _PLANS), settings)
+    made = make(settings)
     if settings.control is None:
         return made
     kind = zmq.SocketType[_value(settings.control_type)]
