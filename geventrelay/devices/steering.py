@@ -17,7 +17,7 @@ import zmq
 from ..engine import forks
 from ..engine.counters import PumpSnapshot
 from ..engine.port import Port, plain_send
-from ..engine.turn import Turn
+from ..engine.turn import step_back
 
 log = logging.getLogger("geventrelay")
 
@@ -71,7 +71,6 @@ class Steering:
         self._port = port
         self._target = target
         self._type = port.raw.type
-        self._turn = Turn()
         self._made_in = forks.current()
 
     def run(self) -> None:
@@ -86,7 +85,7 @@ class Steering:
                 self._follow(message)
                 self._port.after_write()
                 # Commands that come without a pause must not keep everything else waiting.
-                self._turn.wait()
+                step_back()
 
     def _follow(self, message: list[bytes]) -> None:
         envelope, command = self._split(message)

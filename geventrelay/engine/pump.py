@@ -28,7 +28,7 @@ from .outlet import Outlet
 from .port import Port
 from .socket import RelaySocket
 from .status import Status
-from .turn import Turn
+from .turn import step_back
 
 # A burst keeps every other greenlet waiting: a thousand small messages take the native burst 0.1 to 0.3 ms and the one
 # in Python 1 to 2 ms. Fewer are no fairer (from 250 to 4000, a greenlet beside it wakes up equally late, within the
@@ -54,7 +54,6 @@ class Pump:
         self._outlets = tuple(outlets)
         self._destinations = tuple(outlet.socket for outlet in outlets)
         self._burst = new_burst(source.port, outlets)
-        self._turn = Turn()
         self._paused = False
         self._gate = Event()
 
@@ -78,7 +77,7 @@ class Pump:
                 if blocked is not None:
                     blocked.wait_writable()
                 else:
-                    self._turn.wait()
+                    step_back()
 
     def pause(self) -> None:
         """Read nothing more from now on; what is in hand stays in hand. Does not yield."""
@@ -124,7 +123,7 @@ class Pump:
                 counters.received_bytes += sum(map(len, parts))
                 for outlet in counters.outlets:
                     outlet.drop(Drop.STOPPED)
-            self._turn.wait()
+            step_back()
 
     @property
     def drained(self) -> bool:

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from gevent.hub import Waiter, get_hub
+from gevent.hub import get_hub
 
 
-class Turn:
-    """One greenlet's way to step back while it has more to do.
+def step_back() -> None:
+    """Yield to the hub until everything else that was due has had its turn; for a greenlet that has more to do.
 
     `gevent.sleep` of 0 is no such way under load: gevent runs callbacks in batches of 50 before it looks at anything
     else, so that greenlets which all sleep for 0 keep a timer that is due waiting for dozens of their rounds. A timer
-    of 0 comes back after the hub has looked; the one here is made once and used for good.
+    of 0 comes back after the hub has looked.
     """
-
-    def __init__(self) -> None:
-        hub: Any = get_hub()
-        self._waiter: Any = Waiter(hub)
-        self._timer: Any = hub.loop.timer(0.0)
-
-    def wait(self) -> None:
-        """Yield to the hub until everything else that was due has had its turn."""
-        self._waiter.clear()
-        self._timer.start(self._waiter.switch, None)
-        try:
-            self._waiter.get()
-        finally:
-            self._timer.stop()
+    hub: Any = get_hub()
+    # Each time another one, closed at once. libuv has every timer that was made in a list until it is closed, started
+    # or not, but gevent frees one that is only forgotten: libuv would then write into memory that is another's.
+    with hub.loop.timer(0.0) as timer:
+        hub.wait(timer)
