@@ -17,7 +17,7 @@ import zmq
 from ..engine import forks
 from ..engine.counters import PumpSnapshot
 from ..engine.port import Port, plain_send
-from ..engine.turn import step_back
+from ..engine.turn import Turn
 
 log = logging.getLogger("geventrelay")
 
@@ -75,17 +75,18 @@ class Steering:
 
     def run(self) -> None:
         """Follow commands for ever. Yields; raises `zmq.ZMQError` when the socket or the context goes."""
-        # In a forked child, any call on the socket would go on for ever.
-        while self._made_in == forks.current():
-            try:
-                message = [part.bytes for part in self._port.receive()]
-            except zmq.Again:
-                self._port.wait_readable()
-            else:
-                self._follow(message)
-                self._port.after_write()
-                # Commands that come without a pause must not keep everything else waiting.
-                step_back()
+        with Turn() as turn:
+            # In a forked child, any call on the socket would go on for ever.
+            while self._made_in == forks.current():
+                try:
+                    message = [part.bytes for part in self._port.receive()]
+                except zmq.Again:
+                    self._port.wait_readable()
+                else:
+                    self._follow(message)
+                    self._port.after_write()
+                    # Commands that come without a pause must not keep everything else waiting.
+                    turn.wait()
 
     def _follow(self, message: list[bytes]) -> None:
         envelope, command = self._split(message)
