@@ -90,15 +90,17 @@ class Device:
     :param settings: what to run, e.g. ``Queue(frontend=5555, backend=5556)``.
     :param context: the ZeroMQ context to make sockets in, which the device then never terminates; needed where
         ``inproc`` endpoints are to be shared. By default each start makes a context of its own.
+    :raises SettingsError: if that is no pattern's settings.
     """
 
     def __init__(self, settings: DeviceSettings, *, context: zmq.Context[Any] | None = None) -> None:
+        # Before anything can be refused: testing/leftovers.py meets devices that were, too.
+        self._state = State.STOPPED
         self.settings = settings
         self.failure: BaseException | None = None
         self._plan = plan(settings)
         self._given_context = context
         self._context: zmq.Context[Any] | None = None
-        self._state = State.STOPPED
         self._changing = RLock()
         self._started_in = forks.current()
         self._drain_until = math.inf
