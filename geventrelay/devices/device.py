@@ -116,7 +116,6 @@ class Device:
     :param reload: what a RELOAD at the control socket does; None where it is no command. See `Steering`.
     :param descriptors: listening sockets that somebody else has bound, by socket key and position among its endpoints;
         they are used instead of binding, and stay their owner's.
-    :raises SettingsError: if the pattern is one that cannot work.
     """
 
     def __init__(

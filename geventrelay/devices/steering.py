@@ -72,8 +72,9 @@ class Steering:
     :param port: the control socket, a REP, PAIR, ROUTER, PULL or SUB; over a ROUTER, requests have the envelope that a
         DEALER or a REQ gives them, and answers go back in it.
     :param target: what to steer.
-    :param device: what it is called in logs. :param reload: what RELOAD does, raising `GeventRelayError` where it cannot;
-        None where it is no command. It runs in a greenlet of its own, for it may end the one that asks.
+    :param device: what it is called in logs.
+    :param reload: what RELOAD does, raising `GeventRelayError` where it cannot; None where it is no command. It runs in
+        a greenlet of its own, for it may end the one that asks.
     """
 
     def __init__(

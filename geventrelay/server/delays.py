@@ -29,6 +29,7 @@ class Delays:
         if ran_s > self._longest_s:
             self._failures = 0
         # A power of 2 that has outgrown every delay need not be computed, and one of 2000 could not be.
-        delay_s = min(self._longest_s, self._first_s * 2 ** min(self._failures, 64))
+        doubled = float(2 ** min(self._failures, 64))
+        delay_s = min(self._longest_s, self._first_s * doubled)
         self._failures += 1
         return delay_s * (1 + self._chance()) / 2

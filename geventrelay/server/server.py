@@ -150,9 +150,7 @@ class Server:
         self._look_whether_all_stopped()
 
     def _supervise(self, settings: DeviceSettings) -> SupervisedDevice:
-        return SupervisedDevice(
-            settings, self, delays=self._delays(), reload=self.reload, descriptors=self._activation
-        )
+        return SupervisedDevice(settings, self, delays=self._delays(), reload=self.reload, descriptors=self._activation)
 
     def _start(self) -> None:
         """Start every device, unless a signal to stop comes first: names can take long to resolve."""
@@ -178,7 +176,8 @@ class Server:
         failures: dict[str, Exception] = {}
         starts = [gevent.spawn(_try_to_start, one, failures) for one in self.devices.values()]
         running = len(starts)
-        for ended in gevent.iwait([*starts, self._stop] if starts else []):
+        either: list[Any] = [*starts, self._stop] if starts else []
+        for ended in gevent.iwait(either):
             running -= ended is not self._stop
             if ended is self._stop or failures or not running:
                 break
@@ -192,7 +191,6 @@ class Server:
         old = self.settings
         result = difference(old, settings)
         by_name = {device.name: device for device in settings.devices}
-        # Made before anything is touched, for this raises where settings are wrong.
         added = {name: self._supervise(by_name[name]) for name in result.added}
         self._take_process_options(settings)
         for name in result.adjusted:

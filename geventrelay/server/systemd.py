@@ -45,7 +45,7 @@ class Systemd:
             self.tell(f"STATUS={line}")
 
     def tell(self, state: str) -> None:
-        """Send a `state`, e.g. ``READY=1``; what cannot be sent is logged: messages are not to stop for want of ears."""
+        """Send a `state`, e.g. ``READY=1``; what cannot be sent is logged, for messages are not to stop for it."""
         address = self._environment.get("NOTIFY_SOCKET")
         if not address:
             return
