@@ -276,7 +276,7 @@ def test_a_device_that_waits_for_its_next_start(serve, caplog):
 
 def test_an_added_device_that_cannot_start_is_tried_again(serve, caplog):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        address = "tcp://127.0.0.1:%d" % taken.getsockname()[1]
+        address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
         serving = serve(streamer("one"))
         assert serving.reload(streamer("one"), streamer("late", frontend=address)).added == ("late",)
         assert serving.server.devices["late"].last_failure.endswith("Address already in use")

@@ -105,7 +105,7 @@ def test_a_restart_that_finds_its_port_taken_is_tried_again_until_it_is_free(ser
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         holder.bind(("127.0.0.1", 0))
-        address = "tcp://127.0.0.1:%d" % holder.getsockname()[1]
+        address = f"tcp://127.0.0.1:{holder.getsockname()[1]}"
         serving = serve(streamer("unlucky", frontend=address), streamer("lucky"))
         supervised = serving.server.devices["unlucky"]
         # Long enough for somebody else to take the port.
