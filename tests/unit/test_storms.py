@@ -51,7 +51,9 @@ def test_what_passes_and_what_is_counted_is_all_there_was(steps, limit):
         for which, count in storms.due(now):
             told[which] += count
         told[kind] += storms.passes(kind, now)
-    assert storms.holds_back == bool(rest := storms.rest())
+    held_back = storms.holds_back
+    rest = storms.rest()
+    assert held_back == bool(rest)
     for which, count in rest:
         told[which] += count
     assert told == {kind: sum(one == kind for _, one in steps) for kind in "ab"}
