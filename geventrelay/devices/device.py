@@ -28,6 +28,7 @@ from ..events import event
 from ..settings import DeviceSettings
 from . import opening
 from .adjusting import adjustment
+from .inherited import own_addresses
 from .patterns import CONTROL, RECEIVE_ONLY, OutletPlan, plan
 from .steering import Steering, statistics
 
@@ -406,4 +407,4 @@ class Device:
         for socket_plan in self._plan.sockets:
             addresses = bound.get(socket_plan.key)
             if addresses is not None:
-                opening.remove_ipc_files(opening.own_addresses(socket_plan, addresses, self._descriptors))
+                opening.remove_ipc_files(own_addresses(socket_plan, addresses, self._descriptors))

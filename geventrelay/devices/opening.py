@@ -18,6 +18,7 @@ from ..engine.socket import RelaySocket
 from ..errors import StartError
 from ..settings import DeviceSettings
 from .adjusting import Adjustment
+from .inherited import last_endpoint, use_descriptor
 from .patterns import CONTROL, RECEIVE_ONLY, SocketPlan
 
 # So many probes of TCP keepalive without an answer mean that nobody is there.
@@ -54,10 +55,10 @@ def open_endpoints(
         try:
             descriptor = descriptors.get((plan.key, position))
             if descriptor is not None:
-                bound.append(_use_descriptor(socket, endpoint, descriptor))
+                bound.append(use_descriptor(socket, descriptor))
             elif endpoint.binds:
                 socket.bind(_bindable(endpoint, bool(socket.get(zmq.IPV6))))
-                bound.append(_last_endpoint(socket))
+                bound.append(last_endpoint(socket))
             else:
                 _check_name(endpoint)
                 socket.connect(endpoint.address)
@@ -80,16 +81,6 @@ def adjust(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings, chan
             socket.set(zmq.UNSUBSCRIBE, prefix)
     # Whatever these calls may have taken of the socket's news is told to whoever waits for it.
     socket.port.check_events()
-
-
-def own_addresses(plan: SocketPlan, addresses: list[str], descriptors: Mapping[tuple[str, int], int]) -> list[str]:
-    """Those of the `addresses` to which a socket of this `plan` is bound that are ours.
-
-    :param descriptors: the listening sockets that are somebody else's, as for `open_endpoints`.
-    """
-    positions = [position for position, endpoint in enumerate(plan.endpoints) if endpoint.binds]
-    bound = zip(positions, addresses, strict=True)
-    return [address for position, address in bound if (plan.key, position) not in descriptors]
 
 
 def unbind(socket: RelaySocket, addresses: list[str]) -> None:
@@ -148,27 +139,6 @@ def _set_limits(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings)
     chosen = settings.socket_options.get(plan.key, {})
     for option, value in limits.items():
         socket.set(option, chosen.get(option, value))
-
-
-def _use_descriptor(socket: RelaySocket, endpoint: Endpoint, descriptor: int) -> str:
-    """Have `socket` listen on a listening socket that somebody else has bound, and say where that is."""
-    # libzmq closes the one that it gets; with a copy, the next start finds the original.
-    copy = os.dup(descriptor)
-    # A connection that is gone again when libzmq comes to accept it must not stop its io thread.
-    os.set_blocking(copy, False)
-    try:
-        socket.set(zmq.USE_FD, copy)
-        socket.bind(endpoint.address)
-    except BaseException:
-        os.close(copy)
-        raise
-    finally:
-        socket.set(zmq.USE_FD, -1)
-    return _last_endpoint(socket)
-
-
-def _last_endpoint(socket: RelaySocket) -> str:
-    return bytes(socket.get(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
 
 
 def _set_heartbeat(socket: RelaySocket, heartbeat_ms: int) -> None:
