@@ -21,6 +21,7 @@ from ..engine import forks
 from ..engine.counters import Drop, PumpSnapshot
 from ..engine.outlet import Outlet, Policy
 from ..engine.peercount import PeerCount
+from ..engine.peertable import PeersSnapshot
 from ..engine.pump import Pump
 from ..engine.socket import RelaySocket
 from ..errors import DeviceFailed, ForkedError
@@ -143,6 +144,11 @@ class Device:
         """The addresses that each socket is bound to, by the socket's key; a port 0 shows as the one it got."""
         return {key: list(addresses) for key, addresses in self._bound.items()}
 
+    @property
+    def sockets(self) -> dict[str, str]:
+        """The type of each socket, e.g. ``ROUTER``, by the socket's key; whether it is up or not."""
+        return {one.key: zmq.SocketType(one.type).name for one in self._plan.sockets}
+
     def start(self) -> None:
         """Bind and connect everything and begin to move messages; nothing happens if it is up already.
 
@@ -231,6 +237,14 @@ class Device:
         """What has been counted since the last start; still there after a stop. Does not yield."""
         self._refuse_child()
         return DeviceSnapshot(self.name, self._state, tuple(pump.snapshot() for pump in self._pumps))
+
+    def peers(self) -> dict[str, PeersSnapshot]:
+        """Who is connected to each socket, by the socket's key. Does not yield."""
+        return {}
+
+    def subscriptions(self) -> dict[bytes, int] | None:
+        """The topics that are subscribed to; None where the pattern forwards no subscriptions."""
+        return None
 
     def terminate(self) -> None:
         """Have the device stopped, as `stop` does, by a greenlet of its own. Does not yield."""
