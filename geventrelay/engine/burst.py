@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ..errors import SettingsError
+from ..events import event
 from ._burst_py import PythonBurst
 from .counters import PumpCounters
 from .outlet import Outlet
@@ -38,6 +39,13 @@ class Burst(Protocol):
     @property
     def counters(self) -> PumpCounters:
         """What it has done so far."""
+
+    def set_tap(self, outlet: Outlet | None) -> None:
+        """Offer a copy of each message that is read from now on to `outlet` too; None ends that. Does not yield.
+
+        The copy is no part of the accounting: a tap that cannot take it, or has gone, goes without. `outlet` is to have
+        the policy DROP and a socket that nobody else writes to at the same time.
+        """
 
     def run(self, messages: int, limit_bytes: int) -> Status:
         """Move up to `messages` messages, or the one with which `limit_bytes` is reached. Does not yield.
@@ -80,5 +88,5 @@ def _chosen() -> tuple[_Maker, str]:
         except ImportError as error:
             if wish == "native":
                 raise SettingsError("GEVENTRELAY_BURST", f"python, for there is no other ({error})", wish) from None
-            log.info("burst=python reason=%r", str(error))
+            log.info(event("burst", burst="python", reason=error))
     return PythonBurst, "python"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
+from ...events import event
 from ..hubdelay import HubDelay
 from ..served import Served
 from .messages import Refusal, Request, Response
@@ -28,7 +29,7 @@ def metrics(served: Served, hub_delay: HubDelay) -> Callable[[Request], Response
     except ImportError as error:
         if error.name != "prometheus_client":
             raise
-        log.warning(_MISSING)
+        log.warning(event("no-metrics", reason=_MISSING))
         return _refuse
 
     def answer(request: Request) -> Response:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import gevent
 
+from ...events import event
 from ...settings import HttpAddress
 from ..history import STEP_S, History, Totals
 from ..hubdelay import HubDelay
@@ -57,7 +58,10 @@ class Site:
         listener.start()
         self._listener = listener
         self._greenlets = [gevent.spawn(self._hub_delay.run), gevent.spawn(self._keep_history)]
-        log.info("http listening url=%s changes=%s", self.url, "with the token" if guard.has_token else "none")
+        if self._address.host in ("0.0.0.0", "::"):
+            advice = "--http 127.0.0.1:PORT keeps it to this one"
+            log.warning(event("open-to-every-host", http=self.url, advice=advice))
+        log.info(event("http", url=self.url, changes="with the token" if guard.has_token else "none"))
 
     def stop(self) -> None:
         """End every connection and listen no more. Yields; may be called twice."""
