@@ -314,7 +314,13 @@ class Device:
         key = next((one.key for one in self._plan.sockets if one.type == zmq.XSUB), None)
         if key is None:
             return None
-        return subscriptions(self._sockets[key]) if key in self._sockets else {}
+        try:
+            return subscriptions(self._sockets[key]) if key in self._sockets else {}
+        except zmq.ZMQError as error:
+            # It may have been stopped meanwhile.
+            if error.errno not in (zmq.ENOTSOCK, zmq.ETERM):
+                raise
+            return {}
 
     def terminate(self) -> None:
         """Have the device stopped, as `stop` does, by a greenlet of its own. Does not yield."""

@@ -89,14 +89,17 @@ class SocketPeers:
 
     def snapshot(self) -> PeersSnapshot:
         """Who is connected and what has been counted up to now. Does not yield."""
-        self.now()
+        with contextlib.suppress(zmq.ZMQError):
+            # Where the context has gone, what was known before is all there is.
+            self.now()
         self._name_addresses()
         return self._table.snapshot(self._mechanism)
 
     def close(self) -> PeersSnapshot:
         """Stop watching, and say what has been counted. Call it before the watched socket is closed."""
         self._greenlet.kill()
-        self.now()
+        with contextlib.suppress(zmq.ZMQError):
+            self.now()
         self._tell_news()
         if not self._socket.closed:
             self._socket.disable_monitor()
@@ -105,11 +108,13 @@ class SocketPeers:
 
     def _follow(self) -> None:
         # Events that nobody asks for would pile up.
-        while True:
-            self._events.wait_readable()
-            self.now()
-            self._name_addresses()
-            self._tell_news()
+        with contextlib.suppress(zmq.ZMQError):
+            # The end of the context ends this, too; that it has come is for the socket's own greenlets to tell.
+            while True:
+                self._events.wait_readable()
+                self.now()
+                self._name_addresses()
+                self._tell_news()
 
     def _take(self, number: int, value: int, endpoint: str) -> None:
         table = self._table

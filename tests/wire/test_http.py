@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import hypothesis
 import pytest
 import zmq
 from gevent import socket
+from hypothesis import strategies as st
 from support.http import TOKEN, Client, FakeServer, Reloaded
 from support.peers import LOCAL, Peers
 from support.waiting import until
@@ -31,7 +33,9 @@ def serve(token_file):
         site = Site(served, HttpAddress(host, 0), token_file if token else None)
         sites.append(site)
         site.start()
-        return Client(site.url)
+        client = Client(site.url)
+        client.site = site
+        return client
 
     yield serve
     for site in sites:
@@ -363,3 +367,37 @@ def test_patterns_with_other_sockets_are_told_as_well(serve, run):
         [("sub", "SUB"), ("pub", "PUB"), ("push", "PUSH")],
         [("frontend", "XSUB"), ("backend", "XPUB"), ("control", "REP")],
     ]
+
+
+_LINES = st.sampled_from(
+    [b"GET /api/devices HTTP/1.1", b"POST /api/reload HTTP/1.1", b"GET /api/devices/tasks HTTP/1.0", b"GET / HTTP/1.1",
+     b"OPTIONS * HTTP/1.1", b"HEAD /healthz HTTP/1.1", b"GET /api/devices/%ff%00/peers?a=%zz HTTP/1.1",
+     b"Host: localhost", b"Host: 127.0.0.1", b"Content-Length: 3", b"Content-Length: x", b"Transfer-Encoding: chunked",
+     b"Authorization: Bearer", b"Connection: close", b"Upgrade: websocket", b"Expect: 100-continue", b" folded", b": nameless", b"A_b: c", b""]
+)  # fmt: skip
+_GARBAGE = st.lists(st.one_of(_LINES, st.binary(max_size=40)), min_size=1, max_size=8).map(b"\r\n".join)
+
+
+@pytest.mark.slow
+@hypothesis.settings(max_examples=300)
+@hypothesis.given(garbage=_GARBAGE)
+def test_whatever_is_sent_gets_a_status_and_never_a_traceback(garbage, client, caplog, capfd):
+    # With the end that every request has, so that the server need not wait for it.
+    answer = client.raw(garbage + b"\r\n\r\n", shut=True)
+    heads = [int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:] if part[:3].isdigit()]
+    assert all(status < 500 for status in heads), (garbage, answer)
+    assert not answer or heads, (garbage, answer)
+    assert capfd.readouterr().err == ""
+    assert "Traceback" not in caplog.text
+    assert "http-failed" not in caplog.text
+
+
+def test_a_listener_that_reads_nothing_is_dropped_and_holds_up_nobody(serve, run, monkeypatch):
+    monkeypatch.setattr("geventrelay.server.web.listener.SEND_S", 0.2)
+    monkeypatch.setattr("geventrelay.server.web.events.Events._event", lambda events: b"data: " + b"x" * 10_000_000)
+    client = serve(FakeServer.of(run(Streamer(frontend=LOCAL, backend=LOCAL))))
+    with socket.create_connection((client.host, client.port), timeout=5) as listener:
+        listener.sendall(b"GET /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert listener.recv(1) == b"H"
+        assert client.get("/healthz").status == 200
+        until(lambda: client.site._api.events.listeners == 0, "the listener to be dropped")
