@@ -12,23 +12,21 @@ from ..errors import SettingsError
 from ..settings import DeviceSettings
 from .patterns import SocketPlan, plan
 
-# Read when the device stops, or not at all once the endpoints are complete. An endpoint that changes with the
-# interface is a difference of its own.
-_NO_SOCKET = frozenset({"linger_ms", "drain_s", "interface"})
-_SOCKET = frozenset({"subscribe", "sndhwm", "rcvhwm"})
+# The last two are read when the device stops, and not at all once the endpoints are complete: one that changes with
+# the interface is a difference of its own.
+_ADJUSTABLE = frozenset({"subscribe", "sndhwm", "rcvhwm", "linger_ms", "drain_s", "interface"})
+_ADJUSTABLE_OPTIONS = frozenset({zmq.SNDHWM, zmq.RCVHWM, zmq.LINGER})
 
 
 @dataclass(frozen=True, slots=True)
 class Adjustment:
-    """What running sockets are to be told.
+    """What the running SUB of a device is to be told; limits are simply set again.
 
     :ivar subscribe: the prefixes that a SUB takes from now on. :ivar unsubscribe: those that it takes no more.
-    :ivar hwm: whether the high-water marks are others.
     """
 
     subscribe: tuple[bytes, ...] = ()
     unsubscribe: tuple[bytes, ...] = ()
-    hwm: bool = False
 
 
 def adjustment(old: DeviceSettings, new: DeviceSettings) -> Adjustment:
@@ -40,8 +38,7 @@ def adjustment(old: DeviceSettings, new: DeviceSettings) -> Adjustment:
     if name is not None:
         raise SettingsError(name, "a value that does not change while the device runs", getattr(new, name, new.pattern))
     before, after = (Counter(_subscriptions(settings)) for settings in (old, new))
-    hwm = (old.sndhwm, old.rcvhwm) != (new.sndhwm, new.rcvhwm)
-    return Adjustment(tuple((after - before).elements()), tuple((before - after).elements()), hwm)
+    return Adjustment(tuple((after - before).elements()), tuple((before - after).elements()))
 
 
 def restart_needed_by(old: DeviceSettings, new: DeviceSettings) -> str | None:
@@ -49,11 +46,20 @@ def restart_needed_by(old: DeviceSettings, new: DeviceSettings) -> str | None:
     if type(old) is not type(new):
         return "pattern"
     for field in dataclasses.fields(old):
-        differs = getattr(old, field.name) != getattr(new, field.name)
-        if differs and field.name not in _NO_SOCKET | _SOCKET:
+        if field.name not in _ADJUSTABLE and _fixed(old, field.name) != _fixed(new, field.name):
             return field.name
     # With and without prefixes a forwarder has other sockets.
     return None if _types(old) == _types(new) else "subscribe"
+
+
+def _fixed(settings: DeviceSettings, name: str) -> object:
+    """What of a setting cannot change."""
+    if name != "socket_options":
+        return getattr(settings, name)
+    every = (
+        (key, number, value) for key, chosen in settings.socket_options.items() for number, value in chosen.items()
+    )
+    return sorted((key, number, value) for key, number, value in every if number not in _ADJUSTABLE_OPTIONS)
 
 
 def _types(settings: DeviceSettings) -> list[int]:

@@ -354,7 +354,7 @@ class Device:
                 if error.errno not in (zmq.ENOTSOCK, zmq.ETERM):
                     raise
             finally:
-                self._shut_down(0 if timeout == 0 else self.settings.linger_ms)
+                self._shut_down(linger_ms=0 if timeout == 0 else None)
 
     def _open(self) -> None:
         context = self._given_context
@@ -425,7 +425,7 @@ class Device:
                 return False
         return all(pump.drained for pump in self._pumps)
 
-    def _shut_down(self, linger_ms: int) -> None:
+    def _shut_down(self, linger_ms: int | None) -> None:
         gevent.killall(self._greenlets)
         if self.failure is None:
             self._count_the_rest()
@@ -440,7 +440,8 @@ class Device:
         except zmq.ZMQError as error:
             log.warning(event("uncounted", device=self.name, reason=error))
 
-    def _close(self, linger_ms: int) -> None:
+    def _close(self, linger_ms: int | None) -> None:
+        # None: each socket's own, which has been set when it was made.
         for key, peers in self._peers.items():
             self._last_peers[key] = peers.close()
         for socket in self._sockets.values():

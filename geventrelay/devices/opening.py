@@ -28,6 +28,7 @@ def make_socket(context: Any, plan: SocketPlan, settings: DeviceSettings) -> Rel
     """Make a socket with every option set, and neither bound nor connected yet. Does not yield.
 
     :param context: where to make it. :param plan: what it is to be. :param settings: the device's.
+    :raises StartError: naming an option that the user wants and libzmq refuses.
     """
     socket: RelaySocket = context.socket(plan.type, socket_class=RelaySocket)
     try:
@@ -71,8 +72,7 @@ def adjust(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings, chan
 
     :param plan: what the socket is to be from now on. :param settings: the device's from now on.
     """
-    if change.hwm:
-        _set_hwms(socket, plan, settings)
+    _set_limits(socket, plan, settings)
     if plan.type == zmq.SUB and plan.key != CONTROL:
         for prefix in change.subscribe:
             socket.set(zmq.SUBSCRIBE, prefix)
@@ -104,8 +104,7 @@ def unbind(socket: RelaySocket, addresses: list[str]) -> None:
 
 
 def _set_options(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings) -> None:
-    _set_hwms(socket, plan, settings)
-    socket.set(zmq.LINGER, settings.linger_ms)
+    _set_limits(socket, plan, settings)
     socket.set(zmq.IPV6, settings.ipv6 or any("[" in (endpoint.host or "") for endpoint in plan.endpoints))
     # Bytes that are not ZMTP would pass for ZMTP 1.0, which has no greeting, and come out as messages. libzmq refuses
     # ZMTP 1.0 and 2.0 (libzmq before 4.0) where a ZAP domain is set, and with no ZAP handler that is all it does.
@@ -125,12 +124,30 @@ def _set_options(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings
         socket.set(zmq.ROUTER_MANDATORY, 1)
     for option, value in plan.options:
         socket.set(option, value)
+    # Last, so that they win.
+    for number, value in settings.socket_options.get(plan.key, {}).items():
+        _set_option(socket, plan, settings.name, number, value)
 
 
-def _set_hwms(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings) -> None:
-    # What these send is subscriptions, and libzmq drops what is above SNDHWM of them without a word (xsub_t).
-    socket.set(zmq.SNDHWM, 0 if plan.type in RECEIVE_ONLY else settings.sndhwm)
-    socket.set(zmq.RCVHWM, settings.rcvhwm)
+def _set_option(socket: RelaySocket, plan: SocketPlan, device: str, number: int, value: int | bytes) -> None:
+    try:
+        socket.set(number, value)
+    except zmq.ZMQError as error:
+        name = zmq.SocketOption(number).name.lower()
+        raise StartError(f"cannot set {name} ({device} {plan.key}): {zmq.strerror(error.errno or 0)}") from error
+
+
+def _set_limits(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings) -> None:
+    """Set what can also be set while the socket is in use."""
+    limits = {
+        # What these send is subscriptions, and libzmq drops what is above SNDHWM of them without a word (xsub_t).
+        zmq.SNDHWM: 0 if plan.type in RECEIVE_ONLY else settings.sndhwm,
+        zmq.RCVHWM: settings.rcvhwm,
+        zmq.LINGER: settings.linger_ms,
+    }
+    chosen = settings.socket_options.get(plan.key, {})
+    for option, value in limits.items():
+        socket.set(option, chosen.get(option, value))
 
 
 def _use_descriptor(socket: RelaySocket, endpoint: Endpoint, descriptor: int) -> str:

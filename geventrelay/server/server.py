@@ -282,7 +282,7 @@ class Server:
                 log.error(event("ready-file-outdated", reason=error))
 
     def _tell_status(self) -> None:
-        if self._up:
+        if self._up and not self._stop.is_set():
             down = [name for name, one in self.devices.items() if not one.device.started]
             line = f"{len(self.devices) - len(down)} of {len(self.devices)} devices up"
             self._systemd.status(line + (f"; down: {' '.join(down)}" if down else ""))
