@@ -121,6 +121,7 @@ class Device:
         they are used instead of binding, and stay their owner's.
     :param watch_peers: whether to follow every socket's connections, for `peers` and the log. It costs two descriptors,
         23 KB and 0.3 ms at the start for each socket; without it, that is done only where drops are told apart by it.
+    :raises SettingsError: if that is no pattern's settings.
     """
 
     def __init__(
@@ -132,6 +133,8 @@ class Device:
         descriptors: Mapping[tuple[str, int], int] | None = None,
         watch_peers: bool = False,
     ) -> None:
+        # Before anything can be refused: testing/leftovers.py meets devices that were, too.
+        self._state = State.STOPPED
         self.settings = settings
         self._reload = reload
         self._descriptors = descriptors or {}
@@ -139,7 +142,6 @@ class Device:
         self._plan = plan(settings)
         self._given_context = context
         self._context: zmq.Context[Any] | None = None
-        self._state = State.STOPPED
         self._changing = RLock()
         self._started_in = forks.current()
         self._drain_until = math.inf
