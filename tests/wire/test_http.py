@@ -10,7 +10,7 @@ from gevent import socket
 from hypothesis import strategies as st
 from support.http import TOKEN, Client, FakeServer, Reloaded
 
-from geventrelay import Forwarder, Queue, Relay, SettingsError, StartError, Streamer
+from geventrelay import Forwarder, Relay, SettingsError, StartError, Streamer
 from geventrelay.server.web.site import Site
 from geventrelay.settings import HttpAddress
 from geventrelay.testing import LOCAL, Peers, eventually
