@@ -37,8 +37,8 @@ _WRONG = int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
 _DENIED = int(zmq.EVENT_HANDSHAKE_FAILED_AUTH)
 _RETRIED = int(zmq.EVENT_CONNECT_RETRIED)
 _WATCHED = _GAINED | _LOST | _SUCCEEDED | _BROKEN | _WRONG | _DENIED | _RETRIED
-# Not EVENT_ACCEPT_FAILED: with no descriptor to be had, libzmq tries again without a pause and reports each try. That is a
-# quarter of a million events a second, which nobody could follow.
+# Not EVENT_ACCEPT_FAILED: with no descriptor to be had, libzmq tries again without a pause and reports each try. That
+# is a quarter of a million events a second, which nobody could follow.
 
 # Taking in one takes some 5 us, during which everything else waits.
 _AT_A_TIME = 1_000
