@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import functools
 import logging
 import math
 import time
@@ -29,7 +28,7 @@ from ..errors import DeviceFailed, ForkedError
 from ..events import event
 from ..settings import DeviceSettings
 from . import opening
-from .adjusting import Adjustment, adjustment
+from .adjusting import adjustment
 from .inherited import own_addresses
 from .patterns import CONTROL, RECEIVE_ONLY, OutletPlan, SocketPlan, plan
 from .steering import Steering, statistics
@@ -122,6 +121,7 @@ class Device:
         they are used instead of binding, and stay their owner's.
     :param watch_peers: whether to follow every socket's connections, for `peers` and the log. It costs two descriptors,
         23 KB and 0.3 ms at the start for each socket; without it, that is done only where drops are told apart by it.
+    :raises SettingsError: if that is no pattern's settings.
     """
 
     def __init__(
@@ -133,6 +133,8 @@ class Device:
         descriptors: Mapping[tuple[str, int], int] | None = None,
         watch_peers: bool = False,
     ) -> None:
+        # Before anything can be refused: testing/leftovers.py meets devices that were, too.
+        self._state = State.STOPPED
         self.settings = settings
         self._reload = reload
         self._descriptors = descriptors or {}
@@ -140,7 +142,6 @@ class Device:
         self._plan = plan(settings)
         self._given_context = context
         self._context: zmq.Context[Any] | None = None
-        self._state = State.STOPPED
         self._changing = RLock()
         self._started_in = forks.current()
         self._drain_until = math.inf
@@ -259,9 +260,7 @@ class Device:
     def adjust(self, settings: DeviceSettings) -> None:
         """Go on with other `settings`, without a restart: nothing is closed. Does not yield.
 
-        Takes what running sockets can take: the subscriptions of a SUB, high-water marks, `linger_ms` and `drain_s`.
-        High-water marks are at once those of the peers that are there, and of later ones where the socket is watched
-        (see `watch_peers`).
+        Takes what running sockets can take: the subscriptions of a SUB, `linger_ms` and `drain_s`.
 
         :raises SettingsError: naming the first setting that would need a restart; nothing is changed then.
         """
@@ -272,7 +271,7 @@ class Device:
             return
         try:
             for socket_plan in self._plan.sockets:
-                self._adjust_socket(socket_plan, change)
+                opening.adjust(self._sockets[socket_plan.key], socket_plan, settings, change)
         except zmq.ZMQError as error:
             # A socket or the context has gone: the device is about to fail, and its next start has the new settings.
             if error.errno not in (zmq.ENOTSOCK, zmq.ETERM):
@@ -384,13 +383,6 @@ class Device:
             # Those cannot be seen, so that nobody can tell whether somebody is there.
             peers = None
         return Outlet(outlet_plan.socket, socket, policy=outlet_plan.policy, take=outlet_plan.take, peers=peers)
-
-    def _adjust_socket(self, socket_plan: SocketPlan, change: Adjustment) -> None:
-        socket = self._sockets[socket_plan.key]
-        opening.adjust(socket, socket_plan, self.settings, change)
-        peers = self._peers.get(socket_plan.key)
-        if peers is not None:
-            peers.tell_of_arrivals(functools.partial(opening.set_limits, socket, socket_plan, self.settings))
 
     def _watch(self, socket_plan: SocketPlan) -> None:
         key = socket_plan.key
