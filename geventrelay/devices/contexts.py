@@ -1,7 +1,7 @@
 """The ZeroMQ contexts that devices share.
 
 Each context has threads of its own, so 64 devices with a context each are 128 threads that take turns on the cores:
-under load that doubled the processor time of a message. Devices with as many io threads each, on the same hub, share one.
+under load that doubled the processor time of a message. Devices on one hub with as many io threads each share one.
 """
 
 from __future__ import annotations
