@@ -220,6 +220,8 @@ BAD = {
     "an empty routing id": (
         QUEUE.replace("= 2", "= {bind = 2, routing-id = ''}"), "routing-id: expected a routing id", 4,
     ),
+    "0 for the probes": (QUEUE.replace("= 2", "= {bind = 2, tcp-keepalive-cnt = 0}"), "expected -1 or an int", 4),
+    "a proxy without a port": (QUEUE.replace("= 2", "= {bind = 2, socks-proxy = 'a'}"), "expected HOST:PORT", 4),
     "no network": (
         QUEUE.replace("= 2", "= {bind = 2, tcp-accept-filter = 'a'}"), "expected a network of IP addresses", 4,
     ),
