@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import logging
 import math
 import time
@@ -20,16 +21,19 @@ from gevent.lock import RLock
 from ..engine import forks
 from ..engine.counters import Drop, PumpSnapshot
 from ..engine.outlet import Outlet, Policy
-from ..engine.peercount import PeerCount
+from ..engine.peers import SocketPeers
+from ..engine.peertable import PeersSnapshot
 from ..engine.pump import Pump
 from ..engine.socket import RelaySocket
 from ..errors import DeviceFailed, ForkedError
 from ..events import event
 from ..settings import DeviceSettings
 from . import opening
-from .adjusting import adjustment
-from .patterns import CONTROL, RECEIVE_ONLY, OutletPlan, plan
+from .adjusting import Adjustment, adjustment
+from .inherited import own_addresses
+from .patterns import CONTROL, RECEIVE_ONLY, OutletPlan, SocketPlan, plan
 from .steering import Steering, statistics
+from .subscriptions import subscriptions
 
 log = logging.getLogger("geventrelay")
 
@@ -116,6 +120,8 @@ class Device:
     :param reload: what a RELOAD at the control socket does; None where it is no command. See `Steering`.
     :param descriptors: listening sockets that somebody else has bound, by socket key and position among its endpoints;
         they are used instead of binding, and stay their owner's.
+    :param watch_peers: whether to follow every socket's connections, for `peers` and the log. It costs two descriptors,
+        23 KB and 0.3 ms at the start for each socket; without it, that is done only where drops are told apart by it.
     :raises SettingsError: if that is no pattern's settings.
     """
 
@@ -126,6 +132,7 @@ class Device:
         context: zmq.Context[Any] | None = None,
         reload: Callable[[], object] | None = None,
         descriptors: Mapping[tuple[str, int], int] | None = None,
+        watch_peers: bool = False,
     ) -> None:
         # Before anything can be refused: testing/leftovers.py meets devices that were, too.
         self._state = State.STOPPED
@@ -144,7 +151,9 @@ class Device:
         self._over.set()
         self._sockets: dict[str, RelaySocket] = {}
         self._bound: dict[str, list[str]] = {}
-        self._peers: list[PeerCount] = []
+        self._watch_peers = watch_peers
+        self._peers: dict[str, SocketPeers] = {}
+        self._last_peers: dict[str, PeersSnapshot] = {}
         self._pumps: list[Pump] = []
         self._greenlets: list[gevent.Greenlet[..., None]] = []
 
@@ -184,6 +193,11 @@ class Device:
     def endpoints(self) -> dict[str, list[str]]:
         """The addresses that each socket is bound to, by the socket's key; a port 0 shows as the one it got."""
         return {key: list(addresses) for key, addresses in self._bound.items()}
+
+    @property
+    def sockets(self) -> dict[str, str]:
+        """The type of each socket, e.g. ``ROUTER``, by the socket's key; whether it is up or not."""
+        return {one.key: zmq.SocketType(one.type).name for one in self._plan.sockets}
 
     def start(self) -> None:
         """Bind and connect everything and begin to move messages; nothing happens if it is up already.
@@ -248,6 +262,8 @@ class Device:
         """Go on with other `settings`, without a restart: nothing is closed. Does not yield.
 
         Takes what running sockets can take: the subscriptions of a SUB, high-water marks, `linger_ms` and `drain_s`.
+        High-water marks are at once those of the peers that are there, and of later ones where the socket is watched
+        (see `watch_peers`).
 
         :raises SettingsError: naming the first setting that would need a restart; nothing is changed then.
         """
@@ -258,7 +274,7 @@ class Device:
             return
         try:
             for socket_plan in self._plan.sockets:
-                opening.adjust(self._sockets[socket_plan.key], socket_plan, settings, change)
+                self._adjust_socket(socket_plan, change)
         except zmq.ZMQError as error:
             # A socket or the context has gone: the device is about to fail, and its next start has the new settings.
             if error.errno not in (zmq.ENOTSOCK, zmq.ETERM):
@@ -284,6 +300,33 @@ class Device:
         """What has been counted since the last start; still there after a stop. Does not yield."""
         self._refuse_child()
         return DeviceSnapshot(self.name, self._state, tuple(pump.snapshot() for pump in self._pumps))
+
+    def peers(self) -> dict[str, PeersSnapshot]:
+        """Who is connected to each socket that is watched, by the socket's key, and what was counted since the start.
+
+        The counts are still there after a stop. A socket with nothing but inproc endpoints is never watched, and with
+        `watch_peers` every other one is. Does not yield.
+        """
+        self._refuse_child()
+        return {**self._last_peers, **{key: peers.snapshot() for key, peers in self._peers.items()}}
+
+    def subscriptions(self) -> dict[bytes, int] | None:
+        """The topics that its XSUB asks publishers for; None where the pattern has none.
+
+        Each has a count of 1, for libzmq tells nobody how many subscribers there are; see
+        `geventrelay.devices.subscriptions`. A device that is not up has no topics. Yields if there are thousands.
+        """
+        self._refuse_child()
+        key = next((one.key for one in self._plan.sockets if one.type == zmq.XSUB), None)
+        if key is None:
+            return None
+        try:
+            return subscriptions(self._sockets[key]) if key in self._sockets else {}
+        except zmq.ZMQError as error:
+            # It may have been stopped meanwhile.
+            if error.errno not in (zmq.ENOTSOCK, zmq.ETERM):
+                raise
+            return {}
 
     def terminate(self) -> None:
         """Have the device stopped, as `stop` does, by a greenlet of its own. Does not yield."""
@@ -325,8 +368,10 @@ class Device:
             context = self._context = zmq.green.Context(self.settings.io_threads)
         self._pumps = []
         self._bound = {}
+        self._last_peers = {}
         for socket_plan in self._plan.sockets:
             self._sockets[socket_plan.key] = opening.make_socket(context, socket_plan, self.settings)
+            self._watch(socket_plan)
         for pump_plan in self._plan.pumps:
             outlets = [self._outlet(outlet_plan) for outlet_plan in pump_plan.outlets]
             self._pumps.append(Pump(pump_plan.source, self._sockets[pump_plan.source], outlets))
@@ -335,12 +380,27 @@ class Device:
             self._bound[socket_plan.key] = opening.open_endpoints(socket, socket_plan, self.name, self._descriptors)
 
     def _outlet(self, outlet_plan: OutletPlan) -> Outlet:
-        socket, peers = self._sockets[outlet_plan.socket], None
+        socket, peers = self._sockets[outlet_plan.socket], self._peers.get(outlet_plan.socket)
         endpoints = next(one.endpoints for one in self._plan.sockets if one.key == outlet_plan.socket)
-        if outlet_plan.policy is Policy.DROP and all(one.transport != "inproc" for one in endpoints):
-            peers = PeerCount(socket)
-            self._peers.append(peers)
+        if any(one.transport == "inproc" for one in endpoints):
+            # Those cannot be seen, so that nobody can tell whether somebody is there.
+            peers = None
         return Outlet(outlet_plan.socket, socket, policy=outlet_plan.policy, take=outlet_plan.take, peers=peers)
+
+    def _adjust_socket(self, socket_plan: SocketPlan, change: Adjustment) -> None:
+        socket = self._sockets[socket_plan.key]
+        opening.adjust(socket, socket_plan, self.settings, change)
+        peers = self._peers.get(socket_plan.key)
+        if peers is not None:
+            peers.tell_of_arrivals(functools.partial(opening.set_limits, socket, socket_plan, self.settings))
+
+    def _watch(self, socket_plan: SocketPlan) -> None:
+        key = socket_plan.key
+        drops = any(
+            one.socket == key and one.policy is Policy.DROP for pump in self._plan.pumps for one in pump.outlets
+        )
+        if (drops or self._watch_peers) and any(one.transport != "inproc" for one in socket_plan.endpoints):
+            self._peers[key] = SocketPeers(self._sockets[key], self.name, key)
 
     def _run(self, socket: str, job: Callable[[], None]) -> None:
         try:
@@ -395,12 +455,12 @@ class Device:
 
     def _close(self, linger_ms: int | None) -> None:
         # None: each socket's own, which has been set when it was made.
-        for peers in self._peers:
-            peers.close()
+        for key, peers in self._peers.items():
+            self._last_peers[key] = peers.close()
         for socket in self._sockets.values():
             socket.close(linger_ms)
         bound, self._bound = self._bound, {}
-        self._peers, self._sockets, self._greenlets = [], {}, []
+        self._peers, self._sockets, self._greenlets = {}, {}, []
         context, self._context = self._context, None
         if context is not None:
             # term() waits for what lingers, and would keep the hub waiting with it.
@@ -408,4 +468,4 @@ class Device:
         for socket_plan in self._plan.sockets:
             addresses = bound.get(socket_plan.key)
             if addresses is not None:
-                opening.remove_ipc_files(opening.own_addresses(socket_plan, addresses, self._descriptors))
+                opening.remove_ipc_files(own_addresses(socket_plan, addresses, self._descriptors))

@@ -17,17 +17,20 @@ from ..events import event
 log = logging.getLogger("geventrelay")
 
 
-def write_ready_file(path: Path, devices: Sequence[Device]) -> None:
+def write_ready_file(path: Path, devices: Sequence[Device], http: str | None = None) -> None:
     """Write to `path` where the `devices` can be reached as JSON, in one step: who sees the file sees all of it.
 
     The object has ``pid`` and ``devices``: by name, the bound addresses of each socket. With exactly one device it has
-    ``device`` (its name) and ``endpoints`` (its addresses by socket) too.
+    ``device`` (its name) and ``endpoints`` (its addresses by socket) too, and where HTTP is answered it has the URL in
+    ``http``.
 
     :raises StartError: if the file cannot be written.
     """
     state: dict[str, Any] = {"pid": os.getpid(), "devices": {device.name: device.endpoints for device in devices}}
     if len(devices) == 1:
         state.update(device=devices[0].name, endpoints=devices[0].endpoints)
+    if http is not None:
+        state["http"] = http
     try:
         with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             temporary = Path(file.name)

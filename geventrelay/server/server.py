@@ -25,6 +25,7 @@ from .readyfile import remove_ready_file, remove_stale_ready_file, write_ready_f
 from .reload import ReloadResult, difference, needs_restart
 from .supervised import SupervisedDevice
 from .systemd import Systemd
+from .web.site import Site
 
 log = logging.getLogger("geventrelay")
 
@@ -62,6 +63,7 @@ class Server:
         self._stop = Event()
         self._up = False
         self._failure: Exception | None = None
+        self._site: Site | None = None
         # Held while devices come and go by a start or a reload.
         self._changing = Semaphore(1)
         self.devices = {device.name: self._supervise(device) for device in settings.devices}
@@ -70,6 +72,11 @@ class Server:
     def ready(self) -> bool:
         """Whether the start is through and every device is up."""
         return self._up and all(one.device.started for one in self.devices.values())
+
+    @property
+    def url(self) -> str | None:
+        """Where HTTP is answered, e.g. ``http://127.0.0.1:8080``; None while it is not."""
+        return None if self._site is None else self._site.url
 
     def run(self) -> None:
         """Start the devices and return when the server has been stopped, or all of them have. Yields all the while.
@@ -158,8 +165,8 @@ class Server:
         self._start_devices()
         if self._stop.is_set():
             return
-        if self.settings.ready_file is not None:
-            write_ready_file(self.settings.ready_file, [one.device for one in self.devices.values()])
+        self._start_site()
+        self._write_ready_file()
         for supervised in self.devices.values():
             announce(supervised.device)
         for listener in self._activation.unused(self.settings.devices):
@@ -247,6 +254,9 @@ class Server:
         self._systemd.stop_watchdog()
         if self.settings.ready_file is not None:
             remove_ready_file(self.settings.ready_file)
+        if self._site is not None:
+            # The last, so that one can watch the others go.
+            self._site.stop()
 
     def _stop_all(self, devices: Iterable[SupervisedDevice], timeout: float | None = None) -> None:
         gevent.joinall([gevent.spawn(one.stop, timeout) for one in devices])
@@ -255,10 +265,23 @@ class Server:
         pool: Any = gevent.get_hub().threadpool
         pool.maxsize = max(pool.maxsize, len(self.devices) + _SPARE_THREADS)
 
-    def _write_ready_file_again(self) -> None:
-        if self._up and self.settings.ready_file is not None:
+    def _start_site(self) -> None:
+        if self.settings.http is not None:
+            self._site = Site(self, self.settings.http, self.settings.http_token_file)
             try:
-                write_ready_file(self.settings.ready_file, [one.device for one in self.devices.values()])
+                self._site.start()
+            except BaseException:
+                self._stop_all(self.devices.values(), 0)
+                raise
+
+    def _write_ready_file(self) -> None:
+        if self.settings.ready_file is not None:
+            write_ready_file(self.settings.ready_file, [one.device for one in self.devices.values()], self.url)
+
+    def _write_ready_file_again(self) -> None:
+        if self._up:
+            try:
+                self._write_ready_file()
             except StartError as error:
                 log.error(event("ready-file-outdated", reason=error))
 

@@ -12,6 +12,7 @@ import gevent
 from gevent.event import Event
 
 from ..devices.device import Device, DeviceSnapshot, State
+from ..engine.peertable import PeersSnapshot
 from ..errors import DeviceFailed
 from ..events import event
 from ..settings import DeviceSettings
@@ -75,6 +76,7 @@ class SupervisedDevice:
         self._up_since: float | None = None
         self._next_start: float | None = None
         self._past: DeviceSnapshot | None = None
+        self._past_peers: dict[str, PeersSnapshot] = {}
         self._was_paused = False
         self._has_ended = False
         self._stopping = Event()
@@ -113,6 +115,12 @@ class SupervisedDevice:
         """What has been counted over every start of the device. Does not yield."""
         now = dataclasses.replace(self.device.snapshot(), state=self.state)
         return now if self._past is None else self._past.plus(now)
+
+    def peers(self) -> dict[str, PeersSnapshot]:
+        """Who is connected, by socket, and what has been counted over every start. Does not yield."""
+        now = self.device.peers()
+        both = {key: past.plus(now.get(key, PeersSnapshot())) for key, past in self._past_peers.items()}
+        return {**now, **both}
 
     def start(self) -> None:
         """Start the device, and do not look after it yet. Yields while names are resolved.
@@ -207,10 +215,10 @@ class SupervisedDevice:
 
     def _renew(self) -> None:
         """Put a new device in the place of the one that has ended, whose counts are kept."""
-        self._past = self.snapshot()
+        self._past, self._past_peers = self.snapshot(), self.peers()
         self._up_since = None
         self.device = self._new_device()
 
     def _new_device(self) -> Device:
         descriptors = None if self._descriptors is None else self._descriptors(self.settings)
-        return Device(self.settings, reload=self._reload, descriptors=descriptors)
+        return Device(self.settings, reload=self._reload, descriptors=descriptors, watch_peers=True)

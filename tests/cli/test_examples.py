@@ -126,7 +126,7 @@ def test_a_shell_example_names_programs_and_options_that_exist(block):
 @pytest.mark.parametrize("block", SHELL, ids=lambda block: block.place)
 def test_a_shell_example_of_the_server_is_understood(block):
     for line in block.text.replace("\\\n", " ").splitlines():
-        words = [word.strip("'") for word in line.partition(" #")[0].split()]
+        words = [word.strip("'") for word in line.partition(" #")[0].partition(" > ")[0].split()]
         if words[:1] == ["geventrelay"] and not {"--help", "-h", "--version"} & set(words):
             options = arguments.parse(words[1:])
             if arguments.command(options) in PATTERNS:
