@@ -36,3 +36,7 @@ class DeviceFailed(GeventRelayError, RuntimeError):
 
 class ForkedError(GeventRelayError, RuntimeError):
     """A forked child used a device of its parent. The parent's is unharmed; the child is to make one of its own."""
+
+
+class RecordingError(GeventRelayError, ValueError):
+    """A recording's fault: a file or a line that is none, or of a version that is not known here."""
