@@ -23,11 +23,12 @@ from ..engine.outlet import Outlet, Policy
 from ..engine.peercount import PeerCount
 from ..engine.pump import Pump
 from ..engine.socket import RelaySocket
-from ..errors import DeviceFailed, ForkedError
+from ..errors import DeviceFailed, ForkedError, SettingsError, StartError
 from ..settings import DeviceSettings
 from . import opening
-from .patterns import CONTROL, RECEIVE_ONLY, OutletPlan, plan
+from .patterns import CONTROL, RECEIVE_ONLY, TAP, OutletPlan, SocketPlan, plan
 from .steering import Steering, statistics
+from .tap import Tap, Watch
 
 log = logging.getLogger("geventrelay")
 
@@ -37,6 +38,9 @@ _DRAIN_LOOK_S = 0.01
 
 # What is still unread at the end is lost with its socket, so it is read to be counted; a queue of 10000 takes 20 ms.
 _COUNT_THE_REST_S = 0.1
+
+# Enough for a watcher who reads; one who does not is not to hold up a stop.
+_TAP_LINGER_MS = 100
 
 
 class State(enum.Enum):
@@ -109,6 +113,7 @@ class Device:
         self._bound: dict[str, list[str]] = {}
         self._peers: list[PeerCount] = []
         self._pumps: list[Pump] = []
+        self._tap: Tap | None = None
         self._greenlets: list[gevent.Greenlet[..., None]] = []
 
     def __repr__(self) -> str:
@@ -170,6 +175,8 @@ class Device:
             if CONTROL in self._sockets:
                 steering = Steering(self._sockets[CONTROL].port, self)
                 self._greenlets.append(gevent.spawn(self._run, CONTROL, steering.run))
+            if TAP in self._sockets:
+                self._start_tap()
 
     def stop(self, timeout: float | None = None) -> None:
         """Take in nothing new, move what is there, and close. Yields; returns once all is closed.
@@ -237,6 +244,26 @@ class Device:
         self._refuse_child()
         gevent.spawn(self.stop)
 
+    def watch(self, direction: str | None = None) -> Watch:
+        """See a copy of each message that is moved from now on. Does not yield; the device never waits for a watcher.
+
+        The settings need no `tap` for this. The watch ends with the device at the latest.
+
+        :param direction: the key of the socket whose messages to see, e.g. ``frontend``; None for all.
+        :raises SettingsError: if no messages come in at that socket. :raises StartError: if the device is not up.
+        """
+        self._refuse_child()
+        sources = [pump.source for pump in self._plan.pumps]
+        if direction is not None and direction not in sources:
+            raise SettingsError("direction", "one of " + ", ".join(sources), direction)
+        if self._state in (State.STOPPED, State.FAILED):
+            raise StartError(f"cannot watch {self.name}: it is {self._state.value}")
+        if self._tap is None:
+            self._sockets[TAP] = opening.make_socket(self._in_context, SocketPlan(TAP, zmq.XPUB, ()), self.settings)
+            self._start_tap()
+        assert self._tap is not None
+        return self._tap.watch(self._in_context, direction)
+
     def statistics(self) -> tuple[int, ...]:
         """Eight counts of parts and bytes, as zmq_proxy_steerable(3) has them; see `steering.statistics`."""
         return statistics(self.snapshot().pumps, self._plan.sockets[0].key)
@@ -248,10 +275,18 @@ class Device:
                 "make a new Device in the child"
             )
 
+    @property
+    def _in_context(self) -> Any:
+        return self._context if self._given_context is None else self._given_context
+
+    def _start_tap(self) -> None:
+        self._tap = Tap(self._sockets[TAP], self._pumps)
+        self._greenlets.append(gevent.spawn(self._run, TAP, self._tap.run))
+
     def _open(self) -> None:
-        context = self._given_context
-        if context is None:
-            context = self._context = zmq.green.Context(self.settings.io_threads)
+        if self._given_context is None:
+            self._context = zmq.green.Context(self.settings.io_threads)
+        context = self._in_context
         self._pumps = []
         self._bound = {}
         for socket_plan in self._plan.sockets:
@@ -309,6 +344,7 @@ class Device:
 
     def _shut_down(self, linger_ms: int) -> None:
         gevent.killall(self._greenlets)
+        self._end_watches()
         if self.failure is None:
             self._count_the_rest()
         self._close(linger_ms)
@@ -322,11 +358,19 @@ class Device:
         except zmq.ZMQError as error:
             log.warning("uncounted device=%s reason=%r", self.name, str(error))
 
+    def _end_watches(self) -> None:
+        tap, self._tap = self._tap, None
+        if tap is not None:
+            try:
+                tap.close_watches()
+            except zmq.ZMQError as error:
+                log.warning("unwatched device=%s reason=%r", self.name, str(error))
+
     def _close(self, linger_ms: int) -> None:
         for peers in self._peers:
             peers.close()
-        for socket in self._sockets.values():
-            socket.close(linger_ms)
+        for key, socket in self._sockets.items():
+            socket.close(min(linger_ms, _TAP_LINGER_MS) if key == TAP else linger_ms)
         bound, self._bound = self._bound, {}
         self._peers, self._sockets, self._greenlets = [], {}, []
         context, self._context = self._context, None

@@ -31,6 +31,9 @@ RECEIVE_ONLY = frozenset({zmq.SUB, zmq.XSUB, zmq.PULL})
 CONTROL = "control"
 """The key of the socket that steers a device."""
 
+TAP = "tap"
+"""The key of the socket that publishes a copy of a device's traffic."""
+
 Options = tuple[tuple[int, Any], ...]
 
 
@@ -79,12 +82,14 @@ def plan(settings: DeviceSettings) -> Plan:
     :raises SettingsError: if it is a `Custom` whose two sides cannot work together.
     """
     made = _PLANS[type(settings)](settings)
-    if settings.control is None:
-        return made
-    kind = zmq.SocketType[_value(settings.control_type)]
-    options = ((zmq.SUBSCRIBE, b""),) if kind == zmq.SUB else ()
-    control = SocketPlan(CONTROL, kind, _endpoints(settings.control), options)
-    return dataclasses.replace(made, sockets=(*made.sockets, control))
+    more = []
+    if settings.control is not None:
+        kind = zmq.SocketType[_value(settings.control_type)]
+        options = ((zmq.SUBSCRIBE, b""),) if kind == zmq.SUB else ()
+        more.append(SocketPlan(CONTROL, kind, _endpoints(settings.control), options))
+    if settings.tap is not None:
+        more.append(SocketPlan(TAP, zmq.XPUB, _endpoints(settings.tap)))
+    return dataclasses.replace(made, sockets=(*made.sockets, *more))
 
 
 def _relay(settings: Relay) -> Plan:

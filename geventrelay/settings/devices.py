@@ -85,6 +85,7 @@ class DeviceSettings:
         a peer that is merely busy, see docs/design.rst.
     :param control: where commands come in; None for nowhere. See `geventrelay.devices.steering`.
     :param control_type: a `ControlType` or its value.
+    :param tap: where a copy of the traffic can be watched; None for nowhere. See `geventrelay.devices.tap`.
     """
 
     pattern: ClassVar[str] = ""
@@ -101,6 +102,7 @@ class DeviceSettings:
     heartbeat_ms: int = _setting("--heartbeat", whole(0), default=10_000)
     control: Endpoints | None = _setting("--control", default=None)
     control_type: ControlType | str = _setting("--control-type", one_of(ControlType), default=ControlType.REP)
+    tap: Endpoints | None = _setting("--tap", default=None)
 
     def __post_init__(self) -> None:
         if not self.name:
