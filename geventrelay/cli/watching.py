@@ -242,9 +242,10 @@ class _Http:
             raise RecordingError(f"expected lines of JSON from {self._address}, got {line[:80]!r}") from None
         if not isinstance(said, dict) or "parts" in said:
             return False
-        for what, number in said.items():
-            if what in ("lost", "left_out_bytes"):
-                print(f"{self._address}: {what.replace('_', ' ')}: {number}", file=sys.stderr, flush=True)
+        if "lost" in said:
+            print(f"{self._address}: {said['lost']} messages lost here", file=sys.stderr, flush=True)
+        if "left_out_bytes" in said:
+            print(f"{self._address}: a message of {said['left_out_bytes']} bytes left out", file=sys.stderr, flush=True)
         return True
 
     def _reason(self) -> str:
