@@ -39,4 +39,4 @@ class ForkedError(GeventRelayError, RuntimeError):
 
 
 class RecordingError(GeventRelayError, ValueError):
-    """A recording's fault: a file or a line that is none, or of a version that is not known here."""
+    """A recording's fault: a file or a line that is none or of an unknown version, or a message that it cannot hold."""

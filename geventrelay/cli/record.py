@@ -30,7 +30,10 @@ def execute(options: Options) -> int:
             Spool(descriptor) as spool,
         ):
             writer = Writer(spool, metadata if is_new else None)
-            with watching.UntilTold():
+            told = watching.UntilTold()
+            spool.on_failure = told.tell
+            with told:
+                spool.wait_for_room()
                 for records in batches:
                     for record in records:
                         writer.write(record)

@@ -53,11 +53,14 @@ class Stream(Protocol):
 class UntilTold:
     """Runs a ``with`` block to its end, or until SIGINT or SIGTERM comes, which ends it, quietly, where it yields."""
 
+    def __init__(self) -> None:
+        self._inside = False
+
     def __enter__(self) -> None:
         self._block, loop = gevent.getcurrent(), gevent.get_hub().loop
         self._inside = True
         self._watchers = [
-            gevent.signal_handler(number, loop.run_callback, self._tell) for number in (signal.SIGINT, signal.SIGTERM)
+            gevent.signal_handler(number, loop.run_callback, self.tell) for number in (signal.SIGINT, signal.SIGTERM)
         ]
 
     def __exit__(
@@ -68,7 +71,8 @@ class UntilTold:
             watcher.cancel()
         return isinstance(error, Told)
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """End the block, as a signal does; for the hub to call."""
         # The block may have come to its end since the signal was seen.
         if self._inside:
             self._block.throw(Told)

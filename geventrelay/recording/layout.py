@@ -28,6 +28,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
+from ..errors import RecordingError
 from .record import Record, source_name, source_part
 
 MAGIC = b"\x89GREC\r\n\x1a"
@@ -61,11 +62,11 @@ def header(metadata: Mapping[str, Any]) -> bytes:
 def pack(record: Record) -> bytes:
     """The bytes of one `record`.
 
-    :raises ValueError: if the source's name takes more than 255 bytes, or the whole of it 4 GiB.
+    :raises RecordingError: if the source's name takes more than 255 bytes, or the whole of it 4 GiB.
     """
     source = source_part(record.source)
     if len(source) > MOST_SOURCE_BYTES:
-        raise ValueError(f"source: expected at most {MOST_SOURCE_BYTES} bytes, got {len(source)}")
+        raise RecordingError(f"source: expected at most {MOST_SOURCE_BYTES} bytes, got {len(source)}")
     pieces = [bytes((len(source),)), source]
     for part in record.parts:
         pieces += (LENGTH.pack(len(part)), part) if len(part) <= MOST_BODY_BYTES else _too_large(len(part))
@@ -96,4 +97,4 @@ def unpack(time_ns: int, body: bytes) -> Record:
 
 
 def _too_large(nbytes: int) -> tuple[bytes, ...]:
-    raise ValueError(f"message: expected at most {MOST_BODY_BYTES} bytes, got {nbytes}")
+    raise RecordingError(f"message: expected at most {MOST_BODY_BYTES} bytes, got {nbytes}")

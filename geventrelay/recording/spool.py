@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections.abc import Callable
 from typing import Any
 
 import gevent
@@ -29,10 +30,12 @@ class Spool:
     """Takes bytes at once and has them written, in order; a context manager that ends with a sync.
 
     :param descriptor: a file that is open for writing, at the place where to write.
+    :ivar on_failure: called by the hub, once, if the disk refuses something.
     :raises OSError: from every method, once the disk has refused something.
     """
 
     def __init__(self, descriptor: int) -> None:
+        self.on_failure: Callable[[], None] = lambda: None
         self._descriptor = descriptor
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
@@ -79,9 +82,9 @@ class Spool:
         except OSError as error:
             self._error = error
             self._room.set()
+            gevent.get_hub().loop.run_callback(self.on_failure)
 
     def _write_all(self) -> None:
-        threadpool: Any = gevent.get_hub().threadpool
         synced, clean = time.monotonic(), True
         while True:
             # With nothing new, only what has not been synced yet is a reason to wake up.
@@ -91,13 +94,28 @@ class Spool:
             waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
             self._room.set()
             if waiting:
-                threadpool.apply(_write, (self._descriptor, b"".join(waiting)))
+                _in_threadpool(_write, self._descriptor, b"".join(waiting))
                 clean = False
             if not clean and (ending or time.monotonic() >= synced + SYNC_S):
-                threadpool.apply(_sync, (self._descriptor,))
+                _in_threadpool(_sync, self._descriptor)
                 synced, clean = time.monotonic(), True
             if ending and not self._waiting:
                 return
+
+
+def _in_threadpool(job: Callable[..., None], *arguments: Any) -> None:
+    error = gevent.get_hub().threadpool.apply(_error_of, (job, *arguments))
+    if error is not None:
+        raise error
+
+
+def _error_of(job: Callable[..., None], *arguments: Any) -> OSError | None:
+    # What is raised in the threadpool is printed there as well.
+    try:
+        job(*arguments)
+    except OSError as error:
+        return error
+    return None
 
 
 def _write(descriptor: int, data: bytes) -> None:

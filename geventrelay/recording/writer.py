@@ -34,7 +34,7 @@ class Writer:
     def write(self, record: Record) -> None:
         """Write one `record`.
 
-        :raises ValueError: if it is larger than the format can hold; nothing is written then.
+        :raises RecordingError: if it is larger than the format can hold; nothing is written then.
         """
         self._file.write(layout.pack(record))
         self.records += 1
