@@ -6,14 +6,17 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ..errors import DeviceFailed, RecordingError, SettingsError, StartError
-from . import ctl, pattern, record, replay, tap
+from . import check, ctl, init, pattern, record, replay, run, tap
 from .arguments import Options, command, parse
 
 _COMMANDS: dict[str, Callable[[Options], int]] = {
+    "check": check.execute,
     "ctl": ctl.execute,
-    "tap": tap.execute,
+    "init": init.execute,
     "record": record.execute,
     "replay": replay.execute,
+    "run": run.execute,
+    "tap": tap.execute,
 }
 
 

@@ -27,7 +27,7 @@ from ..engine.socket import RelaySocket
 from ..errors import DeviceFailed, ForkedError, SettingsError, StartError
 from ..settings import DeviceSettings
 from . import opening
-from .patterns import CONTROL, RECEIVE_ONLY, TAP, OutletPlan, SocketPlan, plan
+from .patterns import CONTROL, RECEIVE_ONLY, TAP, OutletPlan, SocketPlan, plan, tap_plan
 from .steering import Steering, statistics
 from .subscriptions import subscriptions
 from .tap import Tap, Watch
@@ -40,9 +40,6 @@ _DRAIN_LOOK_S = 0.01
 
 # What is still unread at the end is lost with its socket, so it is read to be counted; a queue of 10000 takes 20 ms.
 _COUNT_THE_REST_S = 0.1
-
-# Enough for a watcher who reads; one who does not is not to hold up a stop.
-_TAP_LINGER_MS = 100
 
 
 class State(enum.Enum):
@@ -98,17 +95,19 @@ class Device:
         ``inproc`` endpoints are to be shared. By default each start makes a context of its own.
     :param watch_peers: whether to follow every socket's connections, for `peers` and the log. It costs two descriptors,
         23 KB and 0.3 ms at the start for each socket; without it, that is done only where drops are told apart by it.
+    :raises SettingsError: if that is no pattern's settings.
     """
 
     def __init__(
         self, settings: DeviceSettings, *, context: zmq.Context[Any] | None = None, watch_peers: bool = False
     ) -> None:
+        # Before anything can be refused: testing/leftovers.py meets devices that were, too.
+        self._state = State.STOPPED
         self.settings = settings
         self.failure: BaseException | None = None
         self._plan = plan(settings)
         self._given_context = context
         self._context: zmq.Context[Any] | None = None
-        self._state = State.STOPPED
         self._changing = RLock()
         self._started_in = forks.current()
         self._drain_until = math.inf
@@ -214,7 +213,7 @@ class Device:
                 if error.errno not in (zmq.ENOTSOCK, zmq.ETERM):
                     raise
             finally:
-                self._shut_down(0 if timeout == 0 else self.settings.linger_ms)
+                self._shut_down(linger_ms=0 if timeout == 0 else None)
 
     def serve_forever(self, stop_timeout: float | None = None) -> None:
         """Start if need be and wait until the device has been stopped by another greenlet.
@@ -292,7 +291,7 @@ class Device:
         if self._state in (State.STOPPED, State.FAILED):
             raise StartError(f"cannot watch {self.name}: it is {self._state.value}")
         if self._tap is None:
-            self._sockets[TAP] = opening.make_socket(self._in_context, SocketPlan(TAP, zmq.XPUB, ()), self.settings)
+            self._sockets[TAP] = opening.make_socket(self._in_context, tap_plan(self.settings), self.settings)
             self._start_tap()
         assert self._tap is not None
         return self._tap.watch(self._in_context, direction)
@@ -385,7 +384,7 @@ class Device:
                 return False
         return all(pump.drained for pump in self._pumps)
 
-    def _shut_down(self, linger_ms: int) -> None:
+    def _shut_down(self, linger_ms: int | None) -> None:
         gevent.killall(self._greenlets)
         self._end_watches()
         if self.failure is None:
@@ -409,11 +408,12 @@ class Device:
             except zmq.ZMQError as error:
                 log.warning("unwatched device=%s reason=%r", self.name, str(error))
 
-    def _close(self, linger_ms: int) -> None:
+    def _close(self, linger_ms: int | None) -> None:
+        # None: each socket's own, which has been set when it was made.
         for key, peers in self._peers.items():
             self._last_peers[key] = peers.close()
-        for key, socket in self._sockets.items():
-            socket.close(min(linger_ms, _TAP_LINGER_MS) if key == TAP else linger_ms)
+        for socket in self._sockets.values():
+            socket.close(linger_ms)
         bound, self._bound = self._bound, {}
         self._peers, self._sockets, self._greenlets = {}, {}, []
         context, self._context = self._context, None

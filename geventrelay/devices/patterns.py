@@ -11,6 +11,7 @@ import zmq
 
 from ..endpoints import Endpoint
 from ..engine.outlet import Policy, Take
+from ..errors import SettingsError
 from ..settings import (
     Custom,
     DeviceSettings,
@@ -32,6 +33,9 @@ CONTROL = "control"
 
 TAP = "tap"
 """The key of the socket that publishes a copy of a device's traffic."""
+
+# Enough for a watcher who reads; one who does not is not to hold up a stop.
+_TAP_LINGER_MS = 100
 
 Options = tuple[tuple[int, Any], ...]
 
@@ -76,16 +80,28 @@ class Plan:
 
 
 def plan(settings: DeviceSettings) -> Plan:
-    """What the pattern of `settings` is made of."""
-    made = _PLANS[type(settings)](settings)
+    """What the pattern of `settings` is made of.
+
+    :raises SettingsError: if it is none of a pattern.
+    """
+    make = _PLANS.get(type(settings))
+    if make is None:
+        raise SettingsError("settings", "one of " + ", ".join(f"{cls.__name__}(...)" for cls in _PLANS), settings)
+    made = make(settings)
     more = []
     if settings.control is not None:
         kind = zmq.SocketType[_value(settings.control_type)]
         options = ((zmq.SUBSCRIBE, b""),) if kind == zmq.SUB else ()
         more.append(SocketPlan(CONTROL, kind, _endpoints(settings.control), options))
     if settings.tap is not None:
-        more.append(SocketPlan(TAP, zmq.XPUB, _endpoints(settings.tap)))
+        more.append(tap_plan(settings))
     return dataclasses.replace(made, sockets=(*made.sockets, *more))
+
+
+def tap_plan(settings: DeviceSettings) -> SocketPlan:
+    """The socket at which a device with these `settings` can be watched; without `tap` among them, it goes nowhere."""
+    endpoints = () if settings.tap is None else _endpoints(settings.tap)
+    return SocketPlan(TAP, zmq.XPUB, endpoints, ((zmq.LINGER, min(settings.linger_ms, _TAP_LINGER_MS)),))
 
 
 def _relay(settings: Relay) -> Plan:
@@ -103,37 +119,34 @@ def _relay(settings: Relay) -> Plan:
 
 def _forwarder(settings: Forwarder) -> Plan:
     if settings.subscribe is None:
-        return _two_sides(settings, "XSUB", "XPUB", backend_options=_no_drop(settings.slow_subscriber))
-    return _two_sides(settings, "SUB", "PUB", _subscriptions(settings.subscribe), _no_drop(settings.slow_subscriber))
+        return _two_sides(settings, backend_options=_no_drop(settings.slow_subscriber))
+    return _two_sides(settings, _subscriptions(settings.subscribe), _no_drop(settings.slow_subscriber))
 
 
 def _queue(settings: Queue) -> Plan:
-    return _two_sides(settings, "ROUTER", "DEALER", answered=True)
+    return _two_sides(settings, answered=True)
 
 
 def _streamer(settings: Streamer) -> Plan:
-    return _two_sides(settings, "PULL", "PUSH")
+    return _two_sides(settings)
 
 
 def _custom(settings: Custom) -> Plan:
-    types = (settings.frontend_type, settings.backend_type)
     options = {
         "SUB": _subscriptions((b"",) if settings.subscribe is None else settings.subscribe),
         "PUB": _no_drop(settings.slow_subscriber),
         "XPUB": _no_drop(settings.slow_subscriber),
     }
-    frontend, backend = types
-    return _two_sides(settings, frontend, backend, options.get(frontend, ()), options.get(backend, ()))
+    return _two_sides(settings, options.get(settings.frontend_type, ()), options.get(settings.backend_type, ()))
 
 
 def _two_sides(
     settings: Forwarder | Queue | Streamer | Custom,
-    frontend_type: str,
-    backend_type: str,
     frontend_options: Options = (),
     backend_options: Options = (),
     answered: bool = False,
 ) -> Plan:
+    frontend_type, backend_type = settings.socket_types["frontend"], settings.socket_types["backend"]
     forward, backward = directions(frontend_type, backend_type)
     sockets = (
         SocketPlan("frontend", zmq.SocketType[frontend_type], _endpoints(settings.frontend), frontend_options),

@@ -97,6 +97,16 @@ class Pump:
         """
         self._burst.set_tap(outlet)
 
+    def deliver(self) -> Port | None:
+        """Offer what is in hand once more and read nothing; for when the pump's greenlet has ended. Does not yield.
+
+        :returns: the port of the outlet that has no room for it yet; None once nothing is in hand.
+        :raises zmq.ZMQError: when a socket or the context has gone.
+        """
+        if self._burst.waiting_for is None or self._burst.run(0, 0) is not _OUTLET_FULL:
+            return None
+        return self._blocked_by()
+
     def discard(self, until: float) -> None:
         """Read what is left and count it as dropped; for when the pump's greenlet has ended. Yields.
 

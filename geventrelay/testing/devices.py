@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from types import TracebackType
 from typing import Any
 
 import zmq
@@ -11,23 +10,16 @@ import zmq
 from ..devices.device import Device, State
 from ..errors import SettingsError
 from ..settings import PATTERNS, DeviceSettings
+from .closing import Closing
 from .peer import LOCAL
 from .waiting import eventually
 
 
-class Devices:
+class Devices(Closing):
     """Starts devices, and stops them in the end; a context manager."""
 
     def __init__(self) -> None:
         self._made: list[Device] = []
-
-    def __enter__(self) -> Devices:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __call__(
         self, pattern: str | type[DeviceSettings] | DeviceSettings, *, context: zmq.Context[Any] | None = None,

@@ -21,6 +21,7 @@ from geventrelay import (
 )
 from geventrelay.settings import PATTERNS
 
+NAME = "up to 64 letters, digits, '.', '_' and '-', a letter or digit first"
 INTEGERS = "an integer from 0 to 2147483647"
 
 
@@ -31,7 +32,7 @@ def streamer(**settings):
 @pytest.mark.parametrize(
     ("name", "rule", "values"),
     [
-        ("name", "printable text without spaces", ["a b", "a\n", 5]),
+        ("name", NAME, ["a b", "a\n", 5, ".a", "a/b", "a" * 65, "\u00e4", 'a"', None]),
         ("interface", "printable text without spaces", ["a b", "\0", 5]),
         ("sndhwm", INTEGERS, [-1, "-5", "many", 1.5, True, None, 2**31, b"1"]),
         ("rcvhwm", INTEGERS, [-1, "", "1e3", False]),
@@ -40,7 +41,7 @@ def streamer(**settings):
         ("io_threads", "an integer from 1 to 64", [0, 65, "none"]),
         ("max_message_size_bytes", "an integer from 1 to 9223372036854775807", [0, -1, "big"]),
         ("drain_s", "a number of seconds from 0 to 86400", [-0.1, "nan", float("inf"), 86401, "soon", None, True]),
-        ("ipv6", "true or false", [1, "yes", None]),
+        ("ipv6", "true or false", [1, "yes", None, []]),
     ],
 )
 def test_a_broken_rule_is_named_with_input_and_value(name, rule, values):
@@ -106,6 +107,14 @@ def test_a_pattern_refuses_what_breaks_its_own_rules(make, text):
 def test_a_custom_pattern_that_cannot_work_is_refused_before_anything_is_started(settings):
     with pytest.raises(SettingsError):
         Device(Custom(frontend=1, backend=2, **settings))
+
+
+@pytest.mark.parametrize("settings", [None, "streamer", Streamer], ids=["None", "a name", "a class"])
+def test_what_is_no_patterns_settings_is_refused_in_one_line(settings):
+    with pytest.raises(SettingsError) as refused:
+        Device(settings)
+    patterns = "Relay(...), Forwarder(...), Queue(...), Streamer(...), Custom(...)"
+    assert str(refused.value) == f"settings: expected one of {patterns}, got {settings!r}"
 
 
 def test_the_same_port_may_be_connected_twice_and_port_0_bound_twice():
