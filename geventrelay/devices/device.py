@@ -6,7 +6,7 @@ import enum
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -25,8 +25,10 @@ from ..engine.peertable import PeersSnapshot
 from ..engine.pump import Pump
 from ..engine.socket import RelaySocket
 from ..errors import DeviceFailed, ForkedError, SettingsError, StartError
+from ..events import event
 from ..settings import DeviceSettings
 from . import opening
+from .adjusting import adjustment
 from .patterns import CONTROL, RECEIVE_ONLY, TAP, OutletPlan, SocketPlan, plan, tap_plan
 from .steering import Steering, statistics
 from .subscriptions import subscriptions
@@ -75,13 +77,34 @@ class DeviceSnapshot:
 
     def accounting(self) -> str:
         """One line: per socket what was received, sent, and dropped by reason, and what is held."""
-        words = [f"device={self.name}"]
+        return " ".join(f"{key}={value}" for key, value in self.accounting_keys().items())
+
+    def accounting_keys(self) -> dict[str, object]:
+        """What `accounting` says, by its keys."""
+        keys: dict[str, object] = {"device": self.name}
         for pump in self.pumps:
-            words.append(f"{pump.source}.received={pump.received}")
+            keys[f"{pump.source}.received"] = pump.received
             for outlet in pump.outlets:
-                words.append(f"{outlet.socket}.sent={outlet.sent}")
-                words += (f"{outlet.socket}.dropped.{reason.value}={count}" for reason, count in outlet.dropped.items())
-        return " ".join([*words, f"held={self.held}"])
+                keys[f"{outlet.socket}.sent"] = outlet.sent
+                keys.update({f"{outlet.socket}.dropped.{why.value}": count for why, count in outlet.dropped.items()})
+        return {**keys, "held": self.held}
+
+    def plus(self, later: DeviceSnapshot) -> DeviceSnapshot:
+        """The counts of both lives of one device, this one and a `later` one; name and state are the later one's.
+
+        A later one with other pumps or outlets counts from nothing: no sum would say what went where.
+        """
+        if not later.pumps:
+            pumps = tuple(pump.settled() for pump in self.pumps)
+        elif _shape(self) != _shape(later):
+            pumps = later.pumps
+        else:
+            pumps = tuple(past.settled().plus(now) for past, now in zip(self.pumps, later.pumps, strict=True))
+        return DeviceSnapshot(later.name, later.state, pumps)
+
+
+def _shape(snapshot: DeviceSnapshot) -> list[tuple[str, list[str]]]:
+    return [(pump.source, [outlet.socket for outlet in pump.outlets]) for pump in snapshot.pumps]
 
 
 class Device:
@@ -93,17 +116,28 @@ class Device:
     :param settings: what to run, e.g. ``Queue(frontend=5555, backend=5556)``.
     :param context: the ZeroMQ context to make sockets in, which the device then never terminates; needed where
         ``inproc`` endpoints are to be shared. By default each start makes a context of its own.
+    :param reload: what a RELOAD at the control socket does; None where it is no command. See `Steering`.
+    :param descriptors: listening sockets that somebody else has bound, by socket key and position among its endpoints;
+        they are used instead of binding, and stay their owner's.
     :param watch_peers: whether to follow every socket's connections, for `peers` and the log. It costs two descriptors,
         23 KB and 0.3 ms at the start for each socket; without it, that is done only where drops are told apart by it.
     :raises SettingsError: if that is no pattern's settings.
     """
 
     def __init__(
-        self, settings: DeviceSettings, *, context: zmq.Context[Any] | None = None, watch_peers: bool = False
+        self,
+        settings: DeviceSettings,
+        *,
+        context: zmq.Context[Any] | None = None,
+        reload: Callable[[], object] | None = None,
+        descriptors: Mapping[tuple[str, int], int] | None = None,
+        watch_peers: bool = False,
     ) -> None:
         # Before anything can be refused: testing/leftovers.py meets devices that were, too.
         self._state = State.STOPPED
         self.settings = settings
+        self._reload = reload
+        self._descriptors = descriptors or {}
         self.failure: BaseException | None = None
         self._plan = plan(settings)
         self._given_context = context
@@ -111,6 +145,7 @@ class Device:
         self._changing = RLock()
         self._started_in = forks.current()
         self._drain_until = math.inf
+        self._told_to_stop = False
         self._over = Event()
         self._over.set()
         self._sockets: dict[str, RelaySocket] = {}
@@ -150,6 +185,11 @@ class Device:
         return self._state in (State.RUNNING, State.PAUSED)
 
     @property
+    def told_to_stop(self) -> bool:
+        """Whether somebody has asked for a stop since the last start, however it ended then."""
+        return self._told_to_stop
+
+    @property
     def endpoints(self) -> dict[str, list[str]]:
         """The addresses that each socket is bound to, by the socket's key; a port 0 shows as the one it got."""
         return {key: list(addresses) for key, addresses in self._bound.items()}
@@ -171,6 +211,7 @@ class Device:
             if self._state not in (State.STOPPED, State.FAILED):
                 return
             self.failure = None
+            self._told_to_stop = False
             self._started_in = forks.current()
             self._drain_until = math.inf
             try:
@@ -184,7 +225,7 @@ class Device:
                 forks.pause_in_children(pump)
             self._greenlets = [gevent.spawn(self._run, pump.name, pump.run) for pump in self._pumps]
             if CONTROL in self._sockets:
-                steering = Steering(self._sockets[CONTROL].port, self)
+                steering = Steering(self._sockets[CONTROL].port, self, device=self.name, reload=self._reload)
                 self._greenlets.append(gevent.spawn(self._run, CONTROL, steering.run))
             if TAP in self._sockets:
                 self._start_tap()
@@ -198,22 +239,8 @@ class Device:
             Closing then takes up to `linger_ms` more.
         """
         self._refuse_child()
-        seconds = self.settings.drain_s if timeout is None else timeout
-        # Before the lock, so that a second and hastier stop shortens the first.
-        self._drain_until = min(self._drain_until, time.monotonic() + seconds)
-        with self._changing:
-            if not self.started:
-                return
-            self.resume()
-            self._state = State.STOPPING
-            try:
-                self._drain()
-            except zmq.ZMQError as error:
-                # A socket or the context has gone: nothing is left to move.
-                if error.errno not in (zmq.ENOTSOCK, zmq.ETERM):
-                    raise
-            finally:
-                self._shut_down(linger_ms=0 if timeout == 0 else None)
+        self._told_to_stop = True
+        self._stop(timeout)
 
     def serve_forever(self, stop_timeout: float | None = None) -> None:
         """Start if need be and wait until the device has been stopped by another greenlet.
@@ -228,6 +255,30 @@ class Device:
             self.stop(stop_timeout)
         if self.failure is not None:
             raise DeviceFailed(f"{self.name}: {self.failure}") from self.failure
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until the device is not up, or for `timeout` seconds; whether it is not. Yields if it has to wait."""
+        return self._over.wait(timeout)
+
+    def adjust(self, settings: DeviceSettings) -> None:
+        """Go on with other `settings`, without a restart: nothing is closed. Does not yield.
+
+        Takes what running sockets can take: the subscriptions of a SUB, high-water marks, `linger_ms` and `drain_s`.
+
+        :raises SettingsError: naming the first setting that would need a restart; nothing is changed then.
+        """
+        self._refuse_child()
+        change = adjustment(self.settings, settings)
+        self.settings, self._plan = settings, plan(settings)
+        if not self.started:
+            return
+        try:
+            for socket_plan in self._plan.sockets:
+                opening.adjust(self._sockets[socket_plan.key], socket_plan, settings, change)
+        except zmq.ZMQError as error:
+            # A socket or the context has gone: the device is about to fail, and its next start has the new settings.
+            if error.errno not in (zmq.ENOTSOCK, zmq.ETERM):
+                raise
 
     def pause(self) -> None:
         """Read nothing more until `resume`; what is in hand stays so. Does not yield; only if running."""
@@ -269,7 +320,13 @@ class Device:
         key = next((one.key for one in self._plan.sockets if one.type == zmq.XSUB), None)
         if key is None:
             return None
-        return subscriptions(self._sockets[key]) if key in self._sockets else {}
+        try:
+            return subscriptions(self._sockets[key]) if key in self._sockets else {}
+        except zmq.ZMQError as error:
+            # It may have been stopped meanwhile.
+            if error.errno not in (zmq.ENOTSOCK, zmq.ETERM):
+                raise
+            return {}
 
     def terminate(self) -> None:
         """Have the device stopped, as `stop` does, by a greenlet of its own. Does not yield."""
@@ -315,6 +372,24 @@ class Device:
         self._tap = Tap(self._sockets[TAP], self._pumps)
         self._greenlets.append(gevent.spawn(self._run, TAP, self._tap.run))
 
+    def _stop(self, timeout: float | None) -> None:
+        seconds = self.settings.drain_s if timeout is None else timeout
+        # Before the lock, so that a second and hastier stop shortens the first.
+        self._drain_until = min(self._drain_until, time.monotonic() + seconds)
+        with self._changing:
+            if not self.started:
+                return
+            self.resume()
+            self._state = State.STOPPING
+            try:
+                self._drain()
+            except zmq.ZMQError as error:
+                # A socket or the context has gone: nothing is left to move.
+                if error.errno not in (zmq.ENOTSOCK, zmq.ETERM):
+                    raise
+            finally:
+                self._shut_down(linger_ms=0 if timeout == 0 else None)
+
     def _open(self) -> None:
         if self._given_context is None:
             self._context = zmq.green.Context(self.settings.io_threads)
@@ -330,7 +405,7 @@ class Device:
             self._pumps.append(Pump(pump_plan.source, self._sockets[pump_plan.source], outlets))
         for socket_plan in self._plan.sockets:
             socket = self._sockets[socket_plan.key]
-            self._bound[socket_plan.key] = opening.open_endpoints(socket, socket_plan, self.name)
+            self._bound[socket_plan.key] = opening.open_endpoints(socket, socket_plan, self.name, self._descriptors)
 
     def _outlet(self, outlet_plan: OutletPlan) -> Outlet:
         socket, peers = self._sockets[outlet_plan.socket], self._peers.get(outlet_plan.socket)
@@ -346,7 +421,7 @@ class Device:
             one.socket == key and one.policy is Policy.DROP for pump in self._plan.pumps for one in pump.outlets
         )
         if (drops or self._watch_peers) and any(one.transport != "inproc" for one in socket_plan.endpoints):
-            self._peers[key] = SocketPeers(self._sockets[key], f"device={self.name} socket={key}")
+            self._peers[key] = SocketPeers(self._sockets[key], self.name, key)
 
     def _run(self, socket: str, job: Callable[[], None]) -> None:
         try:
@@ -357,11 +432,11 @@ class Device:
                 self._fail(socket, error)
 
     def _fail(self, socket: str, error: Exception) -> None:
-        log.error("failed device=%s socket=%s error=%r", self.name, socket, str(error), exc_info=error)
+        log.error(event("failed", device=self.name, socket=socket, error=error), exc_info=error)
         self.failure = error
         if self.started:
             # In a greenlet of its own, for it ends the one that is running.
-            gevent.spawn(self.stop, 0)
+            gevent.spawn(self._stop, 0)
 
     def _drain(self) -> None:
         for socket_plan in self._plan.sockets:
@@ -398,7 +473,7 @@ class Device:
             for pump in self._pumps:
                 pump.discard(time.monotonic() + _COUNT_THE_REST_S)
         except zmq.ZMQError as error:
-            log.warning("uncounted device=%s reason=%r", self.name, str(error))
+            log.warning(event("uncounted", device=self.name, reason=error))
 
     def _end_watches(self) -> None:
         tap, self._tap = self._tap, None
@@ -406,7 +481,7 @@ class Device:
             try:
                 tap.close_watches()
             except zmq.ZMQError as error:
-                log.warning("unwatched device=%s reason=%r", self.name, str(error))
+                log.warning(event("unwatched", device=self.name, reason=error))
 
     def _close(self, linger_ms: int | None) -> None:
         # None: each socket's own, which has been set when it was made.
@@ -420,5 +495,7 @@ class Device:
         if context is not None:
             # term() waits for what lingers, and would keep the hub waiting with it.
             gevent.get_hub().threadpool.apply(context.term)
-        for addresses in bound.values():
-            opening.remove_ipc_files(addresses)
+        for socket_plan in self._plan.sockets:
+            addresses = bound.get(socket_plan.key)
+            if addresses is not None:
+                opening.remove_ipc_files(opening.own_addresses(socket_plan, addresses, self._descriptors))

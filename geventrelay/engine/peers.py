@@ -20,6 +20,7 @@ from typing import Any
 import gevent
 import zmq
 
+from ..events import LogEvent, event
 from .peertable import PeersSnapshot, PeerTable
 from .port import plain_get
 from .socket import RelaySocket
@@ -59,17 +60,17 @@ class SocketPeers:
 
     :param socket: the socket to watch, with its options set and nothing bound or connected yet; it must not have
         another monitor.
-    :param where: what log lines are to say of it, e.g. ``device=prices socket=frontend``.
+    :param device: what its device is called in the log. :param key: the socket's key there.
     """
 
-    def __init__(self, socket: RelaySocket, where: str = "") -> None:
+    def __init__(self, socket: RelaySocket, device: str = "", key: str = "") -> None:
         address = f"inproc://geventrelay-peers-{next(_names)}"
         socket.monitor(address, _WATCHED)
         self._socket = socket
-        self._where = where
+        self._whose = {"device": device, "socket": key}
         self._mechanism = _MECHANISMS.get(int(plain_get(socket, zmq.MECHANISM)), "unknown")
         self._table = PeerTable(_has_spoken)
-        self._news: list[tuple[int, str, str, str]] = []
+        self._news: list[tuple[int, LogEvent]] = []
         self._events: RelaySocket = socket.context.socket(zmq.PAIR, socket_class=RelaySocket)
         # libzmq sends events from its io thread and would stop there when the pair is full.
         self._events.set(zmq.RCVHWM, 0)
@@ -82,20 +83,23 @@ class SocketPeers:
         port = self._events.port
         while port.readable:
             head, endpoint = port.receive()
-            event, value = _EVENT.unpack(head.bytes)
-            self._take(event, value, endpoint.bytes.decode(errors="replace"))
+            number, value = _EVENT.unpack(head.bytes)
+            self._take(number, value, endpoint.bytes.decode(errors="replace"))
         return self._table.ready
 
     def snapshot(self) -> PeersSnapshot:
         """Who is connected and what has been counted up to now. Does not yield."""
-        self.now()
+        with contextlib.suppress(zmq.ZMQError):
+            # Where the context has gone, what was known before is all there is.
+            self.now()
         self._name_addresses()
         return self._table.snapshot(self._mechanism)
 
     def close(self) -> PeersSnapshot:
         """Stop watching, and say what has been counted. Call it before the watched socket is closed."""
         self._greenlet.kill()
-        self.now()
+        with contextlib.suppress(zmq.ZMQError):
+            self.now()
         self._tell_news()
         if not self._socket.closed:
             self._socket.disable_monitor()
@@ -104,53 +108,59 @@ class SocketPeers:
 
     def _follow(self) -> None:
         # Events that nobody asks for would pile up.
-        while True:
-            self._events.wait_readable()
-            self.now()
-            self._name_addresses()
-            self._tell_news()
+        with contextlib.suppress(zmq.ZMQError):
+            # The end of the context ends this, too; that it has come is for the socket's own greenlets to tell.
+            while True:
+                self._events.wait_readable()
+                self.now()
+                self._name_addresses()
+                self._tell_news()
 
-    def _take(self, event: int, value: int, endpoint: str) -> None:
+    def _take(self, number: int, value: int, endpoint: str) -> None:
         table = self._table
-        if event & _GAINED:
+        if number & _GAINED:
             table.gained(value, endpoint, time.time())
-        elif event == _LOST:
+        elif number == _LOST:
             self._note_lost(value, endpoint)
-        elif event == _SUCCEEDED:
+        elif number == _SUCCEEDED:
             table.succeeded(endpoint)
-        elif event == _BROKEN:
+        elif number == _BROKEN:
             table.failed(endpoint, _errno_name(value), detail=False)
-        elif event == _WRONG:
+        elif number == _WRONG:
             table.failed(endpoint, _PROTOCOL_ERRORS.get(value, f"protocol_{value:#x}"))
-        elif event == _DENIED:
+        elif number == _DENIED:
             table.denied(endpoint, f"auth_{value}")
-        elif event == _RETRIED:
+        elif number == _RETRIED:
             table.retried()
-        elif event == _ACCEPT_FAILED:
+        elif number == _ACCEPT_FAILED:
             table.accept_failed(_errno_name(value))
-            self._news.append((logging.WARNING, "accept failed", endpoint, _errno_name(value)))
+            self._note(logging.WARNING, "accept-failed", endpoint=endpoint, reason=_errno_name(value))
 
     def _note_lost(self, descriptor: int, endpoint: str) -> None:
         lost = self._table.lost(descriptor, endpoint)
         if lost is None:
             return
         connection, reason = lost
-        peer = connection.address or "unknown"
+        where = {"endpoint": endpoint, "peer": connection.address or "unknown"}
         if reason is None:
-            self._news.append((logging.DEBUG, "disconnected", endpoint, peer))
+            self._note(logging.DEBUG, "disconnected", **where)
         else:
-            self._news.append((logging.WARNING, "handshake failed", endpoint, f"{peer} {reason}"))
+            self._note(logging.WARNING, "handshake-failed", **where, reason=reason)
 
     def _name_addresses(self) -> None:
         for descriptor, connection in self._table.nameless():
             connection.address = _address(descriptor)
-            self._news.append((logging.DEBUG, "connection", connection.endpoint, connection.address))
+            self._note(logging.DEBUG, "connected", endpoint=connection.endpoint, peer=connection.address)
+
+    def _note(self, level: int, name: str, **keys: str) -> None:
+        if log.isEnabledFor(level):
+            self._news.append((level, event(name, **self._whose, **keys)))
 
     def _tell_news(self) -> None:
         # Not while events are taken in, for that may be in the middle of a burst.
         news, self._news = self._news, []
-        for level, event, endpoint, rest in news:
-            log.log(level, "%s %s endpoint=%s peer=%s", event, self._where, endpoint, rest)
+        for level, what in news:
+            log.log(level, what)
 
 
 def _errno_name(number: int) -> str:

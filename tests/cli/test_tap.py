@@ -12,16 +12,14 @@ import subprocess
 import termios
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import zmq
-from support.process import GEVENTRELAY, environment, until_subscribed
+from support.process import GEVENTRELAY, environment
 
 from geventrelay.errors import RecordingError
 from geventrelay.recording import Reader, Record, Writer
 
-LOCAL = "tcp://127.0.0.1:*"
 SIDES = ("--frontend", "0", "--backend", "0")
 
 
@@ -64,19 +62,17 @@ def call(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[s
 
 @pytest.fixture
 def tap(peers):
-    """A tap that a test feeds: an XPUB, and where it is."""
-    socket = peers.connect(zmq.XPUB)
-    socket.bind(LOCAL)
-    return SimpleNamespace(socket=socket, where=socket.last_endpoint.decode(), send=lambda *p: socket.send_multipart(p))
+    """A tap that a test feeds."""
+    return peers.bind(zmq.XPUB)
 
 
 @pytest.fixture
 def started(run, tap):
-    """``started("tap", tap.where)`` starts a command and returns when its subscription has come."""
+    """``started("tap", tap.endpoint)`` starts a command and returns when its subscription has come."""
 
     def start(*arguments, prefix=b"", **options):
         program = run([*GEVENTRELAY, *arguments], **options)
-        until_subscribed(tap.socket, prefix)
+        assert tap.recv() == [b"\1" + prefix]
         return program
 
     return start
@@ -86,7 +82,7 @@ def started(run, tap):
 
 
 def test_a_line_for_each_message(started, tap):
-    program = started("tap", tap.where, "--count", "2")
+    program = started("tap", tap.endpoint, "--count", "2")
     before = time.time()
     tap.send(b"frontend", b"hello world", b"", b'{"a": 1}')
     tap.send(b"backend", b"x" * 1000)
@@ -99,7 +95,7 @@ def test_a_line_for_each_message(started, tap):
 
 
 def test_nothing_that_is_sent_can_steer_a_terminal(started, tap):
-    program = started("tap", tap.where, "--count", "1")
+    program = started("tap", tap.endpoint, "--count", "1")
     tap.send(b"front\x1b]0;x\x07", b"\x1b[31m\r\n\x00\x9b2J", "caf\u00e9 \u202egnp.exe \u2028".encode(), b"\xff\xfe")
     assert program.wait() == 0, program.report()
     (line,) = program.output.split("\n")[:-1]
@@ -108,12 +104,12 @@ def test_nothing_that_is_sent_can_steer_a_terminal(started, tap):
 
 
 def test_hex_and_json(started, tap):
-    program = started("tap", tap.where, "--count", "1", "--format", "hex")
+    program = started("tap", tap.endpoint, "--count", "1", "--format", "hex")
     tap.send(b"sub", b"\x00a", b"", b"\xff" * 300)
     assert program.wait() == 0
     assert program.output.endswith(" sub  0061 |  | " + "ff" * 200 + "... (300 bytes)\n")
-    assert tap.socket.recv() == b"\0"
-    program = started("tap", tap.where, "--count", "1", "--format", "json")
+    assert tap.recv() == [b"\0"]
+    program = started("tap", tap.endpoint, "--count", "1", "--format", "json")
     tap.send(b"sub", b"\x1b", b"\xff" * 300)
     assert program.wait() == 0
     said = json.loads(program.output)
@@ -122,7 +118,7 @@ def test_hex_and_json(started, tap):
 
 def test_direction_topic_and_sample(started, tap):
     program = started(
-        "tap", tap.where, "--direction", "front", "--topic", "t", "--sample", "2", "--count", "2", prefix=b"front"
+        "tap", tap.endpoint, "--direction", "front", "--topic", "t", "--sample", "2", "--count", "2", prefix=b"front"
     )
     for number in range(4):
         tap.send(b"frontend", b"t%d" % number)
@@ -134,7 +130,7 @@ def test_direction_topic_and_sample(started, tap):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_in_peace(started, tap, number):
-    program = started("tap", tap.where)
+    program = started("tap", tap.endpoint)
     tap.send(b"frontend", b"hello")
     program.until_said("hello")
     program.signal(number)
@@ -143,8 +139,8 @@ def test_a_signal_ends_it_in_peace(started, tap, number):
 
 
 def test_a_flood_does_not_keep_a_signal_from_ending_it(started, tap, folder):
-    program = started("tap", tap.where, stdout=os.open(os.devnull, os.O_WRONLY))
-    tap.socket.sndhwm = 0
+    program = started("tap", tap.endpoint, stdout=os.open(os.devnull, os.O_WRONLY))
+    tap.socket.set(zmq.SNDHWM, 0)
     for _ in range(20000):
         tap.send(b"frontend", b"hello")
     program.signal(signal.SIGTERM)
@@ -154,7 +150,7 @@ def test_a_flood_does_not_keep_a_signal_from_ending_it(started, tap, folder):
 
 def test_whoever_reads_its_output_may_leave(started, tap):
     read, write = os.pipe()
-    program = started("tap", tap.where, stdout=write)
+    program = started("tap", tap.endpoint, stdout=write)
     os.close(write)
     tap.send(b"frontend", b"hello")
     assert b"hello" in os.read(read, 1000)
@@ -171,9 +167,7 @@ def test_it_ends_after_seconds():
 def test_it_can_be_bound_for_a_tap_that_connects(run, peers):
     program = run([*GEVENTRELAY, "tap", "@tcp://127.0.0.1:*", "--count", "1"])
     program.until_logged("bound to tcp://127.0.0.1:")
-    tap = peers.connect(zmq.XPUB, program.errors.split()[-1])
-    until_subscribed(tap)
-    tap.send_multipart([b"frontend", b"hello"])
+    peers.publisher(program.errors.split()[-1]).send(b"frontend", b"hello")
     assert program.wait() == 0
     assert "hello" in program.output
 
@@ -215,23 +209,21 @@ def test_wrong_usage_is_said_in_one_line(arguments, said):
 def test_a_device_is_watched_by_its_tap(start, run, peers, pattern):
     if pattern == "relay":
         server = start("--sub-port", "0", "--push-port", "0", "--tap", "0")
-        source, sink = peers.connect(zmq.XPUB, server["sub"]), peers.connect(zmq.PULL, server["push"])
-        until_subscribed(source)
+        source, sink = peers.publisher(server["sub"]), peers.connect(zmq.PULL, server["push"])
     else:
         server = start("streamer", *SIDES, "--tap", "0")
         source, sink = peers.connect(zmq.PUSH, server["frontend"]), peers.connect(zmq.PULL, server["backend"])
     program = run([*GEVENTRELAY, "tap", server["tap"]])
 
     def shown():
-        source.send_multipart([b"hello", b"you"])
+        source.send(b"hello", b"you")
         return "hello | you" in program.output
 
     program.until(shown, "a message")
     assert {"relay": " sub  ", "streamer": " frontend  "}[pattern] in program.output
     program.signal(signal.SIGINT)
     assert program.wait() == 0
-    while sink.poll(100):
-        sink.recv_multipart()
+    sink.recv_now()
     server.stop()
 
 
@@ -240,7 +232,7 @@ def test_a_device_is_watched_by_its_tap(start, run, peers, pattern):
 
 def test_what_was_recorded_is_what_was_sent(started, tap, folder):
     path = folder / "some.rec"
-    program = started("record", path, "--from", tap.where)
+    program = started("record", path, "--from", tap.endpoint)
     sent = [[b"frontend", b"%d" % n, b"", b"\x00\xff" * n] for n in range(200)]
     before = time.time_ns()
     for parts in sent:
@@ -257,13 +249,13 @@ def test_what_was_recorded_is_what_was_sent(started, tap, folder):
     assert before <= times[0] <= times[-1] <= time.time_ns()
     with path.open("rb") as file:
         metadata = Reader(file).metadata
-    assert (metadata["device"], metadata["from"]) == (None, tap.where)
+    assert (metadata["device"], metadata["from"]) == (None, tap.endpoint)
     assert abs(metadata["started"] - before / 1e9) < 20
 
 
 def test_a_recorder_that_is_killed_leaves_what_it_had_and_can_be_gone_on_with(started, tap, folder):
     path = folder / "some.rec"
-    program = started("record", path, "--from", tap.where)
+    program = started("record", path, "--from", tap.endpoint)
     for number in range(50):
         tap.send(b"frontend", b"%d" % number)
     program.until(lambda: len(so_far(path)) == 50, "everything in the file")
@@ -273,8 +265,8 @@ def test_a_recorder_that_is_killed_leaves_what_it_had_and_can_be_gone_on_with(st
     # As if it had been killed in the middle of a write.
     with path.open("ab") as file:
         file.write(b"half a record")
-    assert tap.socket.recv() == b"\0"
-    program = started("record", path, "--from", tap.where, "--append", "--count", "1")
+    assert tap.recv() == [b"\0"]
+    program = started("record", path, "--from", tap.endpoint, "--append", "--count", "1")
     tap.send(b"frontend", b"after")
     assert program.wait() == 0, program.report()
     assert "truncated at byte" in program.errors
@@ -285,7 +277,7 @@ def test_a_recorder_that_is_killed_leaves_what_it_had_and_can_be_gone_on_with(st
 @pytest.mark.slow
 def test_a_recorder_that_is_killed_in_a_flood_leaves_whole_records(started, tap, folder):
     path = folder / "some.rec"
-    program = started("record", path, "--from", tap.where)
+    program = started("record", path, "--from", tap.endpoint)
     number = 0
     while not path.exists() or path.stat().st_size < 2_000_000:
         tap.send(b"frontend", b"%d" % number, b"x" * 1000)
@@ -299,15 +291,15 @@ def test_a_recorder_that_is_killed_in_a_flood_leaves_whole_records(started, tap,
 
 def test_count_seconds_direction_and_topic(started, tap, folder):
     program = started(
-        "record", folder / "a", "--from", tap.where, "--direction", "backend", "--topic", "t", "--count", "2",
+        "record", folder / "a", "--from", tap.endpoint, "--direction", "backend", "--topic", "t", "--count", "2",
         prefix=b"backend",
     )  # fmt: skip
     for parts in ([b"frontend", b"t"], [b"backend", b"u"], [b"backend", b"t1"], [b"backend", b"t2"]):
         tap.send(*parts)
     assert program.wait() == 0, program.report()
     assert [one.parts for one in records_of(folder / "a")] == [(b"t1",), (b"t2",)]
-    assert tap.socket.recv() == b"\0backend"
-    program = started("record", folder / "b", "--from", tap.where, "--seconds", "0.2")
+    assert tap.recv() == [b"\0backend"]
+    program = started("record", folder / "b", "--from", tap.endpoint, "--seconds", "0.2")
     assert program.wait() == 0, program.report()
     assert records_of(folder / "b") == []
 
@@ -347,7 +339,7 @@ def test_append_makes_a_file_that_is_not_there(folder):
 
 def test_two_recorders_cannot_write_one_file(started, tap, folder):
     path = folder / "some.rec"
-    program = started("record", path, "--from", tap.where)
+    program = started("record", path, "--from", tap.endpoint)
     program.until(lambda: path.exists() and path.stat().st_size, "the file")
     done = call("record", path, "--from", "tcp://127.0.0.1:1", "--append", code=1)
     assert done.stderr == f"cannot write {path}: somebody else is recording there\n"
@@ -365,7 +357,7 @@ def test_a_full_disk_is_told():
 
 
 def test_what_is_no_tap_is_not_recorded(started, tap, folder):
-    program = started("record", folder / "some", "--from", tap.where)
+    program = started("record", folder / "some", "--from", tap.endpoint)
     tap.send(b"frontend", b"x")
     tap.send(b"x" * 256, b"y")
     assert program.wait() == 1
@@ -383,15 +375,14 @@ def test_a_server_that_is_not_there_leaves_no_file(folder):
 
 
 @pytest.mark.parametrize(
-    ("kind", "peer"), [("PUSH", zmq.PULL), ("PUB", zmq.SUB), ("DEALER", zmq.DEALER), ("PAIR", zmq.PAIR)]
+    ("kind", "other"), [("PUSH", zmq.PULL), ("PUB", zmq.SUB), ("DEALER", zmq.DEALER), ("PAIR", zmq.PAIR)]
 )
-def test_what_is_replayed_is_what_was_recorded(run, peers, folder, kind, peer):
+def test_what_is_replayed_is_what_was_recorded(run, peers, folder, kind, other):
     path = recording(folder / "some", *numbered(500))
-    socket = peers.connect(peer)
-    socket.bind(LOCAL)
-    command = ["replay", path, "--to", socket.last_endpoint.decode(), "--type", kind.lower(), "--speed", "max"]
+    socket = peers(other)
+    command = ["replay", path, "--to", socket.endpoint, "--type", kind.lower(), "--speed", "max"]
     program = run([*GEVENTRELAY, *command])
-    assert [socket.recv_multipart() for _ in range(500)] == [list(one.parts) for one in numbered(500)]
+    assert socket.recv_all(500) == [list(one.parts) for one in numbered(500)]
     assert program.wait() == 0, program.report()
     assert program.output.startswith("replayed sent=500 unwanted=0 too_short=0 not_sent=0 seconds=")
     assert "replay: 10 %\n" in program.errors
@@ -411,11 +402,11 @@ def test_recorded_and_replayed_through_real_devices(start, run, peers, folder):
     program.until(recorded, "the tap")
     sent = [[b"%d" % n, b"\x00", b"x" * n] for n in range(300)]
     for parts in sent:
-        source.send_multipart(parts)
+        source.send(*parts)
     program.until(lambda: records_of(path)[-1].parts[0] == b"299", "everything in the file")
     program.signal(signal.SIGTERM)
     assert program.wait() == 0
-    while sink.recv_multipart() != sent[-1]:
+    while sink.recv() != sent[-1]:
         pass
 
     program = run(
@@ -423,21 +414,18 @@ def test_recorded_and_replayed_through_real_devices(start, run, peers, folder):
     )
     got = []
     while not got or got[-1] != sent[-1]:
-        got.append(sink.recv_multipart())
+        got.append(sink.recv())
     assert [parts for parts in got if parts != [b"warm-up"]] == sent
     assert program.wait() == 0, program.report()
 
 
 def test_gaps_are_kept_and_divided_by_speed(run, peers, folder):
     path = recording(folder / "some", *numbered(5, gap_ns=400_000_000))
-    socket = peers.connect(zmq.PULL)
-    socket.bind(LOCAL)
-    program = run(
-        [*GEVENTRELAY, "replay", path, "--to", socket.last_endpoint.decode(), "--type", "PUSH", "--speed", "10"]
-    )
+    socket = peers("PULL")
+    program = run([*GEVENTRELAY, "replay", path, "--to", socket.endpoint, "--type", "PUSH", "--speed", "10"])
     times = []
     for _ in range(5):
-        socket.recv_multipart()
+        socket.recv()
         times.append(time.monotonic())
     assert program.wait() == 0, program.report()
     assert 0.14 < times[-1] - times[0] < 1.2
@@ -445,10 +433,9 @@ def test_gaps_are_kept_and_divided_by_speed(run, peers, folder):
 
 def test_a_clock_that_was_set_back_is_no_gap(run, peers, folder):
     path = recording(folder / "some", *(Record(time_ns, "sub", (b"x",)) for time_ns in (10**18, 0, 10**6)))
-    socket = peers.connect(zmq.PULL)
-    socket.bind(LOCAL)
-    program = run([*GEVENTRELAY, "replay", path, "--to", socket.last_endpoint.decode(), "--type", "PUSH"])
-    assert [socket.recv() for _ in range(3)] == [b"x"] * 3
+    socket = peers("PULL")
+    program = run([*GEVENTRELAY, "replay", path, "--to", socket.endpoint, "--type", "PUSH"])
+    assert socket.recv_all(3) == [[b"x"]] * 3
     assert program.wait() == 0
 
 
@@ -457,19 +444,17 @@ def test_a_publisher_waits_for_a_subscription_and_counts_what_nobody_wants(run, 
     program = run([*GEVENTRELAY, "replay", path, "--to", "@tcp://127.0.0.1:*", "--speed", "max"])
     program.until_logged("waiting for a subscription")
     where = program.errors.split("bound to ")[1].split()[0]
-    subscriber = peers.connect(zmq.SUB, subscribe=b"1")
-    subscriber.connect(where)
-    assert [subscriber.recv() for _ in range(11)] == [b"1", *(b"%d" % n for n in range(10, 20))]
+    subscriber = peers.subscriber(where, prefix=b"1")
+    assert subscriber.recv_all(11) == [[b"1"], *([b"%d" % n] for n in range(10, 20))]
     assert program.wait() == 0, program.report()
     assert program.output.startswith("replayed sent=11 unwanted=89 too_short=0 not_sent=0 ")
 
 
 def test_slow_subscribers_are_waited_for(run, peers, folder):
     path = recording(folder / "some", *numbered(5000))
-    subscriber = peers.connect(zmq.SUB, rcvhwm=10)
-    subscriber.bind(LOCAL)
-    program = run([*GEVENTRELAY, "replay", path, "--to", subscriber.last_endpoint.decode(), "--speed", "max"])
-    got = [subscriber.recv_multipart() for _ in range(5000)]
+    subscriber = peers("SUB", rcvhwm=10)
+    program = run([*GEVENTRELAY, "replay", path, "--to", subscriber.endpoint, "--speed", "max"])
+    got = subscriber.recv_all(5000)
     assert got == [list(one.parts) for one in numbered(5000)]
     assert program.wait() == 0, program.report()
 
@@ -484,10 +469,9 @@ def test_with_nobody_there_nothing_is_lost_in_silence(folder, kind):
 
 def test_a_signal_ends_a_replay_and_what_was_not_sent_is_counted(run, peers, folder):
     path = recording(folder / "some", *numbered(10, gap_ns=10**12))
-    socket = peers.connect(zmq.PULL)
-    socket.bind(LOCAL)
-    program = run([*GEVENTRELAY, "replay", path, "--to", socket.last_endpoint.decode(), "--type", "PUSH"])
-    socket.recv_multipart()
+    socket = peers("PULL")
+    program = run([*GEVENTRELAY, "replay", path, "--to", socket.endpoint, "--type", "PUSH"])
+    socket.recv()
     program.signal(signal.SIGINT)
     assert program.wait() == 1
     assert program.output.startswith("replayed sent=1 unwanted=0 too_short=0 not_sent=9 "), program.report()
@@ -500,25 +484,21 @@ def test_a_choice_of_what_to_replay_and_parts_to_leave_out(run, peers, folder):
         Record(3, "frontend", (b"id",)),
     ]  # fmt: skip
     path = recording(folder / "some", *records)
-    socket = peers.connect(zmq.PULL)
-    socket.bind(LOCAL)
+    socket = peers("PULL")
     program = run(
-        [*GEVENTRELAY, "replay", path, "--to", socket.last_endpoint.decode(), "--type", "PUSH", "--direction",
+        [*GEVENTRELAY, "replay", path, "--to", socket.endpoint, "--type", "PUSH", "--direction",
          "frontend", "--skip-parts", "1"]
     )  # fmt: skip
-    assert socket.recv_multipart() == [b"", b"question"]
+    assert socket.recv() == [b"", b"question"]
     assert program.wait() == 0, program.report()
     assert program.output.startswith("replayed sent=1 unwanted=0 too_short=1 not_sent=0 ")
 
 
 def test_a_truncated_recording_is_replayed_as_far_as_it_is_whole(run, peers, folder):
     path = recording(folder / "some", *numbered(10), cut=-1)
-    socket = peers.connect(zmq.PULL)
-    socket.bind(LOCAL)
-    program = run(
-        [*GEVENTRELAY, "replay", path, "--to", socket.last_endpoint.decode(), "--type", "PUSH", "--speed", "max"]
-    )
-    assert [int(socket.recv_multipart()[0]) for _ in range(9)] == list(range(9))
+    socket = peers("PULL")
+    program = run([*GEVENTRELAY, "replay", path, "--to", socket.endpoint, "--type", "PUSH", "--speed", "max"])
+    assert [int(parts[0]) for parts in socket.recv_all(9)] == list(range(9))
     assert program.wait() == 0, program.report()
     assert program.output.startswith("replayed sent=9 ")
     assert f"{path}: truncated at byte" in program.errors
@@ -529,10 +509,9 @@ def test_a_corrupt_recording_is_replayed_up_to_there_and_ends_with_1(run, peers,
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    socket = peers.connect(zmq.PULL)
-    socket.bind(LOCAL)
-    program = run([*GEVENTRELAY, "replay", path, "--to", socket.last_endpoint.decode(), "--type", "PUSH"])
-    assert [int(socket.recv_multipart()[0]) for _ in range(9)] == list(range(9))
+    socket = peers("PULL")
+    program = run([*GEVENTRELAY, "replay", path, "--to", socket.endpoint, "--type", "PUSH"])
+    assert [int(parts[0]) for parts in socket.recv_all(9)] == list(range(9))
     assert program.wait() == 1
     assert f"{path}: corrupt at byte" in program.errors
 
@@ -554,18 +533,17 @@ def test_what_cannot_be_replayed_is_told(folder, content, said):
 def test_a_terminal_gets_a_progress_bar(peers, folder):
     pytest.importorskip("tqdm")
     path = recording(folder / "some", *numbered(10))
-    socket = peers.connect(zmq.PULL)
-    socket.bind(LOCAL)
+    socket = peers("PULL")
     ours, theirs = os.openpty()
     # Lines and columns: a bar of no width is none.
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    command = ["replay", str(path), "--to", socket.last_endpoint.decode(), "--type", "PUSH", "--speed", "max"]
+    command = ["replay", str(path), "--to", socket.endpoint, "--type", "PUSH", "--speed", "max"]
     with subprocess.Popen(
         [*GEVENTRELAY, *command], stdout=subprocess.PIPE, stderr=theirs, env=environment()
     ) as process:
         os.close(theirs)
         for _ in range(10):
-            socket.recv_multipart()
+            socket.recv()
         assert process.wait(20) == 0
         shown = b""
         try:

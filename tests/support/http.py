@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 from collections.abc import Iterator, Mapping
@@ -98,6 +99,7 @@ class Client:
     """Asks a site, each time over a connection of its own."""
 
     def __init__(self, url: str) -> None:
+        self.site: Any = None
         self.host, self.port = urlsplit(url).hostname or "", urlsplit(url).port or 0
 
     def ask(
@@ -121,13 +123,17 @@ class Client:
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.ask("POST", path, {**given, **({} if token is None else {"Authorization": f"Bearer {token}"})})
 
-    def raw(self, data: bytes, *, limit_s: float = 10.0) -> bytes:
-        """Send `data` and return all that comes back until the other side closes, or says nothing for a while."""
+    def raw(self, data: bytes, *, shut: bool = False, limit_s: float = 10.0) -> bytes:
+        """Send `data`, and no more if `shut`, and return all that comes back until the other side closes."""
         with gevent.Timeout(limit_s), socket.create_connection((self.host, self.port)) as connection:
             connection.sendall(data)
+            if shut:
+                connection.shutdown(socket.SHUT_WR)
             answer = b""
-            while piece := connection.recv(65536):
-                answer += piece
+            # A reset is an end, too: it comes where more was sent than the other side has read.
+            with contextlib.suppress(ConnectionResetError):
+                while piece := connection.recv(65536):
+                    answer += piece
             return answer
 
     def events(self, path: str = "/api/events") -> Iterator[Any]:

@@ -8,10 +8,10 @@ import threading
 
 import gevent
 import pytest
-from support.waiting import let_run, until, within
 
 from geventrelay.recording import spool as spooling
 from geventrelay.recording.spool import Spool
+from geventrelay.testing import eventually, let_run, within
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_what_comes_is_written_without_waiting_for_more(file):
     path, descriptor = file
     with Spool(descriptor) as spool:
         spool.write(b"some")
-        until(lambda: path.read_bytes() == b"some", "the bytes in the file")
+        eventually(lambda: path.read_bytes() == b"some", "the bytes in the file")
 
 
 def test_it_writes_and_syncs_elsewhere_than_on_the_hubs_thread(file, monkeypatch):
@@ -52,7 +52,7 @@ def test_it_writes_and_syncs_elsewhere_than_on_the_hubs_thread(file, monkeypatch
     _, descriptor = file
     with Spool(descriptor) as spool:
         spool.write(b"some")
-        until(lambda: [name for name, _ in calls] == ["write", "fsync"], "a sync that nobody asked for")
+        eventually(lambda: [name for name, _ in calls] == ["write", "fsync"], "a sync that nobody asked for")
         spool.write(b"more")
     assert [name for name, _ in calls] == ["write", "fsync"] * 2
     assert threading.get_ident() not in {thread for _, thread in calls}
@@ -90,7 +90,7 @@ def test_a_disk_that_refuses_is_told_everywhere(file, monkeypatch):
     told = []
     spool.on_failure = lambda: told.append(True)
     spool.write(b"some")
-    until(lambda: told, "the failure")
+    eventually(lambda: told, "the failure")
     for call in (lambda: spool.write(b"more"), spool.wait_for_room, spool.close):
         with pytest.raises(OSError, match="No space left"):
             call()

@@ -7,12 +7,11 @@ import itertools
 import gevent
 import pytest
 import zmq
-from support.peers import LOCAL, Peers
 from support.traffic import pump
-from support.waiting import let_run, until, within
 from support.ways import WAYS
 
 from geventrelay import Custom, Device, Forwarder, Queue, Relay, SettingsError, StartError, State, Streamer
+from geventrelay.testing import LOCAL, Peers, eventually, let_run, within
 
 PATTERNS = {
     "relay": Relay(sub=LOCAL, pub=LOCAL, push=LOCAL, tap=LOCAL),
@@ -45,7 +44,7 @@ def watcher(peers: Peers, device: Device, direction: bytes = b"", **options):
     """A SUB at the device's tap whose subscription is in force."""
     one = peers.subscriber(*device.endpoints["tap"], prefix=direction, **options)
     sources = {pump.source for pump in device.snapshot().pumps if pump.source.encode().startswith(direction)}
-    until(lambda: tapped(device) >= sources, f"the tap of {sources}")
+    eventually(lambda: tapped(device) >= sources, f"the tap of {sources}")
     return one
 
 
@@ -128,11 +127,11 @@ def test_the_copy_is_on_exactly_while_somebody_watches(run, peers: Peers):
     third = watcher(peers, device, b"frontend")
     assert tapped(device) == {"frontend", "backend"}
     second.close()
-    until(lambda: tapped(device) == {"frontend"}, "the end of one direction")
+    eventually(lambda: tapped(device) == {"frontend"}, "the end of one direction")
     third.socket.set(zmq.UNSUBSCRIBE, b"frontend")
-    until(lambda: not tapped(device), "the end of the copy")
+    eventually(lambda: not tapped(device), "the end of the copy")
     third.socket.set(zmq.SUBSCRIBE, b"front")
-    until(lambda: tapped(device) == {"frontend"}, "the copy to be made again")
+    eventually(lambda: tapped(device) == {"frontend"}, "the copy to be made again")
 
 
 def test_topics_that_no_direction_has_switch_nothing_on_and_are_not_kept(run, peers: Peers):
@@ -142,7 +141,7 @@ def test_topics_that_no_direction_has_switch_nothing_on_and_are_not_kept(run, pe
     for number in range(2000):
         one.subscribe(b"frontend%d" % number)
     one.subscribe(b"f")
-    until(lambda: tapped(device), "the tap")
+    eventually(lambda: tapped(device), "the tap")
     assert device._tap._topics == {b"f"}
 
 
@@ -174,11 +173,11 @@ def test_it_is_switched_off_and_on_in_a_flood(run, peers: Peers):
             first = int(watching.recv()[1])
             assert [int(parts[1]) for parts in watching.recv_all(500)] == list(range(first + 1, first + 501))
             watching.close()
-            until(lambda: not tapped(device), "the copy to end")
+            eventually(lambda: not tapped(device), "the copy to end")
             before = len(got)
-            until(lambda: len(got) > before + 500, "messages to go on")  # noqa: B023
+            eventually(lambda: len(got) > before + 500, "messages to go on")  # noqa: B023
         greenlets[0].kill()
-        until(lambda: len(got) == sent, "every message")
+        eventually(lambda: len(got) == sent, "every message")
     finally:
         gevent.killall(greenlets)
     assert got == list(range(sent))
@@ -218,7 +217,7 @@ def test_a_watcher_that_stalls_or_dies_in_a_flood_costs_no_message(run, peers: P
     if fate == "stalls":
         assert len(watching.recv_now()) < count, "it was to lose some, and nobody else"
     else:
-        until(lambda: not tapped(device), "the copy to end")
+        eventually(lambda: not tapped(device), "the copy to end")
 
 
 def test_a_watcher_that_stalls_does_not_hold_up_the_stop(run, peers: Peers):
@@ -240,7 +239,7 @@ def test_a_message_that_waits_for_its_outlet_is_shown_once(run, peers: Peers):
     source.send(b"one")
     source.send(b"two")
     assert watching.recv() == [b"frontend", b"one"]
-    until(lambda: device.snapshot().held == 1, "a message in hand")
+    eventually(lambda: device.snapshot().held == 1, "a message in hand")
     let_run(20)
     sink = peers.connect(zmq.PULL, *device.endpoints["backend"])
     assert sink.recv_all(2) == [[b"one"], [b"two"]]
@@ -266,7 +265,7 @@ def test_it_can_connect_to_somebody_who_watches_many(run, peers: Peers):
     watching = peers.bind(zmq.SUB, subscribe=b"")
     devices = [run(Streamer(frontend=LOCAL, backend=LOCAL, tap=">" + watching.endpoint)) for _ in range(2)]
     for device in devices:
-        until(lambda one=device: tapped(one), "the subscription")
+        eventually(lambda one=device: tapped(one), "the subscription")
         peers.connect(zmq.PULL, *device.endpoints["backend"])
         peers.connect(zmq.PUSH, *device.endpoints["frontend"]).send(b"x")
     assert watching.recv_all(2) == [[b"frontend", b"x"]] * 2
@@ -319,7 +318,7 @@ def test_a_watch_sees_what_passes_from_the_next_message_on(streamer):
         assert watch.lost == 0
     assert watch.closed
     assert watch.receive() == []
-    until(lambda: not tapped(device), "the copy to end")
+    eventually(lambda: not tapped(device), "the copy to end")
 
 
 def test_several_watches_see_the_same(streamer):

@@ -9,7 +9,8 @@ from http import HTTPStatus
 import gevent
 
 from ...devices.device import State
-from ...errors import SettingsError
+from ...errors import SettingsError, StartError
+from ...events import event
 from ..history import STEP_S, History
 from ..hubdelay import HubDelay
 from ..served import Served, SupervisedDevice
@@ -105,7 +106,7 @@ class Api:
 
     def _drain(self, request: Request, name: str) -> Response:
         supervised = self._supervised(name)
-        log.info("http drain device=%s", name)
+        log.info(event("http-command", device=name, command="drain"))
         # Not waited for, since it may take all of the device's drain time; but begun, so that the answer shows it.
         gevent.spawn(supervised.stop)
         gevent.sleep(0)
@@ -115,18 +116,20 @@ class Api:
         supervised = self._supervised(name)
         if not supervised.device.started:
             raise Refusal(HTTPStatus.CONFLICT, f"device {name} is {supervised.state.value}, so it cannot {word}")
-        log.info("http %s device=%s", word, name)
+        log.info(event("http-command", device=name, command=word))
         act(supervised)
         return json_response(report.one_device(supervised))
 
     def _reload(self, request: Request) -> Response:
-        log.info("http reload")
+        log.info(event("http-command", command="reload"))
         try:
             result = self._served.reload()
         except SettingsError as error:
             problems = str(error).splitlines()
             sentence = "nothing was changed: the configuration has an error"
             raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, sentence, problems=problems) from error
+        except StartError as error:
+            raise Refusal(HTTPStatus.CONFLICT, str(error)) from error
         words = ("unchanged", "added", "removed", "changed", "adjusted")
         return json_response({"version": report.VERSION, **{word: list(getattr(result, word)) for word in words}})
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
+from ...events import event
 from .guard import Guard
 from .messages import Refusal, Request, Response
 from .router import Router
@@ -47,7 +48,7 @@ class App:
         except Refusal as refusal:
             response = refusal.response()
         except Exception as error:
-            log.error("http failed method=%s path=%r error=%r", request.method, request.path, error, exc_info=error)
+            log.error(event("http-failed", method=request.method, path=request.path, error=error), exc_info=error)
             sentence = "the server failed at this; its log says why"
             response = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, sentence).response()
         body = response.body

@@ -14,6 +14,7 @@ from typing import Any
 import gevent
 from gevent.event import AsyncResult
 
+from ...events import event
 from .messages import Refusal, Response
 
 log = logging.getLogger("geventrelay")
@@ -74,8 +75,8 @@ class Events:
         yield self._event()
         if self._producer is None and not self._next.ready():
             self._producer = gevent.spawn(self._produce)
-        while (event := self._next.get()) is not None:
-            yield event
+        while (content := self._next.get()) is not None:
+            yield content
 
     def _produce(self) -> None:
         try:
@@ -83,11 +84,11 @@ class Events:
                 gevent.sleep(self._period_s)
                 if not self._listeners:
                     return
-                event = self._event()
+                content = self._event()
                 now, self._next = self._next, AsyncResult()
-                now.set(event)
+                now.set(content)
         except Exception as error:
-            log.error("http failed path=/api/events error=%r", str(error), exc_info=error)
+            log.error(event("http-failed", path="/api/events", error=error), exc_info=error)
             ended, self._next = self._next, AsyncResult()
             ended.set(None)
         finally:

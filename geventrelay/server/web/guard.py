@@ -13,6 +13,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from ...errors import StartError
+from ...events import event
 from .messages import Refusal, Request
 
 log = logging.getLogger("geventrelay")
@@ -107,7 +108,7 @@ def read_token(path: Path) -> str:
     try:
         with path.open(encoding="utf-8") as file:
             if os.fstat(file.fileno()).st_mode & stat.S_IROTH:
-                log.warning("token file open to every user: path=%s; chmod o-r keeps it to yours", path)
+                log.warning(event("token-file-open-to-every-user", path=path, advice="chmod o-r keeps it to yours"))
             token = file.readline().strip()
     except OSError as error:
         raise StartError(f"cannot read {path} (--http-token-file): {error.strerror}") from error

@@ -14,6 +14,7 @@ from gevent import pywsgi, socket
 from gevent.pool import Pool
 
 from ...errors import StartError
+from ...events import event
 from ...settings import HttpAddress
 
 log = logging.getLogger("geventrelay")
@@ -131,16 +132,19 @@ class _Handler(pywsgi.WSGIHandler):
             return
         if isinstance(error, OSError):
             # A client that has gone, or reads nothing.
-            log.debug("http ended peer=%s reason=%r", self.client_address, str(error))
+            log.debug(event("http-ended", peer=self._peer, reason=error))
             return
-        log.error("http failed path=%r error=%r", self.path, error, exc_info=(kind, error, trace))
+        log.error(event("http-failed", path=self.path, error=error), exc_info=(kind, error, trace))
 
     def log_error(self, msg: str, *args: Any) -> None:
-        log.debug("http refused peer=%s reason=%r", self.client_address, str(self.bad or msg))
+        log.debug(event("http-refused", peer=self._peer, reason=self.bad or msg))
 
     def log_request(self) -> None:
-        # With repr: what a client sends must not write lines of its own.
-        log.debug("http request peer=%s request=%r status=%s", self.client_address, self.requestline, self.code)
+        log.debug(event("http-request", peer=self._peer, request=self.requestline, status=self.code))
+
+    @property
+    def _peer(self) -> str:
+        return "{}:{}".format(*self.client_address)
 
     def _read_request(self, line: str) -> None:
         if len(line.split()) != 3:
@@ -208,8 +212,7 @@ class Listener:
 def _listen(address: HttpAddress) -> Any:
     try:
         flags, kind = stdlib_socket.AI_PASSIVE, stdlib_socket.SOCK_STREAM
-        host = None if address.host == "*" else address.host
-        family, _, _, _, where = socket.getaddrinfo(host, address.port, type=kind, flags=flags)[0]
+        family, _, _, _, where = socket.getaddrinfo(address.host, address.port, type=kind, flags=flags)[0]
         listening = socket.socket(family, kind)
         try:
             listening.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_REUSEADDR, 1)

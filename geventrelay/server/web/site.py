@@ -8,6 +8,7 @@ from pathlib import Path
 
 import gevent
 
+from ...events import event
 from ...settings import HttpAddress
 from ..history import STEP_S, History, Totals
 from ..hubdelay import HubDelay
@@ -18,6 +19,7 @@ from .files import page
 from .guard import Guard, read_token
 from .listener import Listener
 from .router import Router
+from .scrape import metrics
 from .taps import Taps
 
 log = logging.getLogger("geventrelay")
@@ -52,12 +54,20 @@ class Site:
         """
         guard = Guard(self._address.host, None if self._token_file is None else read_token(self._token_file))
         self._api = Api(self._served, can_change=guard.has_token, history=self._history, hub_delay=self._hub_delay)
-        routes = {**page(), **self._api.routes, **Taps(self._served, guard).routes}
+        routes = {
+            **page(),
+            **self._api.routes,
+            **Taps(self._served, guard).routes,
+            ("GET", "/metrics"): metrics(self._served, self._hub_delay),
+        }
         listener = Listener(self._address, App(Router(routes), guard))
         listener.start()
         self._listener = listener
         self._greenlets = [gevent.spawn(self._hub_delay.run), gevent.spawn(self._keep_history)]
-        log.info("http listening url=%s changes=%s", self.url, "with the token" if guard.has_token else "none")
+        if self._address.host in ("0.0.0.0", "::"):
+            advice = "--http 127.0.0.1:PORT keeps it to this one"
+            log.warning(event("open-to-every-host", http=self.url, advice=advice))
+        log.info(event("http", url=self.url, changes="with the token" if guard.has_token else "none"))
 
     def stop(self) -> None:
         """End every connection and listen no more. Yields; may be called twice."""
