@@ -42,6 +42,7 @@ _OWN = {
 def parse(arguments: Sequence[str]) -> Options:
     """Read `arguments`; prints and exits for ``--help`` and ``--version``.
 
+    :raises StartError: if what is to be printed cannot be.
     :raises SettingsError: if they are no command, with what is wrong with them.
     """
     # docopt prints by itself, and minds neither a full disk nor a reader that has gone.

@@ -35,7 +35,7 @@ def serve(settings: ServerSettings, load: Callable[[], ServerSettings] | None = 
 def say(text: str) -> None:
     """Print `text`.
 
-    :raises StartError: if it cannot be written.
+    :raises StartError: if it cannot be printed, say because the disk is full or the reader has gone.
     """
     try:
         print(text, flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import logging
 import math
 import time
@@ -28,7 +29,8 @@ from ..errors import DeviceFailed, ForkedError, SettingsError, StartError
 from ..events import event
 from ..settings import DeviceSettings
 from . import opening
-from .adjusting import adjustment
+from .adjusting import Adjustment, adjustment
+from .inherited import own_addresses
 from .patterns import CONTROL, RECEIVE_ONLY, TAP, OutletPlan, SocketPlan, plan, tap_plan
 from .steering import Steering, statistics
 from .subscriptions import subscriptions
@@ -227,8 +229,8 @@ class Device:
             if CONTROL in self._sockets:
                 steering = Steering(self._sockets[CONTROL].port, self, device=self.name, reload=self._reload)
                 self._greenlets.append(gevent.spawn(self._run, CONTROL, steering.run))
-            if TAP in self._sockets:
-                self._start_tap()
+            if self._tap is not None:
+                self._greenlets.append(gevent.spawn(self._run, TAP, self._tap.run))
 
     def stop(self, timeout: float | None = None) -> None:
         """Take in nothing new, move what is there, and close. Yields; returns once all is closed.
@@ -264,6 +266,8 @@ class Device:
         """Go on with other `settings`, without a restart: nothing is closed. Does not yield.
 
         Takes what running sockets can take: the subscriptions of a SUB, high-water marks, `linger_ms` and `drain_s`.
+        High-water marks are at once those of the peers that are there, and of later ones where the socket is watched
+        (see `watch_peers`).
 
         :raises SettingsError: naming the first setting that would need a restart; nothing is changed then.
         """
@@ -274,7 +278,7 @@ class Device:
             return
         try:
             for socket_plan in self._plan.sockets:
-                opening.adjust(self._sockets[socket_plan.key], socket_plan, settings, change)
+                self._adjust_socket(socket_plan, change)
         except zmq.ZMQError as error:
             # A socket or the context has gone: the device is about to fail, and its next start has the new settings.
             if error.errno not in (zmq.ENOTSOCK, zmq.ETERM):
@@ -349,8 +353,8 @@ class Device:
             raise StartError(f"cannot watch {self.name}: it is {self._state.value}")
         if self._tap is None:
             self._sockets[TAP] = opening.make_socket(self._in_context, tap_plan(self.settings), self.settings)
-            self._start_tap()
-        assert self._tap is not None
+            self._tap = Tap(self._sockets[TAP], self._pumps)
+            self._greenlets.append(gevent.spawn(self._run, TAP, self._tap.run))
         return self._tap.watch(self._in_context, direction)
 
     def statistics(self) -> tuple[int, ...]:
@@ -367,10 +371,6 @@ class Device:
     @property
     def _in_context(self) -> Any:
         return self._context if self._given_context is None else self._given_context
-
-    def _start_tap(self) -> None:
-        self._tap = Tap(self._sockets[TAP], self._pumps)
-        self._greenlets.append(gevent.spawn(self._run, TAP, self._tap.run))
 
     def _stop(self, timeout: float | None) -> None:
         seconds = self.settings.drain_s if timeout is None else timeout
@@ -403,6 +403,8 @@ class Device:
         for pump_plan in self._plan.pumps:
             outlets = [self._outlet(outlet_plan) for outlet_plan in pump_plan.outlets]
             self._pumps.append(Pump(pump_plan.source, self._sockets[pump_plan.source], outlets))
+        if TAP in self._sockets:
+            self._tap = Tap(self._sockets[TAP], self._pumps)
         for socket_plan in self._plan.sockets:
             socket = self._sockets[socket_plan.key]
             self._bound[socket_plan.key] = opening.open_endpoints(socket, socket_plan, self.name, self._descriptors)
@@ -414,6 +416,13 @@ class Device:
             # Those cannot be seen, so that nobody can tell whether somebody is there.
             peers = None
         return Outlet(outlet_plan.socket, socket, policy=outlet_plan.policy, take=outlet_plan.take, peers=peers)
+
+    def _adjust_socket(self, socket_plan: SocketPlan, change: Adjustment) -> None:
+        socket = self._sockets[socket_plan.key]
+        opening.adjust(socket, socket_plan, self.settings, change)
+        peers = self._peers.get(socket_plan.key)
+        if peers is not None:
+            peers.tell_of_arrivals(functools.partial(opening.set_limits, socket, socket_plan, self.settings))
 
     def _watch(self, socket_plan: SocketPlan) -> None:
         key = socket_plan.key
@@ -491,6 +500,7 @@ class Device:
             socket.close(linger_ms)
         bound, self._bound = self._bound, {}
         self._peers, self._sockets, self._greenlets = {}, {}, []
+        self._tap = None
         context, self._context = self._context, None
         if context is not None:
             # term() waits for what lingers, and would keep the hub waiting with it.
@@ -498,4 +508,4 @@ class Device:
         for socket_plan in self._plan.sockets:
             addresses = bound.get(socket_plan.key)
             if addresses is not None:
-                opening.remove_ipc_files(opening.own_addresses(socket_plan, addresses, self._descriptors))
+                opening.remove_ipc_files(own_addresses(socket_plan, addresses, self._descriptors))

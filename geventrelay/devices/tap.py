@@ -45,7 +45,8 @@ _numbers = itertools.count()
 class Tap:
     """Follows the subscriptions of a tap's watchers: has pumps copy to it, or not.
 
-    :param socket: an XPUB to which nobody but the pumps writes. :param pumps: those whose messages it is to get.
+    :param socket: an XPUB to which nobody but the pumps writes, neither bound nor connected yet.
+    :param pumps: those whose messages it is to get.
     """
 
     def __init__(self, socket: RelaySocket, pumps: Iterable[Pump]) -> None:
@@ -54,9 +55,10 @@ class Tap:
         self._tapped: set[bytes] = set()
         self._topics: set[bytes] = set()
         self._watches: list[Watch] = []
-        self._address: str | None = None
+        self._address = f"inproc://geventrelay-tap-{os.getpid()}-{next(_numbers)}"
         self._turn = Turn()
         self._made_in = forks.current()
+        self._bind()
 
     def run(self) -> None:
         """Follow subscriptions for ever. Yields; raises `zmq.ZMQError` when the socket or the context goes."""
@@ -94,7 +96,7 @@ class Tap:
         socket.set(zmq.LINGER, 0)
         # Over inproc the marks of both ends add up, and 0 at either end would be no limit.
         socket.set(zmq.RCVHWM, 1)
-        socket.connect(self._bind_for_watches())
+        socket.connect(self._address)
         socket.set(zmq.SUBSCRIBE, b"" if direction is None else direction.encode())
         # Only when the XPUB has been looked at does it know of this subscription, and from then on messages count.
         while self.look():
@@ -102,7 +104,7 @@ class Tap:
         # Whoever follows the subscriptions is to look more often from now on.
         self._socket.port.wake_both()
         watch = Watch(socket, pumps)
-        self._watches.append(watch)
+        self._watches = [*(one for one in self._watches if not one.closed), watch]
         return watch
 
     def close_watches(self) -> None:
@@ -131,17 +133,13 @@ class Tap:
                 pump.set_tap(None)
                 self._tapped.discard(name)
 
-    def _bind_for_watches(self) -> str:
-        self._watches = [watch for watch in self._watches if not watch.closed]
-        if self._address is None:
-            address = f"inproc://geventrelay-tap-{os.getpid()}-{next(_numbers)}"
-            sndhwm = self._socket.get(zmq.SNDHWM)
-            # An inproc endpoint keeps the options that its socket has when it is bound.
-            self._socket.set(zmq.SNDHWM, WATCH_HWM)
-            self._socket.bind(address)
-            self._socket.set(zmq.SNDHWM, sndhwm)
-            self._address = address
-        return self._address
+    def _bind(self) -> None:
+        sndhwm = self._socket.get(zmq.SNDHWM)
+        # An inproc endpoint keeps the options that its socket has when it is bound. With peers there already, libzmq
+        # cannot change this one safely.
+        self._socket.set(zmq.SNDHWM, WATCH_HWM)
+        self._socket.bind(self._address)
+        self._socket.set(zmq.SNDHWM, sndhwm)
 
 
 class Watch:

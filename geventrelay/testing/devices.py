@@ -63,7 +63,7 @@ def _settings(pattern: str | type[DeviceSettings] | DeviceSettings, settings: di
     given = {"interface": "127.0.0.1", **settings}
     for field in dataclasses.fields(cls):
         # Endpoints are what has no check of its own.
-        if field.metadata["check"] is None and field.default is dataclasses.MISSING:
+        if field.metadata.get("option") and field.metadata["check"] is None and field.default is dataclasses.MISSING:
             given.setdefault(field.name, LOCAL)
     if cls is PATTERNS["relay"] and not {"pub", "push"} & given.keys():
         given.update(pub=LOCAL, push=LOCAL)

@@ -174,7 +174,8 @@ class Server(Program):
         with contextlib.suppress(OSError, ValueError):
             state = json.loads(self.ready_file.read_text())
             if state["pid"] == self.pid:
-                return dict(state["endpoints"])
+                # With several devices there is none that these could be of.
+                return dict(state.get("endpoints") or state["devices"])
         return {}
 
     def __getitem__(self, key: str) -> str:
@@ -255,7 +256,8 @@ def start(folder: Path) -> Iterator[Callable[..., Server]]:
     with contextlib.ExitStack() as stack:
 
         def start(*arguments: str, **kwargs: Any) -> Server:
-            local = () if "--interface" in arguments else ("--interface", "127.0.0.1")
+            # A file says itself where its devices bind.
+            local = () if "--interface" in arguments or "run" in arguments else ("--interface", "127.0.0.1")
             return stack.enter_context(Server(*arguments, *local, folder=folder, **kwargs))
 
         yield start
