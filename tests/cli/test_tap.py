@@ -19,6 +19,7 @@ from support.process import GEVENTRELAY, environment
 
 from geventrelay.errors import RecordingError
 from geventrelay.recording import Reader, Record, Writer
+from geventrelay.testing import eventually
 
 SIDES = ("--frontend", "0", "--backend", "0")
 
@@ -225,6 +226,34 @@ def test_a_device_is_watched_by_its_tap(start, run, peers, pattern):
     assert program.wait() == 0
     sink.recv_now()
     server.stop()
+
+
+def test_a_device_is_watched_and_recorded_over_http(start, run, peers, folder):
+    token = folder / "token"
+    token.write_text("s3cret\n")
+    token.chmod(0o600)
+    server = start("streamer", *SIDES, "--name", "tasks", "--http", "127.0.0.1:0", "--http-token-file", str(token))
+    source, sink = peers.connect(zmq.PUSH, server["frontend"]), peers.connect(zmq.PULL, server["backend"])
+    http = json.loads(server.ready_file.read_text())["http"]
+    options = ["--device", "tasks", "--token-file", token]
+    tap = run([*GEVENTRELAY, "tap", http, *options, "--format", "hex"])
+    path = folder / "some.rec"
+    recorder = run([*GEVENTRELAY, "record", path, "--from", http, *options])
+
+    def seen():
+        source.send(b"hello", b"\x00\xff")
+        return " frontend  68656c6c6f | 00ff\n" in tap.output and so_far(path)
+
+    eventually(seen, lambda: tap.report() + recorder.report(), 20)
+    assert records_of(path)[0].parts == (b"hello", b"\x00\xff")
+    with path.open("rb") as file:
+        assert Reader(file).metadata["device"] == "tasks"
+    done = call("tap", http, "--device", "tasks", code=1)
+    assert done.stderr.startswith(f"cannot watch {http.removeprefix('http://')}: Authorization: expected Bearer")
+    sink.recv_now()
+    server.stop()
+    assert (tap.wait(), recorder.wait()) == (0, 0), tap.report() + recorder.report()
+    assert recorder.errors.startswith("recorded messages=")
 
 
 # record
