@@ -20,7 +20,7 @@ import geventrelay
 
 PAGE = Path(geventrelay.__file__).parent / "server" / "web" / "page"
 HEADERS = {
-    "Content-Security-Policy": "default-src 'self'",
+    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }

@@ -47,7 +47,7 @@ export class Card {
     this.#curves.received.now(rates.get("received"));
     this.#curves.dropped.now(rates.get("dropped"));
     this.#curves.held.now(device.held);
-    if (this.details.open) this.details.update(device);
+    this.details.update(device);
   }
 
   curves(series, slots) {

@@ -1,18 +1,20 @@
 // What is behind "Details" of a device: exact figures, who is connected, and what is subscribed to. Fetched when opened.
 
 import { ApiError, devicePath, get } from "./api.js";
-import { make, setHidden } from "./dom.js";
+import { make, setHidden, setText } from "./dom.js";
 import { duration, exact, plural } from "./numbers.js";
+import { Table } from "./table.js";
 import { addresses } from "./words.js";
 
-const MOST_ROWS = 100;
 const AGAIN_MS = 5000;
 
 export class Details {
-  #figures = make("div");
-  #peers = make("div");
-  #subscriptions = make("div");
-  #message = make("p", { class: "muted", role: "status" });
+  #messages = new Table("Messages", ["way", "received", "sent", "bytes sent", "dropped", "held"], "No traffic goes through it.");
+  #sockets = new Table("Sockets", ["socket", "type", "peers", "disconnects", "retries", "failed handshakes", "addresses"], "It has no sockets.");
+  #peers = new Table("Peers", ["socket", "address", "connected for", "mechanism"], "Nobody is connected.");
+  #subscriptions = new Table("Subscriptions", ["topic", "who"], "Nobody subscribes.");
+  #message = make("p", { class: "muted", role: "status", hidden: true });
+  #device = null;
   #timer = 0;
 
   // clock(): the server's time, in seconds.
@@ -21,71 +23,65 @@ export class Details {
     this.clock = clock;
     this.root = make("details", { class: "details" },
       make("summary", {}, "Details", make("span", { class: "visually-hidden" }, ` of ${name}`)),
-      make("div", { class: "details-body" }, this.#message, this.#figures, this.#peers, this.#subscriptions));
+      make("div", { class: "details-body" }, this.#message, this.#messages.root, this.#sockets.root, this.#peers.root, this.#subscriptions.root));
     this.root.addEventListener("toggle", () => {
-      clearTimeout(this.#timer);
-      if (this.root.open) this.#load();
+      this.close();
+      if (!this.root.open) return;
+      this.#show();
+      this.#load();
     });
-  }
-
-  get open() {
-    return this.root.open;
   }
 
   // The figures that come with every event.
   update(device) {
-    const rows = device.sockets.map((socket) => [
-      socket.key, socket.type, addresses(socket).join(", ") || "none", exact(socket.peers), exact(socket.disconnects), exact(socket.retries),
-      Object.entries(socket.handshake_failures).map(([reason, times]) => `${exact(times)} ${reason}`).join(", ") || "none",
-    ]);
-    const flows = device.pumps.flatMap((pump) => pump.outlets.map((outlet) => [
-      `${pump.source} → ${outlet.socket}`, exact(pump.received.messages), exact(outlet.sent.messages), exact(outlet.sent.bytes),
-      Object.entries(outlet.dropped).filter(([, messages]) => messages > 0).map(([reason, messages]) => `${exact(messages)} ${reason}`).join(", ") || "none",
-      exact(outlet.held),
-    ]));
-    this.#figures.replaceChildren(
-      table("Messages", ["way", "received", "sent", "bytes sent", "dropped", "held"], flows),
-      table("Sockets", ["socket", "type", "addresses", "peers", "disconnects", "retries", "failed handshakes"], rows));
+    this.#device = device;
+    if (this.root.open) this.#show();
   }
 
+  // Fetch no more.
   close() {
     clearTimeout(this.#timer);
+  }
+
+  #show() {
+    if (this.#device === null) return;
+    this.#messages.show(this.#device.pumps.flatMap((pump) => pump.outlets.map((outlet) => [
+      `${pump.source} → ${outlet.socket}`, exact(pump.received.messages), exact(outlet.sent.messages), exact(outlet.sent.bytes),
+      amounts(outlet.dropped), exact(outlet.held),
+    ])));
+    this.#sockets.show(this.#device.sockets.map((socket) => [
+      socket.key, socket.type, socket.peers === null ? "not seen" : exact(socket.peers), exact(socket.disconnects), exact(socket.retries),
+      amounts(socket.handshake_failures), addresses(socket).join(", ") || "none",
+    ]));
   }
 
   async #load() {
     try {
       const peers = await get(devicePath(this.name, "peers"));
-      this.#showPeers(peers.sockets);
+      this.#peers.show(Object.entries(peers.sockets).flatMap(([key, some]) =>
+        some.map((peer) => [key, peer.address, duration(this.clock() - peer.since), peer.mechanism ?? ""])));
       await this.#loadSubscriptions();
       setHidden(this.#message, true);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      this.#message.textContent = error.message;
+      setText(this.#message, error.message);
       setHidden(this.#message, false);
     }
-    clearTimeout(this.#timer);
+    this.close();
     if (this.root.open && this.root.isConnected) this.#timer = setTimeout(() => this.#load(), AGAIN_MS);
   }
 
   async #loadSubscriptions() {
-    try {
-      this.#showSubscriptions((await get(devicePath(this.name, "subscriptions"))).subscriptions);
-    } catch (error) {
-      // Only some patterns have subscriptions.
-      if (error.status !== 404) throw error;
-    }
+    // Only where an XPUB tells an XSUB are there any; to ask for others would be an error.
+    const types = new Set(this.#device?.sockets.map((socket) => socket.type));
+    if (!types.has("XPUB") || !types.has("XSUB")) return;
+    const { subscriptions } = await get(devicePath(this.name, "subscriptions"));
+    this.#subscriptions.show(subscriptions.map((one) => [topicText(one), plural(one.count, "subscriber", "subscribers")]));
   }
+}
 
-  #showPeers(sockets) {
-    const rows = Object.entries(sockets).flatMap(([key, peers]) =>
-      peers.map((peer) => [key, peer.address, duration(this.clock() - peer.since), peer.mechanism ?? ""]));
-    this.#peers.replaceChildren(table("Peers", ["socket", "address", "connected for", "mechanism"], rows, "Nobody is connected."));
-  }
-
-  #showSubscriptions(subscriptions) {
-    const rows = subscriptions.map((one) => [topicText(one), plural(one.count, "subscriber", "subscribers")]);
-    this.#subscriptions.replaceChildren(table("Subscriptions", ["topic", "who"], rows, "Nobody subscribes."));
-  }
+function amounts(byReason) {
+  return Object.entries(byReason).filter(([, number]) => number > 0).map(([reason, number]) => `${exact(number)} ${reason}`).join(", ") || "none";
 }
 
 function topicText({ topic, hex }) {
@@ -93,16 +89,3 @@ function topicText({ topic, hex }) {
   // A topic that is no text is shown by its bytes.
   return /[\u0000-\u001f\u007f-\u009f\ufffd]/.test(topic ?? "\ufffd") ? `0x${hex}` : topic;
 }
-
-function table(caption, headings, rows, none = "") {
-  const shown = rows.slice(0, MOST_ROWS);
-  const more = rows.length - shown.length;
-  const body = shown.map((row) => make("tr", {}, ...row.map((cell) => make("td", {}, cell))));
-  return make("div", { class: "table", role: "region", "aria-label": caption, tabindex: "0" },
-    make("table", {}, make("caption", {}, caption),
-      make("thead", {}, make("tr", {}, ...headings.map((heading) => make("th", { scope: "col" }, heading)))),
-      make("tbody", {}, ...body)),
-    ...(rows.length === 0 ? [make("p", { class: "muted" }, none)] : []),
-    ...(more > 0 ? [make("p", { class: "muted" }, `and ${exact(more)} more`)] : []));
-}
-

@@ -2,8 +2,8 @@
 //
 // Side by side where there is room, one above the other on a phone. Sizes are in pixels; nothing is drawn here.
 
-const NARROW = 400;
-const BOX = { widest: 260, narrowest: 132, height: 82 };
+const NARROW = 425;
+const BOX = { widest: 260, narrowest: 146, height: 82 };
 const LANE = { above: 44, below: 14, drops: 40, reason: 15, gap: 6 };
 const STACK = { box: 82, lane: 98, gap: 8 };
 const PLUG = 6;
@@ -43,7 +43,7 @@ export function layout(device, width) {
 }
 
 function sideBySide({ side, lanes }, width) {
-  const boxWidth = Math.round(Math.max(BOX.narrowest, Math.min(BOX.widest, width * 0.3)));
+  const boxWidth = Math.round(Math.max(BOX.narrowest, Math.min(BOX.widest, width * 0.31)));
   const left = PLUG;
   const right = width - boxWidth - PLUG;
   const boxes = {};

@@ -69,15 +69,15 @@ export class Picture {
 
   #box(device, socket, index, box, narrow) {
     const title = draw("title");
-    const room = box.width - 24;
+    const room = box.width - 20;
     const places = addresses(socket);
     const address = (places[0] ?? "no endpoint") + (places.length > 1 ? ` +${places.length - 1}` : "");
     const top = box.y + (narrow ? 0 : (box.height - 82) / 2);
-    const type = draw("text", { class: "box-type", x: box.x + box.width - 12, y: top + 25, "text-anchor": "end" }, socket.type);
+    const type = draw("text", { class: "box-type", x: box.x + box.width - 10, y: top + 25, "text-anchor": "end" }, socket.type);
     const keyRoom = room - 8 - socket.type.length * 8;
-    const key = draw("text", { class: "box-key", x: box.x + 12, y: top + 25 }, fit(socket.key, keyRoom, font(14, 600)));
-    const where = draw("text", { class: "box-address", x: box.x + 12, y: top + 45 }, fitAddress(address, room, font(12)));
-    const peers = draw("text", { class: "box-peers", x: box.x + 12, y: top + 66 });
+    const key = draw("text", { class: "box-key", x: box.x + 10, y: top + 25 }, fit(socket.key, keyRoom, font(14, 600)));
+    const where = draw("text", { class: "box-address", x: box.x + 10, y: top + 45 }, fitAddress(address, room, font(12)));
+    const peers = draw("text", { class: "box-peers", x: box.x + 10, y: top + 66 });
     const plugs = Array.from({ length: PLUGS }, () => draw("circle", { class: "plug", r: 4.5 }));
     const root = draw("g", { class: "box" }, title,
       draw("rect", { x: box.x, y: box.y, width: box.width, height: box.height, rx: 8 }), ...plugs, key, type, where, peers);
@@ -86,8 +86,8 @@ export class Picture {
       const one = now.sockets[index];
       placePlugs(plugs, box, Math.min(PLUGS, one.peers), narrow);
       setClass(root, "lonely", one.peers === 0);
-      setText(peers, one.peers === 0 ? `no ${peersWords[1]}` : plural(one.peers, ...peersWords));
-      setText(title, [`${one.key}: ${one.type}`, ...addresses(one), `${exact(one.peers)} connected now`].join("\n"));
+      setText(peers, peersText(one.peers, peersWords));
+      setText(title, [`${one.key}: ${one.type}`, ...addresses(one), `${exact(one.peers ?? 0)} connected now`].join("\n"));
     });
     return root;
   }
@@ -127,7 +127,7 @@ export class Picture {
   #drops(lane) {
     if (!lane.reasons.length) return draw("g");
     const { x, y, drip, anchor } = lane.drops;
-    const width = 116;
+    const [width, word] = anchor === "middle" ? [118, "dropping"] : [102, "drops"];
     const left = anchor === "middle" ? x - width / 2 : x;
     const label = draw("text", { class: "drop-label", x: left + width / 2, y: y + 15, "text-anchor": "middle" });
     const title = draw("title");
@@ -141,7 +141,7 @@ export class Picture {
       const perSecond = lane.reasons.reduce((sum, reason) => sum + rates.get(counterKey(lane.source, lane.outlet, `dropped ${reason}`)), 0);
       const total = lane.reasons.reduce((sum, reason) => sum + (dropped[reason] ?? 0), 0);
       setClass(root, "now", perSecond > 0);
-      setText(label, perSecond > 0 ? `dropping ${rate(perSecond)}` : `dropped ${count(total)}`);
+      setText(label, perSecond > 0 ? `${word} ${rate(perSecond)}` : `dropped ${count(total)}`);
       lane.reasons.forEach((reason, row) => setText(rows[row], `${dropName(reason)} ${count(dropped[reason] ?? 0)}`));
       setText(title, [`dropped before ${lane.outlet}: ${exact(total)} messages, ${exact(perSecond)}/s now`,
         ...lane.reasons.map((reason) => `${exact(dropped[reason] ?? 0)} ${reason}: ${dropMeaning(reason)}`)].join("\n"));
@@ -152,6 +152,12 @@ export class Picture {
 
 function find(device, lane) {
   return device.pumps.find((pump) => pump.source === lane.source)?.outlets.find((outlet) => outlet.socket === lane.outlet);
+}
+
+function peersText(number, words) {
+  // Over inproc nobody can be seen.
+  if (number === null) return `${words[1]} not seen`;
+  return number === 0 ? `no ${words[1]}` : plural(number, ...words);
 }
 
 // Peers that are connected, as plugs at the outer edge of their socket.
