@@ -1,4 +1,4 @@
-"""The other end of a control socket: what ``geventrelay ctl`` sends, and how it shows the answer."""
+"""``geventrelay ctl``: the other end of a control socket, what it is sent and how the answer is shown."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ from typing import Any
 
 import zmq
 
-from ..devices.steering import COMMANDS, STATISTIC, STATISTICS
+from ..devices.steering import STATISTIC, STATISTICS
 from ..endpoints import Endpoint
 from ..errors import SettingsError, StartError
 from ..settings import ControlType
+from ..settings.checks import one_of, seconds
+from .arguments import Options, given
+from .process import say
+
+WORDS = ("pause", "resume", "terminate", "statistics", "reload")
+"""What a device can be told."""
 
 _LINE = "{side:<9} received {received_parts} parts, {received_bytes} bytes; sent {sent_parts} parts, {sent_bytes} bytes"
 _COUNTS = ("received_parts", "received_bytes", "sent_parts", "sent_bytes")
@@ -24,16 +30,34 @@ _PEERS = {
 }
 
 
+def execute(options: Options) -> int:
+    """Send the command of `options` to a device and print its answer; the exit code. Blocks the hub."""
+    words = given(options)
+    word = next(word for word in WORDS if options[word])
+    endpoint = _read_peer(options["ENDPOINT"])
+    control_type = one_of(ControlType)("--control-type", words.get("--control-type", "REP"))
+    timeout_s = seconds("--timeout", words.get("--timeout", 5))
+    say(show(word, command(endpoint, control_type, word, timeout_s), options["--json"]))
+    return 0
+
+
+def _read_peer(text: str) -> Endpoint:
+    """Where to connect to; a > before it is possible and an @ makes no sense."""
+    try:
+        return Endpoint.parse(">" + text.removeprefix(">"), name="ENDPOINT")
+    except SettingsError as error:
+        raise SettingsError("ENDPOINT", error.rule, text) from None
+
+
 def command(endpoint: Endpoint, control_type: ControlType, word: str, timeout_s: float) -> list[bytes]:
     """Send one command and return the parts of the answer, of which there may be none. Blocks the hub.
 
     :param endpoint: the device's control endpoint. :param control_type: what socket the device has there.
-    :param word: ``pause``, ``resume``, ``terminate`` or ``statistics``. :param timeout_s: how long to wait, in seconds.
+    :param word: one of `WORDS`. :param timeout_s: how long to wait, in seconds.
     :raises SettingsError: if that control socket cannot answer this command.
     :raises StartError: if nobody took it, or answered, in time.
     """
     name = word.upper().encode()
-    assert name in COMMANDS
     if name == STATISTICS and control_type in (ControlType.PULL, ControlType.SUB):
         raise SettingsError("--control-type", "a type that can answer: REP, PAIR or ROUTER", control_type.value)
     answers = control_type is ControlType.REP or name == STATISTICS

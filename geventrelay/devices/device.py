@@ -90,7 +90,6 @@ class Device:
     :param settings: what to run, e.g. ``Queue(frontend=5555, backend=5556)``.
     :param context: the ZeroMQ context to make sockets in, which the device then never terminates; needed where
         ``inproc`` endpoints are to be shared. By default each start makes a context of its own.
-    :raises SettingsError: if the pattern is one that cannot work.
     """
 
     def __init__(self, settings: DeviceSettings, *, context: zmq.Context[Any] | None = None) -> None:

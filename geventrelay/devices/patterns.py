@@ -11,7 +11,6 @@ import zmq
 
 from ..endpoints import Endpoint
 from ..engine.outlet import Policy, Take
-from ..errors import SettingsError
 from ..settings import (
     Custom,
     DeviceSettings,
@@ -23,7 +22,7 @@ from ..settings import (
     Streamer,
     WhenFull,
 )
-from . import pairs
+from ..settings.pairs import directions
 
 RECEIVE_ONLY = frozenset({zmq.SUB, zmq.XSUB, zmq.PULL})
 """Socket types whose peers send and never receive more than subscriptions."""
@@ -74,10 +73,7 @@ class Plan:
 
 
 def plan(settings: DeviceSettings) -> Plan:
-    """What the pattern of `settings` is made of.
-
-    :raises SettingsError: if it is a `Custom` whose two sides cannot work together.
-    """
+    """What the pattern of `settings` is made of."""
     made = _PLANS[type(settings)](settings)
     if settings.control is None:
         return made
@@ -116,10 +112,6 @@ def _streamer(settings: Streamer) -> Plan:
 
 def _custom(settings: Custom) -> Plan:
     types = (settings.frontend_type, settings.backend_type)
-    if settings.subscribe is not None and "SUB" not in types:
-        raise SettingsError("subscribe", "a SUB among the two sides", " -> ".join(types))
-    if settings.slow_subscriber is not WhenFull.DROP and not {"PUB", "XPUB"} & set(types):
-        raise SettingsError("slow_subscriber", "a PUB or XPUB among the two sides", " -> ".join(types))
     options = {
         "SUB": _subscriptions((b"",) if settings.subscribe is None else settings.subscribe),
         "PUB": _no_drop(settings.slow_subscriber),
@@ -137,7 +129,7 @@ def _two_sides(
     backend_options: Options = (),
     answered: bool = False,
 ) -> Plan:
-    forward, backward = pairs.directions(frontend_type, backend_type)
+    forward, backward = directions(frontend_type, backend_type)
     sockets = (
         SocketPlan("frontend", zmq.SocketType[frontend_type], _endpoints(settings.frontend), frontend_options),
         SocketPlan("backend", zmq.SocketType[backend_type], _endpoints(settings.backend), backend_options),

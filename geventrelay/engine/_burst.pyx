@@ -246,9 +246,11 @@ cdef class NativeBurst:
     cdef tuple outlets
     cdef tuple destinations
     cdef tuple outlet_counters
+    cdef object tap
     cdef object raised_by_signal
 
     cdef void *source_handle
+    # One lane per outlet, and after them the tap's.
     cdef Lane *lanes
     cdef Py_ssize_t lane_count
 
@@ -275,11 +277,12 @@ cdef class NativeBurst:
         self.lane_count = len(self.outlets)
         self.outlet_counters = tuple([OutletCounters() for _ in self.outlets])
         self.totals = PumpCounters(self.outlet_counters)
-        self.lanes = <Lane *>calloc(max(1, self.lane_count), sizeof(Lane))
+        self.lanes = <Lane *>calloc(self.lane_count + 1, sizeof(Lane))
         if self.lanes == NULL or not self.has_room(FEW_PARTS):
             raise MemoryError
         for index, outlet in enumerate(self.outlets):
             self.set_up(&self.lanes[<Py_ssize_t>index], outlet)
+        msg_init(&self.lanes[self.lane_count].prefix)
 
     cdef int set_up(self, Lane *lane, outlet) except -1:
         cdef bytes prefix
@@ -306,9 +309,19 @@ cdef class NativeBurst:
                 msg_close(&self.parts[index])
             free(self.parts)
         if self.lanes != NULL:
-            for index in range(self.lane_count):
+            for index in range(self.lane_count + 1):
                 msg_close(&self.lanes[index].prefix)
             free(self.lanes)
+
+    def set_tap(self, outlet):
+        """Offer a copy of each message that is read from now on to `outlet` too; None ends that. Does not yield."""
+        msg_close(&self.lanes[self.lane_count].prefix)
+        memset(&self.lanes[self.lane_count], 0, sizeof(Lane))
+        self.tap = None
+        msg_init(&self.lanes[self.lane_count].prefix)
+        if outlet is not None:
+            self.set_up(&self.lanes[self.lane_count], outlet)
+            self.tap = outlet.socket.raw
 
     @property
     def counters(self):
@@ -341,6 +354,8 @@ cdef class NativeBurst:
         self.source_handle = <void *><size_t>self.source.underlying
         for index in range(self.lane_count):
             self.lanes[index].socket = <void *><size_t>self.destinations[index].underlying
+        if self.tap is not None:
+            self.lanes[self.lane_count].socket = <void *><size_t>self.tap.underlying
         return 0
 
     cdef int add_up(self) except -1:
@@ -412,6 +427,9 @@ cdef class NativeBurst:
             outcome = self.receive()
             if outcome != YES:
                 return SOURCE_EMPTY if outcome == NO else FAILED
+            if self.lanes[self.lane_count].socket != NULL:
+                # Whatever becomes of the copy: a watcher is never to be felt.
+                self.offer(&self.lanes[self.lane_count], True)
             self.at = 0
             outcome = self.deliver()
             if outcome != YES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -35,9 +36,15 @@ class PythonBurst:
         self._recv: Callable[[], Any] = partial(plain_recv, source.raw, _DONTWAIT, False)
         self.counters = PumpCounters(tuple(OutletCounters() for _ in outlets))
         self._lanes = tuple(map(_Lane, outlets, self.counters.outlets))
-        self._straight = len(self._lanes) == 1 and self._lanes[0].straight
+        self._tap: _Lane | None = None
+        self._straight = self._is_straight()
         self._in_hand: Parts = ()
         self.waiting_for: int | None = None
+
+    def set_tap(self, outlet: Outlet | None) -> None:
+        """Offer a copy of each message that is read from now on to `outlet` too; None ends that. Does not yield."""
+        self._tap = None if outlet is None else _Lane(outlet, OutletCounters())
+        self._straight = self._is_straight()
 
     def run(self, messages: int, limit_bytes: int) -> Status:
         """Move up to `messages` messages, or the one with which `limit_bytes` is reached. Does not yield."""
@@ -56,9 +63,16 @@ class PythonBurst:
             if frame is None:
                 break
             self._take_in(frame)
+            if self._tap is not None:
+                # Whatever becomes of the copy: a watcher is never to be felt.
+                with contextlib.suppress(zmq.ZMQError):
+                    self._tap.offer(self._in_hand)
             if not self._deliver(0):
                 return Status.OUTLET_FULL
         return Status.BUDGET_SPENT
+
+    def _is_straight(self) -> bool:
+        return len(self._lanes) == 1 and self._lanes[0].straight and self._tap is None
 
     def _pass_singles(self, messages: int, enough: int) -> Any:
         """Pass on messages of one part; the first frame that needs more than that, or None at the end of the budget.

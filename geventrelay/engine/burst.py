@@ -39,6 +39,13 @@ class Burst(Protocol):
     def counters(self) -> PumpCounters:
         """What it has done so far."""
 
+    def set_tap(self, outlet: Outlet | None) -> None:
+        """Offer a copy of each message that is read from now on to `outlet` too; None ends that. Does not yield.
+
+        The copy is no part of the accounting: a tap that cannot take it, or has gone, goes without. `outlet` is to have
+        the policy DROP and a socket that nobody else writes to at the same time.
+        """
+
     def run(self, messages: int, limit_bytes: int) -> Status:
         """Move up to `messages` messages, or the one with which `limit_bytes` is reached. Does not yield.
 

@@ -82,6 +82,13 @@ class Pump:
         self._paused = False
         self._gate.set()
 
+    def set_tap(self, outlet: Outlet | None) -> None:
+        """Give a copy of each message that is read from now on to `outlet` too; None ends that. Does not yield.
+
+        Several pumps may share the socket of a tap, since bursts do not yield; what it cannot take is lost to it alone.
+        """
+        self._burst.set_tap(outlet)
+
     def discard(self, until: float) -> None:
         """Read what is left and count it as dropped; for when the pump's greenlet has ended. Yields.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import signal
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import gevent
@@ -12,9 +13,17 @@ from gevent.event import Event
 
 from ..devices.device import Device
 from ..errors import DeviceFailed
+from ..settings import ServerSettings
 from .notify import remove_ready_file, remove_stale_ready_file, tell_systemd, write_ready_file
 
 log = logging.getLogger("geventrelay")
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisedDevice:
+    """A `device` of a server."""
+
+    device: Device
 
 
 class Server:
@@ -23,15 +32,21 @@ class Server:
     SIGINT, SIGTERM and SIGHUP stop it, a second one ends the draining at once, a third one kills. SIGUSR1 logs the
     accounting.
 
-    :param device: the device to run, not started yet.
-    :param ready_file: where to write the bound endpoints once they are all there; None for nowhere.
+    :param settings: what to run, which is one device for now.
+    :param load: reads the settings again; not used yet.
     """
 
-    def __init__(self, device: Device, *, ready_file: Path | None = None) -> None:
-        self._device = device
-        self._ready_file = ready_file
+    def __init__(self, settings: ServerSettings, *, load: Callable[[], ServerSettings] | None = None) -> None:
+        (one,) = settings.devices
+        self._device = Device(one)
+        self._ready_file = settings.ready_file
         self._ready_file_written = False
         self._stop = Event()
+
+    @property
+    def devices(self) -> dict[str, SupervisedDevice]:
+        """The devices by name."""
+        return {self._device.name: SupervisedDevice(self._device)}
 
     def run(self) -> None:
         """Start the device and return when it has been stopped by a signal. Yields all the while.

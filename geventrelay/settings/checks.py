@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import enum
 import math
+import os
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from ..errors import SettingsError
 
 Check = Callable[[str, Any], Any]
 """Takes what to call the input in an error, and its value."""
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 def whole(minimum: int, maximum: int = 2**31 - 1) -> Check:
@@ -46,10 +50,25 @@ def seconds(name: str, value: Any) -> float:
 
 
 def flag(name: str, value: Any) -> bool:
-    """Take true or false: `name` is what to call the input in an error, `value` what was given."""
-    if not isinstance(value, bool):
+    """Take true or false, or their text: `name` is what to call the input in an error, `value` what was given."""
+    truth = {"true": True, "false": False}.get(value) if isinstance(value, str) else value
+    if not isinstance(truth, bool):
         raise SettingsError(name, "true or false", value)
-    return value
+    return truth
+
+
+def path(name: str, value: Any) -> Path:
+    """Take a path, or text that is one: `name` is what to call the input in an error, `value` what was given."""
+    if not isinstance(value, (str, os.PathLike)) or not str(value) or "\0" in str(value):
+        raise SettingsError(name, "a path", value)
+    return Path(value)
+
+
+def level(name: str, value: Any) -> str:
+    """Take a level of the log: `name` is what to call the input in an error, `value` what was given."""
+    if value not in LOG_LEVELS:
+        raise SettingsError(name, "one of " + ", ".join(LOG_LEVELS), value)
+    return str(value)
 
 
 def word(name: str, value: Any) -> str:

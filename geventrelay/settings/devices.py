@@ -10,7 +10,9 @@ from typing import Any, ClassVar
 
 from ..endpoints import Endpoint, parse_endpoints
 from ..errors import SettingsError
-from .checks import Check, flag, one_of, prefixes, seconds, whole, word
+from .checks import flag, one_of, prefixes, seconds, whole, word
+from .fields import setting
+from .pairs import directions
 
 Endpoints = str | int | Endpoint | Sequence[str | int | Endpoint]
 """One endpoint or several, as a user writes them; see `geventrelay.endpoints.Endpoint.parse`."""
@@ -59,12 +61,7 @@ def _socket_type(name: str, value: Any) -> str:
 SOCKET_TYPES = (
     "PUB", "SUB", "XPUB", "XSUB", "PUSH", "PULL", "PAIR", "DEALER", "ROUTER", "REQ", "REP", "STREAM"
 )  # fmt: skip
-"""Every socket type that can be named; which of them can be joined is for `geventrelay.devices.pairs`."""
-
-
-def _setting(option: str, check: Check | None = None, **kwargs: Any) -> Any:
-    """A field that the command line knows as `option`; with no `check` it holds endpoints."""
-    return dataclasses.field(metadata={"option": option, "check": check}, **kwargs)
+"""Every socket type that can be named; which of them can be joined is for `geventrelay.settings.pairs`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,18 +86,18 @@ class DeviceSettings:
 
     pattern: ClassVar[str] = ""
 
-    name: str = _setting("--name", word, default="")
-    interface: str = _setting("--interface", word, default="*")
-    sndhwm: int = _setting("--sndhwm", whole(0), default=10_000)
-    rcvhwm: int = _setting("--rcvhwm", whole(0), default=10_000)
-    linger_ms: int = _setting("--linger", whole(0), default=1_000)
-    drain_s: float = _setting("--drain", seconds, default=1.0)
-    io_threads: int = _setting("--io-threads", whole(1, 64), default=1)
-    ipv6: bool = _setting("--ipv6", flag, default=False)
-    max_message_size_bytes: int | None = _setting("--max-message-size", whole(1, 2**63 - 1), default=None)
-    heartbeat_ms: int = _setting("--heartbeat", whole(0), default=10_000)
-    control: Endpoints | None = _setting("--control", default=None)
-    control_type: ControlType | str = _setting("--control-type", one_of(ControlType), default=ControlType.REP)
+    name: str = setting("--name", word, default="")
+    interface: str = setting("--interface", word, default="*")
+    sndhwm: int = setting("--sndhwm", whole(0), default=10_000)
+    rcvhwm: int = setting("--rcvhwm", whole(0), default=10_000)
+    linger_ms: int = setting("--linger", whole(0), default=1_000)
+    drain_s: float = setting("--drain", seconds, default=1.0)
+    io_threads: int = setting("--io-threads", whole(1, 64), default=1)
+    ipv6: bool = setting("--ipv6", flag, default=False)
+    max_message_size_bytes: int | None = setting("--max-message-size", whole(1, 2**63 - 1), default=None)
+    heartbeat_ms: int = setting("--heartbeat", whole(0), default=10_000)
+    control: Endpoints | None = setting("--control", default=None)
+    control_type: ControlType | str = setting("--control-type", one_of(ControlType), default=ControlType.REP)
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -153,12 +150,12 @@ class Relay(DeviceSettings):
 
     pattern: ClassVar[str] = "relay"
 
-    sub: Endpoints = _setting("--sub-port")
-    pub: Endpoints | None = _setting("--pub-port", default=None)
-    push: Endpoints | None = _setting("--push-port", default=None)
-    subscribe: Prefixes = _setting("--subscribe", prefixes, default=("",))
-    push_payload: PushPayload | str = _setting("--push-payload", one_of(PushPayload), default=PushPayload.AUTO)
-    push_when_full: WhenFull | str = _setting("--push-when-full", one_of(WhenFull), default=WhenFull.DROP)
+    sub: Endpoints = setting("--sub-port")
+    pub: Endpoints | None = setting("--pub-port", default=None)
+    push: Endpoints | None = setting("--push-port", default=None)
+    subscribe: Prefixes = setting("--subscribe", prefixes, default=("",))
+    push_payload: PushPayload | str = setting("--push-payload", one_of(PushPayload), default=PushPayload.AUTO)
+    push_when_full: WhenFull | str = setting("--push-when-full", one_of(WhenFull), default=WhenFull.DROP)
 
     def _check_together(self) -> None:
         if self.pub is None and self.push is None:
@@ -174,8 +171,8 @@ class _Proxy(DeviceSettings):
     :param backend: where it goes out.
     """
 
-    frontend: Endpoints = _setting("--frontend")
-    backend: Endpoints = _setting("--backend")
+    frontend: Endpoints = setting("--frontend")
+    backend: Endpoints = setting("--backend")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,8 +188,8 @@ class Forwarder(_Proxy):
 
     pattern: ClassVar[str] = "forwarder"
 
-    subscribe: Prefixes | None = _setting("--subscribe", prefixes, default=None)
-    slow_subscriber: WhenFull | str = _setting("--slow-subscriber", one_of(WhenFull), default=WhenFull.DROP)
+    subscribe: Prefixes | None = setting("--subscribe", prefixes, default=None)
+    slow_subscriber: WhenFull | str = setting("--slow-subscriber", one_of(WhenFull), default=WhenFull.DROP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,10 +224,19 @@ class Custom(_Proxy):
 
     pattern: ClassVar[str] = "custom"
 
-    frontend_type: str = _setting("--frontend-type", _socket_type)
-    backend_type: str = _setting("--backend-type", _socket_type)
-    subscribe: Prefixes | None = _setting("--subscribe", prefixes, default=None)
-    slow_subscriber: WhenFull | str = _setting("--slow-subscriber", one_of(WhenFull), default=WhenFull.DROP)
+    frontend_type: str = setting("--frontend-type", _socket_type)
+    backend_type: str = setting("--backend-type", _socket_type)
+    subscribe: Prefixes | None = setting("--subscribe", prefixes, default=None)
+    slow_subscriber: WhenFull | str = setting("--slow-subscriber", one_of(WhenFull), default=WhenFull.DROP)
+
+    def _check_together(self) -> None:
+        DeviceSettings._check_together(self)
+        types = (self.frontend_type, self.backend_type)
+        directions(*types)
+        if self.subscribe is not None and "SUB" not in types:
+            raise SettingsError("subscribe", "a SUB among the two sides", " -> ".join(types))
+        if self.slow_subscriber is not WhenFull.DROP and not {"PUB", "XPUB"} & set(types):
+            raise SettingsError("slow_subscriber", "a PUB or XPUB among the two sides", " -> ".join(types))
 
 
 PATTERNS: dict[str, type[DeviceSettings]] = {cls.pattern: cls for cls in (Relay, Forwarder, Queue, Streamer, Custom)}

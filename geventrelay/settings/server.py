@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import SettingsError
+from .checks import flag, level, one_of, path
 from .devices import DeviceSettings
+from .fields import setting
 
 
 class LogFormat(enum.Enum):
@@ -19,12 +24,32 @@ class LogFormat(enum.Enum):
     """One object per line."""
 
 
+_HTTP = re.compile(r"(?:(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:/\s]+):)?(?P<port>[0-9]{1,5})")
+
+
 @dataclass(frozen=True, slots=True)
 class HttpAddress:
     """Where the server answers HTTP: a host, ``127.0.0.1`` unless told, and a port, of which 0 takes a free one."""
 
     host: str
     port: int
+
+    @classmethod
+    def parse(cls, name: str, value: Any) -> HttpAddress:
+        """Read an address.
+
+        :param name: what to call the input in an error.
+        :param value: ``HOST:PORT``, ``[HOST]:PORT`` or a bare port, as text or int; the host ``*`` is every one.
+        :raises SettingsError: for anything else.
+        """
+        if isinstance(value, HttpAddress):
+            return value
+        text = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+        match = _HTTP.fullmatch(text)
+        if match is None or int(match["port"]) > 65535:
+            raise SettingsError(name, "HOST:PORT or a port, which is from 0 to 65535", value)
+        host = (match["host"] or "127.0.0.1").strip("[]")
+        return cls("0.0.0.0" if host == "*" else host, int(match["port"]))
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -44,14 +69,18 @@ class ServerSettings:
     """
 
     devices: tuple[DeviceSettings, ...]
-    http: HttpAddress | None = None
-    http_token_file: Path | None = None
-    fail_fast: bool = False
-    ready_file: Path | None = None
-    log_level: str = "info"
-    log_format: LogFormat = LogFormat.TEXT
+    http: HttpAddress | None = setting("--http", HttpAddress.parse, default=None)
+    http_token_file: Path | None = setting("--http-token-file", path, default=None)
+    fail_fast: bool = setting("--fail-fast", flag, default=False)
+    ready_file: Path | None = setting("--ready-file", path, default=None)
+    log_level: str = setting("--log-level", level, default="info")
+    log_format: LogFormat = setting("--log-format", one_of(LogFormat), default=LogFormat.TEXT)
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.metadata and not (value is None and field.default is None):
+                object.__setattr__(self, field.name, field.metadata["check"](field.name, value))
         names = [device.name for device in self.devices]
         for name in names:
             if names.count(name) > 1:

@@ -12,10 +12,10 @@ import gevent
 import zmq
 import zmq.green
 
-from ..devices import pairs
 from ..endpoints import Endpoint
 from ..engine.socket import RelaySocket
 from ..errors import SettingsError
+from ..settings.pairs import directions
 from .marks import is_mark
 from .peer import LOCAL, Parts
 
@@ -77,7 +77,7 @@ class FaultyDevice:
         if delay_ms < 0:
             raise SettingsError("delay_ms", "a number >= 0", delay_ms)
         ends = [Endpoint.parse(frontend, name="frontend"), Endpoint.parse(backend, name="backend")]
-        forward, backward = pairs.directions(frontend_type.upper(), backend_type.upper())
+        forward, backward = directions(frontend_type.upper(), backend_type.upper())
         self._delay_s, self._seed = delay_ms / 1000, seed
         self._counts = dict.fromkeys(FaultCounts.__dataclass_fields__, 0)
         self._context: Any = zmq.green.Context()

@@ -17,7 +17,8 @@ from typing import NamedTuple
 import pytest
 from support.process import Program, environment
 
-import geventrelay.cli
+from geventrelay.cli import arguments, grammar, pattern
+from geventrelay.settings import PATTERNS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.rst", *sorted((ROOT / "docs").glob("*.rst"))]
@@ -105,7 +106,7 @@ def test_a_shell_example_names_programs_and_options_that_exist(block):
         if not words or words[0] in ("pip", "python"):
             continue
         if words[0] == "geventrelay":
-            known = geventrelay.cli.__doc__
+            known = grammar.HELP
         else:
             assert words[0].startswith("scripts/"), f"{block.place}: what is {words[0]}?"
             known = (ROOT / words[0]).read_text()
@@ -118,6 +119,6 @@ def test_a_shell_example_of_the_server_is_understood(block):
     for line in block.text.replace("\\\n", " ").splitlines():
         words = [word.strip("'") for word in line.partition(" #")[0].split()]
         if words[:1] == ["geventrelay"] and not {"--help", "-h", "--version"} & set(words):
-            options = geventrelay.cli._parse(words[1:])
-            if not options["ctl"]:
-                geventrelay.cli._device(options)
+            options = arguments.parse(words[1:])
+            if arguments.command(options) in PATTERNS:
+                pattern.settings(options)

@@ -13,7 +13,7 @@ OPTIONS = [
     "--sub-port", "--pub-port", "--push-port", "--frontend", "--backend", "--frontend-type", "--backend-type",
     "--interface", "--ipv6", "--subscribe", "--push-payload", "--push-when-full", "--slow-subscriber", "--sndhwm",
     "--rcvhwm", "--max-message-size", "--heartbeat", "--drain", "--linger", "--io-threads", "--name", "--ready-file",
-    "--log-level", "--help", "--version",
+    "--log-level", "--log-format", "--http", "--http-token-file", "--fail-fast", "--help", "--version",
 ]  # fmt: skip
 
 

@@ -83,6 +83,7 @@ class Rig:
     source: Any
     outlets: list[Outlet]
     readers: list[Any]
+    tap: Outlet | None
     # What was seen of it, in order.
     log: list[Any] = field(default_factory=list)
 
@@ -113,11 +114,14 @@ class Rig:
                 self.log.append((index, None))
                 return
 
+    def set_tap(self, on: bool) -> None:
+        self.burst.set_tap(self.tap if on else None)
+
     def drain(self) -> None:
         """Run and read in turn until there is nothing left that can move."""
         for _ in range(500):
             before = dataclasses.asdict(self.burst.counters) | {"bursts": 0}
-            for index in range(len(self.outlets)):
+            for index in range(len(self.readers)):
                 self.read(index, 1000)
             status = self.run(*PLENTY)
             after = dataclasses.asdict(self.burst.counters) | {"bursts": 0}
@@ -129,7 +133,9 @@ class Rig:
         self.readers[index].connect(f"inproc://outlet-{index}")
 
     def _read_events(self) -> None:
-        for socket in (self.feeder, self.source, *self.readers, *(outlet.socket.raw for outlet in self.outlets)):
+        taps = [] if self.tap is None else [self.tap]
+        outlets = (outlet.socket.raw for outlet in [*self.outlets, *taps])
+        for socket in (self.feeder, self.source, *self.readers, *outlets):
             if not socket.closed:
                 zmq.Socket.get(socket, zmq.EVENTS)
 
@@ -143,7 +149,10 @@ class Rig:
 
 
 @contextmanager
-def rig(make_burst: Callable[..., Any], source_type: int, *destinations: Destination) -> Iterator[Rig]:
+def rig(
+    make_burst: Callable[..., Any], source_type: int, *destinations: Destination, tap: Destination | None = None
+) -> Iterator[Rig]:
+    """A rig with these destinations; a `tap` is the last of the readers, and on only when `Rig.set_tap` says so."""
     context = zmq.green.Context(io_threads=0)
     sockets = []
 
@@ -182,9 +191,11 @@ def rig(make_burst: Callable[..., Any], source_type: int, *destinations: Destina
         source.bind("inproc://source")
         feeder.connect("inproc://source")
         outlets = [outlet(index, destination) for index, destination in enumerate(destinations)]
-        readers = [reader(destination) for destination in destinations]
-        made = Rig(context, make_burst(source.port, outlets), feeder, source, outlets, readers)
-        for index, destination in enumerate(destinations):
+        tap_outlet = None if tap is None else outlet(len(outlets), tap)
+        ends = [*destinations, *([] if tap is None else [tap])]
+        readers = [reader(destination) for destination in ends]
+        made = Rig(context, make_burst(source.port, outlets), feeder, source, outlets, readers, tap_outlet)
+        for index, destination in enumerate(ends):
             if destination.connected:
                 made.connect(index)
         yield made
@@ -195,12 +206,15 @@ def rig(make_burst: Callable[..., Any], source_type: int, *destinations: Destina
 
 
 def assert_both_do_the_same(
-    script: Callable[[Rig], None], *destinations: Destination, source_type: int = zmq.PULL
+    script: Callable[[Rig], None],
+    *destinations: Destination,
+    source_type: int = zmq.PULL,
+    tap: Destination | None = None,
 ) -> list[Any]:
     """Put each burst through `script`; return what both of them did."""
     logs = []
     for make_burst in BURSTS:
-        with rig(make_burst, source_type, *destinations) as made:
+        with rig(make_burst, source_type, *destinations, tap=tap) as made:
             script(made)
             logs.append(made.log)
     python, native = logs
@@ -229,7 +243,8 @@ LIMITS = st.one_of(st.just(1 << 40), st.sampled_from([0, 1, 5, 9, 13, 18, 5000])
 STEPS = st.one_of(
     st.tuples(st.just("feed"), st.lists(MESSAGES, min_size=1, max_size=4)),
     st.tuples(st.just("run"), st.integers(0, 6), LIMITS),
-    st.tuples(st.just("read"), st.integers(0, 1), st.integers(1, 5)),
+    st.tuples(st.just("read"), st.integers(0, 2), st.integers(1, 5)),
+    st.tuples(st.just("set_tap"), st.booleans()),
 )
 
 DESTINATIONS = st.builds(
@@ -249,19 +264,20 @@ DESTINATIONS = st.builds(
 @given(
     st.sampled_from([zmq.PULL, *sorted(FEEDER_OF)]),
     st.lists(DESTINATIONS, min_size=1, max_size=2),
+    DESTINATIONS.map(lambda destination: dataclasses.replace(destination, policy=Policy.DROP)),
     st.lists(STEPS, min_size=4, max_size=40),
 )
 def test_any_traffic_leaves_both_bursts_in_the_same_state(
-    source_type: int, destinations: list[Destination], steps: list[tuple[Any, ...]]
+    source_type: int, destinations: list[Destination], tap: Destination, steps: list[tuple[Any, ...]]
 ) -> None:
     def script(made: Rig) -> None:
         for name, *arguments in steps:
             if name == "read":
-                arguments[0] %= len(destinations)
+                arguments[0] %= len(destinations) + 1
             getattr(made, name)(*arguments)
         made.drain()
 
-    assert_both_do_the_same(script, *destinations, source_type=source_type)
+    assert_both_do_the_same(script, *destinations, source_type=source_type, tap=tap)
 
 
 # Traffic that chance does not hit upon ------------------------------------------------------------------------
@@ -309,6 +325,42 @@ def test_a_message_whose_peer_goes_in_the_middle_of_it_reaches_the_next_peer_who
     assert [len(parts) for parts in received(log)] == (
         [len(message) - 1, 1] if take is Take.PARTS else [len(message), 2]
     )
+
+
+def test_a_tap_gets_each_message_once_from_when_it_is_on_until_it_is_off() -> None:
+    def script(made: Rig) -> None:
+        made.feed([[b"before"]])
+        made.run(*PLENTY)
+        made.set_tap(True)
+        # The outlet takes one of these, so that the second waits with its copy made already.
+        made.feed([[b"%d" % number, b"body"] for number in range(4)])
+        made.run(*PLENTY)
+        made.drain()
+        made.set_tap(False)
+        made.feed([[b"after"]])
+        made.drain()
+
+    log = assert_both_do_the_same(script, Destination(hwm=1), tap=Destination(zmq.PUB, Policy.DROP, prefix=b"in"))
+    assert received(log, 1) == [[b"in", b"%d" % number, b"body"] for number in range(4)]
+    assert len(received(log, 0)) == 6
+
+
+@pytest.mark.parametrize("taken", ["full", "closed"])
+def test_a_tap_that_takes_nothing_is_not_felt(taken: str) -> None:
+    def script(made: Rig) -> None:
+        made.set_tap(True)
+        made.feed([[b"1"]])
+        made.drain()
+        if taken == "closed":
+            assert made.tap is not None
+            made.tap.socket.raw.close()
+        made.feed([[b"%d" % number] for number in range(2, 20)])
+        made.drain()
+
+    tap = Destination(zmq.PUSH, Policy.DROP, hwm=1, connected=taken == "closed")
+    log = assert_both_do_the_same(script, Destination(), tap=tap)
+    assert received(log, 0) == [[b"%d" % number] for number in range(1, 20)]
+    assert len(received(log, 1)) == (1 if taken == "closed" else 0)
 
 
 def test_a_payload_keeps_its_bytes_whether_it_is_copied_or_shared() -> None:
