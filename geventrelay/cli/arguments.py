@@ -28,6 +28,7 @@ _OWN = {
     "check": (),
     "init": (),
     "ctl": ("--control-type", "--timeout", "--json"),
+    "top": ("--timeout", "--json", "--once"),
 }
 
 

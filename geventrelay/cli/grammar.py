@@ -18,6 +18,7 @@ Usage:
   geventrelay check FILE [options]
   geventrelay init [options]
   geventrelay ctl ENDPOINT (pause | resume | terminate | statistics | reload) [options]
+  geventrelay top [URL] [options]
   geventrelay (-h | --help)
   geventrelay --version
 
@@ -35,6 +36,8 @@ Commands that are no patterns:
   check      Says what is wrong with such a file, all of it; or what run would run. Opens nothing.
   init       Prints a file to begin with, which runs as it is: geventrelay init > relay.toml
   ctl        Steers a running device through its control endpoint.
+  top        Shows what the devices of a server that was given --http do, until Ctrl-C; URL is http://127.0.0.1:8080
+             unless given.
 
 Where:
   --sub-port=PORT          where publishers connect
@@ -79,8 +82,9 @@ Steering:
   --control=ENDPOINT       where commands come in: PAUSE, RESUME, TERMINATE and STATISTICS, as zmq_proxy_steerable has
                            them, and RELOAD, which reads the configuration file again (default: nowhere)
   --control-type=TYPE      what socket that is: REP, PAIR, ROUTER, PULL or SUB (default: REP)
-  --timeout=SECONDS        ctl: how long to wait for the device (default: 5)
-  --json                   ctl: print the answer as JSON
+  --timeout=SECONDS        ctl, top: how long to wait for an answer (default: 5)
+  --json                   ctl, top: print the answer as JSON; top goes on, with a line for each second
+  --once                   top: print the devices once, with the rates of one second
 
 Running:
   --name=NAME              what to call this device in logs (default: the pattern's name)

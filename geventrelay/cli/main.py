@@ -6,11 +6,12 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ..errors import DeviceFailed, SettingsError, StartError
-from . import ctl, pattern
+from . import ctl, pattern, top
 from .arguments import Options, command, parse
 
 _COMMANDS: dict[str, Callable[[Options], int]] = {
     "ctl": ctl.execute,
+    "top": top.execute,
 }
 
 

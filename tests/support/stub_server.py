@@ -88,7 +88,9 @@ class StubServer:
     :ivar overrides: path -> (status, answer), for what is to go wrong.
     """
 
-    def __init__(self, devices: Callable[[float], list[Any]], *, token: str | None = None, period_s: float = 0.2) -> None:
+    def __init__(
+        self, devices: Callable[[float], list[Any]], *, token: str | None = None, period_s: float = 0.2
+    ) -> None:
         self.devices, self.token, self.period_s = devices, token, period_s
         self.posted: list[str] = []
         self.states: dict[str, str] = {}
