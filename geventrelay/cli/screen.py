@@ -18,6 +18,8 @@ _STATES = {"running": "green", "paused": "yellow", "stopping": "yellow", "stoppe
 # The server's line, the totals, the table's head, and what follows it.
 _OTHER_LINES = 7
 _MOST_NOTES = 5
+# As wide as all columns but the first may become, with the space between them.
+_OTHER_COLUMNS = 61
 
 
 class Screen:
@@ -68,7 +70,14 @@ class Screen:
     def _page(self, server: Mapping[str, Any], devices: list[Flow], room: int) -> RenderableType:
         more = len(devices) - room
         rest = [Text(f"and {more} more", style="dim")] if more > 0 else []
-        return Group(self._head(server), _totals(devices), Text(""), _table(devices[:room]), *rest, *_notes(devices))
+        return Group(
+            self._head(server),
+            _totals(devices),
+            Text(""),
+            _table(devices[:room], self._console.width),
+            *rest,
+            *_notes(devices),
+        )
 
     def _head(self, server: Mapping[str, Any]) -> Text:
         head = Text("geventrelay ", style="bold", no_wrap=True, overflow="ellipsis")
@@ -81,9 +90,9 @@ class Screen:
         return head
 
 
-def _table(devices: Iterable[Flow]) -> Table:
+def _table(devices: Iterable[Flow], width: int) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", expand=False)
-    table.add_column("device", no_wrap=True, overflow="ellipsis", min_width=8)
+    table.add_column("device", no_wrap=True, overflow="ellipsis", min_width=8, max_width=max(8, width - _OTHER_COLUMNS))
     table.add_column("state", no_wrap=True, min_width=len("stopping"))
     for name in ("in/s", "out/s", "drop/s", "dropped", "held"):
         table.add_column(name, justify="right", no_wrap=True, min_width=max(len("999k"), len(name)))

@@ -22,10 +22,11 @@ from typing import Any
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 LIMIT_S = 20.0
 
-# Chromium reads commands from descriptor 3 and writes to 4. Not a preexec_fn, see support/process.py.
+# Chromium reads commands from descriptor 3 and writes to 4. Not a preexec_fn, see support/process.py. The descriptors
+# are moved out of the way first, for one that is at its place already would be closed.
 LAUNCHER = """
-import os, sys
-commands, answers = (os.dup(int(number)) for number in sys.argv[1:3])
+import fcntl, os, sys
+commands, answers = (fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3])
 os.dup2(commands, 3), os.dup2(answers, 4)
 os.execv(sys.argv[3], sys.argv[3:])
 """
@@ -51,6 +52,17 @@ new Promise((resolve) => {
 })
 """
 
+# Where to click, once the element is there, enabled, and not behind something else.
+MIDDLE = """
+(() => {
+  const element = document.querySelector(%s);
+  element.scrollIntoView({ block: "center", behavior: "instant" });
+  const box = element.getBoundingClientRect();
+  const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
+  return !element.disabled && element.contains(document.elementFromPoint(x, y)) && [x, y];
+})()
+"""
+
 
 def find_chromium() -> str | None:
     """The first Chromium on PATH, or None."""
@@ -74,7 +86,9 @@ class Browser:
         self._binary, self._folder = binary, folder
         self._number = 0
         self._session: str | None = None
+        self._context: str | None = None
         self._buffer = b""
+        self._loaded = False
 
     def __enter__(self) -> Browser:
         for_commands, self._commands = os.pipe()
@@ -91,7 +105,7 @@ class Browser:
         os.close(for_commands)
         os.close(for_answers)
         try:
-            self._attach()
+            self.new_page()
         except BaseException:
             self.close()
             raise
@@ -115,11 +129,27 @@ class Browser:
         os.close(self._commands)
         os.close(self._answers)
 
+    def new_page(self) -> None:
+        """Leave the page for a new one, which knows nothing of what the old one has stored."""
+        self._session, before = None, self._context
+        self._context = self.call("Target.createBrowserContext")["browserContextId"]
+        target = self.call("Target.createTarget", url="about:blank", browserContextId=self._context)["targetId"]
+        if before is not None:
+            self.call("Target.disposeBrowserContext", browserContextId=before)
+        self.requests.clear()
+        self.complaints.clear()
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self.call(f"{domain}.enable")
+
     def open(self, url: str) -> None:
-        """Go to `url`."""
+        """Go to `url`, and return when all that belongs to it is there."""
+        self._loaded = False
         answer = self.call("Page.navigate", url=url)
         if "errorText" in answer:
             raise BrowserError(f"{url}: {answer['errorText']}")
+        while not self._loaded:
+            self._note(self._read(f"load event of {url}"))
 
     def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression, awaited where it is a promise."""
@@ -140,12 +170,7 @@ class Browser:
 
     def click(self, selector: str) -> None:
         """Click in the middle of the element, as a mouse does."""
-        found = json.dumps(selector)
-        self.evaluate(f"document.querySelector({found}).scrollIntoView({{block: 'center'}})")
-        x, y = self.until(
-            f"(() => {{ const box = document.querySelector({found}).getBoundingClientRect();"
-            " return box.width && [box.x + box.width / 2, box.y + box.height / 2]; })()"
-        )
+        x, y = self.until(MIDDLE % json.dumps(selector))
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
@@ -202,15 +227,11 @@ class Browser:
                 return answer
             self._note(message)
 
-    def _attach(self) -> None:
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Network", "Log"):
-            self.call(f"{domain}.enable")
-
     def _note(self, event: dict[str, Any]) -> None:
         method, parameters = event.get("method"), event.get("params", {})
-        if method == "Network.requestWillBeSent":
+        if method == "Page.loadEventFired":
+            self._loaded = True
+        elif method == "Network.requestWillBeSent":
             self.requests.append(parameters["request"]["url"])
         elif method == "Log.entryAdded" and parameters["entry"]["level"] == "error":
             self.complaints.append(f"{parameters['entry']['text']} {parameters['entry'].get('url', '')}")

@@ -70,7 +70,9 @@ export class Card {
     setAttribute(this.#toggle, "data-word", word);
     setText(this.#toggle, word === "pause" ? "Pause" : "Resume");
     setAttribute(this.#toggle, "aria-label", `${word === "pause" ? "Pause" : "Resume"} ${this.name}`);
-    this.#toggle.disabled = this.#drain.disabled = !UP.has(device.state);
+    this.#toggle.disabled = !UP.has(device.state);
+    // One that waits for its next start can be told not to.
+    this.#drain.disabled = this.#toggle.disabled && device.next_start_in_s === null;
   }
 
   #aboutText(device) {

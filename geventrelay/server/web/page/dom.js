@@ -26,7 +26,9 @@ export function byId(id) {
 
 // Setting what is there already would still cost a layout, once a second for every figure on the page.
 export function setText(node, text) {
-  if (node.textContent !== text) node.textContent = text;
+  const only = node.firstChild;
+  if (only === null || only !== node.lastChild || only.nodeType !== Node.TEXT_NODE) node.textContent = text;
+  else if (only.nodeValue !== text) only.nodeValue = text;
 }
 
 export function setAttribute(node, name, value) {

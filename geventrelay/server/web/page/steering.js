@@ -35,7 +35,7 @@ export class Steering {
   // Do one of pause, resume and drain.
   async act(name, word) {
     if (word === "drain" && !(await confirmed(`Drain ${name}?`,
-      "It takes in nothing new, moves what it has, and stops.", "Drain"))) return;
+      "It takes in nothing new, moves what it has, and stops. With its last device, the server ends.", "Drain"))) return;
     await this.#once(`${name} ${word}`, async () => {
       const answer = await post(devicePath(name, word));
       dismiss();
@@ -114,6 +114,12 @@ function confirmed(title, text, yes) {
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+    const onClose = () => {
+      // The news that it was closed before can come after it was opened again.
+      if (dialog.open) return;
+      dialog.removeEventListener("close", onClose);
+      resolve(dialog.returnValue === "yes");
+    };
+    dialog.addEventListener("close", onClose);
   });
 }
