@@ -56,6 +56,14 @@ class Endpoint:
         """Whether the operating system chooses the address, so that binding it twice gives two."""
         return self.port in ("0", "*") or self.address == "ipc://*"
 
+    def clashes(self, other: Endpoint) -> bool:
+        """Whether this and `other` cannot both be bound, as far as can be told without trying."""
+        if not (self.binds and other.binds) or self.is_wildcard or other.is_wildcard:
+            return False
+        if self.address == other.address:
+            return True
+        return self.port is not None and self.port == other.port and (self.is_public or other.is_public)
+
     @classmethod
     def parse(cls, value: object, *, name: str = "endpoint", interface: str = "*") -> Endpoint:
         """Read one endpoint.

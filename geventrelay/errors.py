@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+_SHOWN_CHARACTERS = 400
+
 
 class GeventRelayError(Exception):
     """Base of every exception that this package raises on purpose."""
@@ -20,7 +26,40 @@ class SettingsError(GeventRelayError, ValueError):
 
     def __init__(self, name: str, rule: str, value: object) -> None:
         self.name, self.rule, self.value = name, rule, value
-        super().__init__(f"{name}: expected {rule}, got {value!r}")
+        shown = repr(value)
+        if len(shown) > _SHOWN_CHARACTERS:
+            shown = shown[: _SHOWN_CHARACTERS - 3] + "..."
+        super().__init__(f"{name}: expected {rule}, got {shown}")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a configuration file.
+
+    :ivar line: where, counted from 1; None where no line can be named.
+    :ivar key: the key with the tables that it stands in, e.g. ``device.prices.sndhwm``; empty for the file itself.
+    :ivar text: what is wrong, e.g. ``expected an integer from 0 to 2147483647, got 'many'``.
+    """
+
+    line: int | None
+    key: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.text}" if self.key else self.text
+
+
+class ConfigurationError(SettingsError):
+    """A configuration file is wrong; the text has a line for each of its problems, beginning with ``FILE:LINE:``.
+
+    :param path: the file. :param problems: all that is wrong with it, at least one.
+    """
+
+    def __init__(self, path: Path, problems: Iterable[Problem]) -> None:
+        self.path = path
+        self.problems = tuple(sorted(problems, key=lambda problem: problem.line or 0))
+        super().__init__(str(path), "a file without problems", str(self.problems[0]))
+        self.args = ("\n".join(f"{path}:{one.line}: {one}" if one.line else f"{path}: {one}" for one in self.problems),)
 
 
 class StartError(GeventRelayError, RuntimeError):

@@ -6,11 +6,14 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ..errors import DeviceFailed, SettingsError, StartError
-from . import ctl, pattern, top
+from . import check, ctl, init, pattern, run, top
 from .arguments import Options, command, parse
 
 _COMMANDS: dict[str, Callable[[Options], int]] = {
+    "check": check.execute,
     "ctl": ctl.execute,
+    "init": init.execute,
+    "run": run.execute,
     "top": top.execute,
 }
 

@@ -194,7 +194,7 @@ class Device:
                 if error.errno not in (zmq.ENOTSOCK, zmq.ETERM):
                     raise
             finally:
-                self._shut_down(0 if timeout == 0 else self.settings.linger_ms)
+                self._shut_down(linger_ms=0 if timeout == 0 else None)
 
     def serve_forever(self, stop_timeout: float | None = None) -> None:
         """Start if need be and wait until the device has been stopped by another greenlet.
@@ -306,7 +306,7 @@ class Device:
                 return False
         return all(pump.drained for pump in self._pumps)
 
-    def _shut_down(self, linger_ms: int) -> None:
+    def _shut_down(self, linger_ms: int | None) -> None:
         gevent.killall(self._greenlets)
         if self.failure is None:
             self._count_the_rest()
@@ -321,7 +321,8 @@ class Device:
         except zmq.ZMQError as error:
             log.warning("uncounted device=%s reason=%r", self.name, str(error))
 
-    def _close(self, linger_ms: int) -> None:
+    def _close(self, linger_ms: int | None) -> None:
+        # None: each socket's own, which has been set when it was made.
         for peers in self._peers:
             peers.close()
         for socket in self._sockets.values():

@@ -23,7 +23,7 @@ import zmq
 from gevent.event import AsyncResult
 
 from ..engine import forks
-from ..engine.borrowed import BorrowedPort
+from ..engine.borrowed import Borrowed
 from ..engine.counters import PumpSnapshot
 from ..engine.outlet import Outlet, Policy, Take
 from ..engine.pump import Pump
@@ -116,7 +116,7 @@ class _Pump(Pump):
         """Wait until what is in hand has been taken, or cannot be any more. Yields."""
         with contextlib.suppress(zmq.ZMQError):
             while not self.offer():
-                self._blocked_by().socket.wait_writable()
+                self._blocked_by().wait_writable()
 
 
 class _Junction:
@@ -131,7 +131,7 @@ class _Junction:
         prefixes: tuple[bytes | None, bytes | None] = (None, None),
         swap: bool = False,
     ) -> None:
-        self._ports: list[BorrowedPort] = []
+        self._borrowed: list[Borrowed] = []
         self._end: AsyncResult[int] = AsyncResult()
         self._made_in = forks.current()
         try:
@@ -144,7 +144,7 @@ class _Junction:
                 self._pumps += self._join("backend", back, "frontend", front, prefixes[1])
             if not self._pumps:
                 raise zmq.ZMQError(zmq.ENOTSUP)
-            self._steering = None if control is None else Steering(self._borrow(control), self)
+            self._steering = None if control is None else Steering(self._borrow(control).port, self)
         except BaseException:
             self._give_back()
             raise
@@ -189,10 +189,10 @@ class _Junction:
             snapshots.append(dataclasses.replace(snapshot, outlets=outlets))
         return statistics(snapshots, "frontend")
 
-    def _borrow(self, socket: Socket) -> BorrowedPort:
-        port = BorrowedPort(socket)
-        self._ports.append(port)
-        return port
+    def _borrow(self, socket: Socket) -> Borrowed:
+        borrowed = Borrowed(socket)
+        self._borrowed.append(borrowed)
+        return borrowed
 
     def _wait(self) -> None:
         """Return on TERMINATE, and raise whatever else ends it."""
@@ -200,7 +200,7 @@ class _Junction:
             self._end.wait(_CLOSED_LOOK_S)
             if self._made_in != forks.current():
                 raise ForkedError("this proxy runs in the process that this one was forked from; start another here")
-            if any(port.raw.closed for port in self._ports):
+            if any(borrowed.raw.closed for borrowed in self._borrowed):
                 raise zmq.ZMQError(zmq.ENOTSOCK)
         self._end.get()
 
@@ -214,20 +214,18 @@ class _Junction:
         self._give_back()
 
     def _give_back(self) -> None:
-        for port in self._ports:
-            port.give_back()
+        for borrowed in self._borrowed:
+            borrowed.give_back()
 
-    def _join(
-        self, name: str, source: BorrowedPort, to: str, destination: BorrowedPort, prefix: bytes | None
-    ) -> list[_Pump]:
+    def _join(self, name: str, source: Borrowed, to: str, destination: Borrowed, prefix: bytes | None) -> list[_Pump]:
         if source.raw.type in _ONLY_SENDS or destination.raw.type in _ONLY_RECEIVES:
             return []
-        outlets = [Outlet(to, destination, take=self._take)]
+        outlets = [Outlet(to, destination.port, take=self._take)]
         if self._capture is not None:
             # First, so that the copy is there when the message itself is.
-            copy = Outlet("capture", self._capture, policy=Policy.DROP, take=self._take, prefix=prefix)
+            copy = Outlet("capture", self._capture.port, policy=Policy.DROP, take=self._take, prefix=prefix)
             outlets.insert(0, copy)
-        return [_Pump(name, source, outlets)]
+        return [_Pump(name, source.port, outlets)]
 
     def _run(self, job: Callable[[], None]) -> None:
         try:

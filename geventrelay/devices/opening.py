@@ -26,6 +26,7 @@ def make_socket(context: Any, plan: SocketPlan, settings: DeviceSettings) -> Rel
     """Make a socket with every option set, and neither bound nor connected yet. Does not yield.
 
     :param context: where to make it. :param plan: what it is to be. :param settings: the device's.
+    :raises StartError: naming an option that the user wants and libzmq refuses.
     """
     socket: RelaySocket = context.socket(plan.type, socket_class=RelaySocket)
     try:
@@ -93,6 +94,17 @@ def _set_options(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings
         socket.set(zmq.ROUTER_MANDATORY, 1)
     for option, value in plan.options:
         socket.set(option, value)
+    # Last, so that they win.
+    for number, value in settings.socket_options.get(plan.key, {}).items():
+        _set_option(socket, plan, settings.name, number, value)
+
+
+def _set_option(socket: RelaySocket, plan: SocketPlan, device: str, number: int, value: int | bytes) -> None:
+    try:
+        socket.set(number, value)
+    except zmq.ZMQError as error:
+        name = zmq.SocketOption(number).name.lower()
+        raise StartError(f"cannot set {name} ({device} {plan.key}): {zmq.strerror(error.errno or 0)}") from error
 
 
 def _set_heartbeat(socket: RelaySocket, heartbeat_ms: int) -> None:

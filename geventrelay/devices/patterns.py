@@ -98,37 +98,34 @@ def _relay(settings: Relay) -> Plan:
 
 def _forwarder(settings: Forwarder) -> Plan:
     if settings.subscribe is None:
-        return _two_sides(settings, "XSUB", "XPUB", backend_options=_no_drop(settings.slow_subscriber))
-    return _two_sides(settings, "SUB", "PUB", _subscriptions(settings.subscribe), _no_drop(settings.slow_subscriber))
+        return _two_sides(settings, backend_options=_no_drop(settings.slow_subscriber))
+    return _two_sides(settings, _subscriptions(settings.subscribe), _no_drop(settings.slow_subscriber))
 
 
 def _queue(settings: Queue) -> Plan:
-    return _two_sides(settings, "ROUTER", "DEALER", answered=True)
+    return _two_sides(settings, answered=True)
 
 
 def _streamer(settings: Streamer) -> Plan:
-    return _two_sides(settings, "PULL", "PUSH")
+    return _two_sides(settings)
 
 
 def _custom(settings: Custom) -> Plan:
-    types = (settings.frontend_type, settings.backend_type)
     options = {
         "SUB": _subscriptions((b"",) if settings.subscribe is None else settings.subscribe),
         "PUB": _no_drop(settings.slow_subscriber),
         "XPUB": _no_drop(settings.slow_subscriber),
     }
-    frontend, backend = types
-    return _two_sides(settings, frontend, backend, options.get(frontend, ()), options.get(backend, ()))
+    return _two_sides(settings, options.get(settings.frontend_type, ()), options.get(settings.backend_type, ()))
 
 
 def _two_sides(
     settings: Forwarder | Queue | Streamer | Custom,
-    frontend_type: str,
-    backend_type: str,
     frontend_options: Options = (),
     backend_options: Options = (),
     answered: bool = False,
 ) -> Plan:
+    frontend_type, backend_type = settings.socket_types["frontend"], settings.socket_types["backend"]
     forward, backward = directions(frontend_type, backend_type)
     sockets = (
         SocketPlan("frontend", zmq.SocketType[frontend_type], _endpoints(settings.frontend), frontend_options),

@@ -22,6 +22,7 @@ from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memchr, memcpy, memset
 
 import errno
+import inspect
 
 import zmq
 
@@ -92,6 +93,26 @@ cdef int ETERM = zmq.ETERM
 cdef int EVENTS = zmq.EVENTS
 
 
+cdef extern from "Python.h":
+    ctypedef object (*descrgetfunc)(object, object, object)
+    ctypedef struct PyTypeObject:
+        descrgetfunc tp_descr_get
+
+# pyzmq's property, and what reads it: to look it up each time, past the hook for unknown attributes, takes five times as
+# long.
+cdef object UNDERLYING = inspect.getattr_static(zmq.Socket, "underlying")
+cdef type PROPERTY = type(UNDERLYING)
+cdef descrgetfunc read_underlying = (<PyTypeObject *>PROPERTY).tp_descr_get
+
+
+cdef void *handle_of(socket) except? NULL:
+    """libzmq's handle of a socket; NULL of a closed one, for pyzmq forgets it at once.
+
+    libzmq answers ENOTSOCK to NULL, so a closed socket fails just where it is used, and freed memory is never looked at.
+    """
+    return <void *><size_t>read_underlying(UNDERLYING, socket, None)
+
+
 def events(socket):
     """The socket's EVENTS, as ``zmq.Socket.get(zmq.EVENTS)`` has them, for a tenth of the time. Does not yield.
 
@@ -99,7 +120,7 @@ def events(socket):
     """
     cdef int value = 0
     cdef size_t size = sizeof(value)
-    if getsockopt(<void *><size_t>socket.underlying, EVENTS, &value, &size) < 0:
+    if getsockopt(handle_of(socket), EVENTS, &value, &size) < 0:
         raise zmq.ContextTerminated() if last_error() == ETERM else zmq.ZMQError(last_error())
     return value
 
@@ -348,14 +369,12 @@ cdef class NativeBurst:
     # With the GIL ------------------------------------------------------------------------------------------
 
     cdef int look_up_handles(self) except -1:
-        # pyzmq forgets the handle of a socket that it closes, at once. libzmq answers ENOTSOCK to a null handle,
-        # so a closed socket fails just where it is used, and freed memory is never looked at.
         cdef Py_ssize_t index
-        self.source_handle = <void *><size_t>self.source.underlying
+        self.source_handle = handle_of(self.source)
         for index in range(self.lane_count):
-            self.lanes[index].socket = <void *><size_t>self.destinations[index].underlying
+            self.lanes[index].socket = handle_of(self.destinations[index])
         if self.tap is not None:
-            self.lanes[self.lane_count].socket = <void *><size_t>self.tap.underlying
+            self.lanes[self.lane_count].socket = handle_of(self.tap)
         return 0
 
     cdef int add_up(self) except -1:

@@ -17,8 +17,8 @@ class Pausable(Protocol):
         """Move nothing more. Must not yield."""
 
 
-class _Generation:
-    """Counts the forks between the first process and this one."""
+class Generation:
+    """Counts the forks between the first process and this one, in `number`."""
 
     def __init__(self) -> None:
         self.number = 0
@@ -32,12 +32,13 @@ class _Generation:
             one.pause()
 
 
-_generation = _Generation()
+generation = Generation()
+"""The one of this process."""
 
 
 def current() -> int:
     """A number that differs between a process and its forked children; cheaper than asking for the pid."""
-    return _generation.number
+    return generation.number
 
 
 def pause_in_children(one: Pausable) -> None:
@@ -46,4 +47,4 @@ def pause_in_children(one: Pausable) -> None:
     A child has a copy of each greenlet. One that was about to read would call libzmq, which answers EINTR to all calls
     in a forked child; pyzmq takes that for a signal and calls again, for ever.
     """
-    _generation.pausables.add(one)
+    generation.pausables.add(one)

@@ -1,3 +1,4 @@
+# cython: annotation_typing=False
 """What a pump needs of a socket: to sleep until it can be read or written, and never to oversleep.
 
 libzmq tells of news through one file descriptor per socket. It is edge-triggered: it becomes readable when
@@ -9,6 +10,9 @@ Two rules close that hole, and this module is the one place that knows them:
 
 * before a greenlet sleeps, EVENTS is read again: what an earlier call took away still shows there;
 * whoever made calls on the socket reads EVENTS afterwards and wakes the *other* direction if its time has come.
+
+This is plain Python that is also compiled where there is a compiler, with the types that port.pxd gives it: most of
+what a message costs that travels alone is spent here and in `geventrelay.engine.pump`.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from typing import Any
 import zmq
 from gevent import getcurrent
 from gevent.exceptions import ConcurrentObjectUseError
-from gevent.hub import Waiter, get_hub
+from gevent.hub import get_hub
 
 from . import forks
 
@@ -51,14 +55,6 @@ def _events_reader() -> Callable[[zmq.Socket[Any]], int]:
     return _plain_events
 
 
-def _sleep(waiter: Any) -> None:
-    if waiter.greenlet is not None:
-        raise ConcurrentObjectUseError("only one greenlet may wait for each direction of a socket")
-    # A switch that came too late for the last sleep may still lie in it.
-    waiter.clear()
-    waiter.get()
-
-
 class Port:
     """How a pump waits for a socket. At most one greenlet may wait for each direction.
 
@@ -66,20 +62,27 @@ class Port:
     whether that is an option of libzmq's: what a wake-up sets would cost more than all the rest of it.
 
     :param socket: the socket to make non-blocking calls on; it is in `raw` from then on.
+    :ivar watcher: gevent's watcher of the socket's descriptor, which is to call `on_edge`; set by who made the port.
+    :ivar pollout_lies: whether POLLOUT is not to be believed, as with XPUB_NODROP.
     """
 
-    __slots__ = ("_hub", "_made_in", "_read_events", "_reader", "_tried_again", "_writer", "pollout_lies", "raw")
+    __slots__ = (
+        "_generation", "_hub", "_made_in", "_read_events", "_reader", "_tried_again", "_writer", "pollout_lies", "raw",
+        "watcher",
+    )  # fmt: skip
 
     def __init__(self, socket: zmq.Socket[Any]) -> None:
         self.raw = socket
+        self.watcher: Any = None
         self.pollout_lies = False
         self._tried_again = False
+        self._generation = forks.generation
         self._made_in = forks.current()
         self._read_events = _events_reader()
-        self._hub = get_hub()
-        # Whoever waits is in `greenlet` of these; nobody does where that is None.
-        self._reader: Any = Waiter(self._hub)
-        self._writer: Any = Waiter(self._hub)
+        self._hub: Any = get_hub()
+        # The greenlets that wait; None where none does.
+        self._reader: Any = None
+        self._writer: Any = None
 
     @property
     def port(self) -> Port:
@@ -101,15 +104,21 @@ class Port:
             parts.append(plain_recv(self.raw, zmq.DONTWAIT, False))
         return parts
 
-    def wait_readable(self, *, found_nothing: bool = False) -> None:
+    def wait_readable(self, found_nothing: bool = False) -> None:
         """Yield to the hub until a message can be read, or return at once if one can. May return early.
 
         :param found_nothing: whether the caller has just had EAGAIN from a recv, and nobody used the socket since. That
             recv has looked at all the news there was (socket_base_t::recv in libzmq), so EVENTS need not be read again.
         """
-        if (not found_nothing or self._writer.greenlet is not None) and self.check_events() & _POLLIN:
+        if (not found_nothing or self._writer is not None) and self.check_events() & _POLLIN:
             return
-        _sleep(self._reader)
+        if self._reader is not None:
+            raise ConcurrentObjectUseError("only one greenlet may wait for each direction of a socket")
+        self._reader = getcurrent()
+        try:
+            self._hub.switch()
+        finally:
+            self._reader = None
 
     def wait_writable(self) -> None:
         """Yield to the hub until a send is worth another try. May return early.
@@ -125,35 +134,35 @@ class Port:
                 return
         elif self.check_events() & _POLLOUT:
             return
-        _sleep(self._writer)
+        if self._writer is not None:
+            raise ConcurrentObjectUseError("only one greenlet may wait for each direction of a socket")
+        self._writer = getcurrent()
+        try:
+            self._hub.switch()
+        finally:
+            self._writer = None
 
     def after_read(self) -> None:
         """Wake a writer whose edge the caller's reads may have taken. Call it after a burst of reads."""
-        if self._writer.greenlet is not None:
+        if self._writer is not None:
             self.check_events()
 
     def after_write(self) -> None:
         """Wake a reader whose edge the caller's sends may have taken. Call it after a burst of sends."""
         self._tried_again = False
-        if self._reader.greenlet is not None:
+        if self._reader is not None:
             self.check_events()
 
     def on_edge(self) -> None:
         """Wake whom the news concerns; for the watcher of the file descriptor, and so for the hub alone."""
         self._tried_again = False
-        if self._made_in != forks.current():
+        if self._made_in != self._generation.number:
             self.stop_watching()
-            return
-        reader, writer = self._reader, self._writer
-        if reader.greenlet is None:
-            if writer.greenlet is not None:
-                # There is only one whom it can concern, and his next call takes the edge away.
-                writer.switch(None)
-                return
-        elif writer.greenlet is None:
-            reader.switch(None)
-            return
-        self.look()
+        elif (self._reader is None) != (self._writer is None):
+            # There is only one whom it can concern, and his next call takes the edge away.
+            self.wake_both()
+        else:
+            self.look()
 
     def look(self) -> None:
         """Read EVENTS and wake whom it concerns, if only to see that the socket has gone. Does not yield."""
@@ -165,26 +174,37 @@ class Port:
             self.wake_both()
 
     def stop_watching(self) -> None:
-        """Stop the watcher of the file descriptor. Does not yield."""
-        raise NotImplementedError
+        """Stop the watcher of the file descriptor for good. Does not yield; does nothing the second time."""
+        watcher, self.watcher = self.watcher, None
+        if watcher is not None:
+            watcher.stop()
+            watcher.close()
 
     def check_events(self) -> int:
         """Read EVENTS, wake whom it concerns, and return it. Does not yield; raises as `zmq.Socket.get` does."""
         events = self._read_events(self.raw)
-        if self._reader.greenlet is not None and events & _POLLIN:
-            self._wake(self._reader)
-        if self._writer.greenlet is not None and (self.pollout_lies or events & _POLLOUT):
-            self._wake(self._writer)
+        if events & _POLLIN:
+            self._wake_reader()
+        if self.pollout_lies or events & _POLLOUT:
+            self._wake_writer()
         return events
 
     def wake_both(self) -> None:
         """Wake whoever waits, so that he sees what has become of the socket. Does not yield."""
-        for waiter in (self._reader, self._writer):
-            if waiter.greenlet is not None:
-                self._wake(waiter)
+        self._wake_reader()
+        self._wake_writer()
 
-    def _wake(self, waiter: Any) -> None:
-        if getcurrent() is self._hub:
-            waiter.switch(None)
-        else:
-            self._hub.loop.run_callback(waiter.switch, None)
+    def _wake_reader(self) -> None:
+        # He may have woken up by himself since the hub was asked to do this.
+        if self._reader is not None:
+            if getcurrent() is self._hub:
+                self._reader.switch()
+            else:
+                self._hub.loop.run_callback(self._wake_reader)
+
+    def _wake_writer(self) -> None:
+        if self._writer is not None:
+            if getcurrent() is self._hub:
+                self._writer.switch()
+            else:
+                self._hub.loop.run_callback(self._wake_writer)

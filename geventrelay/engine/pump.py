@@ -1,3 +1,4 @@
+# cython: annotation_typing=False
 """One direction of traffic: a greenlet that moves messages from one socket to its outlets.
 
 The way of a message::
@@ -9,6 +10,8 @@ The way of a message::
 
 The burst runs until it has nothing to read, nowhere to send, or has had its share of the hub. The pump then
 waits for the one thing that holds it up, and nothing else: with nothing to move it uses no CPU.
+
+Compiled where there is a compiler, as `geventrelay.engine.port` is.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ BURST_MESSAGES = 1000
 BURST_BYTES = 1024 * 1024
 
 # An enum's member costs more to look up than to compare.
-SOURCE_EMPTY, OUTLET_FULL = Status.SOURCE_EMPTY, Status.OUTLET_FULL
+_SOURCE_EMPTY, _OUTLET_FULL = Status.SOURCE_EMPTY, Status.OUTLET_FULL
 
 
 class Pump:
@@ -62,13 +65,18 @@ class Pump:
             if self._paused:
                 self._gate.wait()
             status = burst.run(BURST_MESSAGES, BURST_BYTES)
-            self._wake_readers()
-            if status == SOURCE_EMPTY:
-                source.wait_readable(found_nothing=True)
+            blocked = self._blocked_by() if status is _OUTLET_FULL else None
+            # Those who read from the outlets' sockets: the sends may have taken their edge.
+            for destination in self._destinations:
+                # The blocked one looks after its reader when it is waited for.
+                if destination is not blocked:
+                    destination.after_write()
+            if status is _SOURCE_EMPTY:
+                source.wait_readable(True)
             else:
                 source.after_read()
-                if status == OUTLET_FULL:
-                    self._blocked_by().socket.wait_writable()
+                if blocked is not None:
+                    blocked.wait_writable()
                 else:
                     self._turn.wait()
 
@@ -135,14 +143,6 @@ class Pump:
             ),
         )
 
-    def _blocked_by(self) -> Outlet:
+    def _blocked_by(self) -> Port:
         assert self._burst.waiting_for is not None  # OUTLET_FULL means just that
-        return self._outlets[self._burst.waiting_for]
-
-    def _wake_readers(self) -> None:
-        """Wake those who read from the outlets' sockets, for the sends may have taken their edge."""
-        blocked = self._burst.waiting_for
-        for index, destination in enumerate(self._destinations):
-            # The blocked one looks after its reader when it is waited for.
-            if index != blocked:
-                destination.after_write()
+        return self._outlets[self._burst.waiting_for].socket

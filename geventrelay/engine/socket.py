@@ -10,20 +10,6 @@ import zmq.green
 from .port import Port
 
 
-class _SocketPort(Port):
-    """The port of a `RelaySocket`, which has a watcher from zmq.green already."""
-
-    __slots__ = ()
-    raw: RelaySocket
-
-    def stop_watching(self) -> None:
-        """Stop zmq.green's watcher for good. Does not yield."""
-        watcher, self.raw._state_event = self.raw._state_event, None
-        if watcher is not None:
-            watcher.stop()
-            watcher.close()
-
-
 class RelaySocket(zmq.green.Socket):  # type: ignore[type-arg]  # generic for mypy, not when it runs
     """A `zmq.green.Socket` on which one greenlet may read while another writes, and neither oversleeps.
 
@@ -41,9 +27,10 @@ class RelaySocket(zmq.green.Socket):  # type: ignore[type-arg]  # generic for my
     _state_event: Any = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.port = _SocketPort(self)
+        self.port = Port(self)
         super().__init__(*args, **kwargs)
-        # Straight to the port: this runs for every wake-up.
+        # zmq.green's own, and straight to the port: this runs for every wake-up.
+        self.port.watcher = self._state_event
         self._state_event.callback = self.port.on_edge
 
     @property
@@ -83,6 +70,7 @@ class RelaySocket(zmq.green.Socket):  # type: ignore[type-arg]  # generic for my
         """
         # Before the descriptor goes: libuv must not be left polling a closed one.
         self.port.stop_watching()
+        self._state_event = None
         super().close(linger)
         self.port.wake_both()
 

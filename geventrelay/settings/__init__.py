@@ -4,13 +4,11 @@ What breaks a rule raises `SettingsError`; nothing here opens a socket. The comm
 the API share these classes, so that all of them know the same names and the same rules.
 """
 
-from .devices import (
+from .devices import ControlType, DeviceSettings, Endpoints, SocketOptions
+from .patterns import (
     PATTERNS,
     SOCKET_TYPES,
-    ControlType,
     Custom,
-    DeviceSettings,
-    Endpoints,
     Forwarder,
     Prefixes,
     PushPayload,
@@ -36,6 +34,7 @@ __all__ = [
     "Queue",
     "Relay",
     "ServerSettings",
+    "SocketOptions",
     "Streamer",
     "WhenFull",
 ]

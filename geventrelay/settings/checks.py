@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import math
 import os
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ..errors import SettingsError
 Check = Callable[[str, Any], Any]
 """Takes what to call the input in an error, and its value."""
 
+_DEVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -42,7 +44,7 @@ def seconds(name: str, value: Any) -> float:
     rule = "a number of seconds from 0 to 86400"
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise SettingsError(name, rule, value) from None
     if isinstance(value, bool) or not math.isfinite(number) or not 0 <= number <= 86400:
         raise SettingsError(name, rule, value)
@@ -69,6 +71,16 @@ def level(name: str, value: Any) -> str:
     if value not in LOG_LEVELS:
         raise SettingsError(name, "one of " + ", ".join(LOG_LEVELS), value)
     return str(value)
+
+
+def device_name(name: str, value: Any) -> str:
+    """Take what a device may be called, or nothing, in URLs, in logs and in the labels of metrics alike.
+
+    :param name: what to call the input in an error. :param value: what was given.
+    """
+    if not isinstance(value, str) or not (value == "" or _DEVICE_NAME.fullmatch(value)):
+        raise SettingsError(name, "up to 64 letters, digits, '.', '_' and '-', a letter or digit first", value)
+    return value
 
 
 def word(name: str, value: Any) -> str:

@@ -1,37 +1,21 @@
-"""What a user may set of a device: frozen dataclasses, one per pattern, validated when they are made."""
+"""What a user may set of a device, whatever its pattern: a frozen dataclass, validated when it is made."""
 
 from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..endpoints import Endpoint, parse_endpoints
 from ..errors import SettingsError
-from .checks import flag, one_of, prefixes, seconds, whole, word
+from .checks import device_name, flag, one_of, seconds, whole, word
 from .fields import setting
-from .pairs import directions
+from .socketoptions import check_options
 
 Endpoints = str | int | Endpoint | Sequence[str | int | Endpoint]
 """One endpoint or several, as a user writes them; see `geventrelay.endpoints.Endpoint.parse`."""
-
-Prefixes = str | bytes | Sequence[str | bytes]
-"""One subscription prefix or several; text is encoded as UTF-8, and an empty one takes everything."""
-
-
-class PushPayload(enum.Enum):
-    """What the relay's PUSH gets of each message."""
-
-    AUTO = "auto"
-    """SPACE for a message of one part, PARTS for a message of several."""
-    SPACE = "space"
-    """What follows the first space of the first part (all of it where there is none), and the other parts."""
-    PARTS = "parts"
-    """Every part but the first; a message of one part goes whole."""
-    WHOLE = "whole"
-    """The message as it came."""
 
 
 class ControlType(enum.Enum):
@@ -44,24 +28,11 @@ class ControlType(enum.Enum):
     SUB = "SUB"
 
 
-class WhenFull(enum.Enum):
-    """What happens to a message that nobody can take now: it is dropped and counted, or it waits."""
+SocketOptions = Mapping[str, Mapping[int, int | bytes]]
+"""Socket key -> libzmq's number of an option -> its value."""
 
-    DROP = "drop"
-    BLOCK = "block"
-
-
-def _socket_type(name: str, value: Any) -> str:
-    text = value.upper() if isinstance(value, str) else value
-    if text not in SOCKET_TYPES:
-        raise SettingsError(name, "one of " + ", ".join(SOCKET_TYPES), value)
-    return str(text)
-
-
-SOCKET_TYPES = (
-    "PUB", "SUB", "XPUB", "XSUB", "PUSH", "PULL", "PAIR", "DEALER", "ROUTER", "REQ", "REP", "STREAM"
-)  # fmt: skip
-"""Every socket type that can be named; which of them can be joined is for `geventrelay.settings.pairs`."""
+Checked = tuple[dict[str, Any], list[SettingsError]]
+"""Settings by name as they are kept, and what is wrong with those that are not among them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +53,14 @@ class DeviceSettings:
         a peer that is merely busy, see docs/design.rst.
     :param control: where commands come in; None for nowhere. See `geventrelay.devices.steering`.
     :param control_type: a `ControlType` or its value.
+    :param socket_options: what libzmq is told about single sockets, after all that the other settings make of them: by
+        the socket's key, libzmq's numbers of options with their values. See `geventrelay.settings.socketoptions`.
     """
 
     pattern: ClassVar[str] = ""
+    """The pattern's name on the command line."""
 
-    name: str = setting("--name", word, default="")
+    name: str = setting("--name", device_name, default="")
     interface: str = setting("--interface", word, default="*")
     sndhwm: int = setting("--sndhwm", whole(0), default=10_000)
     rcvhwm: int = setting("--rcvhwm", whole(0), default=10_000)
@@ -99,145 +73,98 @@ class DeviceSettings:
     control: Endpoints | None = setting("--control", default=None)
     control_type: ControlType | str = setting("--control-type", one_of(ControlType), default=ControlType.REP)
 
+    socket_options: SocketOptions = dataclasses.field(
+        default_factory=dict, metadata={"option": None}, repr=False, hash=False
+    )
+
     def __post_init__(self) -> None:
-        if not self.name:
-            object.__setattr__(self, "name", self.pattern)
-        for field in dataclasses.fields(self):
-            value, check = getattr(self, field.name), field.metadata["check"]
-            if value is None and field.default is None:
-                continue
-            if check is None:
-                value = parse_endpoints(value, name=field.name, interface=self.interface)
-            else:
-                value = check(field.name, value)
-            object.__setattr__(self, field.name, value)
-        self._check_together()
+        kept, errors = self.check({field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
+        if errors:
+            raise errors[0]
+        for name, value in kept.items():
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def check(cls, values: Mapping[str, Any], passed_over: Collection[str] = ()) -> Checked:
+        """Hold settings against every rule, those too that are about several of them.
+
+        :param values: the settings by name; each that is not there has its default.
+        :param passed_over: names of settings that are neither looked at nor missed.
+        :returns: the settings that are right, as they are kept, and all that is wrong with the others.
+        """
+        kept: dict[str, Any] = {}
+        errors: list[SettingsError] = []
+        for field in dataclasses.fields(cls):
+            if field.metadata["option"] is not None and field.name not in passed_over:
+                try:
+                    kept[field.name] = _checked(field, values, kept.get("interface", "*"))
+                except SettingsError as error:
+                    errors.append(error)
+        if kept.get("name") == "":
+            kept["name"] = cls.pattern
+        errors += [*cls._check_together(kept), *cls._check_pattern(kept)]
+        types = cls._types(kept)
+        kept["socket_options"], wrong = check_options(values.get("socket_options", {}), cls.socket_keys(), types)
+        errors += wrong
+        for key in kept["socket_options"]:
+            if kept.get(key, ()) is None:
+                errors.append(SettingsError(key, "an endpoint for a socket that is given options", None))
+        return kept, errors
+
+    @classmethod
+    def socket_keys(cls) -> tuple[str, ...]:
+        """The key of each socket that the pattern can have."""
+        return tuple(field.name for field in dataclasses.fields(cls) if _holds_endpoints(field))
 
     @property
     def endpoints(self) -> dict[str, tuple[Endpoint, ...]]:
         """The endpoints of each socket, by the socket's key."""
-        return {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if field.metadata["check"] is None and getattr(self, field.name) is not None
-        }
+        return {key: getattr(self, key) for key in self.socket_keys() if getattr(self, key) is not None}
 
-    def _check_together(self) -> None:
-        if self.control is None and self.control_type is not ControlType.REP:
-            raise SettingsError("control", "an endpoint where control_type is given", None)
-        taken: set[str] = set()
-        for key, endpoints in self.endpoints.items():
-            for endpoint in endpoints:
-                if not endpoint.binds or endpoint.is_wildcard:
-                    continue
-                if endpoint.address in taken:
-                    raise SettingsError(key, "an endpoint that is bound once", str(endpoint))
-                taken.add(endpoint.address)
+    @property
+    def socket_types(self) -> dict[str, str]:
+        """The ZeroMQ type of each socket, e.g. ``"ROUTER"``, by the socket's key."""
+        types = self._types({field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
+        return {key: types[key] for key in self.endpoints}
 
+    @classmethod
+    def _types(cls, values: Mapping[str, Any]) -> dict[str, str]:
+        """The type of each socket as far as `values`, which are some settings, tell it."""
+        types = cls._pattern_types(values)
+        if "control_type" in values:
+            types["control"] = values["control_type"].value
+        return types
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Relay(DeviceSettings):
-    """SUB -> PUB and PUSH: every subscriber gets each message whole, one puller gets its payload.
+    @classmethod
+    def _pattern_types(cls, values: Mapping[str, Any]) -> dict[str, str]:
+        return {}
 
-    :param sub: where publishers connect their PUB.
-    :param pub: where subscribers connect their SUB; None for none.
-    :param push: where pullers connect their PULL; None for none. At least one of `pub` and `push` is needed.
-    :param subscribe: the topics to take from the publishers; everything by default.
-    :param push_payload: which part of a message is its payload: a `PushPayload` or its value.
-    :param push_when_full: `WhenFull` or its value: with no puller, or all of them full, DROP counts the payload
-        as dropped; BLOCK waits, and then subscribers wait too and the publishers' side fills up.
-    """
+    @classmethod
+    def _check_together(cls, values: Mapping[str, Any]) -> Iterator[SettingsError]:
+        """What is wrong with how `values` go together, which are right each by itself."""
+        if values.get("control", ()) is None and values.get("control_type", ControlType.REP) is not ControlType.REP:
+            yield SettingsError("control", "an endpoint where control_type is given", None)
+        taken: list[Endpoint] = []
+        for key in cls.socket_keys():
+            for endpoint in values.get(key) or ():
+                if any(endpoint.clashes(other) for other in taken):
+                    yield SettingsError(key, "an endpoint that is bound once", str(endpoint))
+                taken.append(endpoint)
 
-    pattern: ClassVar[str] = "relay"
-
-    sub: Endpoints = setting("--sub-port")
-    pub: Endpoints | None = setting("--pub-port", default=None)
-    push: Endpoints | None = setting("--push-port", default=None)
-    subscribe: Prefixes = setting("--subscribe", prefixes, default=("",))
-    push_payload: PushPayload | str = setting("--push-payload", one_of(PushPayload), default=PushPayload.AUTO)
-    push_when_full: WhenFull | str = setting("--push-when-full", one_of(WhenFull), default=WhenFull.DROP)
-
-    def _check_together(self) -> None:
-        if self.pub is None and self.push is None:
-            raise SettingsError("push", "an endpoint, here or for pub or for both", None)
-        DeviceSettings._check_together(self)
+    @classmethod
+    def _check_pattern(cls, values: Mapping[str, Any]) -> Iterator[SettingsError]:
+        """The same for the pattern's own rules."""
+        return iter(())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Proxy(DeviceSettings):
-    """Settings of every pattern with two sides.
-
-    :param frontend: where traffic comes in.
-    :param backend: where it goes out.
-    """
-
-    frontend: Endpoints = setting("--frontend")
-    backend: Endpoints = setting("--backend")
+def _holds_endpoints(field: dataclasses.Field[Any]) -> bool:
+    return field.metadata["option"] is not None and field.metadata["check"] is None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forwarder(_Proxy):
-    """XSUB <-> XPUB: publishers at the frontend, subscribers at the backend, subscriptions travel upstream.
-
-    :param frontend: where publishers connect. :param backend: where subscribers connect.
-    :param subscribe: None forwards the subscribers' own subscriptions; prefixes make it SUB -> PUB, which takes
-        these from the publishers whoever is there.
-    :param slow_subscriber: `WhenFull` or its value, for a subscriber whose queue is full: DROP loses its
-        messages inside libzmq, where nobody can count them; BLOCK (ZMQ_XPUB_NODROP) makes everybody wait for it.
-    """
-
-    pattern: ClassVar[str] = "forwarder"
-
-    subscribe: Prefixes | None = setting("--subscribe", prefixes, default=None)
-    slow_subscriber: WhenFull | str = setting("--slow-subscriber", one_of(WhenFull), default=WhenFull.DROP)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Queue(_Proxy):
-    """ROUTER <-> DEALER: any number of REQ clients at the frontend, of REP workers at the backend.
-
-    :param frontend: where clients connect. :param backend: where workers connect.
-    """
-
-    pattern: ClassVar[str] = "queue"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Streamer(_Proxy):
-    """PULL -> PUSH: tasks from any number of PUSH at the frontend, shared by the PULL workers at the backend.
-
-    :param frontend: where tasks come from. :param backend: where workers connect.
-    """
-
-    pattern: ClassVar[str] = "streamer"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Custom(_Proxy):
-    """Any two sockets that can be joined.
-
-    :param frontend_type: a ZeroMQ socket type by name, e.g. ``"PULL"``; likewise `backend_type`.
-    :param frontend: the frontend's endpoints. :param backend: the backend's.
-    :param subscribe: the topics that a SUB takes; everything by default.
-    :param slow_subscriber: as for `Forwarder`; for an XPUB or PUB.
-    """
-
-    pattern: ClassVar[str] = "custom"
-
-    frontend_type: str = setting("--frontend-type", _socket_type)
-    backend_type: str = setting("--backend-type", _socket_type)
-    subscribe: Prefixes | None = setting("--subscribe", prefixes, default=None)
-    slow_subscriber: WhenFull | str = setting("--slow-subscriber", one_of(WhenFull), default=WhenFull.DROP)
-
-    def _check_together(self) -> None:
-        DeviceSettings._check_together(self)
-        types = (self.frontend_type, self.backend_type)
-        directions(*types)
-        if self.subscribe is not None and "SUB" not in types:
-            raise SettingsError("subscribe", "a SUB among the two sides", " -> ".join(types))
-        if self.slow_subscriber is not WhenFull.DROP and not {"PUB", "XPUB"} & set(types):
-            raise SettingsError("slow_subscriber", "a PUB or XPUB among the two sides", " -> ".join(types))
-
-
-PATTERNS: dict[str, type[DeviceSettings]] = {cls.pattern: cls for cls in (Relay, Forwarder, Queue, Streamer, Custom)}
-"""The settings class of each pattern, by the pattern's name."""
+def _checked(field: dataclasses.Field[Any], values: Mapping[str, Any], interface: str) -> Any:
+    value = values.get(field.name, None if field.default is dataclasses.MISSING else field.default)
+    if value is None and field.default is None:
+        return None
+    if _holds_endpoints(field):
+        return parse_endpoints(value, name=field.name, interface=interface)
+    return field.metadata["check"](field.name, value)

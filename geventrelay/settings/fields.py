@@ -41,3 +41,9 @@ def under_option(cls: Any, error: SettingsError) -> SettingsError:
     """The same `error` under the name that the command line has for the field of `cls` that it names."""
     options = {name: option for option, name in options_of(cls).items()}
     return SettingsError(options.get(error.name, error.name), error.rule, error.value)
+
+
+def checks_of(cls: Any) -> dict[str, Check]:
+    """What holds each single setting of the class `cls` against its rule, by the name of its field."""
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    return {name: fields[name].metadata["check"] for name in options_of(cls).values()}

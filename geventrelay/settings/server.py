@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import enum
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..endpoints import Endpoint
 from ..errors import SettingsError
 from .checks import flag, level, one_of, path
 from .devices import DeviceSettings
@@ -85,3 +87,23 @@ class ServerSettings:
         for name in names:
             if names.count(name) > 1:
                 raise SettingsError("devices", "names that differ", name)
+        for (name, _), error in clashes(self.http, {device.name: device.endpoints for device in self.devices}):
+            raise SettingsError(f"devices: {name}", error.rule, error.value)
+
+
+def clashes(
+    http: HttpAddress | None, devices: Mapping[str, Mapping[str, Sequence[Endpoint]]]
+) -> Iterator[tuple[tuple[str, str], SettingsError]]:
+    """What would be bound twice: each time a device's name and a socket's key, with what is wrong there.
+
+    :param http: where HTTP is answered. :param devices: the endpoints of each device's sockets, by name and by key.
+    """
+    taken = [] if http is None else [("http", Endpoint(f"tcp://{http}"))]
+    for name, sockets in devices.items():
+        own = [(key, endpoint) for key, endpoints in sockets.items() for endpoint in endpoints]
+        for key, endpoint in own:
+            # What a device binds twice by itself is told where the device is checked.
+            owner = next((owner for owner, other in taken if endpoint.clashes(other)), None)
+            if owner is not None:
+                yield (name, key), SettingsError(name, f"an address that {owner} does not bind", str(endpoint))
+        taken += [(f"device.{name}.{key}", endpoint) for key, endpoint in own]

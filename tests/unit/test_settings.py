@@ -21,6 +21,7 @@ from geventrelay import (
 )
 from geventrelay.settings import PATTERNS
 
+NAME = "up to 64 letters, digits, '.', '_' and '-', a letter or digit first"
 INTEGERS = "an integer from 0 to 2147483647"
 
 
@@ -31,7 +32,7 @@ def streamer(**settings):
 @pytest.mark.parametrize(
     ("name", "rule", "values"),
     [
-        ("name", "printable text without spaces", ["a b", "a\n", 5]),
+        ("name", NAME, ["a b", "a\n", 5, ".a", "a/b", "a" * 65, "\u00e4", 'a"', None]),
         ("interface", "printable text without spaces", ["a b", "\0", 5]),
         ("sndhwm", INTEGERS, [-1, "-5", "many", 1.5, True, None, 2**31, b"1"]),
         ("rcvhwm", INTEGERS, [-1, "", "1e3", False]),
@@ -40,7 +41,7 @@ def streamer(**settings):
         ("io_threads", "an integer from 1 to 64", [0, 65, "none"]),
         ("max_message_size_bytes", "an integer from 1 to 9223372036854775807", [0, -1, "big"]),
         ("drain_s", "a number of seconds from 0 to 86400", [-0.1, "nan", float("inf"), 86401, "soon", None, True]),
-        ("ipv6", "true or false", [1, "yes", None]),
+        ("ipv6", "true or false", [1, "yes", None, []]),
     ],
 )
 def test_a_broken_rule_is_named_with_input_and_value(name, rule, values):
