@@ -65,8 +65,17 @@ MIDDLE = """
 
 
 def find_chromium() -> str | None:
-    """The first Chromium on PATH, or None."""
-    return next((path for name in NAMES if (path := shutil.which(name))), None)
+    """The first Chromium on PATH that runs, or None."""
+    return next((path for name in NAMES if (path := shutil.which(name)) and _runs(path)), None)
+
+
+def _runs(path: str) -> bool:
+    # Where browsers come as snaps, there is a program of that name that only says so.
+    try:
+        answer = subprocess.run([path, "--version"], capture_output=True, timeout=LIMIT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return answer.returncode == 0 and b"Chrom" in answer.stdout
 
 
 class BrowserError(AssertionError):
