@@ -10,6 +10,8 @@ import { Search } from "./search.js";
 import { Steering } from "./steering.js";
 import { Stream } from "./stream.js";
 
+// What the API has to say for this page to understand it.
+const VERSION = 1;
 // With more of them than this on the page, arrows that move would cost more than they tell.
 const MANY = 24;
 const CARD_PADDING = 34;
@@ -77,6 +79,10 @@ class Page {
   }
 
   #onData(data) {
+    if (data.version !== VERSION) {
+      showConnection("lost", "the server is of another version; load this page anew");
+      return;
+    }
     const nowMs = performance.now();
     this.#data = data;
     this.#rates = this.#meter.take(data, nowMs);
