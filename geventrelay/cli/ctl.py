@@ -7,7 +7,7 @@ from typing import Any
 
 import zmq
 
-from ..devices.steering import STATISTIC, STATISTICS
+from ..devices.steering import RELOAD, STATISTIC, STATISTICS
 from ..endpoints import Endpoint
 from ..errors import SettingsError, StartError
 from ..settings import ControlType
@@ -55,7 +55,7 @@ def command(endpoint: Endpoint, control_type: ControlType, word: str, timeout_s:
     :param endpoint: the device's control endpoint. :param control_type: what socket the device has there.
     :param word: one of `WORDS`. :param timeout_s: how long to wait, in seconds.
     :raises SettingsError: if that control socket cannot answer this command.
-    :raises StartError: if nobody took it, or answered, in time.
+    :raises StartError: if nobody took it, or answered, in time; or if it was a reload that failed.
     """
     name = word.upper().encode()
     if name == STATISTICS and control_type in (ControlType.PULL, ControlType.SUB):
@@ -74,12 +74,15 @@ def command(endpoint: Endpoint, control_type: ControlType, word: str, timeout_s:
             # It is on its way, and this must not end before it has left.
             socket.linger = wait_ms
             answers = control_type is ControlType.REP or name == STATISTICS
-            return socket.recv_multipart() if answers else []
+            answer = socket.recv_multipart() if answers else []
         except zmq.ZMQError as error:
             reason = (
                 f"no answer within {timeout_s:g} s" if error.errno == zmq.EAGAIN else zmq.strerror(error.errno or 0)
             )
             raise StartError(f"cannot {word} {endpoint.address}: {reason}") from None
+    if name == RELOAD and any(answer):
+        raise StartError(answer[0].decode(errors="replace"))
+    return answer
 
 
 def _await_listener(socket: zmq.Socket[bytes], control_type: ControlType) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import resource
 import sys
 from collections.abc import Callable
 
+from ..server import logs
 from ..server.server import Server
 from ..settings import ServerSettings
 
@@ -19,13 +19,11 @@ def serve(settings: ServerSettings, load: Callable[[], ServerSettings] | None = 
     :param settings: what to run. :param load: reads them again; None where there is no file to read.
     :raises StartError: if it could not start. :raises DeviceFailed: if it failed while running.
     """
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
-    )
+    logs.set_up(settings.log_level, settings.log_format)
     server = Server(settings, load=load)
     _raise_descriptor_limit()
     server.run()
-    say("\n".join(f"accounting {one.device.snapshot().accounting()}" for one in server.devices.values()))
+    say("\n".join(f"accounting {one.snapshot().accounting()}" for one in server.devices.values()))
     return 0
 
 

@@ -29,6 +29,7 @@ from ..engine.outlet import Outlet, Policy, Take
 from ..engine.pump import Pump
 from ..engine.status import Status
 from ..errors import ForkedError
+from ..events import event
 from .steering import Steering, statistics
 
 log = logging.getLogger("geventrelay")
@@ -239,6 +240,7 @@ class _Junction:
 def _tell(snapshot: PumpSnapshot) -> None:
     for outlet in snapshot.outlets:
         for reason, count in outlet.dropped.items():
-            log.info("dropped from=%s to=%s reason=%s count=%d", snapshot.source, outlet.socket, reason.value, count)
+            where = {"from": snapshot.source, "to": outlet.socket}
+            log.info(event("dropped", **where, reason=reason.value, count=count))
     if snapshot.held:
-        log.warning("lost socket=%s count=1 reason=%r", snapshot.source, "in hand when the proxy ended")
+        log.warning(event("lost", socket=snapshot.source, count=1, reason="in hand when the proxy ended"))

@@ -7,6 +7,7 @@ import errno
 import os
 import socket as stdlib_socket
 import stat
+from collections.abc import Mapping
 from typing import Any
 
 import zmq
@@ -16,7 +17,8 @@ from ..endpoints import Endpoint
 from ..engine.socket import RelaySocket
 from ..errors import StartError
 from ..settings import DeviceSettings
-from .patterns import RECEIVE_ONLY, SocketPlan
+from .adjusting import Adjustment
+from .patterns import CONTROL, RECEIVE_ONLY, SocketPlan
 
 # So many probes of TCP keepalive without an answer mean that nobody is there.
 _PROBES = 3
@@ -38,18 +40,24 @@ def make_socket(context: Any, plan: SocketPlan, settings: DeviceSettings) -> Rel
     return socket
 
 
-def open_endpoints(socket: RelaySocket, plan: SocketPlan, device: str) -> list[str]:
+def open_endpoints(
+    socket: RelaySocket, plan: SocketPlan, device: str, descriptors: Mapping[tuple[str, int], int]
+) -> list[str]:
     """Bind and connect a socket as planned; the addresses that it is bound to. Yields while names resolve.
 
     :param socket: what `make_socket` made of `plan`. :param device: the device's name, for errors.
+    :param descriptors: listening sockets to be used instead, by socket key and position among its endpoints.
     :raises StartError: naming the first endpoint that could not be had, and why.
     """
     bound = []
-    for endpoint in plan.endpoints:
+    for position, endpoint in enumerate(plan.endpoints):
         try:
-            if endpoint.binds:
+            descriptor = descriptors.get((plan.key, position))
+            if descriptor is not None:
+                bound.append(_use_descriptor(socket, endpoint, descriptor))
+            elif endpoint.binds:
                 socket.bind(_bindable(endpoint, bool(socket.get(zmq.IPV6))))
-                bound.append(bytes(socket.get(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode())
+                bound.append(_last_endpoint(socket))
             else:
                 _check_name(endpoint)
                 socket.connect(endpoint.address)
@@ -57,6 +65,31 @@ def open_endpoints(socket: RelaySocket, plan: SocketPlan, device: str) -> list[s
             verb = "bind" if endpoint.binds else "connect"
             raise StartError(f"cannot {verb} {endpoint.address} ({device} {plan.key}): {_reason(error)}") from error
     return bound
+
+
+def adjust(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings, change: Adjustment) -> None:
+    """Tell a running `socket` of a `change`. Does not yield.
+
+    :param plan: what the socket is to be from now on. :param settings: the device's from now on.
+    """
+    _set_limits(socket, plan, settings)
+    if plan.type == zmq.SUB and plan.key != CONTROL:
+        for prefix in change.subscribe:
+            socket.set(zmq.SUBSCRIBE, prefix)
+        for prefix in change.unsubscribe:
+            socket.set(zmq.UNSUBSCRIBE, prefix)
+    # Whatever these calls may have taken of the socket's news is told to whoever waits for it.
+    socket.port.check_events()
+
+
+def own_addresses(plan: SocketPlan, addresses: list[str], descriptors: Mapping[tuple[str, int], int]) -> list[str]:
+    """Those of the `addresses` to which a socket of this `plan` is bound that are ours.
+
+    :param descriptors: the listening sockets that are somebody else's, as for `open_endpoints`.
+    """
+    positions = [position for position, endpoint in enumerate(plan.endpoints) if endpoint.binds]
+    bound = zip(positions, addresses, strict=True)
+    return [address for position, address in bound if (plan.key, position) not in descriptors]
 
 
 def unbind(socket: RelaySocket, addresses: list[str]) -> None:
@@ -71,10 +104,7 @@ def unbind(socket: RelaySocket, addresses: list[str]) -> None:
 
 
 def _set_options(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings) -> None:
-    # What these send is subscriptions, and libzmq drops what is above SNDHWM of them without a word (xsub_t).
-    socket.set(zmq.SNDHWM, 0 if plan.type in RECEIVE_ONLY else settings.sndhwm)
-    socket.set(zmq.RCVHWM, settings.rcvhwm)
-    socket.set(zmq.LINGER, settings.linger_ms)
+    _set_limits(socket, plan, settings)
     socket.set(zmq.IPV6, settings.ipv6 or any("[" in (endpoint.host or "") for endpoint in plan.endpoints))
     # Bytes that are not ZMTP would pass for ZMTP 1.0, which has no greeting, and come out as messages. libzmq refuses
     # ZMTP 1.0 and 2.0 (libzmq before 4.0) where a ZAP domain is set, and with no ZAP handler that is all it does.
@@ -105,6 +135,40 @@ def _set_option(socket: RelaySocket, plan: SocketPlan, device: str, number: int,
     except zmq.ZMQError as error:
         name = zmq.SocketOption(number).name.lower()
         raise StartError(f"cannot set {name} ({device} {plan.key}): {zmq.strerror(error.errno or 0)}") from error
+
+
+def _set_limits(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings) -> None:
+    """Set what can also be set while the socket is in use."""
+    limits = {
+        # What these send is subscriptions, and libzmq drops what is above SNDHWM of them without a word (xsub_t).
+        zmq.SNDHWM: 0 if plan.type in RECEIVE_ONLY else settings.sndhwm,
+        zmq.RCVHWM: settings.rcvhwm,
+        zmq.LINGER: settings.linger_ms,
+    }
+    chosen = settings.socket_options.get(plan.key, {})
+    for option, value in limits.items():
+        socket.set(option, chosen.get(option, value))
+
+
+def _use_descriptor(socket: RelaySocket, endpoint: Endpoint, descriptor: int) -> str:
+    """Have `socket` listen on a listening socket that somebody else has bound, and say where that is."""
+    # libzmq closes the one that it gets; with a copy, the next start finds the original.
+    copy = os.dup(descriptor)
+    # A connection that is gone again when libzmq comes to accept it must not stop its io thread.
+    os.set_blocking(copy, False)
+    try:
+        socket.set(zmq.USE_FD, copy)
+        socket.bind(endpoint.address)
+    except BaseException:
+        os.close(copy)
+        raise
+    finally:
+        socket.set(zmq.USE_FD, -1)
+    return _last_endpoint(socket)
+
+
+def _last_endpoint(socket: RelaySocket) -> str:
+    return bytes(socket.get(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
 
 
 def _set_heartbeat(socket: RelaySocket, heartbeat_ms: int) -> None:

@@ -3,25 +3,32 @@
 The protocol is that of libzmq's master branch (src/proxy.cpp after 2023-10-12): commands are single parts; STATISTICS
 is answered by eight parts, the other commands by an empty one, and that only where the control socket is a REP, which
 must answer. What is not a command is ignored. libzmq 4.3.5, which pyzmq ships, has it wrong: any five bytes resume.
+
+RELOAD is an extension, and a command only where there is a configuration to read again: a REP answers it with an empty
+part once that has been done, or with one sentence that says why nothing was changed.
 """
 
 from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+import gevent
 import zmq
 
 from ..engine import forks
 from ..engine.counters import PumpSnapshot
 from ..engine.port import Port, plain_send
 from ..engine.turn import Turn
+from ..errors import GeventRelayError
+from ..events import event
 
 log = logging.getLogger("geventrelay")
 
 PAUSE, RESUME, TERMINATE, STATISTICS = COMMANDS = (b"PAUSE", b"RESUME", b"TERMINATE", b"STATISTICS")
+RELOAD = b"RELOAD"
 STATISTIC = struct.Struct("=Q")
 """How each part of the answer to STATISTICS is packed: an unsigned 64-bit integer in the host's byte order."""
 
@@ -65,11 +72,18 @@ class Steering:
     :param port: the control socket, a REP, PAIR, ROUTER, PULL or SUB; over a ROUTER, requests have the envelope that a
         DEALER or a REQ gives them, and answers go back in it.
     :param target: what to steer.
+    :param device: what it is called in logs.
+    :param reload: what RELOAD does, raising `GeventRelayError` where it cannot; None where it is no command. It runs in
+        a greenlet of its own, for it may end the one that asks.
     """
 
-    def __init__(self, port: Port, target: Steerable) -> None:
+    def __init__(
+        self, port: Port, target: Steerable, *, device: str = "proxy", reload: Callable[[], object] | None = None
+    ) -> None:
         self._port = port
         self._target = target
+        self._device = device
+        self._reload = reload
         self._type = port.raw.type
         self._turn = Turn()
         self._made_in = forks.current()
@@ -92,21 +106,37 @@ class Steering:
         envelope, command = self._split(message)
         if command == [STATISTICS]:
             if self._type in (zmq.PULL, zmq.SUB):
-                log.warning("ignored command=STATISTICS reason=%r", "this control socket cannot answer")
+                self._ignore(command, "this control socket cannot answer")
                 return
             self._answer(envelope, [STATISTIC.pack(count) for count in self._target.statistics()])
             return
-        log.info("steering command=%r", b" ".join(command)[:80].decode(errors="replace"))
+        log.info(event("steering", device=self._device, command=_text(command)))
         if command == [PAUSE]:
             self._target.pause()
         elif command == [RESUME]:
             self._target.resume()
         elif command == [TERMINATE]:
             self._target.terminate()
+        elif command == [RELOAD] and self._reload is not None:
+            self._follow_reload(self._reload)
+            return
         else:
-            log.warning("ignored command=%r reason=%r", b" ".join(command)[:80], "not a command")
+            self._ignore(command, "not a command")
         if self._type == zmq.REP:
             self._answer(envelope, [b""])
+
+    def _follow_reload(self, reload: Callable[[], object]) -> None:
+        failures: list[str] = []
+        reloading = gevent.spawn(_try, reload, failures)
+        if self._type == zmq.REP:
+            try:
+                reloading.join()
+            finally:
+                # Also when this greenlet is killed: then its own device is among those that the reload restarts.
+                self._answer([], ["; ".join(failures).encode()])
+
+    def _ignore(self, command: list[bytes], reason: str) -> None:
+        log.warning(event("ignored", device=self._device, command=_text(command), reason=reason))
 
     def _split(self, message: list[bytes]) -> tuple[list[bytes], list[bytes]]:
         if self._type != zmq.ROUTER:
@@ -125,4 +155,16 @@ class Steering:
             # Whoever asked has gone, or takes no answers: that must not end what is steered.
             if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
                 raise
-            log.warning("unanswered reason=%r", str(error))
+            log.warning(event("unanswered", device=self._device, reason=error))
+
+
+def _text(command: list[bytes]) -> str:
+    return b" ".join(command)[:80].decode(errors="replace")
+
+
+def _try(reload: Callable[[], object], failures: list[str]) -> None:
+    try:
+        reload()
+    except GeventRelayError as error:
+        # Whoever carries it out logs it too.
+        failures.append(str(error))

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ..errors import SettingsError
+from ..events import event
 from ._burst_py import PythonBurst
 from .counters import PumpCounters
 from .outlet import Outlet
@@ -87,5 +88,5 @@ def _chosen() -> tuple[_Maker, str]:
         except ImportError as error:
             if wish == "native":
                 raise SettingsError("GEVENTRELAY_BURST", f"python, for there is no other ({error})", wish) from None
-            log.info("burst=python reason=%r", str(error))
+            log.info(event("burst", burst="python", reason=error))
     return PythonBurst, "python"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 class Drop(enum.Enum):
@@ -66,6 +66,25 @@ class OutletSnapshot:
     dropped: Mapping[Drop, int]
     held: int
 
+    def plus(self, later: OutletSnapshot) -> OutletSnapshot:
+        """The counts of both lives of one outlet: this one, which is over, and a `later` one."""
+        reasons = dict.fromkeys((*self.dropped, *later.dropped))
+        return OutletSnapshot(
+            socket=self.socket,
+            sent=self.sent + later.sent,
+            sent_parts=self.sent_parts + later.sent_parts,
+            sent_bytes=self.sent_bytes + later.sent_bytes,
+            dropped={reason: self.dropped.get(reason, 0) + later.dropped.get(reason, 0) for reason in reasons},
+            held=self.held + later.held,
+        )
+
+    def settled(self) -> OutletSnapshot:
+        """The same once its life is over: what was held then has been dropped, `Drop.STOPPED`."""
+        if not self.held:
+            return self
+        stopped = self.dropped.get(Drop.STOPPED, 0) + self.held
+        return replace(self, dropped={**self.dropped, Drop.STOPPED: stopped}, held=0)
+
 
 @dataclass(frozen=True, slots=True)
 class PumpSnapshot:
@@ -83,6 +102,21 @@ class PumpSnapshot:
     received_bytes: int
     bursts: int
     outlets: tuple[OutletSnapshot, ...]
+
+    def plus(self, later: PumpSnapshot) -> PumpSnapshot:
+        """The counts of both lives of one pump: this one, which is over, and a `later` one to the same outlets."""
+        return PumpSnapshot(
+            source=self.source,
+            received=self.received + later.received,
+            received_parts=self.received_parts + later.received_parts,
+            received_bytes=self.received_bytes + later.received_bytes,
+            bursts=self.bursts + later.bursts,
+            outlets=tuple(one.plus(other) for one, other in zip(self.outlets, later.outlets, strict=True)),
+        )
+
+    def settled(self) -> PumpSnapshot:
+        """The same once its life is over; see `OutletSnapshot.settled`."""
+        return replace(self, outlets=tuple(outlet.settled() for outlet in self.outlets))
 
     @property
     def held(self) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import zmq
 
 from .counters import Drop
-from .peercount import PeerCount
+from .peers import SocketPeers
 from .port import Port
 from .socket import RelaySocket
 
@@ -91,7 +91,7 @@ class Outlet:
         policy: Policy = Policy.BLOCK,
         take: Take = Take.WHOLE,
         prefix: bytes | None = None,
-        peers: PeerCount | None = None,
+        peers: SocketPeers | None = None,
     ) -> None:
         self.name = name
         self.socket: Port = socket.port

@@ -1,151 +1,325 @@
-"""One process that runs a device until it is told to stop."""
+"""One process that runs devices until it is told to stop."""
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import os
 import signal
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import gevent
 from gevent.event import Event
+from gevent.lock import Semaphore
 
-from ..devices.device import Device
-from ..errors import DeviceFailed
-from ..settings import ServerSettings
-from .notify import remove_ready_file, remove_stale_ready_file, tell_systemd, write_ready_file
+from ..errors import GeventRelayError, StartError
+from ..events import event
+from ..settings import DeviceSettings, ServerSettings
+from . import logs
+from .activation import Activation, passed_listeners
+from .announcement import announce
+from .delays import Delays
+from .readyfile import remove_ready_file, remove_stale_ready_file, write_ready_file
+from .reload import ReloadResult, difference, needs_restart
+from .supervised import SupervisedDevice
+from .systemd import Systemd
+from .web.site import Site
 
 log = logging.getLogger("geventrelay")
 
-
-@dataclass(frozen=True, slots=True)
-class SupervisedDevice:
-    """A `device` of a server."""
-
-    device: Device
+# Beside the devices, which may all end their contexts at once, names are resolved there.
+_SPARE_THREADS = 10
 
 
 class Server:
-    """Runs a device in the foreground: signals, readiness, accounting.
+    """Runs devices in the foreground: signals, supervision, reload, readiness, accounting.
 
-    SIGINT, SIGTERM and SIGHUP stop it, a second one ends the draining at once, a third one kills. SIGUSR1 logs the
-    accounting.
+    SIGINT and SIGTERM stop it, a second one ends the draining at once, a third one kills. SIGHUP has it reload, or
+    stops it where there is nothing to reload. SIGUSR1 logs the accounting.
 
-    :param settings: what to run, which is one device for now.
-    :param load: reads the settings again; not used yet.
+    :param settings: what to run.
+    :param load: reads the configuration again; None where there is none to be read.
+    :param delays: makes what decides how long a device that failed waits for its next start.
+
+    :ivar settings: what is running. :ivar devices: the devices by name, in the order of `settings`.
+    :ivar started_at: when it was started, as Unix time; None before that.
     """
 
-    def __init__(self, settings: ServerSettings, *, load: Callable[[], ServerSettings] | None = None) -> None:
-        (one,) = settings.devices
-        self._device = Device(one)
-        self._ready_file = settings.ready_file
-        self._ready_file_written = False
+    def __init__(
+        self,
+        settings: ServerSettings,
+        *,
+        load: Callable[[], ServerSettings] | None = None,
+        delays: Callable[[], Delays] = Delays,
+    ) -> None:
+        self.settings = settings
+        self.started_at: float | None = None
+        self._load = load
+        self._delays = delays
+        self._activation = Activation(passed_listeners(os.environ))
+        self._systemd = Systemd()
         self._stop = Event()
+        self._up = False
+        self._failure: Exception | None = None
+        self._site: Site | None = None
+        # Held while devices come and go by a start or a reload.
+        self._changing = Semaphore(1)
+        self.devices = {device.name: self._supervise(device) for device in settings.devices}
 
     @property
-    def devices(self) -> dict[str, SupervisedDevice]:
-        """The devices by name."""
-        return {self._device.name: SupervisedDevice(self._device)}
+    def ready(self) -> bool:
+        """Whether the start is through and every device is up."""
+        return self._up and all(one.device.started for one in self.devices.values())
 
     def run(self) -> None:
-        """Start the device and return when it has been stopped by a signal. Yields all the while.
+        """Start the devices and return when the server has been stopped, or all of them have. Yields all the while.
 
         A signal that comes before everything is bound ends the start, and nothing is left of it.
 
-        :raises StartError: if it could not start; nothing is left bound or half-started.
-        :raises DeviceFailed: if it failed while running.
+        :raises StartError: if a device could not start; nothing is left bound or half-started.
+        :raises DeviceFailed: if a device failed and `ServerSettings.fail_fast` is set.
         """
         watchers = self._watch_signals()
-        if self._ready_file is not None:
-            remove_stale_ready_file(self._ready_file)
+        self.started_at = time.time()
+        if self.settings.ready_file is not None:
+            remove_stale_ready_file(self.settings.ready_file)
         try:
-            if not self._start():
-                return
-            try:
-                self._announce()
-                self._serve()
-            finally:
-                self._withdraw()
+            with self._changing:
+                self._start()
+            self._look_whether_all_stopped()
+            self._stop.wait()
         finally:
+            self._end()
             for watcher in watchers:
                 watcher.cancel()
+        if self._failure is not None:
+            raise self._failure
 
-    def _start(self) -> bool:
-        """Start the device, unless a signal to stop comes first: names can take long to resolve."""
-        failures: list[Exception] = []
-        starting = gevent.spawn(self._try_to_start, failures)
-        either: list[Any] = [starting, self._stop]
-        gevent.wait(either, count=1)
-        starting.kill()
-        if failures:
-            raise failures[0]
-        return self._device.started
-
-    def _try_to_start(self, failures: list[Exception]) -> None:
-        try:
-            self._device.start()
-        except Exception as error:
-            failures.append(error)
-
-    def _announce(self) -> None:
-        device = self._device
-        if self._ready_file is not None:
-            write_ready_file(self._ready_file, device)
-            self._ready_file_written = True
-        for key, endpoints in device.settings.endpoints.items():
-            for address in device.endpoints[key]:
-                log.info("bound device=%s socket=%s endpoint=%s", device.name, key, address)
-            for endpoint in endpoints:
-                if not endpoint.binds:
-                    log.info("connecting device=%s socket=%s endpoint=%s", device.name, key, endpoint.address)
-            bound = zip((one for one in endpoints if one.binds), device.endpoints[key], strict=True)
-            for address in (address for one, address in bound if one.is_public):
-                log.warning(
-                    "open to every host: device=%s socket=%s endpoint=%s; --interface 127.0.0.1 keeps it to this one",
-                    device.name, key, address,
-                )  # fmt: skip
-        tell_systemd("READY=1")
-
-    def _serve(self) -> None:
-        failures: list[DeviceFailed] = []
-        waiter = gevent.spawn(self._wait_for_device, failures)
-        self._stop.wait()
-        tell_systemd("STOPPING=1")
-        self._device.stop()
-        waiter.join()
-        if failures:
-            raise failures[0]
-
-    def _wait_for_device(self, failures: list[DeviceFailed]) -> None:
-        try:
-            self._device.serve_forever()
-        except DeviceFailed as failure:
-            failures.append(failure)
+    def stop(self) -> None:
+        """Have `run` stop everything and return. Does not yield; once is enough."""
         self._stop.set()
 
-    def _withdraw(self) -> None:
-        self._device.stop(0)
-        if self._ready_file is not None and self._ready_file_written:
-            remove_ready_file(self._ready_file)
+    def reload(self) -> ReloadResult:
+        """Read the configuration again and go on with what it says. Yields until that is done.
+
+        A reload that comes during another one, or during the start, waits for it and then reads the file anew.
+
+        :raises SettingsError: with every problem, if the configuration has any; nothing was changed then.
+        :raises StartError: if there is no configuration to read, or if the server is stopping.
+        """
+        try:
+            if self._load is None:
+                raise StartError("cannot reload: this server was started without a configuration file")
+            with self._changing:
+                self._refuse_if_stopping()
+                self._systemd.reloading()
+                try:
+                    result = self._change_to(self._load())
+                finally:
+                    if not self._stop.is_set():
+                        self._systemd.ready()
+        except GeventRelayError as error:
+            log.error(event("reload-failed", reason=error))
+            raise
+        counts = {kind: len(names) for kind, names in dataclasses.asdict(result).items()}
+        log.info(event("reloaded", **counts))
+        self._look_whether_all_stopped()
+        return result
+
+    def on_up(self, supervised: SupervisedDevice) -> None:
+        """What a `SupervisedDevice` says once it is up: `supervised`."""
+        if self._up:
+            announce(supervised.device)
+            self._write_ready_file_again()
+            self._tell_status()
+
+    def on_failure(self, supervised: SupervisedDevice, failure: Exception) -> bool:
+        """What a `SupervisedDevice`, `supervised`, says when it fails of `failure`; whether it is to start again."""
+        if isinstance(failure, StartError):
+            log.error(event("cannot-start", device=supervised.name, reason=failure))
+        self._tell_status()
+        if not self.settings.fail_fast:
+            return True
+        self._failure = self._failure or failure
+        self._stop.set()
+        return False
+
+    def on_stopped(self, supervised: SupervisedDevice) -> None:
+        """What a `SupervisedDevice`, `supervised`, says when it was stopped on request."""
+        self._tell_status()
+        self._look_whether_all_stopped()
+
+    def _supervise(self, settings: DeviceSettings) -> SupervisedDevice:
+        return SupervisedDevice(settings, self, delays=self._delays(), reload=self.reload, descriptors=self._activation)
+
+    def _start(self) -> None:
+        """Start every device, unless a signal to stop comes first: names can take long to resolve."""
+        self._make_room_for_threads()
+        self._start_devices()
+        if self._stop.is_set():
+            return
+        self._start_site()
+        self._write_ready_file()
+        for supervised in self.devices.values():
+            announce(supervised.device)
+        for listener in self._activation.unused(self.settings.devices):
+            where = {"descriptor": listener.descriptor, "name": listener.name, "address": listener.address}
+            log.error(event("unused-descriptor", **where, reason="no device has a socket of that name or address"))
+        self._up = True
+        self._systemd.ready()
+        self._tell_status()
+        self._systemd.start_watchdog()
+        for supervised in self.devices.values():
+            supervised.keep_up()
+
+    def _start_devices(self) -> None:
+        failures: dict[str, Exception] = {}
+        starts = [gevent.spawn(_try_to_start, one, failures) for one in self.devices.values()]
+        running = len(starts)
+        either: list[Any] = [*starts, self._stop] if starts else []
+        for ended in gevent.iwait(either):
+            running -= ended is not self._stop
+            if ended is self._stop or failures or not running:
+                break
+        gevent.killall(starts)
+        first = next((failures[name] for name in self.devices if name in failures), None)
+        if first is not None:
+            self._stop_all(self.devices.values(), 0)
+            raise first
+
+    def _change_to(self, settings: ServerSettings) -> ReloadResult:
+        old = self.settings
+        result = difference(old, settings)
+        by_name = {device.name: device for device in settings.devices}
+        added = {name: self._supervise(by_name[name]) for name in result.added}
+        self._take_process_options(settings)
+        for name in result.adjusted:
+            self.devices[name].adjust(by_name[name])
+        ending = [self.devices[name] for name in (*result.removed, *result.changed)]
+        # All of them before any start: addresses may go from one device to another.
+        self._stop_all(ending)
+        for name in result.removed:
+            log.info(event("accounting", **self.devices[name].snapshot().accounting_keys()))
+        both = {**self.devices, **added}
+        self.devices = {device.name: both[device.name] for device in settings.devices}
+        self._make_room_for_threads()
+        starts = [gevent.spawn(self._unless_stopping, added[name].keep_up) for name in result.added]
+        starts += [
+            gevent.spawn(self._unless_stopping, self.devices[name].restart, by_name[name]) for name in result.changed
+        ]
+        gevent.joinall(starts)
+        self._refuse_if_stopping()
+        self._write_ready_file_again()
+        self._tell_status()
+        return result
+
+    def _take_process_options(self, settings: ServerSettings) -> None:
+        old = self.settings
+        waiting = needs_restart(old, settings)
+        for name in waiting:
+            log.warning(event("needs-a-restart", option=name, reason="this cannot change while the process runs"))
+        if (old.log_level, old.log_format) != (settings.log_level, settings.log_format):
+            logs.set_up(settings.log_level, settings.log_format)
+        self.settings = dataclasses.replace(settings, **{name: getattr(old, name) for name in waiting})
+
+    def _unless_stopping(self, start: Callable[..., None], *arguments: Any) -> None:
+        if not self._stop.is_set():
+            start(*arguments)
+
+    def _refuse_if_stopping(self) -> None:
+        if self._stop.is_set():
+            raise StartError("cannot reload: this server is stopping")
+
+    def _look_whether_all_stopped(self) -> None:
+        # During a reload there may be more to come.
+        ended = [one.has_ended for one in self.devices.values()]
+        if self._up and ended and all(ended) and not self._changing.locked():
+            self._stop.set()
+
+    def _end(self) -> None:
+        # The start may not have come to its end, and a reload is to find that it comes too late.
+        self._stop.set()
+        if self._up:
+            self._systemd.stopping()
+        self._stop_all(self.devices.values())
+        with self._changing:
+            self._up = False
+        self._systemd.stop_watchdog()
+        if self.settings.ready_file is not None:
+            remove_ready_file(self.settings.ready_file)
+        if self._site is not None:
+            # The last, so that one can watch the others go.
+            self._site.stop()
+
+    def _stop_all(self, devices: Iterable[SupervisedDevice], timeout: float | None = None) -> None:
+        gevent.joinall([gevent.spawn(one.stop, timeout) for one in devices])
+
+    def _make_room_for_threads(self) -> None:
+        pool: Any = gevent.get_hub().threadpool
+        pool.maxsize = max(pool.maxsize, len(self.devices) + _SPARE_THREADS)
+
+    def _start_site(self) -> None:
+        if self.settings.http is not None:
+            self._site = Site(self, self.settings.http, self.settings.http_token_file)
+            try:
+                self._site.start()
+            except BaseException:
+                self._stop_all(self.devices.values(), 0)
+                raise
+
+    def _write_ready_file(self) -> None:
+        if self.settings.ready_file is not None:
+            url = None if self._site is None else self._site.url
+            write_ready_file(self.settings.ready_file, [one.device for one in self.devices.values()], url)
+
+    def _write_ready_file_again(self) -> None:
+        if self._up:
+            try:
+                self._write_ready_file()
+            except StartError as error:
+                log.error(event("ready-file-outdated", reason=error))
+
+    def _tell_status(self) -> None:
+        if self._up and not self._stop.is_set():
+            down = [name for name, one in self.devices.items() if not one.device.started]
+            line = f"{len(self.devices) - len(down)} of {len(self.devices)} devices up"
+            self._systemd.status(line + (f"; down: {' '.join(down)}" if down else ""))
 
     def _watch_signals(self) -> list[Any]:
-        return [
-            *(
-                gevent.signal_handler(number, self._on_stop_signal, number)
-                for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-            ),
-            gevent.signal_handler(signal.SIGUSR1, self._log_accounting),
-        ]
+        handlers = {
+            signal.SIGINT: self._on_stop_signal,
+            signal.SIGTERM: self._on_stop_signal,
+            signal.SIGHUP: self._on_stop_signal if self._load is None else self._on_reload_signal,
+            signal.SIGUSR1: self._log_accounting,
+        }
+        return [gevent.signal_handler(number, handler, number) for number, handler in handlers.items()]
 
     def _on_stop_signal(self, number: int) -> None:
         if not self._stop.is_set():
-            log.info("stopping device=%s signal=%s", self._device.name, signal.Signals(number).name)
+            log.info(event("stopping", signal=signal.Signals(number).name, devices=len(self.devices)))
             self._stop.set()
             return
         # Whatever keeps the stop from ending, the next signal ends the process.
         signal.signal(number, signal.SIG_DFL)
-        self._device.stop(0)
+        self._stop_all(self.devices.values(), 0)
 
-    def _log_accounting(self) -> None:
-        log.info("accounting %s", self._device.snapshot().accounting())
+    def _on_reload_signal(self, number: int) -> None:
+        log.info(event("reloading", signal=signal.Signals(number).name))
+        try:
+            self.reload()
+        except GeventRelayError:
+            # It stands in the log.
+            return
+
+    def _log_accounting(self, number: int) -> None:
+        for supervised in self.devices.values():
+            log.info(event("accounting", **supervised.snapshot().accounting_keys()))
+
+
+def _try_to_start(supervised: SupervisedDevice, failures: dict[str, Exception]) -> None:
+    try:
+        supervised.start()
+    except Exception as error:
+        failures[supervised.name] = error

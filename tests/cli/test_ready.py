@@ -24,7 +24,8 @@ SIDES = {
 def test_ready_file_says_who_is_where_and_goes_at_exit(start, folder, pattern):
     server = start(pattern, *SIDES[pattern])
     state = json.loads(server.ready_file.read_text())
-    assert set(state) == {"device", "pid", "endpoints"}
+    assert set(state) == {"device", "pid", "endpoints", "devices"}
+    assert state["devices"] == {pattern: state["endpoints"]}
     assert state["device"] == pattern
     assert state["pid"] == server.pid
     assert list(state["endpoints"]) == (["sub", "pub", "push"] if pattern == "relay" else ["frontend", "backend"])
@@ -94,6 +95,7 @@ def test_systemd_hears_of_ready_and_of_stopping(start, folder, kind):
         notify.bind("\0" + path[1:] if path.startswith("@") else path)
         server = start("streamer", *SIDES["streamer"], env=environment(NOTIFY_SOCKET=path))
         assert notify.recv(100) == b"READY=1"
+        assert notify.recv(100) == b"STATUS=1 of 1 devices up"
         server.stop(signal.SIGINT)
         assert notify.recv(100) == b"STOPPING=1"
         notify.setblocking(False)
@@ -103,5 +105,5 @@ def test_systemd_hears_of_ready_and_of_stopping(start, folder, kind):
 
 def test_a_notify_socket_that_nobody_listens_on_stops_no_messages(start, folder):
     server = start("streamer", *SIDES["streamer"], env=environment(NOTIFY_SOCKET=f"{folder}/nobody"))
-    server.until_logged("cannot send READY=1 to NOTIFY_SOCKET")
+    server.until_logged('untold state="READY=1"')
     server.stop()

@@ -12,14 +12,15 @@ import geventrelay
 
 PACKAGE = Path(geventrelay.__file__).parent
 LAYERS = ["errors", "engine", "devices", "server", "cli"]
-SHARED = {"settings", "errors", "endpoints"}
+SHARED = {"settings", "errors", "endpoints", "events"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 
 MAY_IMPORT = {
     "errors": set(),
     "endpoints": {"errors"},
+    "events": set(),
     "settings": {"settings", "errors", "endpoints"},
-    "engine": {"engine", "errors"},
+    "engine": {"engine", "errors", "events"},
     "devices": {"devices", "engine"} | SHARED,
     "server": {"server", "devices", "engine"} | SHARED,
     "cli": {"cli", "server", "devices", "engine"} | SHARED,

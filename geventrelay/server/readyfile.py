@@ -1,28 +1,36 @@
-"""Tells whoever started this process how it is doing: a file to wait for, and systemd's notify socket."""
+"""The file that says that all is up, and where: whoever started this process can wait for it."""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
-import socket
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..devices.device import Device
 from ..errors import StartError
+from ..events import event
 
 log = logging.getLogger("geventrelay")
 
 
-def write_ready_file(path: Path, device: Device) -> None:
-    """Write to `path` where the device can be reached as JSON, in one step: who sees the file sees all of it.
+def write_ready_file(path: Path, devices: Sequence[Device], http: str | None = None) -> None:
+    """Write to `path` where the `devices` can be reached as JSON, in one step: who sees the file sees all of it.
 
-    The object has ``device`` (its name), ``pid`` and ``endpoints`` (bound addresses by socket).
+    The object has ``pid`` and ``devices``: by name, the bound addresses of each socket. With exactly one device it has
+    ``device`` (its name) and ``endpoints`` (its addresses by socket) too, and where HTTP is answered it has the URL in
+    ``http``.
 
     :raises StartError: if the file cannot be written.
     """
-    state = {"device": device.name, "pid": os.getpid(), "endpoints": device.endpoints}
+    state: dict[str, Any] = {"pid": os.getpid(), "devices": {device.name: device.endpoints for device in devices}}
+    if len(devices) == 1:
+        state.update(device=devices[0].name, endpoints=devices[0].endpoints)
+    if http is not None:
+        state["http"] = http
     try:
         with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             temporary = Path(file.name)
@@ -63,22 +71,4 @@ def _remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        log.warning("cannot remove %s (--ready-file): %s", path, error.strerror)
-
-
-def tell_systemd(state: str) -> None:
-    """Send a `state`, e.g. ``READY=1``, to ``NOTIFY_SOCKET``, as sd_notify(3) does; nothing happens without one.
-
-    A socket that cannot be reached is logged: messages are not to stop for want of somebody to tell.
-    """
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    if address.startswith("@"):
-        address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-        try:
-            notify.connect(address)
-            notify.sendall(state.encode())
-        except OSError as error:
-            log.warning("cannot send %s to NOTIFY_SOCKET %s: %s", state, os.environ["NOTIFY_SOCKET"], error.strerror)
+        log.warning(event("ready-file-left", path=path, reason=error.strerror))

@@ -1,0 +1,218 @@
+"""Who is connected to one socket: the events of its monitor, turned into a table. Pure; time is an argument.
+
+libzmq (4.3.5, zmq_socket_monitor(3)) gives the descriptor of a connection that is made and of one that ends, but not of
+one whose handshake goes through or fails: these say at which endpoint, and there a hundred may be under way. So:
+
+* a handshake that went through is put down to the connection that has waited longest there, of those from which enough
+  has come for one;
+* one that failed, to the connection that ends next there: libzmq's io thread reports both in one go;
+* a connection that ends with its handshake neither through nor failed is one that did not speak ZMTP 3. libzmq refuses
+  those without a word about it.
+
+Put down wrongly, a handshake is put right when the connection that it was put down to fails. How many are connected is
+right all along, and that is what tells ``no_peer`` from ``full``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+NOT_ZMTP = "not_zmtp3"
+"""Why a handshake failed of which nothing is said: HTTP, a port scanner, libzmq before 4.0."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSnapshot:
+    """One peer that is connected.
+
+    :ivar address: ``host:port`` of the other end, or ``pid N`` over ipc; ``unknown`` where it cannot be had.
+    :ivar since: when it connected, as Unix time. :ivar mechanism: how it showed who it is, e.g. ``NULL``.
+    """
+
+    address: str
+    since: float
+    mechanism: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeersSnapshot:
+    """One socket's connections at one moment. Over inproc nobody can be seen.
+
+    :ivar peers: who is connected, the longest first.
+    :ivar connected_total: how many handshakes went through. :ivar disconnected_total: how many of them have ended.
+    :ivar handshake_failures: how many did not, by reason: an errno's name where the connection broke, ``zmtp_...`` or
+        ``zap_...`` for what was wrong, ``auth_STATUS`` where a ZAP handler said no, ``not_zmtp3`` for other bytes.
+    :ivar retries: how often connecting was tried again.
+    :ivar accept_failures: how often a connection could not be accepted, by errno's name.
+    """
+
+    peers: tuple[PeerSnapshot, ...] = ()
+    connected_total: int = 0
+    disconnected_total: int = 0
+    handshake_failures: Mapping[str, int] = field(default_factory=dict)
+    retries: int = 0
+    accept_failures: Mapping[str, int] = field(default_factory=dict)
+
+    def plus(self, later: PeersSnapshot) -> PeersSnapshot:
+        """The counts of both lives of one socket, this one and a `later` one; who is connected is the later one's."""
+        return PeersSnapshot(
+            later.peers,
+            self.connected_total + later.connected_total,
+            self.disconnected_total + later.disconnected_total,
+            _sum(self.handshake_failures, later.handshake_failures),
+            self.retries + later.retries,
+            _sum(self.accept_failures, later.accept_failures),
+        )
+
+
+def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return dict(Counter(one) + Counter(other))
+
+
+@dataclass(slots=True)
+class Connection:
+    """A connection that has been made and not ended.
+
+    :ivar endpoint: which of the socket's own endpoints it is at. :ivar since: when it was seen, as Unix time.
+    :ivar address: the other end; None until somebody has looked. :ivar ready: whether its handshake is through.
+    """
+
+    endpoint: str
+    since: float
+    address: str | None = None
+    ready: bool = False
+
+
+class PeerTable:
+    """Keeps the connections of one socket by their file descriptors.
+
+    :param spoke: whether as much as a handshake needs has come in over the connection with a descriptor; only asked
+        where several handshakes are under way.
+    :ivar ready: how many peers are connected, their handshakes through.
+    """
+
+    def __init__(self, spoke: Callable[[int], bool] = lambda descriptor: True) -> None:
+        self.ready = 0
+        self._spoke = spoke
+        self._connections: dict[int, Connection] = {}
+        # The descriptors of those whose handshake is under way, the oldest first.
+        self._pending: dict[int, None] = {}
+        self._failing: dict[str, str] = {}
+        self._denied: dict[str, deque[str]] = {}
+        self._connected = self._disconnected = self._retries = 0
+        self._failures: Counter[str] = Counter()
+        self._accept_failures: Counter[str] = Counter()
+
+    def gained(self, descriptor: int, endpoint: str, now: float) -> None:
+        """A connection has been made at `endpoint`, as seen at `now`; it has this `descriptor`."""
+        if descriptor in self._connections:
+            # libzmq tells of no end where it closes a connection itself.
+            self._end(descriptor)
+        self._connections[descriptor] = Connection(endpoint, now)
+        self._pending[descriptor] = None
+
+    def succeeded(self, endpoint: str) -> Connection | None:
+        """A handshake at `endpoint` is through; the connection that it is put down to, None if there can be none."""
+        descriptor = self._likeliest(endpoint)
+        if descriptor is None:
+            return None
+        self._connected += 1
+        self.ready += 1
+        return self._mark_ready(descriptor)
+
+    def failed(self, endpoint: str, reason: str, *, detail: bool = True) -> None:
+        """A handshake at `endpoint` has failed, for this `reason`; its connection ends next.
+
+        :param detail: whether more is known than that the connection has broken. That is reported after a denial too,
+            and is no failure of its own then.
+        """
+        denied = self._denied.get(endpoint)
+        if denied and not detail:
+            reason = denied.popleft()
+        else:
+            self._failures[reason] += 1
+        self._failing[endpoint] = reason
+
+    def denied(self, endpoint: str, reason: str) -> None:
+        """A ZAP handler has said no at `endpoint`, for this `reason`; the connection ends some time."""
+        self._failures[reason] += 1
+        self._denied.setdefault(endpoint, deque()).append(reason)
+
+    def lost(self, descriptor: int, endpoint: str) -> tuple[Connection, str | None] | None:
+        """The connection with this `descriptor`, at `endpoint`, has ended.
+
+        Returns it, and why its handshake failed (None if it had gone through); None for one that was never seen.
+        """
+        reason = self._failing.pop(endpoint, None)
+        connection = self._connections.get(descriptor)
+        if connection is None:
+            return None
+        if reason is not None:
+            self._fail(descriptor, connection)
+            return connection, reason
+        if not connection.ready:
+            denied = self._denied.get(endpoint)
+            reason = denied.popleft() if denied else NOT_ZMTP
+            self._failures[reason] += reason == NOT_ZMTP
+        self._end(descriptor)
+        return connection, reason
+
+    def retried(self) -> None:
+        """Connecting is to be tried again."""
+        self._retries += 1
+
+    def accept_failed(self, reason: str) -> None:
+        """A connection could not be accepted, for this `reason`."""
+        self._accept_failures[reason] += 1
+
+    def nameless(self) -> Iterable[tuple[int, Connection]]:
+        """The connections of which nobody has looked for the other end's address yet, with their descriptors."""
+        return [(descriptor, one) for descriptor, one in self._connections.items() if one.address is None]
+
+    def snapshot(self, mechanism: str) -> PeersSnapshot:
+        """What is known now; every peer uses this `mechanism`."""
+        return PeersSnapshot(
+            tuple(
+                PeerSnapshot(one.address or "unknown", one.since, mechanism)
+                for one in self._connections.values()
+                if one.ready
+            ),
+            self._connected,
+            self._disconnected,
+            dict(self._failures),
+            self._retries,
+            dict(self._accept_failures),
+        )
+
+    def _likeliest(self, endpoint: str) -> int | None:
+        here = (one for one in self._pending if self._connections[one].endpoint == endpoint)
+        if len(self._pending) == 1:
+            return next(here, None)
+        candidates = list(here)
+        return next((one for one in candidates if self._spoke(one)), candidates[0] if candidates else None)
+
+    def _mark_ready(self, descriptor: int) -> Connection:
+        del self._pending[descriptor]
+        connection = self._connections[descriptor]
+        connection.ready = True
+        return connection
+
+    def _fail(self, descriptor: int, connection: Connection) -> None:
+        if connection.ready:
+            # The handshake that was put down to it was somebody else's.
+            other = self._likeliest(connection.endpoint)
+            if other is not None:
+                self._mark_ready(other)
+                del self._connections[descriptor]
+                return
+        self._end(descriptor)
+
+    def _end(self, descriptor: int) -> None:
+        connection = self._connections.pop(descriptor)
+        if connection.ready:
+            self.ready -= 1
+            self._disconnected += 1
+        else:
+            del self._pending[descriptor]

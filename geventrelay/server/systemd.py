@@ -1,0 +1,89 @@
+"""What systemd is told: ready, reloading, stopping, a line of status, and that the hub is alive (sd_notify(3))."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Mapping
+
+import gevent
+
+from ..events import event
+
+log = logging.getLogger("geventrelay")
+
+
+class Systemd:
+    """One process's side of the conversation; silent where nobody listens.
+
+    :param environment: where ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID`` are; by default this process's.
+    """
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        self._environment = os.environ if environment is None else environment
+        self._status = ""
+        self._watchdog: gevent.Greenlet[..., None] | None = None
+
+    def ready(self) -> None:
+        """Everything is up, or the reload is through."""
+        self.tell("READY=1")
+
+    def reloading(self) -> None:
+        """A reload begins; `ready` ends it."""
+        self.tell(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+
+    def stopping(self) -> None:
+        """The stop begins."""
+        self.tell("STOPPING=1")
+
+    def status(self, line: str) -> None:
+        """Say in one `line` how things are; the same line is not said twice."""
+        if line != self._status:
+            self._status = line
+            self.tell(f"STATUS={line}")
+
+    def tell(self, state: str) -> None:
+        """Send a `state`, e.g. ``READY=1``; what cannot be sent is logged, for messages are not to stop for it."""
+        address = self._environment.get("NOTIFY_SOCKET")
+        if not address:
+            return
+        target = "\0" + address[1:] if address.startswith("@") else address
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            # Neither is a hub to stop for a manager that does not read.
+            notify.setblocking(False)
+            try:
+                notify.connect(target)
+                notify.sendall(state.encode())
+            except OSError as error:
+                log.warning(event("untold", state=state, NOTIFY_SOCKET=address, reason=error.strerror))
+
+    def start_watchdog(self) -> None:
+        """Tell from now on, twice as often as is asked for, that the hub is alive. Does not yield."""
+        interval_s = watchdog_interval_s(self._environment)
+        if interval_s is not None and self._watchdog is None:
+            self._watchdog = gevent.spawn(self._watch, interval_s)
+
+    def stop_watchdog(self) -> None:
+        """End what `start_watchdog` began. Yields."""
+        if self._watchdog is not None:
+            self._watchdog.kill()
+            self._watchdog = None
+
+    def _watch(self, interval_s: float) -> None:
+        # In a greenlet, so that a hub that is blocked keeps it silent.
+        while True:
+            self.tell("WATCHDOG=1")
+            gevent.sleep(interval_s)
+
+
+def watchdog_interval_s(environment: Mapping[str, str]) -> float | None:
+    """How often the watchdog wants to hear of us, in seconds: half of its time-out; None if it does not.
+
+    :param environment: where ``WATCHDOG_USEC`` and ``WATCHDOG_PID`` are; see sd_watchdog_enabled(3).
+    """
+    usec, pid = environment.get("WATCHDOG_USEC", ""), environment.get("WATCHDOG_PID", "")
+    if not (usec.isascii() and usec.isdecimal() and int(usec) > 0) or pid not in ("", str(os.getpid())):
+        return None
+    return int(usec) / 2e6

@@ -1,0 +1,1 @@
+"""What a server shows and takes over HTTP: the page, the JSON, the metrics."""

@@ -1,0 +1,146 @@
+"""A monitor's events, turned into who is connected."""
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geventrelay.engine.peertable import NOT_ZMTP, PeersSnapshot, PeerTable
+
+HERE, THERE = "tcp://127.0.0.1:1", "tcp://127.0.0.1:2"
+
+
+def addresses(table):
+    for descriptor, one in table.nameless():
+        one.address = str(descriptor)
+    return [peer.address for peer in table.snapshot("NULL").peers]
+
+
+def test_a_connection_is_a_peer_once_its_handshake_is_through():
+    table = PeerTable()
+    table.gained(5, HERE, now=1.5)
+    assert (table.ready, table.snapshot("NULL")) == (0, PeersSnapshot())
+    table.succeeded(HERE)
+    snapshot = table.snapshot("CURVE")
+    assert (table.ready, snapshot.connected_total, snapshot.disconnected_total) == (1, 1, 0)
+    (peer,) = snapshot.peers
+    assert (peer.address, peer.since, peer.mechanism) == ("unknown", 1.5, "CURVE")
+
+
+def test_a_peer_that_leaves_is_counted():
+    table = PeerTable()
+    table.gained(5, HERE, 0)
+    table.succeeded(HERE)
+    connection, reason = table.lost(5, HERE)
+    assert (connection.endpoint, reason, table.ready) == (HERE, None, 0)
+    assert table.snapshot("NULL") == PeersSnapshot(connected_total=1, disconnected_total=1)
+
+
+def test_a_handshake_that_fails_takes_nobody_away():
+    table = PeerTable()
+    table.gained(5, HERE, 0)
+    table.succeeded(HERE)
+    table.gained(6, HERE, 0)
+    table.failed(HERE, "ECONNRESET", detail=False)
+    assert table.lost(6, HERE)[1] == "ECONNRESET"
+    assert (table.ready, addresses(table)) == (1, ["5"])
+    assert table.snapshot("NULL").handshake_failures == {"ECONNRESET": 1}
+
+
+def test_what_ends_without_a_word_did_not_speak_zmtp():
+    table = PeerTable()
+    table.gained(5, HERE, 0)
+    assert table.lost(5, HERE)[1] == NOT_ZMTP
+    assert table.snapshot("NULL") == PeersSnapshot(handshake_failures={NOT_ZMTP: 1})
+
+
+def test_a_denial_is_one_failure_however_it_ends():
+    table = PeerTable()
+    for ends_at_once in (False, True):
+        table.gained(5, HERE, 0)
+        table.denied(HERE, "auth_400")
+        if not ends_at_once:
+            table.failed(HERE, "EPIPE", detail=False)
+        assert table.lost(5, HERE)[1] == "auth_400"
+    assert table.snapshot("NULL") == PeersSnapshot(handshake_failures={"auth_400": 2})
+
+
+def test_a_handshake_goes_to_who_has_spoken_at_that_endpoint():
+    table = PeerTable(spoke=lambda descriptor: descriptor != 5)
+    table.gained(4, THERE, 0)
+    table.gained(5, HERE, 0)
+    table.gained(6, HERE, 0)
+    table.succeeded(HERE)
+    assert addresses(table) == ["6"]
+
+
+def test_a_handshake_put_down_wrongly_is_put_right():
+    table = PeerTable()
+    table.gained(5, HERE, 0)
+    table.gained(6, HERE, 0)
+    table.succeeded(HERE)
+    assert addresses(table) == ["5"]
+    table.failed(HERE, "ETIMEDOUT", detail=False)
+    table.lost(5, HERE)
+    assert (addresses(table), table.ready) == (["6"], 1)
+    assert table.snapshot("NULL").disconnected_total == 0
+
+
+def test_a_descriptor_that_comes_again_ends_the_connection_before():
+    table = PeerTable()
+    for _ in range(2):
+        table.gained(5, HERE, 0)
+        table.succeeded(HERE)
+    assert (table.ready, table.snapshot("NULL").disconnected_total) == (1, 1)
+
+
+def test_what_makes_no_sense_changes_nothing():
+    table = PeerTable()
+    assert table.lost(5, HERE) is None
+    assert table.succeeded(HERE) is None
+    assert table.snapshot("NULL") == PeersSnapshot()
+
+
+def test_retries_and_accept_failures_are_counted():
+    table = PeerTable()
+    table.retried()
+    table.accept_failed("EMFILE")
+    assert table.snapshot("NULL") == PeersSnapshot(retries=1, accept_failures={"EMFILE": 1})
+
+
+def test_two_lives_add_up():
+    one = PeersSnapshot(connected_total=2, disconnected_total=2, handshake_failures={"a": 1}, retries=3)
+    other = PeersSnapshot(connected_total=1, handshake_failures={"a": 1, "b": 2}, accept_failures={"EMFILE": 1})
+    assert one.plus(other) == PeersSnapshot((), 3, 2, {"a": 2, "b": 2}, 3, {"EMFILE": 1})
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from(["peer", "silent", "http", "leave"])), max_size=40))
+def test_how_many_are_connected_is_right_whatever_they_are(steps):
+    """libzmq's own order of events: an end follows at once on what it comes from."""
+    table, there = PeerTable(), {}
+    expected = Counter()
+    for descriptor, what in steps:
+        if what == "leave" and there.get(descriptor) == "peer":
+            table.lost(descriptor, HERE)
+            expected["disconnected"] += 1
+            del there[descriptor]
+        elif what == "leave" and there.get(descriptor) == "silent":
+            table.failed(HERE, "EPIPE", detail=False)
+            table.lost(descriptor, HERE)
+            expected["EPIPE"] += 1
+            del there[descriptor]
+        elif what != "leave" and descriptor not in there:
+            table.gained(descriptor, HERE, 0)
+            there[descriptor] = what
+            if what == "peer":
+                table._spoke = lambda one, descriptor=descriptor: one == descriptor
+                table.succeeded(HERE)
+                expected["connected"] += 1
+            elif what == "http":
+                table.lost(descriptor, HERE)
+                expected[NOT_ZMTP] += 1
+                del there[descriptor]
+        assert table.ready == len(table.snapshot("NULL").peers) == list(there.values()).count("peer")
+    snapshot = table.snapshot("NULL")
+    assert (snapshot.connected_total, snapshot.disconnected_total) == (expected["connected"], expected["disconnected"])
+    assert snapshot.handshake_failures == {name: expected[name] for name in (NOT_ZMTP, "EPIPE") if expected[name]}
