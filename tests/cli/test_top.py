@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 from collections.abc import Iterator
 
 import pytest
+import zmq
 from support.process import GEVENTRELAY, Program, environment
 from support.stub_server import StubServer, queue, relay
 
@@ -92,6 +94,21 @@ def test_json_goes_on_until_it_is_interrupted(run, stub):
     program.signal(signal.SIGINT)
     assert program.wait() == 0, program.report()
     assert program.errors == ""
+
+
+@pytest.mark.slow
+def test_the_figures_of_a_real_server_are_those_that_went_through_it(run, start, peers):
+    server = start("streamer", "--frontend", "0", "--backend", "0", "--http", "127.0.0.1:0")
+    found = server.until(lambda: re.search(r"\burl=(http://\S+)", server.errors), "the URL in the log")
+    sender, worker = peers.connect(zmq.PUSH, server["frontend"]), peers.connect(zmq.PULL, server["backend"])
+    for number in range(17):
+        sender.send(b"%d" % number)
+    assert [worker.recv() for _ in range(17)] == [b"%d" % number for number in range(17)]
+    (line,) = once(run, found[1], "--once", "--json").output.splitlines()
+    (device,) = json.loads(line)["devices"]
+    assert (device["name"], device["state"], device["failure"]) == ("streamer", "running", None)
+    assert (device["received"], device["sent"], device["dropped"], device["held"]) == (17, 17, {}, 0)
+    assert device["peers"] == {"frontend": 1, "backend": 1}
 
 
 class Terminal:

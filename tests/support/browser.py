@@ -63,6 +63,8 @@ MIDDLE = """
 })()
 """
 
+TWO_FRAMES = "new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve(true))))"
+
 
 def find_chromium() -> str | None:
     """The first Chromium on PATH that runs, or None."""
@@ -179,7 +181,12 @@ class Browser:
 
     def click(self, selector: str) -> None:
         """Click in the middle of the element, as a mouse does."""
-        x, y = self.until(MIDDLE % json.dumps(selector))
+        middle, before = MIDDLE % json.dumps(selector), None
+        while (found := self.until(middle)) != before:
+            # It is not clicked at while it moves.
+            before = found
+            self.evaluate(TWO_FRAMES)
+        x, y = found
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 

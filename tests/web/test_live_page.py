@@ -93,6 +93,7 @@ def test_traffic_is_seen_to_move_to_stop_when_paused_and_to_move_again(relay, br
 
 def test_peers_are_listed_when_details_are_opened(relay, browser):
     browser.open(url_of(relay))
+    browser.until(MOVING)
     browser.click("summary")
     rows = "[...document.querySelectorAll('[aria-label=Peers] tbody tr')].map((row) => row.cells[0].textContent)"
     assert sorted(browser.until(f"({rows}).length === 2 && {rows}")) == ["pub", "sub"]

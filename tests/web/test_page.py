@@ -67,6 +67,7 @@ def test_names_and_failures_are_text_whatever_is_in_them(browser):
         browser.open(stub.url)
         browser.until(f"{text('h2')} === {json.dumps(NAME)}")
         assert FAILURE in browser.evaluate(text(".failure"))
+        browser.until("document.querySelector('.lane')")
         browser.click("summary")
         browser.until(f"document.querySelector('[aria-label=Peers] td')?.textContent === {json.dumps(NAME)}")
         stub.overrides["/api/reload"] = (422, {"error": NAME, "problems": [FAILURE]})
@@ -180,7 +181,7 @@ def test_what_is_behind_details_is_fetched_when_they_are_opened(browser):
             {"topic": "\ufffd", "hex": "ff", "count": 1},
         ]
         browser.open(stub.url)
-        browser.until("document.querySelector('summary')")
+        browser.until("document.querySelector('.lane')")
         assert not [url for url in browser.requests if url.endswith("peers")]
         browser.click("summary")
         browser.until("document.querySelectorAll('[aria-label=Subscriptions] tbody tr').length === 3")
