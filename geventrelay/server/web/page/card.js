@@ -35,8 +35,8 @@ export class Card {
     this.details = new Details(name, clock);
     const heading = make("h2", { title: name }, name);
     this.root = make("article", { class: "card", "data-device": name, "aria-label": `Device ${name}` },
-      make("div", { class: "card-head" }, heading, this.#state, this.#actions),
-      this.#about, this.#failure, make("div", { class: "picture-frame" }, this.#picture.root),
+      make("div", { class: "card-head" }, heading, this.#state, this.#about, this.#actions),
+      this.#failure, make("div", { class: "picture-frame" }, this.#picture.root),
       make("div", { class: "curves", role: "group", "aria-label": "Last 15 minutes" }, ...Object.values(this.#curves).map((curve) => curve.root)),
       this.details.root);
   }
