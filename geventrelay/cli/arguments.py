@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -14,6 +16,7 @@ from ..errors import SettingsError
 from ..settings import PATTERNS, ServerSettings
 from ..settings.fields import needed_options, options_of
 from .grammar import HELP, OPTIONS, usage
+from .process import say
 
 Options = Mapping[str, Any]
 """What docopt made of the arguments; None, False or an empty list for what was not given."""
@@ -35,12 +38,20 @@ _OWN = {
 def parse(arguments: Sequence[str]) -> Options:
     """Read `arguments`; prints and exits for ``--help`` and ``--version``.
 
+    :raises StartError: if what is to be printed cannot be.
     :raises SettingsError: if they are no command, with what is wrong with them.
     """
+    # docopt prints by itself, and minds neither a full disk nor a reader that has gone.
+    said = io.StringIO()
     try:
-        parsed: dict[str, Any] = docopt(HELP, list(arguments), version=_version())
+        with contextlib.redirect_stdout(said):
+            parsed: dict[str, Any] = docopt(HELP, list(arguments), version=_version())
     except DocoptExit:
         raise _usage_error(arguments) from None
+    except SystemExit:
+        # --help or --version.
+        say(said.getvalue().rstrip("\n"))
+        raise
     for option in given(parsed):
         _check_belongs(option, command(parsed))
     return parsed

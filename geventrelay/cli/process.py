@@ -8,6 +8,7 @@ import resource
 import sys
 from collections.abc import Callable
 
+from ..errors import StartError
 from ..server import logs
 from ..server.server import Server
 from ..settings import ServerSettings
@@ -23,17 +24,25 @@ def serve(settings: ServerSettings, load: Callable[[], ServerSettings] | None = 
     server = Server(settings, load=load)
     _raise_descriptor_limit()
     server.run()
-    say("\n".join(f"accounting {one.snapshot().accounting()}" for one in server.devices.values()))
+    try:
+        say("\n".join(f"accounting {one.snapshot().accounting()}" for one in server.devices.values()))
+    except StartError as error:
+        # It was stopped on request all the same.
+        print(error, file=sys.stderr)
     return 0
 
 
 def say(text: str) -> None:
-    """Print `text`, for whoever may read it: it is nobody's fault if there is no one any more."""
+    """Print `text`.
+
+    :raises StartError: if it cannot be printed, say because the disk is full or the reader has gone.
+    """
     try:
         print(text, flush=True)
-    except OSError:
+    except OSError as error:
         # What Python still has buffered must not raise at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise StartError(f"cannot write to standard output: {error.strerror}") from None
 
 
 def _raise_descriptor_limit() -> None:

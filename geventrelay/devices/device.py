@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import logging
 import math
 import time
@@ -28,7 +29,8 @@ from ..errors import DeviceFailed, ForkedError
 from ..events import event
 from ..settings import DeviceSettings
 from . import opening
-from .adjusting import adjustment
+from .adjusting import Adjustment, adjustment
+from .inherited import own_addresses
 from .patterns import CONTROL, RECEIVE_ONLY, OutletPlan, SocketPlan, plan
 from .steering import Steering, statistics
 from .subscriptions import subscriptions
@@ -120,6 +122,7 @@ class Device:
         they are used instead of binding, and stay their owner's.
     :param watch_peers: whether to follow every socket's connections, for `peers` and the log. It costs two descriptors,
         23 KB and 0.3 ms at the start for each socket; without it, that is done only where drops are told apart by it.
+    :raises SettingsError: if that is no pattern's settings.
     """
 
     def __init__(
@@ -131,6 +134,8 @@ class Device:
         descriptors: Mapping[tuple[str, int], int] | None = None,
         watch_peers: bool = False,
     ) -> None:
+        # Before anything can be refused: testing/leftovers.py meets devices that were, too.
+        self._state = State.STOPPED
         self.settings = settings
         self._reload = reload
         self._descriptors = descriptors or {}
@@ -138,7 +143,6 @@ class Device:
         self._plan = plan(settings)
         self._given_context = context
         self._context: zmq.Context[Any] | None = None
-        self._state = State.STOPPED
         self._changing = RLock()
         self._started_in = forks.current()
         self._drain_until = math.inf
@@ -258,6 +262,8 @@ class Device:
         """Go on with other `settings`, without a restart: nothing is closed. Does not yield.
 
         Takes what running sockets can take: the subscriptions of a SUB, high-water marks, `linger_ms` and `drain_s`.
+        High-water marks are at once those of the peers that are there, and of later ones where the socket is watched
+        (see `watch_peers`).
 
         :raises SettingsError: naming the first setting that would need a restart; nothing is changed then.
         """
@@ -268,7 +274,7 @@ class Device:
             return
         try:
             for socket_plan in self._plan.sockets:
-                opening.adjust(self._sockets[socket_plan.key], socket_plan, settings, change)
+                self._adjust_socket(socket_plan, change)
         except zmq.ZMQError as error:
             # A socket or the context has gone: the device is about to fail, and its next start has the new settings.
             if error.errno not in (zmq.ENOTSOCK, zmq.ETERM):
@@ -381,6 +387,13 @@ class Device:
             peers = None
         return Outlet(outlet_plan.socket, socket, policy=outlet_plan.policy, take=outlet_plan.take, peers=peers)
 
+    def _adjust_socket(self, socket_plan: SocketPlan, change: Adjustment) -> None:
+        socket = self._sockets[socket_plan.key]
+        opening.adjust(socket, socket_plan, self.settings, change)
+        peers = self._peers.get(socket_plan.key)
+        if peers is not None:
+            peers.tell_of_arrivals(functools.partial(opening.set_limits, socket, socket_plan, self.settings))
+
     def _watch(self, socket_plan: SocketPlan) -> None:
         key = socket_plan.key
         drops = any(
@@ -455,4 +468,4 @@ class Device:
         for socket_plan in self._plan.sockets:
             addresses = bound.get(socket_plan.key)
             if addresses is not None:
-                opening.remove_ipc_files(opening.own_addresses(socket_plan, addresses, self._descriptors))
+                opening.remove_ipc_files(own_addresses(socket_plan, addresses, self._descriptors))

@@ -27,7 +27,6 @@ from ..engine.borrowed import Borrowed
 from ..engine.counters import PumpSnapshot
 from ..engine.outlet import Outlet, Policy, Take
 from ..engine.pump import Pump
-from ..engine.status import Status
 from ..errors import ForkedError
 from ..events import event
 from .steering import Steering, statistics
@@ -106,20 +105,6 @@ def monitored_queue(
     return _Junction(in_socket, out_socket, mon_socket, prefixes=(in_prefix, out_prefix), swap=swap).run()
 
 
-class _Pump(Pump):
-    """A pump that can be asked to deliver what it holds and read nothing more, once its greenlet has ended."""
-
-    def offer(self) -> bool:
-        """Offer what is in hand once more; whether nothing is in hand then. Does not yield."""
-        return self._burst.waiting_for is None or self._burst.run(0, 0) != Status.OUTLET_FULL
-
-    def hand_over(self) -> None:
-        """Wait until what is in hand has been taken, or cannot be any more. Yields."""
-        with contextlib.suppress(zmq.ZMQError):
-            while not self.offer():
-                self._blocked_by().wait_writable()
-
-
 class _Junction:
     """Two sockets joined in every direction that their types allow, for as long as `run` runs."""
 
@@ -153,13 +138,13 @@ class _Junction:
     def run(self) -> int:
         """Move messages until the end comes; then everything is as it was before."""
         jobs = [pump.run for pump in self._pumps] + ([] if self._steering is None else [self._steering.run])
-        greenlets = [gevent.spawn(self._run, job) for job in jobs]
+        greenlets: list[gevent.Greenlet[..., None]] = [gevent.spawn(self._run, job) for job in jobs]
         for pump in self._pumps:
             forks.pause_in_children(pump)
         try:
             self._wait()
             gevent.killall(greenlets)
-            greenlets = [gevent.spawn(self._run, pump.hand_over) for pump in self._pumps]
+            greenlets = [gevent.spawn(_hand_over, pump) for pump in self._pumps]
             gevent.joinall(greenlets, timeout=_HAND_OVER_S)
             return 0
         finally:
@@ -210,7 +195,7 @@ class _Junction:
             for pump in self._pumps:
                 # One of the two sockets may be gone by now.
                 with contextlib.suppress(zmq.ZMQError):
-                    pump.offer()
+                    pump.deliver()
                 _tell(pump.snapshot())
         self._give_back()
 
@@ -218,7 +203,7 @@ class _Junction:
         for borrowed in self._borrowed:
             borrowed.give_back()
 
-    def _join(self, name: str, source: Borrowed, to: str, destination: Borrowed, prefix: bytes | None) -> list[_Pump]:
+    def _join(self, name: str, source: Borrowed, to: str, destination: Borrowed, prefix: bytes | None) -> list[Pump]:
         if source.raw.type in _ONLY_SENDS or destination.raw.type in _ONLY_RECEIVES:
             return []
         outlets = [Outlet(to, destination.port, take=self._take)]
@@ -226,7 +211,7 @@ class _Junction:
             # First, so that the copy is there when the message itself is.
             copy = Outlet("capture", self._capture.port, policy=Policy.DROP, take=self._take, prefix=prefix)
             outlets.insert(0, copy)
-        return [_Pump(name, source.port, outlets)]
+        return [Pump(name, source.port, outlets)]
 
     def _run(self, job: Callable[[], None]) -> None:
         try:
@@ -235,6 +220,13 @@ class _Junction:
             # The first one wins; the others only follow from it.
             if not self._end.ready():
                 self._end.set_exception(error)
+
+
+def _hand_over(pump: Pump) -> None:
+    """Wait until what is in hand has been taken, or cannot be any more. Yields."""
+    with contextlib.suppress(zmq.ZMQError):
+        while (full := pump.deliver()) is not None:
+            full.wait_writable()
 
 
 def _tell(snapshot: PumpSnapshot) -> None:

@@ -18,6 +18,7 @@ from ..engine.socket import RelaySocket
 from ..errors import StartError
 from ..settings import DeviceSettings
 from .adjusting import Adjustment
+from .inherited import last_endpoint, use_descriptor
 from .patterns import CONTROL, RECEIVE_ONLY, SocketPlan
 
 # So many probes of TCP keepalive without an answer mean that nobody is there.
@@ -54,10 +55,10 @@ def open_endpoints(
         try:
             descriptor = descriptors.get((plan.key, position))
             if descriptor is not None:
-                bound.append(_use_descriptor(socket, endpoint, descriptor))
+                bound.append(use_descriptor(socket, descriptor))
             elif endpoint.binds:
                 socket.bind(_bindable(endpoint, bool(socket.get(zmq.IPV6))))
-                bound.append(_last_endpoint(socket))
+                bound.append(last_endpoint(socket))
             else:
                 _check_name(endpoint)
                 socket.connect(endpoint.address)
@@ -72,7 +73,7 @@ def adjust(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings, chan
 
     :param plan: what the socket is to be from now on. :param settings: the device's from now on.
     """
-    _set_limits(socket, plan, settings)
+    set_limits(socket, plan, settings)
     if plan.type == zmq.SUB and plan.key != CONTROL:
         for prefix in change.subscribe:
             socket.set(zmq.SUBSCRIBE, prefix)
@@ -82,14 +83,26 @@ def adjust(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings, chan
     socket.port.check_events()
 
 
-def own_addresses(plan: SocketPlan, addresses: list[str], descriptors: Mapping[tuple[str, int], int]) -> list[str]:
-    """Those of the `addresses` to which a socket of this `plan` is bound that are ours.
+def set_limits(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings) -> None:
+    """Set what can also be set while `socket` is in use: high-water marks and linger. Does not yield.
 
-    :param descriptors: the listening sockets that are somebody else's, as for `open_endpoints`.
+    High-water marks are then those of every connection that the socket knows of. Of a connection to be made, libzmq's
+    listener decides: it has a copy of the options as they were when it was bound (socket_base_t::update_pipe_options
+    and stream_listener_base_t::create_engine in libzmq 4.3.5), so that this is to be called again for each.
+
+    :param plan: what the socket is to be. :param settings: the device's.
     """
-    positions = [position for position, endpoint in enumerate(plan.endpoints) if endpoint.binds]
-    bound = zip(positions, addresses, strict=True)
-    return [address for position, address in bound if (plan.key, position) not in descriptors]
+    # A connection that has just been made becomes known by this.
+    socket.port.check_events()
+    limits = {
+        # What these send is subscriptions, and libzmq drops what is above SNDHWM of them without a word (xsub_t).
+        zmq.SNDHWM: 0 if plan.type in RECEIVE_ONLY else settings.sndhwm,
+        zmq.RCVHWM: settings.rcvhwm,
+        zmq.LINGER: settings.linger_ms,
+    }
+    chosen = settings.socket_options.get(plan.key, {})
+    for option, value in limits.items():
+        socket.set(option, chosen.get(option, value))
 
 
 def unbind(socket: RelaySocket, addresses: list[str]) -> None:
@@ -104,7 +117,7 @@ def unbind(socket: RelaySocket, addresses: list[str]) -> None:
 
 
 def _set_options(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings) -> None:
-    _set_limits(socket, plan, settings)
+    set_limits(socket, plan, settings)
     socket.set(zmq.IPV6, settings.ipv6 or any("[" in (endpoint.host or "") for endpoint in plan.endpoints))
     # Bytes that are not ZMTP would pass for ZMTP 1.0, which has no greeting, and come out as messages. libzmq refuses
     # ZMTP 1.0 and 2.0 (libzmq before 4.0) where a ZAP domain is set, and with no ZAP handler that is all it does.
@@ -135,40 +148,6 @@ def _set_option(socket: RelaySocket, plan: SocketPlan, device: str, number: int,
     except zmq.ZMQError as error:
         name = zmq.SocketOption(number).name.lower()
         raise StartError(f"cannot set {name} ({device} {plan.key}): {zmq.strerror(error.errno or 0)}") from error
-
-
-def _set_limits(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings) -> None:
-    """Set what can also be set while the socket is in use."""
-    limits = {
-        # What these send is subscriptions, and libzmq drops what is above SNDHWM of them without a word (xsub_t).
-        zmq.SNDHWM: 0 if plan.type in RECEIVE_ONLY else settings.sndhwm,
-        zmq.RCVHWM: settings.rcvhwm,
-        zmq.LINGER: settings.linger_ms,
-    }
-    chosen = settings.socket_options.get(plan.key, {})
-    for option, value in limits.items():
-        socket.set(option, chosen.get(option, value))
-
-
-def _use_descriptor(socket: RelaySocket, endpoint: Endpoint, descriptor: int) -> str:
-    """Have `socket` listen on a listening socket that somebody else has bound, and say where that is."""
-    # libzmq closes the one that it gets; with a copy, the next start finds the original.
-    copy = os.dup(descriptor)
-    # A connection that is gone again when libzmq comes to accept it must not stop its io thread.
-    os.set_blocking(copy, False)
-    try:
-        socket.set(zmq.USE_FD, copy)
-        socket.bind(endpoint.address)
-    except BaseException:
-        os.close(copy)
-        raise
-    finally:
-        socket.set(zmq.USE_FD, -1)
-    return _last_endpoint(socket)
-
-
-def _last_endpoint(socket: RelaySocket) -> str:
-    return bytes(socket.get(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
 
 
 def _set_heartbeat(socket: RelaySocket, heartbeat_ms: int) -> None:

@@ -11,6 +11,7 @@ import zmq
 
 from ..endpoints import Endpoint
 from ..engine.outlet import Policy, Take
+from ..errors import SettingsError
 from ..settings import (
     Custom,
     DeviceSettings,
@@ -73,8 +74,14 @@ class Plan:
 
 
 def plan(settings: DeviceSettings) -> Plan:
-    """What the pattern of `settings` is made of."""
-    made = _PLANS[type(settings)](settings)
+    """What the pattern of `settings` is made of.
+
+    :raises SettingsError: if it is none of a pattern.
+    """
+    make = _PLANS.get(type(settings))
+    if make is None:
+        raise SettingsError("settings", "one of " + ", ".join(f"{cls.__name__}(...)" for cls in _PLANS), settings)
+    made = make(settings)
     if settings.control is None:
         return made
     kind = zmq.SocketType[_value(settings.control_type)]

@@ -85,22 +85,22 @@ class Steering:
         self._device = device
         self._reload = reload
         self._type = port.raw.type
-        self._turn = Turn()
         self._made_in = forks.current()
 
     def run(self) -> None:
         """Follow commands for ever. Yields; raises `zmq.ZMQError` when the socket or the context goes."""
-        # In a forked child, any call on the socket would go on for ever.
-        while self._made_in == forks.current():
-            try:
-                message = [part.bytes for part in self._port.receive()]
-            except zmq.Again:
-                self._port.wait_readable()
-            else:
-                self._follow(message)
-                self._port.after_write()
-                # Commands that come without a pause must not keep everything else waiting.
-                self._turn.wait()
+        with Turn() as turn:
+            # In a forked child, any call on the socket would go on for ever.
+            while self._made_in == forks.current():
+                try:
+                    message = [part.bytes for part in self._port.receive()]
+                except zmq.Again:
+                    self._port.wait_readable()
+                else:
+                    self._follow(message)
+                    self._port.after_write()
+                    # Commands that come without a pause must not keep everything else waiting.
+                    turn.wait()
 
     def _follow(self, message: list[bytes]) -> None:
         envelope, command = self._split(message)

@@ -148,6 +148,9 @@ cdef struct Lane:
     int take
     Py_ssize_t least_parts
     bint drops
+    # After how many messages to read EVENTS, 0 for never, and how many there were since.
+    long long look_after
+    long long unlooked
     bint load_balanced
     bint keeps_until_sent
     # A part to put before each message, if `prefixed` is 1 and not 0.
@@ -319,6 +322,7 @@ cdef class NativeBurst:
         lane.take = TAKES[outlet.take]
         lane.least_parts = outlet.least_parts
         lane.drops = outlet.policy is Policy.DROP
+        lane.look_after = outlet.look_after
         lane.load_balanced = socket_type in LOAD_BALANCED
         lane.keeps_until_sent = not lane.drops and socket_type not in NEVER_REFUSE_LATER_PARTS
         return 0
@@ -522,6 +526,8 @@ cdef class NativeBurst:
             lane.sent += 1
             lane.sent_parts += cut.count
             lane.sent_bytes += cut.size
+            if lane.look_after:
+                self.look(lane)
             return YES
         if is_not_now(error):
             if not lane.drops:
@@ -533,6 +539,16 @@ cdef class NativeBurst:
             return YES
         self.error = error
         return FAILED
+
+    cdef void look(self, Lane *lane) noexcept nogil:
+        """Have the lane's socket take in what its peers tell of the room that they have."""
+        cdef int events
+        cdef size_t size = sizeof(events)
+        lane.unlooked += 1
+        if lane.unlooked >= lane.look_after:
+            lane.unlooked = 0
+            # A failure shows in the next send.
+            getsockopt(lane.socket, EVENTS, &events, &size)
 
     cdef Cut cut(self, const Lane *lane) noexcept nogil:
         cdef Cut cut

@@ -11,7 +11,7 @@ import zmq
 
 from .counters import Drop, OutletCounters, PumpCounters
 from .outlet import CUT, Outlet, Parts, Policy
-from .port import Port, plain_recv, plain_send
+from .port import Port, plain_get, plain_recv, plain_send
 from .status import Status
 
 # Looked up once: an attribute of an enum costs as much as a small call.
@@ -79,7 +79,8 @@ class PythonBurst:
 
         Nine messages in ten go this way, so it does without calls, and counts at the end.
         """
-        recv, send = self._recv, self._lanes[0].send
+        recv, lane = self._recv, self._lanes[0]
+        send, look = lane.send, lane.look if lane.look_after else None
         passed = nbytes = 0
         left = enough - self.counters.received_bytes
         try:
@@ -96,9 +97,11 @@ class PythonBurst:
                     return frame
                 nbytes += len(frame)
                 passed += 1
+                if look is not None:
+                    look()
             return None
         finally:
-            self._lanes[0].count_passed(passed, nbytes)
+            lane.count_passed(passed, nbytes)
             self.counters.received += passed
             self.counters.received_parts += passed
             self.counters.received_bytes += nbytes
@@ -135,6 +138,8 @@ class _Lane:
         self._cut = CUT[outlet.take]
         self._prefix = () if outlet.prefix is None else (outlet.prefix,)
         self._least_parts = outlet.least_parts
+        self.look_after = outlet.look_after
+        self._unlooked = 0
 
     @property
     def straight(self) -> bool:
@@ -172,7 +177,16 @@ class _Lane:
         counters.sent += 1
         counters.sent_parts += len(parts)
         counters.sent_bytes += sum(map(len, parts))
+        if self.look_after:
+            self.look()
         return True
+
+    def look(self) -> None:
+        """After a message: now and then, have the socket take in what its peers tell of the room that they have."""
+        self._unlooked += 1
+        if self._unlooked >= self.look_after:
+            self._unlooked = 0
+            plain_get(self._outlet.socket.raw, zmq.EVENTS)
 
     def _send_parts(self, parts: Parts) -> None:
         last = len(parts) - 1

@@ -102,6 +102,20 @@ class Outlet:
         self._peers = peers
 
     @property
+    def look_after(self) -> int:
+        """After how many messages a burst reads EVENTS of this outlet's socket; 0 for never.
+
+        A PUB takes a message whether there is room for it or not, and learns of room only from what its peers' queues
+        tell it: in zmq_send at most once in 3 million ticks of the processor's clock (max_command_delay in libzmq),
+        before which a burst can fill a queue twice over. Peers tell of it each time that they have taken half of the
+        high-water mark (pipe_t::compute_lwm), so half of that misses nothing.
+        """
+        if self.socket.raw.type not in (zmq.PUB, zmq.XPUB):
+            return 0
+        sndhwm = int(self.socket.raw.get(zmq.SNDHWM))
+        return max(1, sndhwm // 4) if sndhwm else 0
+
+    @property
     def least_parts(self) -> int:
         """How many parts a message must have for this outlet: a ROUTER takes the first as routing id."""
         return 2 if self.routes else 1

@@ -15,6 +15,7 @@ import socket as stdlib_socket
 import struct
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import gevent
@@ -50,6 +51,9 @@ _GREETING_BYTES = 64
 # tcpi_bytes_received in Linux's struct tcp_info (linux/tcp.h), whose fields keep their places.
 _TCP_INFO_RECEIVED = struct.Struct("=128xQ")
 
+# How soon after a handshake whoever wants to know is told; a storm of them is one piece of news.
+_ARRIVALS_S = 0.05
+
 _names = itertools.count()
 
 
@@ -76,7 +80,13 @@ class SocketPeers:
         self._events.set(zmq.RCVHWM, 0)
         self._events.set(zmq.LINGER, 0)
         self._events.connect(address)
+        self._on_arrivals: Callable[[], None] | None = None
+        self._telling: gevent.Greenlet[..., None] | None = None
         self._greenlet = gevent.spawn(self._follow)
+
+    def tell_of_arrivals(self, on_arrivals: Callable[[], None]) -> None:
+        """Have `on_arrivals` called soon after new peers have connected, once for several of them. Does not yield."""
+        self._on_arrivals = on_arrivals
 
     def now(self) -> int:
         """How many peers are connected, handshakes through, with every event up to now taken in. Does not yield."""
@@ -98,6 +108,8 @@ class SocketPeers:
     def close(self) -> PeersSnapshot:
         """Stop watching, and say what has been counted. Call it before the watched socket is closed."""
         self._greenlet.kill()
+        if self._telling is not None:
+            self._telling.kill()
         with contextlib.suppress(zmq.ZMQError):
             self.now()
         self._tell_news()
@@ -124,6 +136,7 @@ class SocketPeers:
             self._note_lost(value, endpoint)
         elif number == _SUCCEEDED:
             table.succeeded(endpoint)
+            self._note_arrival()
         elif number == _BROKEN:
             table.failed(endpoint, _errno_name(value), detail=False)
         elif number == _WRONG:
@@ -135,6 +148,15 @@ class SocketPeers:
         elif number == _ACCEPT_FAILED:
             table.accept_failed(_errno_name(value))
             self._note(logging.WARNING, "accept-failed", endpoint=endpoint, reason=_errno_name(value))
+
+    def _note_arrival(self) -> None:
+        if self._on_arrivals is not None and self._telling is None:
+            self._telling = gevent.spawn_later(_ARRIVALS_S, self._tell_arrivals)
+
+    def _tell_arrivals(self) -> None:
+        self._telling = None
+        if self._on_arrivals is not None:
+            self._on_arrivals()
 
     def _note_lost(self, descriptor: int, endpoint: str) -> None:
         lost = self._table.lost(descriptor, endpoint)

@@ -10,7 +10,6 @@ cdef class Pump:
     cdef tuple _outlets
     cdef tuple _destinations
     cdef readonly object _burst
-    cdef object _turn
     cdef bint _paused
     cdef object _gate
     cdef object __weakref__

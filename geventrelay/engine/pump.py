@@ -54,31 +54,31 @@ class Pump:
         self._outlets = tuple(outlets)
         self._destinations = tuple(outlet.socket for outlet in outlets)
         self._burst = new_burst(source.port, outlets)
-        self._turn = Turn()
         self._paused = False
         self._gate = Event()
 
     def run(self) -> None:
         """Move messages for ever. Yields to the hub; raises `zmq.ZMQError` when a socket or the context goes."""
         source, burst = self._source, self._burst
-        while True:
-            if self._paused:
-                self._gate.wait()
-            status = burst.run(BURST_MESSAGES, BURST_BYTES)
-            blocked = self._blocked_by() if status is _OUTLET_FULL else None
-            # Those who read from the outlets' sockets: the sends may have taken their edge.
-            for destination in self._destinations:
-                # The blocked one looks after its reader when it is waited for.
-                if destination is not blocked:
-                    destination.after_write()
-            if status is _SOURCE_EMPTY:
-                source.wait_readable(True)
-            else:
+        with Turn() as turn:
+            while True:
+                if self._paused:
+                    self._gate.wait()
+                status = burst.run(BURST_MESSAGES, BURST_BYTES)
+                blocked = self._blocked_by() if status is _OUTLET_FULL else None
+                # Those who read from the outlets' sockets: the sends may have taken their edge.
+                for destination in self._destinations:
+                    # The blocked one looks after its reader when it is waited for.
+                    if destination is not blocked:
+                        destination.after_write()
+                if status is _SOURCE_EMPTY:
+                    source.wait_readable(True)
+                    continue
                 source.after_read()
                 if blocked is not None:
                     blocked.wait_writable()
                 else:
-                    self._turn.wait()
+                    turn.wait()
 
     def pause(self) -> None:
         """Read nothing more from now on; what is in hand stays in hand. Does not yield."""
@@ -97,24 +97,35 @@ class Pump:
         """
         self._burst.set_tap(outlet)
 
+    def deliver(self) -> Port | None:
+        """Offer what is in hand once more and read nothing; for when the pump's greenlet has ended. Does not yield.
+
+        :returns: the port of the outlet that has no room for it yet; None once nothing is in hand.
+        :raises zmq.ZMQError: when a socket or the context has gone.
+        """
+        if self._burst.waiting_for is None or self._burst.run(0, 0) is not _OUTLET_FULL:
+            return None
+        return self._blocked_by()
+
     def discard(self, until: float) -> None:
         """Read what is left and count it as dropped; for when the pump's greenlet has ended. Yields.
 
         :param until: when to leave it at that, by `time.monotonic`: there may always be more coming in.
         """
-        while time.monotonic() < until:
-            for _ in range(BURST_MESSAGES):
-                try:
-                    parts = self._source.receive()
-                except zmq.Again:
-                    return
-                counters = self._burst.counters
-                counters.received += 1
-                counters.received_parts += len(parts)
-                counters.received_bytes += sum(map(len, parts))
-                for outlet in counters.outlets:
-                    outlet.drop(Drop.STOPPED)
-            self._turn.wait()
+        with Turn() as turn:
+            while time.monotonic() < until:
+                for _ in range(BURST_MESSAGES):
+                    try:
+                        parts = self._source.receive()
+                    except zmq.Again:
+                        return
+                    counters = self._burst.counters
+                    counters.received += 1
+                    counters.received_parts += len(parts)
+                    counters.received_bytes += sum(map(len, parts))
+                    for outlet in counters.outlets:
+                        outlet.drop(Drop.STOPPED)
+                turn.wait()
 
     @property
     def drained(self) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ..devices.inherited import listening_address
 from ..endpoints import Endpoint
 from ..settings import DeviceSettings
 
@@ -47,7 +47,7 @@ def passed_listeners(environment: Mapping[str, str]) -> tuple[Listener, ...]:
     for descriptor, name in zip(range(_FIRST, _FIRST + int(count)), names, strict=False):
         # What this process starts is not to hold them.
         os.set_inheritable(descriptor, False)
-        listeners.append(Listener(descriptor, name, _address(descriptor)))
+        listeners.append(Listener(descriptor, name, listening_address(descriptor)))
     return tuple(listeners)
 
 
@@ -102,23 +102,3 @@ def _is_there(listener: Listener, endpoint: Endpoint) -> bool:
     if endpoint.host == "localhost":
         return bound.host in _LOCALHOST
     return bound.host in _EVERY_HOST and endpoint.host in _EVERY_HOST
-
-
-def _address(descriptor: int) -> str:
-    """Where a descriptor listens; empty if it is no listening stream socket of a kind that ZeroMQ speaks on."""
-    try:
-        # A copy, which may be closed here without harm.
-        with socket.socket(fileno=os.dup(descriptor)) as one:
-            listens = one.type == socket.SOCK_STREAM and one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-            name = one.getsockname()
-            family = one.family
-    except OSError:
-        return ""
-    if not listens:
-        return ""
-    if family == socket.AF_UNIX:
-        path = name.decode(errors="surrogateescape") if isinstance(name, bytes) else name
-        return "ipc://" + ("@" + path[1:] if path.startswith("\0") else path)
-    if family == socket.AF_INET6:
-        return f"tcp://[{name[0]}]:{name[1]}"
-    return f"tcp://{name[0]}:{name[1]}" if family == socket.AF_INET else ""

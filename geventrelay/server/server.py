@@ -73,6 +73,11 @@ class Server:
         """Whether the start is through and every device is up."""
         return self._up and all(one.device.started for one in self.devices.values())
 
+    @property
+    def url(self) -> str | None:
+        """Where HTTP is answered, e.g. ``http://127.0.0.1:8080``; None while it is not."""
+        return None if self._site is None else self._site.url
+
     def run(self) -> None:
         """Start the devices and return when the server has been stopped, or all of them have. Yields all the while.
 
@@ -271,8 +276,7 @@ class Server:
 
     def _write_ready_file(self) -> None:
         if self.settings.ready_file is not None:
-            url = None if self._site is None else self._site.url
-            write_ready_file(self.settings.ready_file, [one.device for one in self.devices.values()], url)
+            write_ready_file(self.settings.ready_file, [one.device for one in self.devices.values()], self.url)
 
     def _write_ready_file_again(self) -> None:
         if self._up:

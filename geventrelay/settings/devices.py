@@ -130,7 +130,7 @@ class DeviceSettings:
     @classmethod
     def _types(cls, values: Mapping[str, Any]) -> dict[str, str]:
         """The type of each socket as far as `values`, which are some settings, tell it."""
-        types = cls._pattern_types(values)
+        types = {**cls._pattern_types(values), "tap": "XPUB"}
         if "control_type" in values:
             types["control"] = values["control_type"].value
         return types

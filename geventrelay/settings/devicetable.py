@@ -44,6 +44,10 @@ class DeviceTable:
             self._read(cls, {key: value for key, value in table.items() if key != "pattern"})
             self._conclude(cls)
 
+    def place(self, name: str) -> Path:
+        """Where the setting called `name` is written, or would be."""
+        return self._places.get(name, self._path)
+
     def _pattern(self, pattern: Any) -> type[DeviceSettings] | None:
         if pattern is WRONG:
             return None
@@ -152,11 +156,10 @@ class DeviceTable:
     def _conclude(self, cls: type[DeviceSettings]) -> None:
         kept, errors = cls.check(self._values, self._wrong)
         fields = {field: key for key, field in self._keys.items()}
-        for error in errors:
-            path = self._places.get(error.name, (*self._path, fields.get(error.name, error.name)))
-            self.faults.append((path, error))
+        self._places = {field: (*self._path, key) for field, key in fields.items()} | self._places
+        self.faults += [(self.place(error.name), error) for error in errors]
         self.endpoints = {key: kept[key] for key in cls.socket_keys() if kept.get(key)}
-        if not self.faults:
+        if not (self.faults or self._wrong):
             self.settings = cls(**self._values)
 
 

@@ -24,13 +24,14 @@ def read(tables: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[ServerS
     faults: list[Fault] = []
     top = {key: _expanded((key,), value, environ, faults) for key, value in tables.items()}
     process = _process({key: value for key, value in top.items() if key != "device"}, faults)
-    devices = [DeviceTable(name, table) for name, table in _tables(top.get("device", {}), faults).items()]
-    for device in devices:
+    tables = _tables(top.get("device", {}), faults)
+    devices = {name: DeviceTable(name, table) for name, table in tables.items()}
+    for device in devices.values():
         faults += device.faults
-    endpoints = {device.name: device.endpoints for device in devices}
+    endpoints = {name: device.endpoints for name, device in devices.items()}
     for (name, key), error in clashes(process.get("http"), endpoints):
-        faults.append((("device", name, key), error))
-    settings = [device.settings for device in devices if device.settings is not None]
+        faults.append((devices[name].place(key), error))
+    settings = [device.settings for device in devices.values() if device.settings is not None]
     return (None if faults else ServerSettings(devices=tuple(settings), **process)), faults
 
 

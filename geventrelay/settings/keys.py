@@ -66,4 +66,4 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def _folded(word: str) -> str:
-    return word.lower().replace("_", "-").strip("-")
+    return word.lower().replace("_", "-").strip("-").removeprefix("zmq-")

@@ -72,7 +72,8 @@ def _syntax_problem(message: str, text: str) -> Problem:
     if match is None:
         return Problem(None, "", f"expected TOML, got: {message}")
     if match["line"] is None:
-        return Problem(text.count("\n") + 1, "", f"expected TOML, got the end of the file: {match['text']}")
+        last = text.rstrip("\n").count("\n") + 1
+        return Problem(last, "", f"expected TOML, got the end of the file: {match['text']}")
     return Problem(int(match["line"]), "", f"expected TOML, in column {match['column']}: {match['text']}")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from types import TracebackType
 from typing import Any
 
 import zmq
@@ -11,23 +10,16 @@ import zmq
 from ..devices.device import Device, State
 from ..errors import SettingsError
 from ..settings import PATTERNS, DeviceSettings
+from .closing import Closing
 from .peer import LOCAL
 from .waiting import eventually
 
 
-class Devices:
+class Devices(Closing):
     """Starts devices, and stops them in the end; a context manager."""
 
     def __init__(self) -> None:
         self._made: list[Device] = []
-
-    def __enter__(self) -> Devices:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __call__(
         self, pattern: str | type[DeviceSettings] | DeviceSettings, *, context: zmq.Context[Any] | None = None,
@@ -71,7 +63,7 @@ def _settings(pattern: str | type[DeviceSettings] | DeviceSettings, settings: di
     given = {"interface": "127.0.0.1", **settings}
     for field in dataclasses.fields(cls):
         # Endpoints are what has no check of its own.
-        if field.metadata["check"] is None and field.default is dataclasses.MISSING:
+        if field.metadata.get("option") and field.metadata["check"] is None and field.default is dataclasses.MISSING:
             given.setdefault(field.name, LOCAL)
     if cls is PATTERNS["relay"] and not {"pub", "push"} & given.keys():
         given.update(pub=LOCAL, push=LOCAL)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import gevent
@@ -16,6 +15,7 @@ from ..endpoints import Endpoint
 from ..engine.socket import RelaySocket
 from ..errors import SettingsError
 from ..settings.pairs import directions
+from .closing import Closing
 from .marks import is_mark
 from .peer import LOCAL, Parts
 
@@ -45,7 +45,7 @@ class _Faults:
     corrupt: bool
 
 
-class FaultyDevice:
+class FaultyDevice(Closing):
     """A relay that does harm, message by message, and never to their order. A context manager; starts at once.
 
     What becomes of a direction's n-th message follows from `seed` and n alone, so that runs repeat exactly. Each fault
@@ -98,14 +98,6 @@ class FaultyDevice:
 
     def __repr__(self) -> str:
         return f"<FaultyDevice {self.frontend} -> {self.backend}>"
-
-    def __enter__(self) -> FaultyDevice:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def counts(self) -> FaultCounts:

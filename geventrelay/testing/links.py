@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import contextlib
-from types import TracebackType
 from typing import Any
 
 import gevent
@@ -19,11 +18,12 @@ from gevent.pool import Group
 
 from ..endpoints import Endpoint
 from ..errors import SettingsError
+from .closing import Closing
 
 _READ_BYTES = 65536
 
 
-class FaultyLink:
+class FaultyLink(Closing):
     """A TCP link from `endpoint`, where clients connect, to `target`. A context manager; starts at once.
 
     Every fault holds from then on for connections that there are and for later ones, until it is taken back. None
@@ -52,14 +52,6 @@ class FaultyLink:
 
     def __repr__(self) -> str:
         return f"<FaultyLink {self.endpoint} -> tcp://{self._target[0]}:{self._target[1]}>"
-
-    def __enter__(self) -> FaultyLink:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def connections(self) -> int:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Any
 
 import gevent
 import zmq
 import zmq.green
 
+from .closing import Closing
 from .leftovers import open_sockets
 from .marks import is_mark
 from .peer import LOCAL, Peer
 from .waiting import LIMIT_S, within
 
 
-class Peers:
+class Peers(Closing):
     """Makes peers, all in one context, and closes them; a context manager.
 
     :param limit_s: how long each call of a peer waits by default, in seconds.
@@ -27,14 +27,6 @@ class Peers:
         self.context: Any = zmq.green.Context()
         self._limit_s, self._options = limit_s, options
         self._made: list[Peer] = []
-
-    def __enter__(self) -> Peers:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __call__(self, type: str | int, endpoint: str = "@" + LOCAL, **options: Any) -> Peer:
         """A peer that is bound or connected. Does not wait for anybody: see `geventrelay.testing.connected`.

@@ -6,7 +6,7 @@ import re
 from importlib import metadata
 
 import pytest
-from support.process import GEVENTRELAY
+from support.process import GEVENTRELAY, environment
 
 PATTERNS = ["relay", "forwarder", "queue", "streamer", "custom"]
 OPTIONS = [
@@ -45,3 +45,12 @@ def test_version_is_the_packages_and_names_the_burst(run):
     number = re.escape(metadata.version("geventrelay"))
     assert re.fullmatch(rf"geventrelay {number}, (python|native) burst\n", program.output)
     assert program.errors == ""
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+def test_what_cannot_be_written_is_told_in_one_line(run, option, unbuffered):
+    with open("/dev/full", "wb") as full:
+        program = run([*GEVENTRELAY, option], stdout=full.fileno(), env=environment(PYTHONUNBUFFERED=unbuffered))
+    assert program.wait() == 1
+    assert program.errors == "cannot write to standard output: No space left on device\n"

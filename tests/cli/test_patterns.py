@@ -1,14 +1,16 @@
-"""Each pattern, started by its command, between programs that use plain pyzmq."""
+"""Each pattern, started by its command, between peers of the patterns' types."""
 
 from __future__ import annotations
 
 import json
 import os
-import threading
 
+import gevent
 import pytest
 import zmq
-from support.process import balanced, recv_after_warm_up, until_subscribed, warm_up
+from support.process import balanced
+
+from geventrelay.testing import connected, fence
 
 EVENT = b'topic {"a": 1}'
 
@@ -18,11 +20,12 @@ def test_relay_gives_subscribers_the_message_and_a_puller_its_payload(start, pee
     server = start(*name, "--sub-port", "0", "--pub-port", "0", "--push-port", "0")
     publisher = peers.connect(zmq.PUB, server["sub"])
     puller = peers.connect(zmq.PULL, server["push"])
-    subscribers = [peers.connect(zmq.SUB, server["pub"]) for _ in range(2)]
-    warm_up(publisher, puller, *subscribers)
+    subscribers = [peers.subscriber(server["pub"]) for _ in range(2)]
+    connected(publisher, *subscribers)
+    fence(publisher, puller)
     publisher.send(EVENT)
-    assert recv_after_warm_up(puller) == [b'{"a": 1}']
-    assert [recv_after_warm_up(one) for one in subscribers] == [[EVENT]] * 2
+    assert puller.recv() == [b'{"a": 1}']
+    assert [one.recv() for one in subscribers] == [[EVENT]] * 2
     numbers = server.stop()
     assert numbers["sub.received"] == numbers["pub.sent"]
     assert "device=relay" in server.output
@@ -33,21 +36,22 @@ def test_relay_works_with_one_side_alone(start, peers, side):
     server = start("--sub-port", "0", f"--{side}-port", "0")
     assert set(server.endpoints) == {"sub", side}
     publisher = peers.connect(zmq.PUB, server["sub"])
-    receiver = peers.connect(zmq.SUB if side == "pub" else zmq.PULL, server[side])
-    warm_up(publisher, receiver)
+    receiver = peers("SUB" if side == "pub" else "PULL", server[side])
+    fence(publisher, receiver)
     publisher.send(EVENT)
-    assert recv_after_warm_up(receiver) == [EVENT if side == "pub" else b'{"a": 1}']
+    assert receiver.recv() == [EVENT if side == "pub" else b'{"a": 1}']
 
 
 def test_each_payload_goes_to_one_puller(start, peers):
     server = start("--sub-port", "0", "--push-port", "0")
     publisher = peers.connect(zmq.PUB, server["sub"])
     pullers = [peers.connect(zmq.PULL, server["push"]) for _ in range(2)]
-    warm_up(publisher, *pullers)
+    for puller in pullers:
+        fence(publisher, puller)
     for number in range(10):
         publisher.send(b"topic %d" % number)
     # Taken in turn by two pullers that keep up: five each.
-    got = [int(recv_after_warm_up(one)[0]) for one in pullers for _ in range(5)]
+    got = [int(number) for one in pullers for (number,) in one.recv_all(5)]
     assert sorted(got) == list(range(10))
 
 
@@ -65,17 +69,14 @@ def test_push_payload_chooses_the_payload(start, peers, choice, message, payload
     server = start("--sub-port", "0", "--push-port", "0", "--push-payload", choice)
     publisher = peers.connect(zmq.PUB, server["sub"])
     puller = peers.connect(zmq.PULL, server["push"])
-    warm_up(publisher, puller)
-    publisher.send_multipart(message)
-    assert recv_after_warm_up(puller) == payload
+    fence(publisher, puller)
+    publisher.send(*message)
+    assert puller.recv() == payload
 
 
 def test_payloads_with_no_puller_are_dropped_and_counted(start, peers):
     server = start("--sub-port", "0", "--pub-port", "0", "--push-port", "0")
-    publisher = peers.connect(zmq.XPUB, server["sub"])
-    until_subscribed(publisher)
-    subscriber = peers.connect(zmq.SUB, server["pub"])
-    warm_up(publisher, subscriber)
+    connected(peers.publisher(server["sub"]), peers.subscriber(server["pub"]))
     numbers = server.stop()
     assert numbers["push.dropped.no_peer"] == numbers["sub.received"] == numbers["pub.sent"]
 
@@ -84,36 +85,34 @@ def test_subscribe_takes_only_what_begins_so(start, peers):
     prefixes = ["--subscribe", "a", "--subscribe", "b"]
     server = start("--sub-port", "0", "--push-port", "0", *prefixes, "--push-payload", "whole")
     publisher = peers.connect(zmq.XPUB, server["sub"])
-    assert {publisher.recv(), publisher.recv()} == {b"\x01a", b"\x01b"}
+    assert sorted(publisher.recv_all(2)) == [[b"\x01a"], [b"\x01b"]]
     puller = peers.connect(zmq.PULL, server["push"])
-    while not puller.poll(10):
-        publisher.send(b"a warm-up")
+    fence(publisher, puller, prefix=b"a")
     for message in (b"a1", b"c1", b"b1"):
         publisher.send(message)
-    assert [recv_after_warm_up(puller), puller.recv_multipart()] == [[b"a1"], [b"b1"]]
+    assert puller.recv_all(2) == [[b"a1"], [b"b1"]]
 
 
 def test_forwarder_sends_subscriptions_up_and_messages_down(start, peers):
     server = start("forwarder", "--frontend", "0", "--backend", "0")
     publisher = peers.connect(zmq.XPUB, server["frontend"])
-    subscriber = peers.connect(zmq.SUB, server["backend"], subscribe=b"news ")
-    until_subscribed(publisher, b"news ")
-    publisher.send_multipart([b"weather rain"])
-    publisher.send_multipart([b"news one", b"", b"two"])
-    assert subscriber.recv_multipart() == [b"news one", b"", b"two"]
-    subscriber.unsubscribe(b"news ")
-    assert publisher.recv() == b"\x00news "
+    subscriber = peers.subscriber(server["backend"], prefix=b"news ")
+    assert publisher.recv() == [b"\x01news "]
+    publisher.send(b"weather rain")
+    publisher.send(b"news one", b"", b"two")
+    assert subscriber.recv() == [b"news one", b"", b"two"]
+    subscriber.socket.unsubscribe(b"news ")
+    assert publisher.recv() == [b"\x00news "]
 
 
 def test_forwarder_with_subscribe_takes_them_whoever_is_there(start, peers):
     server = start("forwarder", "--frontend", "0", "--backend", "0", "--subscribe", "news ")
     publisher = peers.connect(zmq.XPUB, server["frontend"])
-    until_subscribed(publisher, b"news ")
-    subscriber = peers.connect(zmq.SUB, server["backend"])
-    while not subscriber.poll(10):
-        publisher.send(b"news warm-up")
+    assert publisher.recv() == [b"\x01news "]
+    subscriber = peers.subscriber(server["backend"])
+    fence(publisher, subscriber, prefix=b"news ")
     publisher.send(b"news one")
-    assert recv_after_warm_up(subscriber) == [b"news one"]
+    assert subscriber.recv() == [b"news one"]
 
 
 def test_queue_answers_hello_world_ten_times(start, peers):
@@ -123,17 +122,16 @@ def test_queue_answers_hello_world_ten_times(start, peers):
 
     def work():
         for _ in range(10):
-            assert worker.recv() == b"Hello"
+            assert worker.recv() == [b"Hello"]
             worker.send(b"World")
 
-    thread = threading.Thread(target=work)
-    thread.start()
+    working = gevent.spawn(work)
     answers = []
     for _ in range(10):
         client.send(b"Hello")
         answers.append(client.recv())
-    thread.join()
-    assert answers == [b"World"] * 10
+    working.get()
+    assert answers == [[b"World"]] * 10
     assert server.stop() == {
         "frontend.received": 10, "backend.sent": 10, "backend.received": 10, "frontend.sent": 10, "held": 0,
     }  # fmt: skip
@@ -144,12 +142,10 @@ def test_queue_keeps_clients_apart(start, peers):
     clients = [peers.connect(zmq.REQ, server["frontend"]) for _ in range(5)]
     worker = peers.connect(zmq.REP, server["backend"])
     for number, client in enumerate(clients):
-        client.send_multipart([b"%d" % number, b"", b"x"])
+        client.send(b"%d" % number, b"", b"x")
     for _ in clients:
-        worker.send_multipart([*worker.recv_multipart(), b"answered"])
-    assert [client.recv_multipart() for client in clients] == [
-        [b"%d" % number, b"", b"x", b"answered"] for number in range(5)
-    ]
+        worker.send(*worker.recv(), b"answered")
+    assert [client.recv() for client in clients] == [[b"%d" % number, b"", b"x", b"answered"] for number in range(5)]
 
 
 def test_streamer_keeps_the_order(start, peers):
@@ -157,8 +153,8 @@ def test_streamer_keeps_the_order(start, peers):
     client = peers.connect(zmq.PUSH, server["frontend"])
     worker = peers.connect(zmq.PULL, server["backend"])
     for number in range(1000):
-        client.send_multipart([b"%d" % number, b""])
-    assert [worker.recv_multipart() for _ in range(1000)] == [[b"%d" % number, b""] for number in range(1000)]
+        client.send(b"%d" % number, b"")
+    assert worker.recv_all(1000) == [[b"%d" % number, b""] for number in range(1000)]
     assert server.stop() == {"frontend.received": 1000, "backend.sent": 1000, "held": 0}
 
 
@@ -167,10 +163,10 @@ def test_custom_joins_a_pull_to_a_pub(start, peers):
         "custom", "--frontend-type", "PULL", "--frontend", "0", "--backend-type", "PUB", "--backend", "0"
     )  # fmt: skip
     client = peers.connect(zmq.PUSH, server["frontend"])
-    subscriber = peers.connect(zmq.SUB, server["backend"])
-    warm_up(client, subscriber)
+    subscriber = peers.subscriber(server["backend"])
+    fence(client, subscriber)
     client.send(b"to all")
-    assert recv_after_warm_up(subscriber) == [b"to all"]
+    assert subscriber.recv() == [b"to all"]
 
 
 def test_custom_joins_two_pairs_in_both_directions(start, peers):
@@ -179,22 +175,21 @@ def test_custom_joins_two_pairs_in_both_directions(start, peers):
     )  # fmt: skip
     left, right = peers.connect(zmq.PAIR, server["frontend"]), peers.connect(zmq.PAIR, server["backend"])
     left.send(b"there")
-    assert right.recv() == b"there"
+    assert right.recv() == [b"there"]
     right.send(b"back")
-    assert left.recv() == b"back"
+    assert left.recv() == [b"back"]
 
 
 def test_a_side_has_several_endpoints_bound_and_connected(start, peers, folder):
-    worker = peers.connect(zmq.PULL)
-    port = worker.bind_to_random_port("tcp://127.0.0.1")
+    worker = peers("PULL")
     server = start(
-        "streamer", "--frontend", "0", "--frontend", f"@ipc://{folder}/tasks", "--backend", f">tcp://127.0.0.1:{port}"
+        "streamer", "--frontend", "0", "--frontend", f"@ipc://{folder}/tasks", "--backend", f">{worker.endpoint}"
     )  # fmt: skip
     assert len(server.endpoints["frontend"]) == 2
     assert server.endpoints["backend"] == []
     for endpoint in server.endpoints["frontend"]:
         peers.connect(zmq.PUSH, endpoint).send(endpoint.encode())
-    assert {worker.recv().decode() for _ in range(2)} == set(server.endpoints["frontend"])
+    assert {place.decode() for (place,) in worker.recv_all(2)} == set(server.endpoints["frontend"])
 
 
 def test_a_bare_environment_is_enough(start, peers):
@@ -202,7 +197,7 @@ def test_a_bare_environment_is_enough(start, peers):
     env = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
     server = start("streamer", "--frontend", "0", "--backend", "0", env=env)
     peers.connect(zmq.PUSH, server["frontend"]).send(b"task")
-    assert peers.connect(zmq.PULL, server["backend"]).recv() == b"task"
+    assert peers.connect(zmq.PULL, server["backend"]).recv() == [b"task"]
     assert balanced_after_stop(server) == 1
 
 

@@ -10,7 +10,10 @@ import time
 
 import pytest
 import zmq
-from support.process import GEVENTRELAY, balanced, listens, until_subscribed, warm_up
+from support.process import GEVENTRELAY, LIMIT_S, balanced, listens
+from support.traffic import fill_way
+
+from geventrelay.testing import connected, eventually, fence
 
 STREAMER = ["streamer", "--frontend", "0", "--backend", "0"]
 QUEUE = ["queue", "--frontend", "0", "--backend", "0"]
@@ -37,12 +40,9 @@ def test_a_signal_stops_a_server_without_peers_at_once(start, pattern, number):
 
 def test_the_accounting_line_tells_what_went_where(start, peers):
     server = start("relay", "--sub-port", "0", "--pub-port", "0", "--push-port", "0")
-    publisher = peers.connect(zmq.XPUB, server["sub"])
-    until_subscribed(publisher)
-    subscriber = peers.connect(zmq.SUB, server["pub"])
-    warm_up(publisher, subscriber)
-    puller = peers.connect(zmq.PULL, server["push"])
-    warm_up(publisher, puller)
+    publisher, subscriber = peers.publisher(server["sub"]), peers.subscriber(server["pub"])
+    connected(publisher, subscriber)
+    fence(publisher, peers.connect(zmq.PULL, server["push"]))
     numbers = server.stop()
     assert numbers["sub.received"] == numbers["pub.sent"] > 1
     assert numbers["push.sent"] >= 1
@@ -54,7 +54,7 @@ def test_sigusr1_logs_the_accounting_and_goes_on(start, peers):
     client, worker = peers.connect(zmq.PUSH, server["frontend"]), peers.connect(zmq.PULL, server["backend"])
     for number in (1, 2):
         client.send(b"task")
-        assert worker.recv() == b"task"
+        assert worker.recv() == [b"task"]
         server.signal(signal.SIGUSR1)
         server.until_logged(f"accounting device=streamer frontend.received={number} backend.sent={number} held=0")
     assert server.output == ""
@@ -67,7 +67,7 @@ def test_draining_moves_what_has_come_in(start, peers):
     server.signal(signal.SIGTERM)
     server.until_logged("stopping")
     worker = peers.connect(zmq.PULL, server["backend"])
-    assert [int(worker.recv()) for _ in range(5000)] == list(range(5000))
+    assert worker.recv_all(5000) == [[b"%d" % number] for number in range(5000)]
     assert server.wait(PROMPT_S) == 0
     assert balanced(server.output) == {"frontend.received": 5000, "backend.sent": 5000, "held": 0}
 
@@ -85,11 +85,11 @@ def test_draining_waits_for_replies_that_are_due(start, peers):
     server = start(*QUEUE, *PATIENT)
     client, worker = peers.connect(zmq.REQ, server["frontend"]), peers.connect(zmq.REP, server["backend"])
     client.send(b"question")
-    assert worker.recv() == b"question"
+    assert worker.recv() == [b"question"]
     server.signal(signal.SIGTERM)
     server.until_logged("stopping")
     worker.send(b"answer")
-    assert client.recv() == b"answer"
+    assert client.recv() == [b"answer"]
     assert server.wait(PROMPT_S) == 0
     assert balanced(server.output)["frontend.sent"] == 1
 
@@ -117,8 +117,7 @@ def test_a_second_signal_ends_a_long_drain_at_once(start, first, second):
 def test_a_full_backend_holds_up_no_stop(start, peers):
     server = start(*STREAMER, "--drain", "0.3", "--linger", "300", "--sndhwm", "10", "--rcvhwm", "10")
     worker = peers.connect(zmq.PULL, server["backend"], rcvhwm=1)
-    client = peers.connect(zmq.PUSH, server["frontend"], sndhwm=10, sndtimeo=300)
-    fill(client)
+    fill_way(peers.connect(zmq.PUSH, server["frontend"], sndhwm=10), bytes(1000))
     numbers = server.stop(limit_s=PROMPT_S)
     assert numbers["held"] == 1
     assert worker.recv()
@@ -154,6 +153,7 @@ def test_a_full_disk_under_standard_output_is_no_error(start):
         server = start(*STREAMER, stdout=full.fileno())
         server.signal(signal.SIGTERM)
         expect_quiet_end(server)
+    assert server.errors.endswith("\ncannot write to standard output: No space left on device\n")
 
 
 def test_standard_output_that_was_never_open_is_no_error(run, folder):
@@ -211,7 +211,10 @@ def test_a_signal_that_is_there_before_the_program_waits_for_its_turn(start):
 
 
 def send_and_leave(server, count, key_index=0):
-    """Send numbered tasks and return when the server has all of them and their sender has gone."""
+    """Send numbered tasks and return when the server has all of them and their sender has gone.
+
+    With a context of its own: its end says that all has been sent, while a `Peer` that closes loses what is queued.
+    """
     with zmq.Context() as context, context.socket(zmq.PUSH) as client:
         client.sndhwm = count
         client.connect(server.endpoints["frontend"][key_index])
@@ -221,17 +224,11 @@ def send_and_leave(server, count, key_index=0):
     server.until_connections("frontend", 0, key_index)
 
 
-def fill(client):
-    """Send until nothing has been taken for as long as the client waits."""
-    while True:
-        try:
-            client.send(bytes(1000))
-        except zmq.Again:
-            return
-
-
 class Flood:
-    """A client that sends as fast as it can and a worker that takes (and answers) it all, in threads."""
+    """A client that sends as fast as it can and a worker that takes (and answers) it all.
+
+    In threads with sockets of their own, for the flood must go on while the test waits for the server's end.
+    """
 
     def __init__(self, kinds, source, sink):
         self._context = zmq.Context()
@@ -254,10 +251,7 @@ class Flood:
         self._context.destroy(linger=0)
 
     def until_flowing(self, count):
-        deadline = time.monotonic() + 20
-        while self._seen < count:
-            assert time.monotonic() < deadline, f"{self._seen} of {count} came through"
-            time.sleep(0.005)
+        eventually(lambda: self._seen >= count, lambda: f"{count} messages, of which {self._seen} came", LIMIT_S)
 
     def _send(self, kind, endpoint):
         with self._context.socket(kind) as socket:

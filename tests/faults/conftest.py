@@ -1,3 +1,3 @@
-from support.process import folder, peers, run, start
+from support.process import folder, run, start
 
-__all__ = ["folder", "peers", "run", "start"]
+__all__ = ["folder", "run", "start"]

@@ -8,7 +8,9 @@ import time
 
 import psutil
 import zmq
-from support.process import until_subscribed, warm_up
+from support.traffic import fill_way
+
+from geventrelay.testing import connected, fence
 
 # 2 s by default; the full acceptance is GEVENTRELAY_IDLE_S=5.
 IDLE_S = float(os.environ.get("GEVENTRELAY_IDLE_S", "2"))
@@ -16,6 +18,9 @@ SHARE = 0.01
 SMALL = ["--sndhwm", "10", "--rcvhwm", "10"]
 ENDS = ["--frontend", "0", "--backend", "0"]
 QUICK_END = ["--drain", "0.1", "--linger", "0"]
+BODY = bytes(100_000)
+# Of a streamer and of a queue: what socket a client has, and what it sends.
+CLIENTS = ((zmq.PUSH, [BODY]), (zmq.DEALER, [b"", BODY]))
 
 PAUSED = """
 import sys
@@ -49,26 +54,13 @@ def used_s(process):
     return times.user + times.system
 
 
-def fill(socket, message=bytes(100_000)):
-    """Send until nothing has been taken for half a second: every queue on the way is full."""
-    socket.sndtimeo = 500
-    sent = 0
-    while True:
-        try:
-            socket.send(message) if socket.type != zmq.DEALER else socket.send_multipart([b"", message])
-        except zmq.Again:
-            assert sent, "nothing was taken at all"
-            return
-        sent += 1
-
-
 def test_idle_with_or_without_peers_it_uses_no_cpu(start, peers):
     relay = ["relay", "--sub-port", "0", "--pub-port", "0", "--push-port", "0"]
     alone = [start(*relay), *(start(pattern, *ENDS) for pattern in ("forwarder", "queue", "streamer"))]
     server = start(*relay)
-    publisher = peers.connect(zmq.XPUB, server["sub"])
-    until_subscribed(publisher)
-    warm_up(publisher, peers.connect(zmq.SUB, server["pub"]), peers.connect(zmq.PULL, server["push"]))
+    publisher = peers.publisher(server["sub"])
+    connected(publisher, peers.subscriber(server["pub"]))
+    fence(publisher, peers.connect(zmq.PULL, server["push"]))
     expect_idle(server, *alone)
 
 
@@ -77,15 +69,15 @@ def test_paused_with_tasks_waiting_it_uses_no_cpu(run, peers):
     program.until_said("\n")
     frontend, backend = program.output.split()
     worker = peers.connect(zmq.PULL, backend)
-    fill(peers.connect(zmq.PUSH, frontend, sndhwm=10))
+    fill_way(peers.connect(zmq.PUSH, frontend, sndhwm=10), BODY)
     expect_idle(program)
-    assert not worker.poll(0)
+    assert not worker.recv_now()
 
 
 def test_with_no_worker_for_a_flood_it_uses_no_cpu(start, peers):
     servers = [start("streamer", *ENDS, *SMALL, *QUICK_END), start("queue", *ENDS, *SMALL, *QUICK_END)]
-    for server, client in zip(servers, (zmq.PUSH, zmq.DEALER), strict=True):
-        fill(peers.connect(client, server["frontend"], sndhwm=10))
+    for server, (client, message) in zip(servers, CLIENTS, strict=True):
+        fill_way(peers.connect(client, server["frontend"], sndhwm=10), *message)
     expect_idle(*servers)
     for server in servers:
         assert server.stop()["held"] == 1
@@ -94,33 +86,28 @@ def test_with_no_worker_for_a_flood_it_uses_no_cpu(start, peers):
 def test_with_a_full_backend_it_uses_no_cpu(start, peers):
     servers = [start("streamer", *ENDS, *SMALL, *QUICK_END), start("queue", *ENDS, *SMALL, *QUICK_END)]
     behind = []
-    for server, client, worker in zip(servers, (zmq.PUSH, zmq.DEALER), (zmq.PULL, zmq.DEALER), strict=True):
+    for server, (client, message), worker in zip(servers, CLIENTS, (zmq.PULL, zmq.DEALER), strict=True):
         behind.append(peers.connect(worker, server["backend"], rcvhwm=1))
-        fill(peers.connect(client, server["frontend"], sndhwm=10))
+        fill_way(peers.connect(client, server["frontend"], sndhwm=10), *message)
     expect_idle(*servers)
     # They were not stuck, either: room at the other end sets them going again.
     for worker in behind:
-        for _ in range(50):
-            worker.recv_multipart()
+        worker.recv_all(50)
 
 
 def test_with_a_blocked_slow_subscriber_it_uses_no_cpu(start, peers):
     server = start("forwarder", *ENDS, *SMALL, *QUICK_END, "--slow-subscriber", "block")
     publisher = peers.connect(zmq.XPUB, server["frontend"], sndhwm=10, xpub_nodrop=True)
-    slow = peers.connect(zmq.SUB, server["backend"], rcvhwm=1)
-    until_subscribed(publisher)
-    fill(publisher)
+    slow = peers.subscriber(server["backend"], rcvhwm=1)
+    assert publisher.recv() == [b"\x01"]
+    fill_way(publisher, BODY)
     expect_idle(server)
-    for _ in range(50):
-        slow.recv()
+    slow.recv_all(50)
 
 
 def test_with_a_relay_blocked_by_its_puller_it_uses_no_cpu(start, peers):
     server = start("--sub-port", "0", "--push-port", "0", "--push-when-full", "block", *SMALL, *QUICK_END)
-    publisher = peers.connect(zmq.XPUB, server["sub"], sndhwm=10, xpub_nodrop=True)
-    until_subscribed(publisher)
-    fill(publisher)
+    publisher = peers.publisher(server["sub"], sndhwm=10, xpub_nodrop=True)
+    fill_way(publisher, BODY)
     expect_idle(server)
-    puller = peers.connect(zmq.PULL, server["push"])
-    for _ in range(20):
-        puller.recv()
+    peers.connect(zmq.PULL, server["push"]).recv_all(20)

@@ -10,7 +10,9 @@ import struct
 
 import pytest
 import zmq
-from support.process import PlainPeers, Server, recv_after_warm_up, until_subscribed, warm_up
+from support.process import LIMIT_S, Server
+
+from geventrelay.testing import Peers, fence
 
 HTTP = (
     b"GET /status?verbose=1 HTTP/1.1\r\nHost: 127.0.0.1:5555\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:130.0) "
@@ -79,14 +81,11 @@ class Traffic:
             self._sender = peers.connect(zmq.REQ, server[first])
             self._worker = peers.connect(zmq.REP, server["backend"])
             return
-        publishes = DEVICES[pattern][1] == b"PUB"
-        self._sender = peers.connect(zmq.XPUB if publishes else zmq.PUSH, server[first])
+        self._sender = peers(DEVICES[pattern][1].decode(), server[first])
         for key in others:
             kind = zmq.PULL if key == "push" or pattern == "streamer" else zmq.SUB
-            self._receivers.append(peers.connect(kind, server[key]))
-        if publishes:
-            until_subscribed(self._sender)
-        warm_up(self._sender, *self._receivers)
+            self._receivers.append(peers(kind, server[key]))
+            fence(self._sender, self._receivers[-1])
 
     def check(self, count=20):
         """Everything that is sent arrives, once, in order, and nothing else does."""
@@ -94,11 +93,11 @@ class Traffic:
             message = b"message-%d" % number
             self._sender.send(message)
             if self._pattern == "queue":
-                assert self._worker.recv_multipart() == [message]
+                assert self._worker.recv() == [message]
                 self._worker.send(message)
-                assert self._sender.recv_multipart() == [message]
+                assert self._sender.recv() == [message]
             for receiver in self._receivers:
-                assert recv_after_warm_up(receiver) == [message]
+                assert receiver.recv() == [message]
         assert self.server.lives, self.server.report()
 
 
@@ -107,16 +106,13 @@ def traffic(request, tmp_path_factory):
     """One device per pattern for the whole module: none of the garbage may do it any harm."""
     pattern = request.param
     arguments, _ = DEVICES[pattern]
-    with Server(*arguments, "--interface", "127.0.0.1", folder=tmp_path_factory.mktemp(pattern)) as server:
-        peers = PlainPeers()
-        try:
-            traffic = Traffic(pattern, server, peers)
-            yield traffic
-            traffic.check()
-            server.stop()
-            assert "ERROR" not in server.errors
-        finally:
-            peers.destroy()
+    folder = tmp_path_factory.mktemp(pattern)
+    with Server(*arguments, "--interface", "127.0.0.1", folder=folder) as server, Peers(limit_s=LIMIT_S) as peers:
+        traffic = Traffic(pattern, server, peers)
+        yield traffic
+        traffic.check()
+        server.stop()
+        assert "ERROR" not in server.errors
 
 
 @pytest.fixture(autouse=True)

@@ -97,6 +97,7 @@ def test_memory_is_bounded_behind_a_stopped_worker(start, run):
     while time.monotonic() < deadline:
         for stall in stalls:
             stall.look()
+        # Not a wait for anything: how often it is looked at while it could grow.
         time.sleep(0.02)
     for stall in stalls:
         bound = 2 * HWM * (SIZE_BYTES + READ_BYTES + stall.parts * PART_BYTES) + CONSTANT_BYTES

@@ -13,10 +13,9 @@ import pytest
 import zmq
 import zmq.green
 from gevent import pywsgi
-from support.peers import LOCAL, Peers
-from support.waiting import until, within
 
 from geventrelay import Device, Forwarder, Queue, Relay, State, Streamer
+from geventrelay.testing import LOCAL, Peers, eventually, within
 
 
 def output_of(program: str, *, limit_s: float = 40) -> list[str]:
@@ -154,7 +153,7 @@ def test_a_second_hub_in_a_native_thread_runs_a_device_of_its_own(run, peers: Pe
     thread = threading.Thread(target=other_hub)
     thread.start()
     try:
-        until(up.is_set, "the other hub's device")
+        eventually(up.is_set, "the other hub's device")
         ways = [
             (peers.connect(zmq.PUSH, *one["frontend"]), peers.connect(zmq.PULL, *one["backend"]))
             for one in (mine.endpoints, said)
@@ -185,7 +184,7 @@ def test_a_context_that_somebody_terminates_fails_the_device_and_no_more(spawned
     device = Device(Streamer(frontend=LOCAL, backend=LOCAL), context=context)
     device.start()
     thread.start()
-    until(lambda: device.state is State.FAILED, "the device to fail")
+    eventually(lambda: device.state is State.FAILED, "the device to fail")
     thread.join(10)
     assert isinstance(device.failure, zmq.ContextTerminated)
     assert "Traceback" not in capsys.readouterr().err, "its end was to be orderly"

@@ -1,4 +1,4 @@
-"""The server and the scripts as processes of their own, started as a user starts them, and plain pyzmq peers.
+"""The server and the scripts as processes of their own, started as a user starts them.
 
 Every wait has a limit, watches whether the process still lives, and says in its failure what the process printed.
 """
@@ -14,14 +14,14 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
 import pytest
-import zmq
+
+from geventrelay.testing import eventually
 
 T = TypeVar("T")
 
@@ -40,15 +40,6 @@ os.execv(sys.argv[2], sys.argv[2:])
 CAP_DAC_OVERRIDE, CAP_NET_BIND_SERVICE = 1, 10
 
 _numbers = itertools.count(1)
-
-
-def until(condition: Callable[[], T], what: str, *, limit_s: float = LIMIT_S) -> T:
-    """Look again and again until `condition()` is true, and return what it gave."""
-    deadline = time.monotonic() + limit_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"{what}: not within {limit_s:g} s"
-        time.sleep(0.005)
-    return found
 
 
 class Program:
@@ -119,14 +110,14 @@ class Program:
 
     def until(self, condition: Callable[[], T], what: str, *, limit_s: float = LIMIT_S) -> T:
         """Wait until `condition()` is true, and return what it gave; fails if the process ends before."""
-        deadline = time.monotonic() + limit_s
-        while True:
+
+        def look() -> T:
             lived = self.lives
-            if found := condition():
-                return found
-            assert lived, f"{what}: the process ended first\n{self.report()}"
-            assert time.monotonic() < deadline, f"{what}: not within {limit_s:g} s\n{self.report()}"
-            time.sleep(0.005)
+            found = condition()
+            assert found or lived, f"{what}: the process ended first\n{self.report()}"
+            return found
+
+        return eventually(look, lambda: f"{what}\n{self.report()}", limit_s)
 
     def until_logged(self, text: str, *, limit_s: float = LIMIT_S) -> None:
         """Wait until its standard error has `text`."""
@@ -183,7 +174,8 @@ class Server(Program):
         with contextlib.suppress(OSError, ValueError):
             state = json.loads(self.ready_file.read_text())
             if state["pid"] == self.pid:
-                return dict(state["endpoints"])
+                # With several devices there is none that these could be of.
+                return dict(state.get("endpoints") or state["devices"])
         return {}
 
     def __getitem__(self, key: str) -> str:
@@ -251,55 +243,6 @@ def without_capabilities(*numbers: int) -> list[str]:
     return [sys.executable, "-c", WITHOUT_CAPABILITIES, ",".join(map(str, numbers))]
 
 
-class PlainPeers:
-    """Plain pyzmq sockets that end with the test. A call of theirs that takes too long raises `zmq.Again`."""
-
-    def __init__(self) -> None:
-        self._context: zmq.Context[Any] = zmq.Context()
-        # pyzmq warns of sockets that are forgotten before they are closed.
-        self._sockets: list[Any] = []
-
-    def connect(self, kind: int, *endpoints: str, **options: Any) -> Any:
-        socket = self._context.socket(kind)
-        self._sockets.append(socket)
-        socket.linger = 0
-        socket.rcvtimeo = socket.sndtimeo = int(LIMIT_S * 1000)
-        for name, value in options.items():
-            setattr(socket, name, value)
-        if kind == zmq.SUB and "subscribe" not in options:
-            socket.subscribe(b"")
-        for endpoint in endpoints:
-            socket.connect(endpoint)
-        return socket
-
-    def destroy(self) -> None:
-        self._context.destroy(linger=0)
-
-
-WARM_UP = b"warm-up warm-up"
-
-
-def warm_up(sender: Any, *receivers: Any) -> None:
-    """Send until each receiver has got something: neither a PUB nor a relay's PUSH tells who is listening."""
-    waiting, deadline = list(receivers), time.monotonic() + LIMIT_S
-    while waiting:
-        assert time.monotonic() < deadline, f"nothing came through within {LIMIT_S:g} s"
-        sender.send(WARM_UP)
-        waiting = [one for one in waiting if not one.poll(10)]
-
-
-def recv_after_warm_up(receiver: Any) -> list[bytes]:
-    """The next message that is none of `warm_up`'s."""
-    while b"warm-up" in (parts := receiver.recv_multipart())[-1]:
-        pass
-    return parts
-
-
-def until_subscribed(publisher: Any, prefix: bytes = b"") -> None:
-    """Wait for a subscription to come in at an XPUB."""
-    assert publisher.recv() == b"\x01" + prefix
-
-
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """An empty folder with a path that is short enough for Unix sockets."""
@@ -308,19 +251,13 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def peers() -> Iterator[PlainPeers]:
-    some = PlainPeers()
-    yield some
-    some.destroy()
-
-
-@pytest.fixture
 def start(folder: Path) -> Iterator[Callable[..., Server]]:
     """``start("queue", "--frontend", "0", ...)`` starts a server on 127.0.0.1 and returns it when it is ready."""
     with contextlib.ExitStack() as stack:
 
         def start(*arguments: str, **kwargs: Any) -> Server:
-            local = () if "--interface" in arguments else ("--interface", "127.0.0.1")
+            # A file says itself where its devices bind.
+            local = () if "--interface" in arguments or "run" in arguments else ("--interface", "127.0.0.1")
             return stack.enter_context(Server(*arguments, *local, folder=folder, **kwargs))
 
         yield start

@@ -1,4 +1,4 @@
-"""Agreeing with the peers of a device that the way is open and that nothing is under way."""
+"""Agreeing with the peers of a device that the way is open, that nothing is under way, or that it is full."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from geventrelay import Device, PumpSnapshot
 from geventrelay.testing import Peer, within
 
 _MARK = b"probe:"
+# How long a queue that is full stays so before everything behind it is taken for full, too.
+_QUIET_S = 0.5
 
 
 def pump(device: Device, source: str) -> PumpSnapshot:
@@ -57,6 +59,13 @@ def open_way(
                 pulled += sum(len(one.recv_now()) for one in pullers)
                 gevent.sleep(0.001)
     return count
+
+
+def fill_way(sender: Peer, *parts: bytes) -> None:
+    """Send copies of a message of `parts` until nothing has been taken for a while: every queue on the way is full."""
+    sender.send(*parts)
+    while gevent.with_timeout(_QUIET_S, sender.send, *parts, timeout_value=False) is None:
+        pass
 
 
 def _probe(one: Peer) -> bytes:

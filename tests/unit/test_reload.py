@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+import zmq
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +17,8 @@ from geventrelay.settings import HttpAddress, ServerSettings
 
 
 def queue(name, **settings):
-    return Queue(name=name, **{"frontend": 5000, "backend": 5001, **settings})
+    # Ends that connect can be the same for several devices.
+    return Queue(name=name, **{"frontend": ">5000", "backend": ">5001", **settings})
 
 
 def relay(**settings):
@@ -42,6 +44,7 @@ ADJUSTED = [
     (queue("q"), queue("q", sndhwm=5)),
     (queue("q"), queue("q", rcvhwm=5)),
     (queue("q"), queue("q", linger_ms=5, drain_s=7)),
+    (queue("q"), queue("q", socket_options={"backend": {zmq.SNDHWM: 5, zmq.LINGER: 0}})),
     (queue("q", frontend="tcp://*:5000", backend="tcp://*:5001"), queue("q", frontend="tcp://*:5000",
      backend="tcp://*:5001", interface="127.0.0.1")),
     (relay(), relay(subscribe=("a", "b"))),
@@ -52,11 +55,12 @@ ADJUSTED = [
 
 CHANGED = [
     (queue("q"), queue("q", frontend=6000)),
-    (queue("q"), queue("q", interface="127.0.0.1")),
+    (queue("q", backend=6000), queue("q", backend=6000, interface="127.0.0.1")),
     (queue("q"), queue("q", heartbeat_ms=5)),
     (queue("q"), queue("q", max_message_size_bytes=5)),
     (queue("q"), queue("q", ipv6=True)),
     (queue("q"), queue("q", io_threads=2)),
+    (queue("q"), queue("q", socket_options={"backend": {zmq.SNDBUF: 5000}})),
     (queue("q"), queue("q", control=6000)),
     (queue("q", control=6000), queue("q", control=6000, control_type="SUB")),
     (relay(), relay(push=6000)),
@@ -102,7 +106,7 @@ def test_a_control_sockets_own_subscription_stays():
     assert adjustment(old, new) == Adjustment(subscribe=(b"a",), unsubscribe=(b"",))
 
 
-@given(*[st.dictionaries(st.sampled_from("abcdef"), st.sampled_from([{}, {"drain_s": 9}, {"frontend": 7}]))] * 2)
+@given(*[st.dictionaries(st.sampled_from("abcdef"), st.sampled_from([{}, {"drain_s": 9}, {"frontend": ">7"}]))] * 2)
 def test_every_device_is_in_exactly_one_place(before, after):
     old, new = (server(*(queue(name, **settings) for name, settings in one.items())) for one in (before, after))
     result = difference(old, new)

@@ -109,6 +109,14 @@ def test_a_custom_pattern_that_cannot_work_is_refused_before_anything_is_started
         Device(Custom(frontend=1, backend=2, **settings))
 
 
+@pytest.mark.parametrize("settings", [None, "streamer", Streamer], ids=["None", "a name", "a class"])
+def test_what_is_no_patterns_settings_is_refused_in_one_line(settings):
+    with pytest.raises(SettingsError) as refused:
+        Device(settings)
+    patterns = "Relay(...), Forwarder(...), Queue(...), Streamer(...), Custom(...)"
+    assert str(refused.value) == f"settings: expected one of {patterns}, got {settings!r}"
+
+
 def test_the_same_port_may_be_connected_twice_and_port_0_bound_twice():
     Streamer(frontend=[0, 0], backend=[">tcp://a:1", ">tcp://a:1"])
 

@@ -13,10 +13,9 @@ import pytest
 import zmq
 import zmq.devices
 import zmq.green
-from support.peers import Peers
-from support.waiting import until, within
 
 from geventrelay.devices import background
+from geventrelay.testing import Peers, eventually, within
 
 PYZMQ = "import zmq\nfrom zmq.devices import *\nfrom zmq import device, proxy, proxy_steerable\n"
 OURS = "import zmq.green as zmq\nfrom geventrelay.devices.background import *\n"
@@ -386,7 +385,7 @@ def test_every_class_closes_its_sockets_when_it_is_killed(peers: Peers, name):
     device.bind_in("inproc://in")
     device.start()
     peers.connect(zmq.PUSH, "inproc://in").send(b"held, for there is no worker")
-    until(lambda: len(peers.context._sockets) > 3, "the device to be up")
+    eventually(lambda: len(peers.context._sockets) > 3, "the device to be up")
     with within("the end", 2):
         device.launcher.kill()
     assert device.done

@@ -421,3 +421,16 @@ def test_the_end_of_the_context_raises_eterm_and_keeps_what_is_in_hand(in_hand: 
 
     log = assert_both_do_the_same(script, Destination(connected=False))
     assert log[-1][0] == (0 if in_hand else None)
+
+
+@pytest.mark.parametrize("make_burst", BURSTS)
+def test_a_pub_takes_note_of_the_room_that_its_subscriber_makes(make_burst: Any) -> None:
+    """libzmq looks for it in a send once in a millisecond or so, and a PUB drops what finds no room meanwhile."""
+    with rig(make_burst, zmq.PULL, Destination(zmq.PUB, hwm=100)) as made:
+        reader, taken = made.readers[0], []
+        for _ in range(40):
+            made.feed([[b"%d" % (len(taken) + number)] for number in range(50)])
+            # Not the rig's own, which reads EVENTS first.
+            made.burst.run(*PLENTY)
+            taken += [reader.recv(zmq.DONTWAIT) for _ in range(50)]
+    assert taken == [b"%d" % number for number in range(2000)]

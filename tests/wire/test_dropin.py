@@ -13,11 +13,10 @@ import pytest
 import zmq
 import zmq.devices
 import zmq.green
-from support.peers import LOCAL, Peers
-from support.waiting import let_run, until, within
 
 import geventrelay
 from geventrelay import RelaySocket
+from geventrelay.testing import LOCAL, Peers, eventually, let_run, within
 
 KINDS = ["green", "plain", "relay"]
 
@@ -513,7 +512,7 @@ def stuck(joined, peers: Peers):
         gevent.sleep(0.02)
         return False
 
-    until(is_stuck, "the backend to be full")
+    eventually(is_stuck, "the backend to be full")
     return ours, front, sink, steering
 
 

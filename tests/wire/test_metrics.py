@@ -8,12 +8,11 @@ import zmq
 from prometheus_client import parser
 from prometheus_client.openmetrics import parser as openmetrics
 from support.http import Client, FakeServer
-from support.peers import LOCAL, Peers
-from support.waiting import until
 
 from geventrelay import Device, Forwarder, Queue, Relay, Streamer
 from geventrelay.server.web.site import Site
 from geventrelay.settings import HttpAddress
+from geventrelay.testing import LOCAL, Peers, eventually
 
 
 @pytest.fixture
@@ -55,7 +54,7 @@ def test_the_numbers_are_those_that_went_through(serve, run, peers: Peers):
         worker.send(*request)
     client.recv_all(4)
     worker.send(b"nobody", b"", b"?")
-    until(lambda: device.snapshot().pumps[1].received == 5, "the stray reply")
+    eventually(lambda: device.snapshot().pumps[1].received == 5, "the stray reply")
     told = scrape(serve(FakeServer.of(device)))
     # Nine requests of an id of six bytes, an empty part and up to eight bytes; four replies, and one to nobody.
     assert told["received_messages_total", "jobs", "frontend"] == 9
@@ -91,14 +90,14 @@ def test_state_readiness_and_restarts(serve, run):
 def test_peers_and_what_became_of_others(serve, peers: Peers):
     with Device(Relay(sub=LOCAL, pub=LOCAL), watch_peers=True) as device:
         one, _ = (peers.connect(zmq.PUB, *device.endpoints["sub"]) for _ in range(2))
-        until(lambda: device.peers()["sub"].connected_total == 2, "both peers")
+        eventually(lambda: device.peers()["sub"].connected_total == 2, "both peers")
         one.close()
-        until(lambda: device.peers()["sub"].disconnected_total == 1, "one to leave")
+        eventually(lambda: device.peers()["sub"].disconnected_total == 1, "one to leave")
         client = serve(FakeServer.of(device))
         host, _, port = device.endpoints["pub"][0].removeprefix("tcp://").rpartition(":")
         stranger = Client(f"http://{host}:{port}")
         stranger.raw(b"GET / HTTP/1.0\r\n\r\n")
-        until(lambda: device.peers()["pub"].handshake_failures, "the stranger's end")
+        eventually(lambda: device.peers()["pub"].handshake_failures, "the stranger's end")
         told = scrape(client)
     assert [told[name, "relay", "sub"] for name in ("peers", "connects_total", "disconnects_total")] == [1, 2, 1]
     assert told["handshake_failures_total", "relay", "not_zmtp3", "pub"] == 1

@@ -8,10 +8,9 @@ import time
 import gevent
 import pytest
 import zmq
-from support.peers import LOCAL, Peers
-from support.waiting import until
 
 from geventrelay import Custom, Device, Drop, Forwarder, Queue, Relay, Streamer
+from geventrelay.testing import LOCAL, Peers, eventually
 
 
 @pytest.fixture
@@ -35,7 +34,7 @@ def host_and_port(endpoint: str) -> tuple[str, int]:
 
 
 def until_peers(device: Device, key: str, count: int) -> None:
-    until(lambda: len(device.peers()[key].peers) == count, lambda: f"{count} peers, not {device.peers()[key]}")
+    eventually(lambda: len(device.peers()[key].peers) == count, lambda: f"{count} peers, not {device.peers()[key]}")
 
 
 def test_peers_are_told_with_address_time_and_mechanism(watch, peers: Peers):
@@ -101,10 +100,10 @@ def test_a_handshake_that_fails_is_counted_by_its_reason(watch, sends, reason, c
             stranger.shutdown(socket.SHUT_WR)
         else:
             stranger.sendall(sends)
-        until(lambda: device.peers()["frontend"].handshake_failures, "the failed handshake")
+        eventually(lambda: device.peers()["frontend"].handshake_failures, "the failed handshake")
     snapshot = device.peers()["frontend"]
     assert (snapshot.handshake_failures, snapshot.peers) == ({reason: 1}, ())
-    until(lambda: reason in caplog.text, "the failed handshake in the log")
+    eventually(lambda: reason in caplog.text, "the failed handshake in the log")
 
 
 def test_who_a_zap_handler_denies_is_counted_once(peers: Peers):
@@ -117,9 +116,9 @@ def test_who_a_zap_handler_denies_is_counted_once(peers: Peers):
         client = peers.connect(zmq.PUSH, *device.endpoints["frontend"], wait=False)
         request = handler.recv_multipart()
         handler.send_multipart([b"1.0", request[1], b"400", b"no", b"", b""])
-        until(lambda: device.peers()["frontend"].handshake_failures, "the denial")
+        eventually(lambda: device.peers()["frontend"].handshake_failures, "the denial")
         client.close()
-        until(lambda: not device._peers["frontend"]._table._connections, "the end of the connection")
+        eventually(lambda: not device._peers["frontend"]._table._connections, "the end of the connection")
         assert device.peers()["frontend"].handshake_failures == {"auth_400": 1}
         assert device.peers()["frontend"].connected_total == 0
     finally:
@@ -131,16 +130,16 @@ def test_retries_of_a_connect_are_counted(watch):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         device = watch(Streamer(frontend=LOCAL, backend=f">tcp://127.0.0.1:{taken.getsockname()[1]}"))
-        until(lambda: device.peers()["backend"].retries, "a retry")
+        eventually(lambda: device.peers()["backend"].retries, "a retry")
 
 
 def test_a_connection_in_its_handshake_is_nobody(run, peers: Peers):
     relay = run(Relay(sub=LOCAL, push=LOCAL, push_payload="whole"))
     publisher = peers.publisher(*relay.endpoints["sub"])
     with socket.create_connection(host_and_port(relay.endpoints["push"][0])):
-        until(lambda: relay._peers["push"]._table._pending, "the connection")
+        eventually(lambda: relay._peers["push"]._table._pending, "the connection")
         publisher.send(b"x")
-        until(lambda: relay.snapshot().pumps[0].received == 1, "the message to be read")
+        eventually(lambda: relay.snapshot().pumps[0].received == 1, "the message to be read")
     (outlet,) = relay.snapshot().pumps[0].outlets
     assert outlet.dropped == {Drop.NO_PEER: 1}
 
@@ -180,7 +179,7 @@ def test_a_storm_of_a_thousand_connects_is_counted_whole(watch, blocked):
             time.sleep(1)
         else:
             gevent.get_hub().threadpool.apply(threads[0].join)
-        until(lambda: device.peers()["frontend"].connected_total == 1000, "1000 handshakes", within_s=20)
+        eventually(lambda: device.peers()["frontend"].connected_total == 1000, "1000 handshakes", within_s=20)
         snapshot = device.peers()["frontend"]
         assert len({one.address for one in snapshot.peers}) == len(snapshot.peers) == 1000
         assert "unknown" not in {one.address for one in snapshot.peers}
@@ -189,7 +188,7 @@ def test_a_storm_of_a_thousand_connects_is_counted_whole(watch, blocked):
             thread.join()
         for pusher in (*pushers[0], *pushers[1]):
             pusher.close(0)
-    until(lambda: device.peers()["frontend"].disconnected_total == 1000, "1000 ends", within_s=20)
+    eventually(lambda: device.peers()["frontend"].disconnected_total == 1000, "1000 ends", within_s=20)
     assert device.peers()["frontend"].peers == ()
     gevent.get_hub().threadpool.apply(context.term)
 
@@ -216,7 +215,9 @@ def test_counts_are_there_after_a_stop_and_gone_with_the_next_start(watch, peers
 
 
 def until_topics(device: Device, *topics: bytes) -> None:
-    until(lambda: device.subscriptions() == dict.fromkeys(topics, 1), lambda: f"{topics}, not {device.subscriptions()}")
+    eventually(
+        lambda: device.subscriptions() == dict.fromkeys(topics, 1), lambda: f"{topics}, not {device.subscriptions()}"
+    )
 
 
 def test_topics_are_told_as_long_as_somebody_wants_them(run, peers: Peers):
@@ -258,10 +259,10 @@ def test_thousands_of_topics_are_all_told(run, peers: Peers):
     device = run(Forwarder(frontend=LOCAL, backend=LOCAL))
     wanted = [b"%d" % number for number in range(12_000)]
     subscriber = peers.connect(zmq.SUB, *device.endpoints["backend"], sndhwm=0, subscribe=wanted)
-    until(lambda: device.snapshot().pumps[1].received == len(wanted), "every subscription")
+    eventually(lambda: device.snapshot().pumps[1].received == len(wanted), "every subscription")
     assert set(device.subscriptions()) == set(wanted)
     subscriber.close()
-    until(lambda: device.subscriptions() == {}, "the end of every subscription")
+    eventually(lambda: device.subscriptions() == {}, "the end of every subscription")
 
 
 def test_a_custom_pair_the_other_way_round_is_told_as_well(run, peers: Peers):

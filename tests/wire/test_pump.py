@@ -9,7 +9,7 @@ import zmq
 from geventrelay import Device, Streamer
 from geventrelay.engine.outlet import Outlet
 from geventrelay.engine.pump import BURST_BYTES, BURST_MESSAGES, Pump
-from geventrelay.testing import Peers, eventually, let_run
+from geventrelay.testing import Peers, eventually, let_run, within
 
 LOCAL = "tcp://127.0.0.1:0"
 
@@ -81,6 +81,27 @@ def test_a_full_outlet_holds_one_message_and_goes_on_where_it_stopped(joined):
     let_run()
     assert pump.snapshot().outlets[0].sent == 50
     assert pump.drained
+
+
+def test_what_a_pump_that_has_ended_holds_can_still_be_delivered(joined):
+    pusher, pump, worker, start = joined(sndhwm=1)
+    for number in range(20):
+        pusher.send(b"%d" % number)
+    pumping = start()
+    let_run()
+    pumping.kill()
+    ended = pump.snapshot()
+    full = pump.deliver()
+    assert full is not None
+    assert full.raw.type == zmq.PUSH
+    assert pump.snapshot().held == 1
+    assert worker.recv_all(ended.received - 1) == [[b"%d" % number] for number in range(ended.received - 1)]
+    with within("room for what is in hand"):
+        full.wait_writable()
+    assert pump.deliver() is None
+    assert worker.recv() == [b"%d" % (ended.received - 1)]
+    assert pump.deliver() is None, "with nothing in hand nothing was to be done"
+    assert pump.snapshot().received == ended.received, "nothing more was to be read"
 
 
 def test_a_paused_pump_reads_nothing_and_a_resumed_one_lost_nothing(joined):

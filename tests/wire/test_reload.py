@@ -350,3 +350,51 @@ def test_a_reload_that_restarts_the_device_it_came_through_is_answered(serve, pe
     peer.send(b"RELOAD")
     assert peer.recv() == [b""]
     eventually(lambda: serving.device("one") is not before and serving.server.ready, "the device to be up again")
+
+
+@pytest.mark.parametrize("way", ["option", "table"])
+def test_high_water_marks_are_those_of_the_next_peers_without_a_restart(serve, peers: Peers, way):
+    def device(hwm: int) -> Streamer:
+        if way == "option":
+            return streamer("one", sndhwm=hwm)
+        return streamer("one", socket_options={"backend": {zmq.SNDHWM: hwm}})
+
+    serving = serve(device(5))
+    running = serving.device("one")
+    source = peers.connect(zmq.PUSH, serving.endpoint("one", "frontend"), sndhwm=0)
+    backend = serving.endpoint("one", "backend")
+
+    def taken() -> int:
+        """How many tasks a worker takes that reads nothing, beyond what the kernel and it have room for."""
+        worker = peers.connect(zmq.PULL, backend, rcvhwm=1, rcvbuf=4096)
+        eventually(lambda: running.peers()["backend"].peers, "the worker to be known")
+        # Longer than the peers' news take to be told.
+        gevent.sleep(0.1)
+        before = running.snapshot().pumps[0].outlets[0].sent
+        for _ in range(100):
+            source.send(bytes(300_000))
+        eventually(lambda: running.snapshot().held, "the worker to be full")
+        count = _settled(lambda: running.snapshot().pumps[0].outlets[0].sent) - before
+        worker.close()
+        drain = peers.connect(zmq.PULL, backend)
+        eventually(lambda: not running.snapshot().held, "the tasks to be gone")
+        drain.close()
+        eventually(lambda: not running.peers()["backend"].peers, "the worker to be gone")
+        return count
+
+    few = taken()
+    assert serving.reload(device(40)).adjusted == ("one",)
+    many = taken()
+    assert serving.device("one") is running
+    # libzmq hears of what has been read in steps of half the mark, hence the inequality.
+    assert few < 20
+    assert many >= 40
+
+
+def _settled(look) -> int:
+    """What `look()` says once it has said the same for a while."""
+    last = -1
+    while (now := look()) != last:
+        last = now
+        gevent.sleep(0.1)
+    return last

@@ -11,12 +11,11 @@ import time
 import gevent
 import pytest
 import zmq
-from support.peers import LOCAL, Peer, Peers
 from support.traffic import pump
-from support.waiting import let_run, until, within
 
 import geventrelay
 from geventrelay import Custom, Device, Forwarder, Queue, Relay, State, Streamer
+from geventrelay.testing import LOCAL, Peer, Peers, eventually, let_run, within
 
 # The type of the control socket, and of the one that talks to it.
 CONTROLS = {"REP": zmq.REQ, "PAIR": zmq.PAIR, "ROUTER": zmq.DEALER, "PULL": zmq.PUSH, "SUB": zmq.XPUB}
@@ -55,11 +54,11 @@ class Controller:
 
     def pause(self) -> None:
         self.say(b"PAUSE")
-        until(lambda: self.device.state is State.PAUSED, "the pause")
+        eventually(lambda: self.device.state is State.PAUSED, "the pause")
 
     def resume(self) -> None:
         self.say(b"RESUME")
-        until(lambda: self.device.state is State.RUNNING, "the resume")
+        eventually(lambda: self.device.state is State.RUNNING, "the resume")
 
     def statistics(self) -> tuple[int, ...]:
         self.peer.send(b"STATISTICS")
@@ -97,7 +96,7 @@ class Flow:
     def until_more(self, count: int = 200) -> None:
         """Wait until so many more tasks have arrived."""
         enough = len(self.got) + count
-        until(lambda: len(self.got) >= enough, f"{count} more tasks")
+        eventually(lambda: len(self.got) >= enough, f"{count} more tasks")
 
     def stop_sending(self) -> None:
         self._greenlets[0].kill()
@@ -147,8 +146,8 @@ def test_pause_resume_and_terminate_with_traffic_running(steered, flow, endpoint
     tasks.until_more()
     tasks.stop_sending()
     controller.say(b"TERMINATE")
-    until(lambda: device.state is State.STOPPED, "the end")
-    until(lambda: len(tasks.got) == device.snapshot().pumps[0].received, "everything that was read to arrive")
+    eventually(lambda: device.state is State.STOPPED, "the end")
+    eventually(lambda: len(tasks.got) == device.snapshot().pumps[0].received, "everything that was read to arrive")
     assert tasks.got == list(range(len(tasks.got)))
 
 
@@ -354,7 +353,7 @@ def test_a_thousand_pauses_and_resumes_under_load_lose_and_duplicate_nothing(ste
         controller.statistics()
     tasks.until_more()
     tasks.stop_sending()
-    until(lambda: len(tasks.got) == tasks.sent, "the rest", 20)
+    eventually(lambda: len(tasks.got) == tasks.sent, "the rest", 20)
     assert tasks.got == list(range(tasks.sent))
     assert device.snapshot().pumps[0].balanced
 
@@ -395,9 +394,9 @@ def test_terminate_moves_what_has_come_in(steered, peers: Peers, paused):
         source.send(b"%d" % number)
     endpoints = device.endpoints["backend"]
     controller.say(b"TERMINATE")
-    until(lambda: device.state is State.STOPPING, "the drain")
+    eventually(lambda: device.state is State.STOPPING, "the drain")
     assert peers.connect(zmq.PULL, *endpoints).recv_all(500) == [[b"%d" % number] for number in range(500)]
-    until(lambda: device.state is State.STOPPED, "the end")
+    eventually(lambda: device.state is State.STOPPED, "the end")
     assert device.snapshot().held == 0
 
 
@@ -405,13 +404,13 @@ def test_a_second_terminate_and_other_commands_during_the_drain_do_no_harm(steer
     device, controller = steered("REP", frontend="inproc://again", drain_s=10)
     source = peers.connect(zmq.PUSH, "inproc://again")
     source.send(b"task")
-    until(lambda: device.snapshot().held, "the task to wait for a worker")
+    eventually(lambda: device.snapshot().held, "the task to wait for a worker")
     endpoints = device.endpoints["backend"]
     for word in (b"TERMINATE", b"TERMINATE", b"PAUSE", b"RESUME"):
         controller.say(word)
     assert controller.statistics()[0] == 1
     assert peers.connect(zmq.PULL, *endpoints).recv() == [b"task"]
-    until(lambda: device.state is State.STOPPED, "the end")
+    eventually(lambda: device.state is State.STOPPED, "the end")
 
 
 @pytest.mark.parametrize(
@@ -432,7 +431,7 @@ def test_every_pattern_can_be_steered(run, peers: Peers, settings):
     assert controller.statistics() == (0,) * 8
     controller.resume()
     controller.say(b"TERMINATE")
-    until(lambda: device.state is State.STOPPED, "the end")
+    eventually(lambda: device.state is State.STOPPED, "the end")
 
 
 # The same through proxy_steerable, on sockets of the caller
@@ -460,7 +459,7 @@ def test_proxy_steerable_follows_every_type_of_control(peers: Peers, caplog, kin
         assert sink.recv() == [b"before"]
         say(b"PAUSE")
         say(b"WRONG")
-        until(lambda: "not a command" in caplog.text, "both commands to be followed")
+        eventually(lambda: "not a command" in caplog.text, "both commands to be followed")
         # libzmq 4.3.5 resumes at any five bytes; nothing may come through here.
         source.send(b"meanwhile")
         if kind in ANSWERING:

@@ -6,10 +6,9 @@ import socket
 import gevent
 import pytest
 import zmq
-from support.peers import LOCAL, Peers
-from support.waiting import until
 
 from geventrelay import Device, Drop, Queue, StartError, Streamer
+from geventrelay.testing import LOCAL, Peers, eventually
 
 
 @pytest.mark.parametrize("pattern", [Streamer, Queue])
@@ -20,7 +19,7 @@ def test_what_nobody_took_is_counted_as_stopped_or_held(run, peers: Peers, patte
     for number in range(100):
         sender.send(b"%d" % number, b"part")
     # How many of them are in the device's queue by now is up to libzmq's io threads.
-    until(lambda: device.snapshot().held, "the first message to be in hand")
+    eventually(lambda: device.snapshot().held, "the first message to be in hand")
     device.stop()
     pump = device.snapshot().pumps[0]
     (outlet,) = pump.outlets
@@ -38,12 +37,12 @@ def test_replies_to_nobody_do_not_hide_one_that_is_awaited(run, peers: Peers):
     envelope = worker.recv()
     for _ in range(5):
         worker.send(b"nobody", b"", b"?")
-    until(
+    eventually(
         lambda: device.snapshot().pumps[1].outlets[0].dropped.get(Drop.UNROUTABLE) == 5,
         "the stray replies to come",
     )
     stopping = gevent.spawn(device.stop)
-    until(lambda: not device.started, "the stop to begin")
+    eventually(lambda: not device.started, "the stop to begin")
     worker.send(*envelope[:-1], b"answer")
     assert client.recv() == [b"answer"]
     stopping.get(timeout=5)
