@@ -103,7 +103,7 @@ def test_the_figures_of_a_real_server_are_those_that_went_through_it(run, start,
     sender, worker = peers.connect(zmq.PUSH, server["frontend"]), peers.connect(zmq.PULL, server["backend"])
     for number in range(17):
         sender.send(b"%d" % number)
-    assert [worker.recv() for _ in range(17)] == [b"%d" % number for number in range(17)]
+    assert [worker.recv() for _ in range(17)] == [[b"%d" % number] for number in range(17)]
     (line,) = once(run, found[1], "--once", "--json").output.splitlines()
     (device,) = json.loads(line)["devices"]
     assert (device["name"], device["state"], device["failure"]) == ("streamer", "running", None)

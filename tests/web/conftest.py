@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 from support.browser import NAMES, Browser, find_chromium
-from support.process import folder, peers, start
+from support.process import folder, start
 
-__all__ = ["folder", "peers", "start"]
+__all__ = ["folder", "start"]
 
 
 @pytest.fixture(scope="session")
