@@ -198,6 +198,7 @@ def every_kind(seconds):
     stuck = queue("stuck", received=5)
     stuck["pumps"][0]["outlets"][0]["held"] = 1
     inproc = queue("inproc", received=5)
+    inproc["sockets"].append(socket("control", "REP", "tcp://127.0.0.1:5559", 1))
     inproc["sockets"][0]["peers"] = None
     return [
         some, stuck, inproc,

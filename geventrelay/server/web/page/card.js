@@ -5,8 +5,7 @@ import { Details } from "./details.js";
 import { count, duration, exact, rate } from "./numbers.js";
 import { Picture } from "./picture.js";
 import { Sparkline } from "./sparkline.js";
-
-const UP = new Set(["running", "paused"]);
+import { isUp } from "./words.js";
 
 export class Card {
   #state = make("span", { class: "state" });
@@ -70,14 +69,14 @@ export class Card {
     setAttribute(this.#toggle, "data-word", word);
     setText(this.#toggle, word === "pause" ? "Pause" : "Resume");
     setAttribute(this.#toggle, "aria-label", `${word === "pause" ? "Pause" : "Resume"} ${this.name}`);
-    this.#toggle.disabled = !UP.has(device.state);
+    this.#toggle.disabled = !isUp(device);
     // One that waits for its next start can be told not to.
     this.#drain.disabled = this.#toggle.disabled && device.next_start_in_s === null;
   }
 
   #aboutText(device) {
     const parts = [device.pattern];
-    if (UP.has(device.state) && device.started_at !== null) parts.push(`up ${duration(this.clock() - device.started_at)}`);
+    if (isUp(device) && device.started_at !== null) parts.push(`up ${duration(this.clock() - device.started_at)}`);
     if (device.restarts > 0) parts.push(device.restarts === 1 ? "restarted once" : `restarted ${exact(device.restarts)} times`);
     return parts.join(" · ");
   }

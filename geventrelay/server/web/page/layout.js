@@ -7,9 +7,11 @@ const BOX = { widest: 260, narrowest: 146, height: 82 };
 const LANE = { above: 44, below: 14, drops: 40, reason: 15, gap: 6 };
 const STACK = { box: 82, lane: 98, gap: 8 };
 const PLUG = 6;
+// A socket that no traffic goes through, such as the control socket.
+const ASIDE = { height: 28, gap: 6 };
 
 // The lanes of a device, and which socket stands at which side: what is read first stands left.
-export function lanesOf(device) {
+function lanesOf(device) {
   const side = new Map();
   const lanes = [];
   for (const pump of device.pumps) {
@@ -39,7 +41,13 @@ function dropsHeight(reasons) {
 // {height, narrow, boxes: {key: {x, y, width, height, side}}, lanes: [{x1, y1, x2, y2, text: {...}}]}
 export function layout(device, width) {
   const plan = lanesOf(device);
-  return width < NARROW ? stacked(plan, width) : sideBySide(plan, width);
+  const made = width < NARROW ? stacked(plan, width) : sideBySide(plan, width);
+  for (const { key } of device.sockets.filter((socket) => !(socket.key in made.boxes))) {
+    made.height += ASIDE.gap;
+    made.boxes[key] = { x: PLUG, y: made.height, width: width - 2 * PLUG, height: ASIDE.height, side: "aside" };
+    made.height += ASIDE.height;
+  }
+  return made;
 }
 
 function sideBySide({ side, lanes }, width) {

@@ -19,7 +19,8 @@ export class Overview {
   constructor() {
     for (const [key, name, meaning] of TILES) {
       const tile = { now: make("span", { class: "tile-now" }, "–"), total: make("span", { class: "tile-total" }) };
-      tile.root = make("div", { class: `tile ${key}`, role: "group", title: meaning }, make("span", { class: "tile-name" }, name), tile.now, tile.total);
+      tile.root = make("div", { class: `tile ${key}`, role: "group", title: meaning },
+        make("span", { class: "tile-name" }, name), tile.now, tile.total);
       this.#tiles.set(key, tile);
       byId("overview").append(tile.root);
     }

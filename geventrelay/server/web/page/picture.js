@@ -4,7 +4,7 @@ import { draw, setAttribute, setClass, setText } from "./dom.js";
 import { layout, shapeOf } from "./layout.js";
 import { byteRate, count, exact, plural, rate } from "./numbers.js";
 import { counterKey } from "./rates.js";
-import { addresses, cargo, dropMeaning, dropName, peersName } from "./words.js";
+import { addresses, cargo, dropMeaning, dropName, isUp, peersName } from "./words.js";
 
 const PLUGS = 6;
 const FLOWS = [[1000, "fast"], [10, "medium"], [0, "slow"]];
@@ -62,7 +62,7 @@ export class Picture {
     const parts = plan.lanes.map((lane) => this.#lane(device, lane));
     device.sockets.forEach((socket, index) => {
       const box = plan.boxes[socket.key];
-      if (box !== undefined) parts.push(this.#box(device, socket, index, box, plan.narrow));
+      parts.push(box.side === "aside" ? this.#aside(device, socket, index, box) : this.#box(device, socket, index, box, plan.narrow));
     });
     this.root.replaceChildren(...parts);
   }
@@ -71,7 +71,7 @@ export class Picture {
     const title = draw("title");
     const room = box.width - 20;
     const places = addresses(socket);
-    const address = (places[0] ?? "no endpoint") + (places.length > 1 ? ` +${places.length - 1}` : "");
+    const address = (places[0] ?? "not open") + (places.length > 1 ? ` +${places.length - 1}` : "");
     const top = box.y + (narrow ? 0 : (box.height - 82) / 2);
     const type = draw("text", { class: "box-type", x: box.x + box.width - 10, y: top + 25, "text-anchor": "end" }, socket.type);
     const keyRoom = room - 8 - socket.type.length * 8;
@@ -85,11 +85,28 @@ export class Picture {
     this.#updates.push((now) => {
       const one = now.sockets[index];
       placePlugs(plugs, box, Math.min(PLUGS, one.peers), narrow);
-      setClass(root, "lonely", one.peers === 0);
-      setText(peers, peersText(one.peers, peersWords));
-      setText(title, [`${one.key}: ${one.type}`, ...addresses(one), `${exact(one.peers ?? 0)} connected now`].join("\n"));
+      setClass(root, "lonely", isUp(now) && one.peers === 0);
+      setText(peers, peersText(now, one, peersWords));
+      setText(title, socketTitle(one));
     });
     return root;
+  }
+
+  // A socket beside the traffic, in one line.
+  #aside(device, socket, index, box) {
+    const title = draw("title");
+    const y = box.y + box.height / 2 + 4;
+    const key = draw("text", { class: "box-key", x: box.x + 10, y });
+    const peers = draw("text", { class: "box-peers", x: box.x + box.width - 10, y, "text-anchor": "end" });
+    const words = peersName(device.pattern, socket);
+    this.#updates.push((now) => {
+      const one = now.sockets[index];
+      setText(key, fit(`${one.key} ${one.type}`, box.width / 2, font(13, 600)));
+      setText(peers, peersText(now, one, words));
+      setText(title, socketTitle(one));
+    });
+    return draw("g", { class: "box aside" }, title,
+      draw("rect", { x: box.x, y: box.y, width: box.width, height: box.height, rx: 8 }), key, peers);
   }
 
   #lane(device, lane) {
@@ -154,10 +171,14 @@ function find(device, lane) {
   return device.pumps.find((pump) => pump.source === lane.source)?.outlets.find((outlet) => outlet.socket === lane.outlet);
 }
 
-function peersText(number, words) {
-  // Over inproc nobody can be seen.
-  if (number === null) return `${words[1]} not seen`;
-  return number === 0 ? `no ${words[1]}` : plural(number, ...words);
+function socketTitle(socket) {
+  return [`${socket.key}: ${socket.type}`, ...addresses(socket), `${exact(socket.peers ?? 0)} connected now`].join("\n");
+}
+
+function peersText(device, { peers }, words) {
+  // Over inproc nobody can be seen; a socket that was never open had nobody.
+  if (peers === null && isUp(device)) return `${words[1]} not seen`;
+  return !peers ? `no ${words[1]}` : plural(peers, ...words);
 }
 
 // Peers that are connected, as plugs at the outer edge of their socket.

@@ -43,6 +43,10 @@ export function dropMeaning(reason) {
   return DROPS[reason]?.[1] ?? reason;
 }
 
+export function isUp(device) {
+  return device.state === "running" || device.state === "paused";
+}
+
 export function addresses(socket) {
   return [...socket.bound, ...socket.connects.map((address) => `→ ${address}`)];
 }
