@@ -1,7 +1,8 @@
 """A ZeroMQ relay server on greenlets: what stands between programs so that each knows one address only."""
 
-from .devices.device import Device, DeviceSnapshot, State
+from .devices.device import Device
 from .devices.dropin import device, monitored_queue, proxy, proxy_steerable
+from .devices.snapshot import DeviceSnapshot, State
 from .endpoints import Endpoint
 from .engine.counters import Drop, OutletSnapshot, PumpSnapshot
 from .engine.socket import RelaySocket
