@@ -35,8 +35,15 @@ _BROKEN = int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)
 _WRONG = int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
 _DENIED = int(zmq.EVENT_HANDSHAKE_FAILED_AUTH)
 _RETRIED = int(zmq.EVENT_CONNECT_RETRIED)
-_ACCEPT_FAILED = int(zmq.EVENT_ACCEPT_FAILED)
-_WATCHED = _GAINED | _LOST | _SUCCEEDED | _BROKEN | _WRONG | _DENIED | _RETRIED | _ACCEPT_FAILED
+_WATCHED = _GAINED | _LOST | _SUCCEEDED | _BROKEN | _WRONG | _DENIED | _RETRIED
+# Not EVENT_ACCEPT_FAILED: with no descriptor to be had, libzmq tries again without a pause and reports each try. That
+# is a quarter of a million events a second, which nobody could follow.
+
+# Taking in one takes some 5 us, during which everything else waits.
+_AT_A_TIME = 1_000
+_PAUSE_S = 0.001
+# At the end, for what there still is.
+_LAST_READS = 100
 
 _PROTOCOL_ERRORS = {
     int(value): name.removeprefix("PROTOCOL_ERROR_").lower()
@@ -79,12 +86,11 @@ class SocketPeers:
         self._greenlet = gevent.spawn(self._follow)
 
     def now(self) -> int:
-        """How many peers are connected, handshakes through, with every event up to now taken in. Does not yield."""
-        port = self._events.port
-        while port.readable:
-            head, endpoint = port.receive()
-            number, value = _EVENT.unpack(head.bytes)
-            self._take(number, value, endpoint.bytes.decode(errors="replace"))
+        """How many peers are connected, handshakes through. Does not yield.
+
+        The events up to now are taken in; of a storm, a thousand, and the others within the next ms.
+        """
+        self._read()
         return self._table.ready
 
     def snapshot(self) -> PeersSnapshot:
@@ -99,7 +105,9 @@ class SocketPeers:
         """Stop watching, and say what has been counted. Call it before the watched socket is closed."""
         self._greenlet.kill()
         with contextlib.suppress(zmq.ZMQError):
-            self.now()
+            for _ in range(_LAST_READS):
+                if not self._read():
+                    break
         self._tell_news()
         if not self._socket.closed:
             self._socket.disable_monitor()
@@ -112,9 +120,22 @@ class SocketPeers:
             # The end of the context ends this, too; that it has come is for the socket's own greenlets to tell.
             while True:
                 self._events.wait_readable()
-                self.now()
+                more = self._read()
                 self._name_addresses()
                 self._tell_news()
+                if more:
+                    gevent.sleep(_PAUSE_S)
+
+    def _read(self) -> bool:
+        """Take in events, so many at most; whether there may be more."""
+        port = self._events.port
+        for _ in range(_AT_A_TIME):
+            if not port.readable:
+                return False
+            head, endpoint = port.receive()
+            number, value = _EVENT.unpack(head.bytes)
+            self._take(number, value, endpoint.bytes.decode(errors="replace"))
+        return True
 
     def _take(self, number: int, value: int, endpoint: str) -> None:
         table = self._table
@@ -132,9 +153,6 @@ class SocketPeers:
             table.denied(endpoint, f"auth_{value}")
         elif number == _RETRIED:
             table.retried()
-        elif number == _ACCEPT_FAILED:
-            table.accept_failed(_errno_name(value))
-            self._note(logging.WARNING, "accept-failed", endpoint=endpoint, reason=_errno_name(value))
 
     def _note_lost(self, descriptor: int, endpoint: str) -> None:
         lost = self._table.lost(descriptor, endpoint)
