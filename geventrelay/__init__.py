@@ -4,6 +4,7 @@ from .devices.device import Device, DeviceSnapshot, State
 from .devices.dropin import device, monitored_queue, proxy, proxy_steerable
 from .endpoints import Endpoint
 from .engine.counters import Drop, OutletSnapshot, PumpSnapshot
+from .engine.peertable import PeerSnapshot, PeersSnapshot
 from .engine.socket import RelaySocket
 from .errors import DeviceFailed, ForkedError, GeventRelayError, SettingsError, StartError
 from .settings import ControlType, Custom, Forwarder, PushPayload, Queue, Relay, Streamer, WhenFull
@@ -20,6 +21,8 @@ __all__ = [
     "Forwarder",
     "GeventRelayError",
     "OutletSnapshot",
+    "PeerSnapshot",
+    "PeersSnapshot",
     "PumpSnapshot",
     "PushPayload",
     "Queue",

@@ -106,12 +106,13 @@ def test_drain_stops_the_device_and_says_so(client, streamer):
 
 
 @pytest.mark.parametrize("token", [None, "", "wrong", TOKEN + "x", TOKEN[:-1], "t\xf6k"])
-def test_who_does_not_know_the_token_changes_nothing(client, streamer, token):
+def test_who_does_not_know_the_token_changes_nothing(client, streamer, token, caplog):
     header = {} if token is None else {"Authorization": f"Bearer {token}".encode()}
     answer = client.ask("POST", "/api/devices/tasks/pause", header)
     assert answer.status == 401
     assert answer.headers["www-authenticate"].startswith("Bearer")
     assert TOKEN not in answer.body.decode()
+    assert 'http-not-allowed peer=127.0.0.1 request="POST /api/devices/tasks/pause"' in caplog.text
     assert streamer.state.value == "running"
 
 
