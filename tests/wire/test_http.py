@@ -412,8 +412,8 @@ def test_the_page_comes_with_its_files_and_is_not_sent_twice(client):
 
 @pytest.mark.parametrize(
     "path",
-    ["/../api.py", "/%2e%2e/api.py", "/..%2fapi.py", "/page/index.html", "//index.html", "/index.html/", "/./index.html",
-     "/index.html%00", "/..\\api.py", "/etc/passwd"],
+    ["/../api.py", "/%2e%2e/api.py", "/..%2fapi.py", "/page/index.html", "//index.html", "/index.html/",
+     "/./index.html", "/index.html%00", "/..\\api.py", "/etc/passwd"],
 )  # fmt: skip
 def test_no_path_leads_out_of_the_page(client, path):
     answer = client.get(path)
