@@ -117,9 +117,10 @@ Running:
   -h --help                show this
   --version                show the version
 
-SIGINT, SIGTERM and SIGHUP stop it: it takes in nothing new, moves what is there, prints one line of accounting and
-exits with 0; a second signal ends it at once. SIGUSR1 logs the accounting. Exit codes: 0 stopped on request, 1 could
-not run, 2 wrong usage or settings.
+SIGINT and SIGTERM stop it: it takes in nothing new, moves what is there, prints a line of accounting for each device
+and exits with 0; a second signal ends it at once. SIGHUP reads the file of `run` again, and stops all else. SIGUSR1
+logs the accounting. A device that fails is started again, unless there is --fail-fast. Exit codes: 0 stopped on
+request, 1 could not run, 2 wrong usage or settings.
 """
 """What ``geventrelay --help`` prints."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import functools
 import logging
 import math
 import time
@@ -18,7 +17,7 @@ import zmq.green
 from gevent.event import Event
 from gevent.lock import RLock
 
-from ..engine import forks
+from ..engine import closing, forks
 from ..engine.counters import Drop, PumpSnapshot
 from ..engine.outlet import Outlet, Policy
 from ..engine.peers import SocketPeers
@@ -28,8 +27,8 @@ from ..engine.socket import RelaySocket
 from ..errors import DeviceFailed, ForkedError, SettingsError, StartError
 from ..events import event
 from ..settings import DeviceSettings
-from . import opening
-from .adjusting import Adjustment, adjustment
+from . import contexts, opening
+from .adjusting import adjustment
 from .inherited import own_addresses
 from .patterns import CONTROL, RECEIVE_ONLY, TAP, OutletPlan, SocketPlan, plan, tap_plan
 from .steering import Steering, statistics
@@ -109,6 +108,10 @@ def _shape(snapshot: DeviceSnapshot) -> list[tuple[str, list[str]]]:
     return [(pump.source, [outlet.socket for outlet in pump.outlets]) for pump in snapshot.pumps]
 
 
+def _reaches_inproc(socket_plan: SocketPlan) -> bool:
+    return any(endpoint.transport == "inproc" for endpoint in socket_plan.endpoints)
+
+
 class Device:
     """One pattern that can be started and stopped, used like `gevent.baseserver.BaseServer`.
 
@@ -117,7 +120,8 @@ class Device:
 
     :param settings: what to run, e.g. ``Queue(frontend=5555, backend=5556)``.
     :param context: the ZeroMQ context to make sockets in, which the device then never terminates; needed where
-        ``inproc`` endpoints are to be shared. By default each start makes a context of its own.
+        ``inproc`` endpoints are to be shared with sockets that are no device's. By default devices on one hub share a
+        context, if they have as many `io_threads`.
     :param reload: what a RELOAD at the control socket does; None where it is no command. See `Steering`.
     :param descriptors: listening sockets that somebody else has bound, by socket key and position among its endpoints;
         they are used instead of binding, and stay their owner's.
@@ -265,9 +269,7 @@ class Device:
     def adjust(self, settings: DeviceSettings) -> None:
         """Go on with other `settings`, without a restart: nothing is closed. Does not yield.
 
-        Takes what running sockets can take: the subscriptions of a SUB, high-water marks, `linger_ms` and `drain_s`.
-        High-water marks are at once those of the peers that are there, and of later ones where the socket is watched
-        (see `watch_peers`).
+        Takes what running sockets can take: the subscriptions of a SUB, `linger_ms` and `drain_s`.
 
         :raises SettingsError: naming the first setting that would need a restart; nothing is changed then.
         """
@@ -278,7 +280,7 @@ class Device:
             return
         try:
             for socket_plan in self._plan.sockets:
-                self._adjust_socket(socket_plan, change)
+                opening.adjust(self._sockets[socket_plan.key], socket_plan, settings, change)
         except zmq.ZMQError as error:
             # A socket or the context has gone: the device is about to fail, and its next start has the new settings.
             if error.errno not in (zmq.ENOTSOCK, zmq.ETERM):
@@ -392,7 +394,7 @@ class Device:
 
     def _open(self) -> None:
         if self._given_context is None:
-            self._context = zmq.green.Context(self.settings.io_threads)
+            self._context = contexts.take(self.settings.io_threads)
         context = self._in_context
         self._pumps = []
         self._bound = {}
@@ -411,18 +413,10 @@ class Device:
 
     def _outlet(self, outlet_plan: OutletPlan) -> Outlet:
         socket, peers = self._sockets[outlet_plan.socket], self._peers.get(outlet_plan.socket)
-        endpoints = next(one.endpoints for one in self._plan.sockets if one.key == outlet_plan.socket)
-        if any(one.transport == "inproc" for one in endpoints):
+        if _reaches_inproc(next(one for one in self._plan.sockets if one.key == outlet_plan.socket)):
             # Those cannot be seen, so that nobody can tell whether somebody is there.
             peers = None
         return Outlet(outlet_plan.socket, socket, policy=outlet_plan.policy, take=outlet_plan.take, peers=peers)
-
-    def _adjust_socket(self, socket_plan: SocketPlan, change: Adjustment) -> None:
-        socket = self._sockets[socket_plan.key]
-        opening.adjust(socket, socket_plan, self.settings, change)
-        peers = self._peers.get(socket_plan.key)
-        if peers is not None:
-            peers.tell_of_arrivals(functools.partial(opening.set_limits, socket, socket_plan, self.settings))
 
     def _watch(self, socket_plan: SocketPlan) -> None:
         key = socket_plan.key
@@ -496,15 +490,17 @@ class Device:
         # None: each socket's own, which has been set when it was made.
         for key, peers in self._peers.items():
             self._last_peers[key] = peers.close()
-        for socket in self._sockets.values():
-            socket.close(linger_ms)
+        for socket_plan in self._plan.sockets:
+            if _reaches_inproc(socket_plan) and socket_plan.key in self._sockets:
+                # It ends when its peers have noticed, which may be sockets of this very greenlet's.
+                self._sockets[socket_plan.key].close(linger_ms)
+        closing.close(self._sockets.values(), linger_ms)
         bound, self._bound = self._bound, {}
         self._peers, self._sockets, self._greenlets = {}, {}, []
         self._tap = None
         context, self._context = self._context, None
         if context is not None:
-            # term() waits for what lingers, and would keep the hub waiting with it.
-            gevent.get_hub().threadpool.apply(context.term)
+            contexts.give_back(context)
         for socket_plan in self._plan.sockets:
             addresses = bound.get(socket_plan.key)
             if addresses is not None:

@@ -45,7 +45,7 @@ class DeviceSettings:
     :param rcvhwm: the same for incoming queues.
     :param linger_ms: how long a closing socket goes on delivering what it has queued, in ms.
     :param drain_s: how long `stop` goes on moving what has already come in, in seconds.
-    :param io_threads: libzmq's io threads, for a device that makes its own context.
+    :param io_threads: libzmq's io threads; devices on one hub that ask for as many share them.
     :param ipv6: whether sockets speak IPv6 too; on by itself for a socket with an IPv6 address.
     :param max_message_size_bytes: a peer that sends a larger part is disconnected; None is no limit.
     :param heartbeat_ms: how often silent tcp connections are probed, in ms; 0 turns that off. By TCP keepalive, in
