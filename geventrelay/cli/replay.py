@@ -98,18 +98,19 @@ def _replay(records: Iterator[Record], sender: Sender, skip: int) -> tuple[dict[
 
 def _paced(records: Iterator[Record], speed: float) -> Iterator[Record]:
     """Give out `records` when they are due: by the clock since the start, so that lateness does not add up."""
-    turn, start, elapsed_s, before_ns = Turn(), None, 0.0, None
-    for number, record in enumerate(records):
-        start = time.monotonic() if start is None else start
-        # A clock that was set back is no reason to wait, nor to hurry.
-        elapsed_s += 0 if before_ns is None else max(0, record.time_ns - before_ns) / 1e9
-        before_ns = record.time_ns
-        wait_s = start + elapsed_s / speed - time.monotonic()
-        if wait_s > 0:
-            gevent.sleep(wait_s)
-        elif number % _MESSAGES_AT_A_TIME == 0:
-            turn.wait()
-        yield record
+    start, elapsed_s, before_ns = None, 0.0, None
+    with Turn() as turn:
+        for number, record in enumerate(records):
+            start = time.monotonic() if start is None else start
+            # A clock that was set back is no reason to wait, nor to hurry.
+            elapsed_s += 0 if before_ns is None else max(0, record.time_ns - before_ns) / 1e9
+            before_ns = record.time_ns
+            wait_s = start + elapsed_s / speed - time.monotonic()
+            if wait_s > 0:
+                gevent.sleep(wait_s)
+            elif number % _MESSAGES_AT_A_TIME == 0:
+                turn.wait()
+            yield record
 
 
 def _speed(text: str) -> float:

@@ -169,7 +169,6 @@ class _Endpoint:
         self._socket.set(zmq.LINGER, 0)
         self._socket.set(zmq.RCVHWM, 100_000)
         self._socket.set(zmq.SUBSCRIBE, b"" if direction is None else os.fsencode(direction))
-        self._turn = Turn()
         try:
             attach(self._socket, endpoint)
         except BaseException:
@@ -178,7 +177,8 @@ class _Endpoint:
 
     def receive(self) -> list[Record]:
         """The next messages, at least one. Yields."""
-        self._turn.wait()
+        with Turn() as turn:
+            turn.wait()
         records: list[Record] = []
         receive = self._socket.port.receive
         while True:
@@ -206,7 +206,6 @@ class _Http:
     def __init__(self, host: str, port: int, path: str, token: str | None) -> None:
         self._address = f"{host}:{port}"
         self._connection = http.client.HTTPConnection(host, port)
-        self._turn = Turn()
         try:
             # In place of the socket that http.client would open, which blocks the hub.
             self._connection.sock = green_socket.create_connection((host, port), timeout=_SILENCE_S)
@@ -223,7 +222,8 @@ class _Http:
 
     def receive(self) -> list[Record]:
         """The next message, or none at the end. Yields."""
-        self._turn.wait()
+        with Turn() as turn:
+            turn.wait()
         while True:
             try:
                 line = self._response.readline(_LINE_BYTES)

@@ -56,20 +56,20 @@ class Tap:
         self._topics: set[bytes] = set()
         self._watches: list[Watch] = []
         self._address = f"inproc://geventrelay-tap-{os.getpid()}-{next(_numbers)}"
-        self._turn = Turn()
         self._made_in = forks.current()
         self._bind()
 
     def run(self) -> None:
         """Follow subscriptions for ever. Yields; raises `zmq.ZMQError` when the socket or the context goes."""
-        # In a forked child, any call on the socket would go on for ever.
-        while self._made_in == forks.current():
-            if self.look():
-                self._turn.wait()
-            elif self._tapped:
-                gevent.with_timeout(_LOOK_S, self._socket.wait_readable, timeout_value=None)
-            else:
-                self._socket.wait_readable()
+        with Turn() as turn:
+            # In a forked child, any call on the socket would go on for ever.
+            while self._made_in == forks.current():
+                if self.look():
+                    turn.wait()
+                elif self._tapped:
+                    gevent.with_timeout(_LOOK_S, self._socket.wait_readable, timeout_value=None)
+                else:
+                    self._socket.wait_readable()
 
     def look(self) -> bool:
         """Read the subscriptions that have come, and switch the pumps accordingly; whether there may be more.
@@ -158,7 +158,6 @@ class Watch:
         self._before = self._passed()
         self._taken = 0
         self._waiting: deque[tuple[int, list[zmq.Frame]]] = deque()
-        self._turn = Turn()
 
     def __enter__(self) -> Watch:
         return self
@@ -180,7 +179,8 @@ class Watch:
 
         :param timeout_s: how long to wait for a message, in seconds; None waits for ever.
         """
-        self._turn.wait()
+        with Turn() as turn:
+            turn.wait()
         if not self._waiting and not self.closed:
             self._drain()
         if not self._waiting and not self.closed:
