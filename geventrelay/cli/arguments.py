@@ -36,6 +36,7 @@ _OWN = {
     "tap": (*_WATCHING, "--format"),
     "record": ("--from", *_WATCHING, "--append"),
     "replay": ("--to", "--type", "--speed", "--skip-parts", "--timeout", "--direction", "--topic", "--sample"),
+    "top": ("--timeout", "--json", "--once"),
 }
 
 

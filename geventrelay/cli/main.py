@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ..errors import DeviceFailed, RecordingError, SettingsError, StartError
-from . import check, ctl, init, pattern, record, replay, run, tap
+from . import check, ctl, init, pattern, record, replay, run, tap, top
 from .arguments import Options, command, parse
 
 _COMMANDS: dict[str, Callable[[Options], int]] = {
@@ -17,6 +17,7 @@ _COMMANDS: dict[str, Callable[[Options], int]] = {
     "replay": replay.execute,
     "run": run.execute,
     "tap": tap.execute,
+    "top": top.execute,
 }
 
 
