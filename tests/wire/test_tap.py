@@ -145,6 +145,17 @@ def test_topics_that_no_direction_has_switch_nothing_on_and_are_not_kept(run, pe
     assert device._wiring.tap._topics == {b"f"}
 
 
+def test_what_is_no_subscription_is_passed_over(run, peers: Peers):
+    device = run(PATTERNS["streamer"])
+    stranger = peers.connect(zmq.XSUB, *device.endpoints["tap"])
+    for message in ([b""], [b"\2frontend"], [b"\1", b"frontend"], [b"\0never"], [b"x" * 100_000], [b"\1frontendx"]):
+        stranger.send(*message)
+    stranger.send(b"\1front")
+    eventually(lambda: tapped(device), "the one that is")
+    assert b"front" in device._tap._topics
+    assert len(device._tap._topics) <= 2
+
+
 @pytest.mark.slow
 def test_it_is_switched_off_and_on_in_a_flood(run, peers: Peers):
     device = run(PATTERNS["streamer"])
