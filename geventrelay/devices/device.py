@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import functools
 import logging
 import math
 import time
@@ -18,22 +17,23 @@ import zmq.green
 from gevent.event import Event
 from gevent.lock import RLock
 
-from ..engine import forks
+from ..engine import closing, forks
 from ..engine.counters import Drop, PumpSnapshot
 from ..engine.outlet import Outlet, Policy
 from ..engine.peers import SocketPeers
 from ..engine.peertable import PeersSnapshot
 from ..engine.pump import Pump
 from ..engine.socket import RelaySocket
-from ..errors import DeviceFailed, ForkedError
+from ..errors import DeviceFailed, ForkedError, SettingsError, StartError
 from ..events import event
 from ..settings import DeviceSettings
-from . import opening
-from .adjusting import Adjustment, adjustment
+from . import contexts, opening
+from .adjusting import adjustment
 from .inherited import own_addresses
-from .patterns import CONTROL, RECEIVE_ONLY, OutletPlan, SocketPlan, plan
+from .patterns import CONTROL, RECEIVE_ONLY, TAP, OutletPlan, SocketPlan, plan, tap_plan
 from .steering import Steering, statistics
 from .subscriptions import subscriptions
+from .tap import Tap, Watch
 
 log = logging.getLogger("geventrelay")
 
@@ -108,6 +108,10 @@ def _shape(snapshot: DeviceSnapshot) -> list[tuple[str, list[str]]]:
     return [(pump.source, [outlet.socket for outlet in pump.outlets]) for pump in snapshot.pumps]
 
 
+def _reaches_inproc(socket_plan: SocketPlan) -> bool:
+    return any(endpoint.transport == "inproc" for endpoint in socket_plan.endpoints)
+
+
 class Device:
     """One pattern that can be started and stopped, used like `gevent.baseserver.BaseServer`.
 
@@ -116,7 +120,8 @@ class Device:
 
     :param settings: what to run, e.g. ``Queue(frontend=5555, backend=5556)``.
     :param context: the ZeroMQ context to make sockets in, which the device then never terminates; needed where
-        ``inproc`` endpoints are to be shared. By default each start makes a context of its own.
+        ``inproc`` endpoints are to be shared with sockets that are no device's. By default devices on one hub share a
+        context, if they have as many `io_threads`.
     :param reload: what a RELOAD at the control socket does; None where it is no command. See `Steering`.
     :param descriptors: listening sockets that somebody else has bound, by socket key and position among its endpoints;
         they are used instead of binding, and stay their owner's.
@@ -155,6 +160,7 @@ class Device:
         self._peers: dict[str, SocketPeers] = {}
         self._last_peers: dict[str, PeersSnapshot] = {}
         self._pumps: list[Pump] = []
+        self._tap: Tap | None = None
         self._greenlets: list[gevent.Greenlet[..., None]] = []
 
     def __repr__(self) -> str:
@@ -227,6 +233,8 @@ class Device:
             if CONTROL in self._sockets:
                 steering = Steering(self._sockets[CONTROL].port, self, device=self.name, reload=self._reload)
                 self._greenlets.append(gevent.spawn(self._run, CONTROL, steering.run))
+            if self._tap is not None:
+                self._greenlets.append(gevent.spawn(self._run, TAP, self._tap.run))
 
     def stop(self, timeout: float | None = None) -> None:
         """Take in nothing new, move what is there, and close. Yields; returns once all is closed.
@@ -261,9 +269,7 @@ class Device:
     def adjust(self, settings: DeviceSettings) -> None:
         """Go on with other `settings`, without a restart: nothing is closed. Does not yield.
 
-        Takes what running sockets can take: the subscriptions of a SUB, high-water marks, `linger_ms` and `drain_s`.
-        High-water marks are at once those of the peers that are there, and of later ones where the socket is watched
-        (see `watch_peers`).
+        Takes what running sockets can take: the subscriptions of a SUB, `linger_ms` and `drain_s`.
 
         :raises SettingsError: naming the first setting that would need a restart; nothing is changed then.
         """
@@ -274,7 +280,7 @@ class Device:
             return
         try:
             for socket_plan in self._plan.sockets:
-                self._adjust_socket(socket_plan, change)
+                opening.adjust(self._sockets[socket_plan.key], socket_plan, settings, change)
         except zmq.ZMQError as error:
             # A socket or the context has gone: the device is about to fail, and its next start has the new settings.
             if error.errno not in (zmq.ENOTSOCK, zmq.ETERM):
@@ -333,6 +339,26 @@ class Device:
         self._refuse_child()
         gevent.spawn(self.stop)
 
+    def watch(self, direction: str | None = None) -> Watch:
+        """See a copy of each message that is moved from now on. Does not yield; the device never waits for a watcher.
+
+        The settings need no `tap` for this. The watch ends with the device at the latest.
+
+        :param direction: the key of the socket whose messages to see, e.g. ``frontend``; None for all.
+        :raises SettingsError: if no messages come in at that socket. :raises StartError: if the device is not up.
+        """
+        self._refuse_child()
+        sources = [pump.source for pump in self._plan.pumps]
+        if direction is not None and direction not in sources:
+            raise SettingsError("direction", "one of " + ", ".join(sources), direction)
+        if self._state in (State.STOPPED, State.FAILED):
+            raise StartError(f"cannot watch {self.name}: it is {self._state.value}")
+        if self._tap is None:
+            self._sockets[TAP] = opening.make_socket(self._in_context, tap_plan(self.settings), self.settings)
+            self._tap = Tap(self._sockets[TAP], self._pumps)
+            self._greenlets.append(gevent.spawn(self._run, TAP, self._tap.run))
+        return self._tap.watch(self._in_context, direction)
+
     def statistics(self) -> tuple[int, ...]:
         """Eight counts of parts and bytes, as zmq_proxy_steerable(3) has them; see `steering.statistics`."""
         return statistics(self.snapshot().pumps, self._plan.sockets[0].key)
@@ -343,6 +369,10 @@ class Device:
                 f"device {self.name} was started before this process was forked and belongs to its parent; "
                 "make a new Device in the child"
             )
+
+    @property
+    def _in_context(self) -> Any:
+        return self._context if self._given_context is None else self._given_context
 
     def _stop(self, timeout: float | None) -> None:
         seconds = self.settings.drain_s if timeout is None else timeout
@@ -363,9 +393,9 @@ class Device:
                 self._shut_down(linger_ms=0 if timeout == 0 else None)
 
     def _open(self) -> None:
-        context = self._given_context
-        if context is None:
-            context = self._context = zmq.green.Context(self.settings.io_threads)
+        if self._given_context is None:
+            self._context = contexts.take(self.settings.io_threads)
+        context = self._in_context
         self._pumps = []
         self._bound = {}
         self._last_peers = {}
@@ -375,24 +405,18 @@ class Device:
         for pump_plan in self._plan.pumps:
             outlets = [self._outlet(outlet_plan) for outlet_plan in pump_plan.outlets]
             self._pumps.append(Pump(pump_plan.source, self._sockets[pump_plan.source], outlets))
+        if TAP in self._sockets:
+            self._tap = Tap(self._sockets[TAP], self._pumps)
         for socket_plan in self._plan.sockets:
             socket = self._sockets[socket_plan.key]
             self._bound[socket_plan.key] = opening.open_endpoints(socket, socket_plan, self.name, self._descriptors)
 
     def _outlet(self, outlet_plan: OutletPlan) -> Outlet:
         socket, peers = self._sockets[outlet_plan.socket], self._peers.get(outlet_plan.socket)
-        endpoints = next(one.endpoints for one in self._plan.sockets if one.key == outlet_plan.socket)
-        if any(one.transport == "inproc" for one in endpoints):
+        if _reaches_inproc(next(one for one in self._plan.sockets if one.key == outlet_plan.socket)):
             # Those cannot be seen, so that nobody can tell whether somebody is there.
             peers = None
         return Outlet(outlet_plan.socket, socket, policy=outlet_plan.policy, take=outlet_plan.take, peers=peers)
-
-    def _adjust_socket(self, socket_plan: SocketPlan, change: Adjustment) -> None:
-        socket = self._sockets[socket_plan.key]
-        opening.adjust(socket, socket_plan, self.settings, change)
-        peers = self._peers.get(socket_plan.key)
-        if peers is not None:
-            peers.tell_of_arrivals(functools.partial(opening.set_limits, socket, socket_plan, self.settings))
 
     def _watch(self, socket_plan: SocketPlan) -> None:
         key = socket_plan.key
@@ -440,6 +464,7 @@ class Device:
 
     def _shut_down(self, linger_ms: int | None) -> None:
         gevent.killall(self._greenlets)
+        self._end_watches()
         if self.failure is None:
             self._count_the_rest()
         self._close(linger_ms)
@@ -453,18 +478,29 @@ class Device:
         except zmq.ZMQError as error:
             log.warning(event("uncounted", device=self.name, reason=error))
 
+    def _end_watches(self) -> None:
+        tap, self._tap = self._tap, None
+        if tap is not None:
+            try:
+                tap.close_watches()
+            except zmq.ZMQError as error:
+                log.warning(event("unwatched", device=self.name, reason=error))
+
     def _close(self, linger_ms: int | None) -> None:
         # None: each socket's own, which has been set when it was made.
         for key, peers in self._peers.items():
             self._last_peers[key] = peers.close()
-        for socket in self._sockets.values():
-            socket.close(linger_ms)
+        for socket_plan in self._plan.sockets:
+            if _reaches_inproc(socket_plan) and socket_plan.key in self._sockets:
+                # It ends when its peers have noticed, which may be sockets of this very greenlet's.
+                self._sockets[socket_plan.key].close(linger_ms)
+        closing.close(self._sockets.values(), linger_ms)
         bound, self._bound = self._bound, {}
         self._peers, self._sockets, self._greenlets = {}, {}, []
+        self._tap = None
         context, self._context = self._context, None
         if context is not None:
-            # term() waits for what lingers, and would keep the hub waiting with it.
-            gevent.get_hub().threadpool.apply(context.term)
+            contexts.give_back(context)
         for socket_plan in self._plan.sockets:
             addresses = bound.get(socket_plan.key)
             if addresses is not None:

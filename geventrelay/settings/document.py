@@ -12,8 +12,8 @@ from .keys import WRONG, Fault, Path, fault, keys_of, shown, unknown
 from .server import ServerSettings, clashes
 from .variables import expand
 
-# TOML promises signed integers of 64 bits; ZMQ_AFFINITY is an unsigned one.
-_INTEGERS = range(-(2**63), 2**64)
+# What TOML promises; Python's reader takes larger ones.
+_INTEGERS = range(-(2**63), 2**63)
 
 
 def read(tables: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[ServerSettings | None, list[Fault]]:

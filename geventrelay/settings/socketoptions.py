@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -83,6 +84,10 @@ def _switch(name: str, value: Any) -> int:
     return value if type(value) is int and value in (0, 1) else int(flag(name, value))
 
 
+def _switch_or_unset(name: str, value: Any) -> int:
+    return int(value) if type(value) is not bool and value in (-1, "-1", "0", "1") else _switch(name, value)
+
+
 def _text(limit_bytes: int = 255) -> Check:
     rule = f"text of 1 to {limit_bytes} bytes without NUL"
 
@@ -118,6 +123,20 @@ def _key(name: str, value: Any) -> bytes:
     return text.encode()
 
 
+def _host_and_port(name: str, value: Any) -> bytes:
+    text = value.decode("latin-1") if isinstance(value, bytes) else value
+    if not isinstance(text, str) or not re.fullmatch(r"[^\s:]+:[0-9]{1,5}", text, re.ASCII):
+        raise SettingsError(name, "HOST:PORT", value)
+    return text.encode()
+
+
+def _unset_or_positive(name: str, value: Any) -> int:
+    number: int = whole(-1)(name, value)
+    if number == 0:
+        raise SettingsError(name, "-1 or an integer from 1 to 2147483647", value)
+    return number
+
+
 def _network(name: str, value: Any) -> bytes:
     text = value.decode("latin-1") if isinstance(value, bytes) else value
     try:
@@ -142,7 +161,7 @@ _ROWS: tuple[_Row, ...] = (
     ("sndbuf", whole(-1)),
     ("rcvbuf", whole(-1)),
     # Connections
-    ("affinity", whole(0, 2**64 - 1)),
+    ("affinity", whole(0, 2**63 - 1)),
     ("backlog", whole(1)),
     ("bindtodevice", _text(15)),
     ("connect_timeout", _MS),
@@ -158,13 +177,13 @@ _ROWS: tuple[_Row, ...] = (
     ("reconnect_ivl_max", _MS),
     ("reconnect_stop", whole(0, 7)),
     ("socks_password", _text()),
-    ("socks_proxy", _text()),
+    ("socks_proxy", _host_and_port),
     ("socks_username", _text()),
     ("tcp_accept_filter", _network),
-    ("tcp_keepalive", whole(-1, 1)),
-    ("tcp_keepalive_cnt", whole(-1)),
-    ("tcp_keepalive_idle", whole(-1)),
-    ("tcp_keepalive_intvl", whole(-1)),
+    ("tcp_keepalive", _switch_or_unset),
+    ("tcp_keepalive_cnt", _unset_or_positive),
+    ("tcp_keepalive_idle", _unset_or_positive),
+    ("tcp_keepalive_intvl", _unset_or_positive),
     ("tcp_maxrt", _MS),
     ("tos", whole(0, 255)),
     # Security

@@ -61,10 +61,10 @@ def _settings(pattern: str | type[DeviceSettings] | DeviceSettings, settings: di
         raise SettingsError("pattern", "one of " + ", ".join(PATTERNS), pattern)
     cls = PATTERNS[pattern] if isinstance(pattern, str) else pattern
     given = {"interface": "127.0.0.1", **settings}
-    for field in dataclasses.fields(cls):
-        # Endpoints are what has no check of its own.
-        if field.metadata.get("option") and field.metadata["check"] is None and field.default is dataclasses.MISSING:
-            given.setdefault(field.name, LOCAL)
+    needed = {field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING}
+    for key in cls.socket_keys():
+        if key in needed:
+            given.setdefault(key, LOCAL)
     if cls is PATTERNS["relay"] and not {"pub", "push"} & given.keys():
         given.update(pub=LOCAL, push=LOCAL)
     return cls(**given)

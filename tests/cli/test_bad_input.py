@@ -63,7 +63,6 @@ USAGE = {
     "http port 70000": ([*RELAY, "--http", "70000"], ["--http", "HOST:PORT", "'70000'"]),
     "http address with a path": ([*RELAY, "--http", "http://a:1/"], ["--http", "HOST:PORT", "'http://a:1/'"]),
     "token file without a name": ([*RELAY, "--http-token-file="], ["--http-token-file", "a path", "''"]),
-    "device on the http port": (["--sub-port", "18080", "--push-port", "0", "--http", "18080"], ["http", "tcp://*:18080"]),
     "unknown payload": ([*RELAY, "--push-payload", "half"], ["--push-payload", "whole", "'half'"]),
     "unknown policy": ([*RELAY, "--push-when-full", "panic"], ["--push-when-full", "block", "'panic'"]),
 }  # fmt: skip

@@ -19,6 +19,7 @@ from support.process import Program, environment
 
 from geventrelay.cli import arguments, grammar, pattern
 from geventrelay.settings import PATTERNS
+from geventrelay.settings.toml import load
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.rst", *sorted((ROOT / "docs").glob("*.rst"))]
@@ -51,6 +52,7 @@ def blocks_of(page: Path) -> list[Block]:
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 PYTHON = [block for block in BLOCKS if block.language == "python"]
 SHELL = [block for block in BLOCKS if block.language == "sh"]
+TOML = [block for block in BLOCKS if block.language == "toml"]
 
 
 def under(page: str) -> list[Block]:
@@ -60,7 +62,7 @@ def under(page: str) -> list[Block]:
 def test_no_block_is_overlooked():
     marked = sum(page.read_text().count(".. code-block::") for page in PAGES)
     assert len(BLOCKS) == marked
-    assert len(PYTHON) + len(SHELL) == marked, "give the other languages a test of their own"
+    assert len(PYTHON) + len(SHELL) + len(TOML) == marked, "give the other languages a test of their own"
     assert {block.runner for block in BLOCKS} <= {None, "gunicorn", "pytest"}
     assert under("README.rst")
     assert under("docs/embedding.rst")
@@ -99,6 +101,13 @@ def test_an_example_for_gunicorn_answers_in_its_workers(block, folder):
     assert "Traceback" not in server.errors, server.report()
 
 
+@pytest.mark.parametrize("block", TOML, ids=lambda block: block.place)
+def test_a_configuration_is_one(block, tmp_path):
+    path = tmp_path / "example.toml"
+    path.write_text(block.text)
+    assert load(path, {}).devices
+
+
 @pytest.mark.parametrize("block", SHELL, ids=lambda block: block.place)
 def test_a_shell_example_names_programs_and_options_that_exist(block):
     for line in block.text.splitlines():
@@ -117,7 +126,7 @@ def test_a_shell_example_names_programs_and_options_that_exist(block):
 @pytest.mark.parametrize("block", SHELL, ids=lambda block: block.place)
 def test_a_shell_example_of_the_server_is_understood(block):
     for line in block.text.replace("\\\n", " ").splitlines():
-        words = [word.strip("'") for word in line.partition(" #")[0].split()]
+        words = [word.strip("'") for word in line.partition(" #")[0].partition(" > ")[0].split()]
         if words[:1] == ["geventrelay"] and not {"--help", "-h", "--version"} & set(words):
             options = arguments.parse(words[1:])
             if arguments.command(options) in PATTERNS:

@@ -183,7 +183,7 @@ def paths(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | 
 
 
 @pytest.mark.slow
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(documents())
 def test_every_key_of_any_document_is_where_the_reader_finds_it(document):
     tables = loads(document.text.replace("\r\n", "\n"))

@@ -1,0 +1,105 @@
+"""Options of single sockets: libzmq takes each of them, and they win over what a device sets by itself."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import zmq
+
+from geventrelay import Device, Forwarder, Queue, StartError, Streamer
+from geventrelay.settings.socketoptions import OPTIONS
+from geventrelay.testing import LOCAL, eventually
+
+TYPES = ("PUB", "SUB", "XPUB", "XSUB", "PUSH", "PULL", "PAIR", "DEALER", "ROUTER", "REP")
+PUBLIC, SECRET = zmq.curve_keypair()
+# Values for options that take no 1.
+SAMPLES = {
+    "bindtodevice": "lo", "socks_password": "a", "socks_proxy": "127.0.0.1:1", "socks_username": "a",
+    "tcp_accept_filter": "127.0.0.0/8", "curve_publickey": PUBLIC, "curve_secretkey": SECRET,
+    "curve_serverkey": PUBLIC, "plain_password": "a", "plain_username": "a", "connect_routing_id": "a",
+    "routing_id": "a", "xpub_welcome_msg": "a",
+}  # fmt: skip
+
+
+@pytest.fixture
+def context():
+    with zmq.Context() as made:
+        yield made
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_libzmq_takes_each_option_for_each_type_that_it_is_said_to_be_for(context, name):
+    option = OPTIONS[name]
+    value = option.read(name, SAMPLES.get(name, 1))
+    for kind in option.types or TYPES:
+        with context.socket(zmq.SocketType[kind]) as socket:
+            socket.linger = 0
+            socket.setsockopt(option.number, value)
+
+
+def options_of(device, key):
+    return lambda option: device._sockets[key].get(option)
+
+
+def test_an_option_of_a_socket_wins_over_the_devices_own(run):
+    device = run(
+        Streamer,
+        sndhwm=5,
+        rcvhwm=6,
+        linger_ms=7,
+        max_message_size_bytes=8,
+        heartbeat_ms=9_000,
+        socket_options={
+            "backend": {zmq.SNDHWM: 50, zmq.LINGER: 70, zmq.IMMEDIATE: 0, zmq.TCP_KEEPALIVE_IDLE: 90, zmq.TOS: 8},
+            "frontend": {zmq.RCVHWM: 60, zmq.MAXMSGSIZE: -1, zmq.BACKLOG: 5},
+        },
+    )
+    backend, frontend = options_of(device, "backend"), options_of(device, "frontend")
+    assert [backend(one) for one in (zmq.SNDHWM, zmq.LINGER, zmq.IMMEDIATE, zmq.TCP_KEEPALIVE_IDLE, zmq.TOS)] == [
+        50, 70, 0, 90, 8
+    ]  # fmt: skip
+    assert [frontend(one) for one in (zmq.RCVHWM, zmq.MAXMSGSIZE, zmq.BACKLOG)] == [60, -1, 5]
+    # And nothing else has changed.
+    assert [backend(one) for one in (zmq.RCVHWM, zmq.MAXMSGSIZE, zmq.TCP_KEEPALIVE_INTVL)] == [6, 8, 9]
+    assert [frontend(one) for one in (zmq.LINGER, zmq.TCP_KEEPALIVE_IDLE)] == [7, 9]
+
+
+def test_a_linger_of_one_socket_holds_when_the_device_stops(run, peers):
+    # With nobody at the other end, what is queued lingers: for as long as that socket is to, and not the device's 20 s.
+    device = run(
+        Streamer, backend=">tcp://127.0.0.1:1", linger_ms=20_000,
+        socket_options={"backend": {zmq.LINGER: 100, zmq.IMMEDIATE: 0}},
+    )  # fmt: skip
+    pusher = peers.connect(zmq.PUSH, *device.endpoints["frontend"])
+    pusher.send(b"task")
+    eventually(lambda: device.snapshot().pumps[0].outlets[0].sent, "the task to be queued")
+    began = time.monotonic()
+    device.stop()
+    assert time.monotonic() - began < 10
+
+
+def test_an_option_that_libzmq_refuses_is_a_failure_to_start_that_names_it():
+    settings = Streamer(name="s", frontend=LOCAL, backend=LOCAL)
+    # The settings' own rules are as strict as libzmq's, so they are gone round here.
+    object.__setattr__(settings, "socket_options", {"backend": {zmq.HANDSHAKE_IVL: -5}})
+    with pytest.raises(StartError, match=r"cannot set handshake_ivl \(s backend\): Invalid argument"):
+        Device(settings).start()
+
+
+def test_messages_pass_under_curve(run, peers):
+    server_public, server_secret = zmq.curve_keypair()
+    device = run(Queue, socket_options={"frontend": {zmq.CURVE_SERVER: 1, zmq.CURVE_SECRETKEY: server_secret}})
+    keys = {"curve_publickey": PUBLIC, "curve_secretkey": SECRET, "curve_serverkey": server_public}
+    client = peers.connect(zmq.REQ, *device.endpoints["frontend"], **keys)
+    worker = peers.connect(zmq.REP, *device.endpoints["backend"])
+    client.send(b"question")
+    assert worker.recv() == [b"question"]
+    worker.send(b"answer")
+    assert client.recv() == [b"answer"]
+
+
+def test_a_subscriber_gets_the_welcome_message_of_an_xpub(run, peers):
+    device = run(Forwarder, socket_options={"backend": {zmq.XPUB_WELCOME_MSG: b"hello"}})
+    subscriber = peers.connect(zmq.SUB, *device.endpoints["backend"], subscribe=b"")
+    assert subscriber.recv() == [b"hello"]
