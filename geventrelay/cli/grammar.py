@@ -88,8 +88,8 @@ Steering:
   --control=ENDPOINT       where commands come in: PAUSE, RESUME, TERMINATE and STATISTICS, as zmq_proxy_steerable has
                            them, and RELOAD, which reads the configuration file again (default: nowhere)
   --control-type=TYPE      what socket that is: REP, PAIR, ROUTER, PULL or SUB (default: REP)
-  --timeout=SECONDS        ctl, top: how long to wait for an answer (default: 5); replay: for somebody who takes messages
-                           (default: without end)
+  --timeout=SECONDS        ctl, top: how long to wait for an answer (default: 5); replay: for somebody who takes
+                           messages (default: without end)
   --json                   ctl, top: print the answer as JSON; top goes on, with a line for each second
   --once                   top: print the devices once, with the rates of one second
 
