@@ -33,10 +33,10 @@ _OWN = {
     "check": (),
     "init": (),
     "ctl": ("--control-type", "--timeout", "--json"),
-    "top": ("--timeout", "--json", "--once"),
     "tap": (*_WATCHING, "--format"),
     "record": ("--from", *_WATCHING, "--append"),
     "replay": ("--to", "--type", "--speed", "--skip-parts", "--timeout", "--direction", "--topic", "--sample"),
+    "top": ("--timeout", "--json", "--once"),
 }
 
 

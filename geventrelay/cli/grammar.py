@@ -18,10 +18,10 @@ Usage:
   geventrelay check FILE [options]
   geventrelay init [options]
   geventrelay ctl ENDPOINT (pause | resume | terminate | statistics | reload) [options]
-  geventrelay top [URL] [options]
   geventrelay tap ENDPOINT [options]
   geventrelay record FILE --from=ENDPOINT [options]
   geventrelay replay FILE --to=ENDPOINT [options]
+  geventrelay top [URL] [options]
   geventrelay (-h | --help)
   geventrelay --version
 
@@ -39,11 +39,11 @@ Commands that are no patterns:
   check      Says what is wrong with such a file, all of it; or what run would run. Opens nothing.
   init       Prints a file to begin with, which runs as it is: geventrelay init > relay.toml
   ctl        Steers a running device through its control endpoint.
-  top        Shows what the devices of a server that was given --http do, until Ctrl-C; URL is http://127.0.0.1:8080
-             unless given.
   tap        Shows what passes through a running device, message by message, at its tap endpoint or over HTTP.
   record     Keeps what a tap shows in a file. SIGINT or SIGTERM ends it.
   replay     Sends what such a file holds, with the gaps that there were. docs/tap.rst has more of these three.
+  top        Shows what the devices of a server that was given --http do, until Ctrl-C; URL is http://127.0.0.1:8080
+             unless given.
 
 Where:
   --sub-port=PORT          where publishers connect
