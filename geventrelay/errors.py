@@ -75,3 +75,7 @@ class DeviceFailed(GeventRelayError, RuntimeError):
 
 class ForkedError(GeventRelayError, RuntimeError):
     """A forked child used a device of its parent. The parent's is unharmed; the child is to make one of its own."""
+
+
+class RecordingError(GeventRelayError, ValueError):
+    """A recording's fault: a file or a line that is none or of an unknown version, or a message that it cannot hold."""

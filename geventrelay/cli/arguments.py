@@ -24,6 +24,8 @@ Options = Mapping[str, Any]
 PROCESS_OPTIONS = tuple(options_of(ServerSettings))
 """The options of a process, whatever runs in it."""
 
+_WATCHING = ("--device", "--token-file", "--direction", "--topic", "--sample", "--count", "--seconds")
+
 # The options that each command takes; a pattern is one.
 _OWN = {
     **{pattern: (*options_of(cls), *PROCESS_OPTIONS) for pattern, cls in PATTERNS.items()},
@@ -31,6 +33,10 @@ _OWN = {
     "check": (),
     "init": (),
     "ctl": ("--control-type", "--timeout", "--json"),
+    "tap": (*_WATCHING, "--format"),
+    "record": ("--from", *_WATCHING, "--append"),
+    "replay": ("--to", "--type", "--speed", "--skip-parts", "--timeout", "--direction", "--topic", "--sample"),
+    "top": ("--timeout", "--json", "--once"),
 }
 
 

@@ -18,6 +18,10 @@ Usage:
   geventrelay check FILE [options]
   geventrelay init [options]
   geventrelay ctl ENDPOINT (pause | resume | terminate | statistics | reload) [options]
+  geventrelay tap ENDPOINT [options]
+  geventrelay record FILE --from=ENDPOINT [options]
+  geventrelay replay FILE --to=ENDPOINT [options]
+  geventrelay top [URL] [options]
   geventrelay (-h | --help)
   geventrelay --version
 
@@ -35,6 +39,11 @@ Commands that are no patterns:
   check      Says what is wrong with such a file, all of it; or what run would run. Opens nothing.
   init       Prints a file to begin with, which runs as it is: geventrelay init > relay.toml
   ctl        Steers a running device through its control endpoint.
+  tap        Shows what passes through a running device, message by message, at its tap endpoint or over HTTP.
+  record     Keeps what a tap shows in a file. SIGINT or SIGTERM ends it.
+  replay     Sends what such a file holds, with the gaps that there were. docs/tap.rst has more of these three.
+  top        Shows what the devices of a server that was given --http do, until Ctrl-C; URL is http://127.0.0.1:8080
+             unless given.
 
 Where:
   --sub-port=PORT          where publishers connect
@@ -79,8 +88,27 @@ Steering:
   --control=ENDPOINT       where commands come in: PAUSE, RESUME, TERMINATE and STATISTICS, as zmq_proxy_steerable has
                            them, and RELOAD, which reads the configuration file again (default: nowhere)
   --control-type=TYPE      what socket that is: REP, PAIR, ROUTER, PULL or SUB (default: REP)
-  --timeout=SECONDS        ctl: how long to wait for the device (default: 5)
-  --json                   ctl: print the answer as JSON
+  --timeout=SECONDS        ctl, top: how long to wait for an answer (default: 5); replay: for somebody who takes
+                           messages (default: without end)
+  --json                   ctl, top: print the answer as JSON; top goes on, with a line for each second
+  --once                   top: print the devices once, with the rates of one second
+
+Watching:
+  --tap=ENDPOINT           where a copy of the traffic can be watched, for as long as somebody does (default: nowhere)
+  --from=ENDPOINT          record: what to record. Here and for tap: a tap's endpoint, or http://HOST:PORT of a server
+  --device=NAME            tap, record: which device, where that is a server's address
+  --token-file=PATH        tap, record: its first line is the token that the server asks for
+  --direction=SOURCE       only messages that came in at this socket: frontend, backend or sub
+  --topic=PREFIX           only messages whose first part begins with PREFIX
+  --sample=N               of those, every Nth (default: 1)
+  --count=N                tap, record: end after N messages
+  --seconds=SECONDS        tap, record: end after that time
+  --format=FORMAT          tap: text, hex or json, one line for each message (default: text)
+  --append                 record: go on with a file that is there
+  --to=ENDPOINT            replay: where to send; connects, or binds with @ before it
+  --type=TYPE              replay: what to send with: PUB, PUSH, DEALER or PAIR (default: PUB)
+  --speed=FACTOR           replay: how much faster than it was, a number or max (default: 1)
+  --skip-parts=N           replay: leave out the first N parts of each message (default: 0)
 
 Running:
   --name=NAME              what to call this device in logs (default: the pattern's name)
@@ -93,9 +121,10 @@ Running:
   -h --help                show this
   --version                show the version
 
-SIGINT, SIGTERM and SIGHUP stop it: it takes in nothing new, moves what is there, prints one line of accounting and
-exits with 0; a second signal ends it at once. SIGUSR1 logs the accounting. Exit codes: 0 stopped on request, 1 could
-not run, 2 wrong usage or settings.
+SIGINT and SIGTERM stop it: it takes in nothing new, moves what is there, prints a line of accounting for each device
+and exits with 0; a second signal ends it at once. SIGHUP reads the file of `run` again, and stops all else. SIGUSR1
+logs the accounting. A device that fails is started again, unless there is --fail-fast. Exit codes: 0 stopped on
+request, 1 could not run, 2 wrong usage or settings.
 """
 """What ``geventrelay --help`` prints."""
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from ..errors import DeviceFailed, SettingsError, StartError
-from . import check, ctl, init, pattern, run
+from ..errors import DeviceFailed, RecordingError, SettingsError, StartError
+from . import check, ctl, init, pattern, record, replay, run, tap, top
 from .arguments import Options, command, parse
 
 _COMMANDS: dict[str, Callable[[Options], int]] = {
     "check": check.execute,
     "ctl": ctl.execute,
     "init": init.execute,
+    "record": record.execute,
+    "replay": replay.execute,
     "run": run.execute,
+    "tap": tap.execute,
+    "top": top.execute,
 }
 
 
@@ -27,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _COMMANDS.get(command(options), pattern.execute)(options)
     except SettingsError as error:
         return _complain(error, 2)
-    except (StartError, DeviceFailed) as error:
+    except (StartError, DeviceFailed, RecordingError) as error:
         return _complain(error, 1)
 
 

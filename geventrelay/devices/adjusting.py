@@ -1,4 +1,11 @@
-"""What of a device's settings can change while it runs, and what a change comes to."""
+"""What of a device's settings can change while it runs, and what a change comes to.
+
+High-water marks cannot. libzmq has a listener's connections keep the marks that there were when it was bound
+(stream_listener_base_t::create_engine), gives new ones to those that are there already, and in doing so up to version
+4.3.5 writes to the queue of a peer that is just leaving after it has been freed (pipe_t::send_hwms_to_peer). A queue
+that is full at the time may also never be told that there is room again: that is told each time half of a queue has
+been read, and the half is another one then.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +19,14 @@ from ..errors import SettingsError
 from ..settings import DeviceSettings
 from .patterns import SocketPlan, plan
 
-# The last two are read when the device stops, and not at all once the endpoints are complete: one that changes with
-# the interface is a difference of its own.
-_ADJUSTABLE = frozenset({"subscribe", "sndhwm", "rcvhwm", "linger_ms", "drain_s", "interface"})
-_ADJUSTABLE_OPTIONS = frozenset({zmq.SNDHWM, zmq.RCVHWM, zmq.LINGER})
+# `drain_s` is read when the device stops, `interface` not at all once the endpoints are complete: one that changes with
+# it is a difference of its own.
+_ADJUSTABLE = frozenset({"subscribe", "linger_ms", "drain_s", "interface"})
 
 
 @dataclass(frozen=True, slots=True)
 class Adjustment:
-    """What the running SUB of a device is to be told; limits are simply set again.
+    """What the running SUB of a device is to be told.
 
     :ivar subscribe: the prefixes that a SUB takes from now on. :ivar unsubscribe: those that it takes no more.
     """
@@ -46,20 +52,10 @@ def restart_needed_by(old: DeviceSettings, new: DeviceSettings) -> str | None:
     if type(old) is not type(new):
         return "pattern"
     for field in dataclasses.fields(old):
-        if field.name not in _ADJUSTABLE and _fixed(old, field.name) != _fixed(new, field.name):
+        if field.name not in _ADJUSTABLE and getattr(old, field.name) != getattr(new, field.name):
             return field.name
     # With and without prefixes a forwarder has other sockets.
     return None if _types(old) == _types(new) else "subscribe"
-
-
-def _fixed(settings: DeviceSettings, name: str) -> object:
-    """What of a setting cannot change."""
-    if name != "socket_options":
-        return getattr(settings, name)
-    every = (
-        (key, number, value) for key, chosen in settings.socket_options.items() for number, value in chosen.items()
-    )
-    return sorted((key, number, value) for key, number, value in every if number not in _ADJUSTABLE_OPTIONS)
 
 
 def _types(settings: DeviceSettings) -> list[int]:

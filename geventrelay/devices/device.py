@@ -2,110 +2,35 @@
 
 from __future__ import annotations
 
-import enum
-import functools
 import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 import gevent
 import zmq
-import zmq.green
 from gevent.event import Event
 from gevent.lock import RLock
 
 from ..engine import forks
-from ..engine.counters import Drop, PumpSnapshot
-from ..engine.outlet import Outlet, Policy
-from ..engine.peers import SocketPeers
 from ..engine.peertable import PeersSnapshot
-from ..engine.pump import Pump
-from ..engine.socket import RelaySocket
-from ..errors import DeviceFailed, ForkedError
+from ..errors import DeviceFailed, ForkedError, SettingsError, StartError
 from ..events import event
 from ..settings import DeviceSettings
-from . import opening
-from .adjusting import Adjustment, adjustment
-from .inherited import own_addresses
-from .patterns import CONTROL, RECEIVE_ONLY, OutletPlan, SocketPlan, plan
+from .adjusting import adjustment
+from .patterns import CONTROL, TAP, plan
+from .snapshot import DeviceSnapshot, State
 from .steering import Steering, statistics
 from .subscriptions import subscriptions
+from .tap import Watch
+from .wiring import Wiring
 
 log = logging.getLogger("geventrelay")
 
 # How often a stop looks whether everything has been moved. Only a device that is stopping pays for it.
 _DRAIN_LOOK_S = 0.01
-
-
-# What is still unread at the end is lost with its socket, so it is read to be counted; a queue of 10000 takes 20 ms.
-_COUNT_THE_REST_S = 0.1
-
-
-class State(enum.Enum):
-    """Where a device is in its life."""
-
-    STOPPED = "stopped"
-    """Not started yet, or stopped on request; `Device.start` starts it (again)."""
-    RUNNING = "running"
-    PAUSED = "paused"
-    """Running, but reading nothing: peers feel backpressure, and nothing is lost."""
-    STOPPING = "stopping"
-    """Moving what has come in already, then closing."""
-    FAILED = "failed"
-    """Ended because a greenlet of it died; `Device.failure` says of what."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceSnapshot:
-    """A device at one moment.
-
-    :ivar name: the device's name. :ivar state: where it is in its life.
-    :ivar pumps: one entry per direction of traffic, in the order in which the pattern names them.
-    """
-
-    name: str
-    state: State
-    pumps: tuple[PumpSnapshot, ...]
-
-    @property
-    def held(self) -> int:
-        """Messages in hand: read from one socket and not taken by every outlet yet."""
-        return sum(pump.held for pump in self.pumps)
-
-    def accounting(self) -> str:
-        """One line: per socket what was received, sent, and dropped by reason, and what is held."""
-        return " ".join(f"{key}={value}" for key, value in self.accounting_keys().items())
-
-    def accounting_keys(self) -> dict[str, object]:
-        """What `accounting` says, by its keys."""
-        keys: dict[str, object] = {"device": self.name}
-        for pump in self.pumps:
-            keys[f"{pump.source}.received"] = pump.received
-            for outlet in pump.outlets:
-                keys[f"{outlet.socket}.sent"] = outlet.sent
-                keys.update({f"{outlet.socket}.dropped.{why.value}": count for why, count in outlet.dropped.items()})
-        return {**keys, "held": self.held}
-
-    def plus(self, later: DeviceSnapshot) -> DeviceSnapshot:
-        """The counts of both lives of one device, this one and a `later` one; name and state are the later one's.
-
-        A later one with other pumps or outlets counts from nothing: no sum would say what went where.
-        """
-        if not later.pumps:
-            pumps = tuple(pump.settled() for pump in self.pumps)
-        elif _shape(self) != _shape(later):
-            pumps = later.pumps
-        else:
-            pumps = tuple(past.settled().plus(now) for past, now in zip(self.pumps, later.pumps, strict=True))
-        return DeviceSnapshot(later.name, later.state, pumps)
-
-
-def _shape(snapshot: DeviceSnapshot) -> list[tuple[str, list[str]]]:
-    return [(pump.source, [outlet.socket for outlet in pump.outlets]) for pump in snapshot.pumps]
 
 
 class Device:
@@ -116,7 +41,8 @@ class Device:
 
     :param settings: what to run, e.g. ``Queue(frontend=5555, backend=5556)``.
     :param context: the ZeroMQ context to make sockets in, which the device then never terminates; needed where
-        ``inproc`` endpoints are to be shared. By default each start makes a context of its own.
+        ``inproc`` endpoints are to be shared with sockets that are no device's. By default devices on one hub share a
+        context, if they have as many `io_threads`.
     :param reload: what a RELOAD at the control socket does; None where it is no command. See `Steering`.
     :param descriptors: listening sockets that somebody else has bound, by socket key and position among its endpoints;
         they are used instead of binding, and stay their owner's.
@@ -141,20 +67,15 @@ class Device:
         self._descriptors = descriptors or {}
         self.failure: BaseException | None = None
         self._plan = plan(settings)
-        self._given_context = context
-        self._context: zmq.Context[Any] | None = None
+        self._context = context
+        self._watch_peers = watch_peers
+        self._wiring = self._new_wiring()
         self._changing = RLock()
         self._started_in = forks.current()
         self._drain_until = math.inf
         self._told_to_stop = False
         self._over = Event()
         self._over.set()
-        self._sockets: dict[str, RelaySocket] = {}
-        self._bound: dict[str, list[str]] = {}
-        self._watch_peers = watch_peers
-        self._peers: dict[str, SocketPeers] = {}
-        self._last_peers: dict[str, PeersSnapshot] = {}
-        self._pumps: list[Pump] = []
         self._greenlets: list[gevent.Greenlet[..., None]] = []
 
     def __repr__(self) -> str:
@@ -192,7 +113,7 @@ class Device:
     @property
     def endpoints(self) -> dict[str, list[str]]:
         """The addresses that each socket is bound to, by the socket's key; a port 0 shows as the one it got."""
-        return {key: list(addresses) for key, addresses in self._bound.items()}
+        return {key: list(addresses) for key, addresses in self._wiring.bound.items()}
 
     @property
     def sockets(self) -> dict[str, str]:
@@ -214,19 +135,11 @@ class Device:
             self._told_to_stop = False
             self._started_in = forks.current()
             self._drain_until = math.inf
-            try:
-                self._open()
-            except BaseException:
-                self._close(linger_ms=0)
-                raise
+            self._wiring = self._new_wiring()
+            self._wiring.open()
             self._state = State.RUNNING
             self._over.clear()
-            for pump in self._pumps:
-                forks.pause_in_children(pump)
-            self._greenlets = [gevent.spawn(self._run, pump.name, pump.run) for pump in self._pumps]
-            if CONTROL in self._sockets:
-                steering = Steering(self._sockets[CONTROL].port, self, device=self.name, reload=self._reload)
-                self._greenlets.append(gevent.spawn(self._run, CONTROL, steering.run))
+            self._spawn_all()
 
     def stop(self, timeout: float | None = None) -> None:
         """Take in nothing new, move what is there, and close. Yields; returns once all is closed.
@@ -261,9 +174,7 @@ class Device:
     def adjust(self, settings: DeviceSettings) -> None:
         """Go on with other `settings`, without a restart: nothing is closed. Does not yield.
 
-        Takes what running sockets can take: the subscriptions of a SUB, high-water marks, `linger_ms` and `drain_s`.
-        High-water marks are at once those of the peers that are there, and of later ones where the socket is watched
-        (see `watch_peers`).
+        Takes what running sockets can take: the subscriptions of a SUB, `linger_ms` and `drain_s`.
 
         :raises SettingsError: naming the first setting that would need a restart; nothing is changed then.
         """
@@ -273,8 +184,7 @@ class Device:
         if not self.started:
             return
         try:
-            for socket_plan in self._plan.sockets:
-                self._adjust_socket(socket_plan, change)
+            self._wiring.adjust(self._plan, settings, change)
         except zmq.ZMQError as error:
             # A socket or the context has gone: the device is about to fail, and its next start has the new settings.
             if error.errno not in (zmq.ENOTSOCK, zmq.ETERM):
@@ -285,7 +195,7 @@ class Device:
         self._refuse_child()
         if self._state is State.RUNNING:
             self._state = State.PAUSED
-            for pump in self._pumps:
+            for pump in self._wiring.pumps:
                 pump.pause()
 
     def resume(self) -> None:
@@ -293,13 +203,13 @@ class Device:
         self._refuse_child()
         if self._state is State.PAUSED:
             self._state = State.RUNNING
-            for pump in self._pumps:
+            for pump in self._wiring.pumps:
                 pump.resume()
 
     def snapshot(self) -> DeviceSnapshot:
         """What has been counted since the last start; still there after a stop. Does not yield."""
         self._refuse_child()
-        return DeviceSnapshot(self.name, self._state, tuple(pump.snapshot() for pump in self._pumps))
+        return DeviceSnapshot(self.name, self._state, tuple(pump.snapshot() for pump in self._wiring.pumps))
 
     def peers(self) -> dict[str, PeersSnapshot]:
         """Who is connected to each socket that is watched, by the socket's key, and what was counted since the start.
@@ -308,7 +218,7 @@ class Device:
         `watch_peers` every other one is. Does not yield.
         """
         self._refuse_child()
-        return {**self._last_peers, **{key: peers.snapshot() for key, peers in self._peers.items()}}
+        return self._wiring.peers()
 
     def subscriptions(self) -> dict[bytes, int] | None:
         """The topics that its XSUB asks publishers for; None where the pattern has none.
@@ -320,8 +230,9 @@ class Device:
         key = next((one.key for one in self._plan.sockets if one.type == zmq.XSUB), None)
         if key is None:
             return None
+        sockets = self._wiring.sockets
         try:
-            return subscriptions(self._sockets[key]) if key in self._sockets else {}
+            return subscriptions(sockets[key]) if key in sockets else {}
         except zmq.ZMQError as error:
             # It may have been stopped meanwhile.
             if error.errno not in (zmq.ENOTSOCK, zmq.ETERM):
@@ -333,6 +244,26 @@ class Device:
         self._refuse_child()
         gevent.spawn(self.stop)
 
+    def watch(self, direction: str | None = None) -> Watch:
+        """See a copy of each message that is moved from now on. Does not yield; the device never waits for a watcher.
+
+        The settings need no `tap` for this. The watch ends with the device at the latest.
+
+        :param direction: the key of the socket whose messages to see, e.g. ``frontend``; None for all.
+        :raises SettingsError: if no messages come in at that socket. :raises StartError: if the device is not up.
+        """
+        self._refuse_child()
+        sources = [pump.source for pump in self._plan.pumps]
+        if direction is not None and direction not in sources:
+            raise SettingsError("direction", "one of " + ", ".join(sources), direction)
+        if self._state in (State.STOPPED, State.FAILED):
+            raise StartError(f"cannot watch {self.name}: it is {self._state.value}")
+        tap = self._wiring.tap
+        if tap is None:
+            tap = self._wiring.make_tap()
+            self._spawn(TAP, tap.run)
+        return tap.watch(direction)
+
     def statistics(self) -> tuple[int, ...]:
         """Eight counts of parts and bytes, as zmq_proxy_steerable(3) has them; see `steering.statistics`."""
         return statistics(self.snapshot().pumps, self._plan.sockets[0].key)
@@ -343,6 +274,29 @@ class Device:
                 f"device {self.name} was started before this process was forked and belongs to its parent; "
                 "make a new Device in the child"
             )
+
+    def _new_wiring(self) -> Wiring:
+        return Wiring(
+            self._plan,
+            self.settings,
+            context=self._context,
+            descriptors=self._descriptors,
+            watch_peers=self._watch_peers,
+        )
+
+    def _spawn_all(self) -> None:
+        wiring = self._wiring
+        for pump in wiring.pumps:
+            forks.pause_in_children(pump)
+            self._spawn(pump.name, pump.run)
+        if CONTROL in wiring.sockets:
+            steering = Steering(wiring.sockets[CONTROL].port, self, device=self.name, reload=self._reload)
+            self._spawn(CONTROL, steering.run)
+        if wiring.tap is not None:
+            self._spawn(TAP, wiring.tap.run)
+
+    def _spawn(self, socket: str, job: Callable[[], None]) -> None:
+        self._greenlets.append(gevent.spawn(self._run, socket, job))
 
     def _stop(self, timeout: float | None) -> None:
         seconds = self.settings.drain_s if timeout is None else timeout
@@ -362,46 +316,6 @@ class Device:
             finally:
                 self._shut_down(linger_ms=0 if timeout == 0 else None)
 
-    def _open(self) -> None:
-        context = self._given_context
-        if context is None:
-            context = self._context = zmq.green.Context(self.settings.io_threads)
-        self._pumps = []
-        self._bound = {}
-        self._last_peers = {}
-        for socket_plan in self._plan.sockets:
-            self._sockets[socket_plan.key] = opening.make_socket(context, socket_plan, self.settings)
-            self._watch(socket_plan)
-        for pump_plan in self._plan.pumps:
-            outlets = [self._outlet(outlet_plan) for outlet_plan in pump_plan.outlets]
-            self._pumps.append(Pump(pump_plan.source, self._sockets[pump_plan.source], outlets))
-        for socket_plan in self._plan.sockets:
-            socket = self._sockets[socket_plan.key]
-            self._bound[socket_plan.key] = opening.open_endpoints(socket, socket_plan, self.name, self._descriptors)
-
-    def _outlet(self, outlet_plan: OutletPlan) -> Outlet:
-        socket, peers = self._sockets[outlet_plan.socket], self._peers.get(outlet_plan.socket)
-        endpoints = next(one.endpoints for one in self._plan.sockets if one.key == outlet_plan.socket)
-        if any(one.transport == "inproc" for one in endpoints):
-            # Those cannot be seen, so that nobody can tell whether somebody is there.
-            peers = None
-        return Outlet(outlet_plan.socket, socket, policy=outlet_plan.policy, take=outlet_plan.take, peers=peers)
-
-    def _adjust_socket(self, socket_plan: SocketPlan, change: Adjustment) -> None:
-        socket = self._sockets[socket_plan.key]
-        opening.adjust(socket, socket_plan, self.settings, change)
-        peers = self._peers.get(socket_plan.key)
-        if peers is not None:
-            peers.tell_of_arrivals(functools.partial(opening.set_limits, socket, socket_plan, self.settings))
-
-    def _watch(self, socket_plan: SocketPlan) -> None:
-        key = socket_plan.key
-        drops = any(
-            one.socket == key and one.policy is Policy.DROP for pump in self._plan.pumps for one in pump.outlets
-        )
-        if (drops or self._watch_peers) and any(one.transport != "inproc" for one in socket_plan.endpoints):
-            self._peers[key] = SocketPeers(self._sockets[key], self.name, key)
-
     def _run(self, socket: str, job: Callable[[], None]) -> None:
         try:
             job()
@@ -418,54 +332,24 @@ class Device:
             gevent.spawn(self._stop, 0)
 
     def _drain(self) -> None:
-        for socket_plan in self._plan.sockets:
-            if socket_plan.type in RECEIVE_ONLY:
-                opening.unbind(self._sockets[socket_plan.key], self._bound[socket_plan.key])
-        start = time.monotonic()
-        while not self._drained() and (now := time.monotonic()) < self._drain_until:
+        wiring, start = self._wiring, time.monotonic()
+        wiring.unbind_receivers()
+        while self.failure is None and not wiring.drained and (now := time.monotonic()) < self._drain_until:
             if self._plan.answered and now - start > self._drain_until - now:
                 # Half the time has gone: clients that never pause must leave some of it to the replies.
-                self._pumps[0].pause()
+                wiring.pumps[0].pause()
             gevent.sleep(_DRAIN_LOOK_S)
 
-    def _drained(self) -> bool:
-        if self.failure is not None:
-            return True
-        if self._plan.answered:
-            requests, replies = (pump.snapshot().outlets[0] for pump in self._pumps)
-            # Unroutable ones do not count: they answer nobody who still waits.
-            if replies.sent + replies.dropped.get(Drop.FULL, 0) < requests.sent:
-                return False
-        return all(pump.drained for pump in self._pumps)
-
     def _shut_down(self, linger_ms: int | None) -> None:
-        gevent.killall(self._greenlets)
-        if self.failure is None:
-            self._count_the_rest()
-        self._close(linger_ms)
-        self._state = State.STOPPED if self.failure is None else State.FAILED
-        self._over.set()
-
-    def _count_the_rest(self) -> None:
+        greenlets, self._greenlets = self._greenlets, []
+        gevent.killall(greenlets)
         try:
-            for pump in self._pumps:
-                pump.discard(time.monotonic() + _COUNT_THE_REST_S)
+            if self._wiring.tap is not None:
+                self._wiring.tap.close_watches()
+            if self.failure is None:
+                self._wiring.count_the_rest()
         except zmq.ZMQError as error:
             log.warning(event("uncounted", device=self.name, reason=error))
-
-    def _close(self, linger_ms: int | None) -> None:
-        # None: each socket's own, which has been set when it was made.
-        for key, peers in self._peers.items():
-            self._last_peers[key] = peers.close()
-        for socket in self._sockets.values():
-            socket.close(linger_ms)
-        bound, self._bound = self._bound, {}
-        self._peers, self._sockets, self._greenlets = {}, {}, []
-        context, self._context = self._context, None
-        if context is not None:
-            # term() waits for what lingers, and would keep the hub waiting with it.
-            gevent.get_hub().threadpool.apply(context.term)
-        for socket_plan in self._plan.sockets:
-            addresses = bound.get(socket_plan.key)
-            if addresses is not None:
-                opening.remove_ipc_files(own_addresses(socket_plan, addresses, self._descriptors))
+        self._wiring.close(linger_ms)
+        self._state = State.STOPPED if self.failure is None else State.FAILED
+        self._over.set()

@@ -73,7 +73,9 @@ def adjust(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings, chan
 
     :param plan: what the socket is to be from now on. :param settings: the device's from now on.
     """
-    set_limits(socket, plan, settings)
+    # Whoever chose a linger for this socket alone keeps it.
+    if zmq.LINGER not in settings.socket_options.get(plan.key, {}):
+        socket.set(zmq.LINGER, settings.linger_ms)
     if plan.type == zmq.SUB and plan.key != CONTROL:
         for prefix in change.subscribe:
             socket.set(zmq.SUBSCRIBE, prefix)
@@ -81,28 +83,6 @@ def adjust(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings, chan
             socket.set(zmq.UNSUBSCRIBE, prefix)
     # Whatever these calls may have taken of the socket's news is told to whoever waits for it.
     socket.port.check_events()
-
-
-def set_limits(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings) -> None:
-    """Set what can also be set while `socket` is in use: high-water marks and linger. Does not yield.
-
-    High-water marks are then those of every connection that the socket knows of. Of a connection to be made, libzmq's
-    listener decides: it has a copy of the options as they were when it was bound (socket_base_t::update_pipe_options
-    and stream_listener_base_t::create_engine in libzmq 4.3.5), so that this is to be called again for each.
-
-    :param plan: what the socket is to be. :param settings: the device's.
-    """
-    # A connection that has just been made becomes known by this.
-    socket.port.check_events()
-    limits = {
-        # What these send is subscriptions, and libzmq drops what is above SNDHWM of them without a word (xsub_t).
-        zmq.SNDHWM: 0 if plan.type in RECEIVE_ONLY else settings.sndhwm,
-        zmq.RCVHWM: settings.rcvhwm,
-        zmq.LINGER: settings.linger_ms,
-    }
-    chosen = settings.socket_options.get(plan.key, {})
-    for option, value in limits.items():
-        socket.set(option, chosen.get(option, value))
 
 
 def unbind(socket: RelaySocket, addresses: list[str]) -> None:
@@ -117,7 +97,10 @@ def unbind(socket: RelaySocket, addresses: list[str]) -> None:
 
 
 def _set_options(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings) -> None:
-    set_limits(socket, plan, settings)
+    # What these send is subscriptions, and libzmq drops what is above SNDHWM of them without a word (xsub_t).
+    socket.set(zmq.SNDHWM, 0 if plan.type in RECEIVE_ONLY else settings.sndhwm)
+    socket.set(zmq.RCVHWM, settings.rcvhwm)
+    socket.set(zmq.LINGER, settings.linger_ms)
     socket.set(zmq.IPV6, settings.ipv6 or any("[" in (endpoint.host or "") for endpoint in plan.endpoints))
     # Bytes that are not ZMTP would pass for ZMTP 1.0, which has no greeting, and come out as messages. libzmq refuses
     # ZMTP 1.0 and 2.0 (libzmq before 4.0) where a ZAP domain is set, and with no ZAP handler that is all it does.

@@ -31,6 +31,12 @@ RECEIVE_ONLY = frozenset({zmq.SUB, zmq.XSUB, zmq.PULL})
 CONTROL = "control"
 """The key of the socket that steers a device."""
 
+TAP = "tap"
+"""The key of the socket that publishes a copy of a device's traffic."""
+
+# Enough for a watcher who reads; one who does not is not to hold up a stop.
+_TAP_LINGER_MS = 100
+
 Options = tuple[tuple[int, Any], ...]
 
 
@@ -82,12 +88,20 @@ def plan(settings: DeviceSettings) -> Plan:
     if make is None:
         raise SettingsError("settings", "one of " + ", ".join(f"{cls.__name__}(...)" for cls in _PLANS), settings)
     made = make(settings)
-    if settings.control is None:
-        return made
-    kind = zmq.SocketType[_value(settings.control_type)]
-    options = ((zmq.SUBSCRIBE, b""),) if kind == zmq.SUB else ()
-    control = SocketPlan(CONTROL, kind, _endpoints(settings.control), options)
-    return dataclasses.replace(made, sockets=(*made.sockets, control))
+    more = []
+    if settings.control is not None:
+        kind = zmq.SocketType[_value(settings.control_type)]
+        options = ((zmq.SUBSCRIBE, b""),) if kind == zmq.SUB else ()
+        more.append(SocketPlan(CONTROL, kind, _endpoints(settings.control), options))
+    if settings.tap is not None:
+        more.append(tap_plan(settings))
+    return dataclasses.replace(made, sockets=(*made.sockets, *more))
+
+
+def tap_plan(settings: DeviceSettings) -> SocketPlan:
+    """The socket at which a device with these `settings` can be watched; without `tap` among them, it goes nowhere."""
+    endpoints = () if settings.tap is None else _endpoints(settings.tap)
+    return SocketPlan(TAP, zmq.XPUB, endpoints, ((zmq.LINGER, min(settings.linger_ms, _TAP_LINGER_MS)),))
 
 
 def _relay(settings: Relay) -> Plan:

@@ -13,14 +13,15 @@ from __future__ import annotations
 import contextlib
 import itertools
 
+import gevent
 import zmq
 
 from ..engine.socket import RelaySocket
-from ..engine.turn import Turn
 
 _SUBSCRIBE, _UNSUBSCRIBE = b"\x01", b"\x00"
 # A hundred thousand topics take a sixth of a second, which others are not to wait.
 _READ_AT_A_TIME = 5_000
+_PAUSE_S = 0.001
 
 _names = itertools.count()
 
@@ -51,7 +52,6 @@ def subscriptions(xsub: RelaySocket) -> dict[bytes, int]:
 
 def _read(publisher: RelaySocket) -> dict[bytes, int]:
     topics: dict[bytes, int] = {}
-    turn = Turn()
     while True:
         for _ in range(_READ_AT_A_TIME):
             try:
@@ -63,4 +63,4 @@ def _read(publisher: RelaySocket) -> dict[bytes, int]:
                 topics[message[1:]] = 1
             elif message[:1] == _UNSUBSCRIBE:
                 topics.pop(message[1:], None)
-        turn.wait()
+        gevent.sleep(_PAUSE_S)

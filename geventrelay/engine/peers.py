@@ -15,11 +15,11 @@ import socket as stdlib_socket
 import struct
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 import gevent
 import zmq
+from gevent import monkey
 
 from ..events import LogEvent, event
 from .peertable import PeersSnapshot, PeerTable
@@ -36,8 +36,15 @@ _BROKEN = int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)
 _WRONG = int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
 _DENIED = int(zmq.EVENT_HANDSHAKE_FAILED_AUTH)
 _RETRIED = int(zmq.EVENT_CONNECT_RETRIED)
-_ACCEPT_FAILED = int(zmq.EVENT_ACCEPT_FAILED)
-_WATCHED = _GAINED | _LOST | _SUCCEEDED | _BROKEN | _WRONG | _DENIED | _RETRIED | _ACCEPT_FAILED
+_WATCHED = _GAINED | _LOST | _SUCCEEDED | _BROKEN | _WRONG | _DENIED | _RETRIED
+# Not EVENT_ACCEPT_FAILED: with no descriptor to be had, libzmq tries again without a pause and reports each try. That
+# is a quarter of a million events a second, which nobody could follow.
+
+# Taking in one takes some 5 us, during which everything else waits.
+_AT_A_TIME = 1_000
+_PAUSE_S = 0.001
+# At the end, for what there still is.
+_LAST_READS = 100
 
 _PROTOCOL_ERRORS = {
     int(value): name.removeprefix("PROTOCOL_ERROR_").lower()
@@ -51,8 +58,8 @@ _GREETING_BYTES = 64
 # tcpi_bytes_received in Linux's struct tcp_info (linux/tcp.h), whose fields keep their places.
 _TCP_INFO_RECEIVED = struct.Struct("=128xQ")
 
-# How soon after a handshake whoever wants to know is told; a storm of them is one piece of news.
-_ARRIVALS_S = 0.05
+# In a program that is monkey-patched, gevent's would have the hub's loop take note of a descriptor that is not its own.
+_PlainSocket: Any = monkey.get_original("socket", "socket")
 
 _names = itertools.count()
 
@@ -80,21 +87,14 @@ class SocketPeers:
         self._events.set(zmq.RCVHWM, 0)
         self._events.set(zmq.LINGER, 0)
         self._events.connect(address)
-        self._on_arrivals: Callable[[], None] | None = None
-        self._telling: gevent.Greenlet[..., None] | None = None
         self._greenlet = gevent.spawn(self._follow)
 
-    def tell_of_arrivals(self, on_arrivals: Callable[[], None]) -> None:
-        """Have `on_arrivals` called soon after new peers have connected, once for several of them. Does not yield."""
-        self._on_arrivals = on_arrivals
-
     def now(self) -> int:
-        """How many peers are connected, handshakes through, with every event up to now taken in. Does not yield."""
-        port = self._events.port
-        while port.readable:
-            head, endpoint = port.receive()
-            number, value = _EVENT.unpack(head.bytes)
-            self._take(number, value, endpoint.bytes.decode(errors="replace"))
+        """How many peers are connected, handshakes through. Does not yield.
+
+        The events up to now are taken in; of a storm, a thousand, and the others within the next ms.
+        """
+        self._read()
         return self._table.ready
 
     def snapshot(self) -> PeersSnapshot:
@@ -108,10 +108,10 @@ class SocketPeers:
     def close(self) -> PeersSnapshot:
         """Stop watching, and say what has been counted. Call it before the watched socket is closed."""
         self._greenlet.kill()
-        if self._telling is not None:
-            self._telling.kill()
         with contextlib.suppress(zmq.ZMQError):
-            self.now()
+            for _ in range(_LAST_READS):
+                if not self._read():
+                    break
         self._tell_news()
         if not self._socket.closed:
             self._socket.disable_monitor()
@@ -124,9 +124,22 @@ class SocketPeers:
             # The end of the context ends this, too; that it has come is for the socket's own greenlets to tell.
             while True:
                 self._events.wait_readable()
-                self.now()
+                more = self._read()
                 self._name_addresses()
                 self._tell_news()
+                if more:
+                    gevent.sleep(_PAUSE_S)
+
+    def _read(self) -> bool:
+        """Take in events, so many at most; whether there may be more."""
+        port = self._events.port
+        for _ in range(_AT_A_TIME):
+            if not port.readable:
+                return False
+            head, endpoint = port.receive()
+            number, value = _EVENT.unpack(head.bytes)
+            self._take(number, value, endpoint.bytes.decode(errors="replace"))
+        return True
 
     def _take(self, number: int, value: int, endpoint: str) -> None:
         table = self._table
@@ -136,7 +149,6 @@ class SocketPeers:
             self._note_lost(value, endpoint)
         elif number == _SUCCEEDED:
             table.succeeded(endpoint)
-            self._note_arrival()
         elif number == _BROKEN:
             table.failed(endpoint, _errno_name(value), detail=False)
         elif number == _WRONG:
@@ -145,18 +157,6 @@ class SocketPeers:
             table.denied(endpoint, f"auth_{value}")
         elif number == _RETRIED:
             table.retried()
-        elif number == _ACCEPT_FAILED:
-            table.accept_failed(_errno_name(value))
-            self._note(logging.WARNING, "accept-failed", endpoint=endpoint, reason=_errno_name(value))
-
-    def _note_arrival(self) -> None:
-        if self._on_arrivals is not None and self._telling is None:
-            self._telling = gevent.spawn_later(_ARRIVALS_S, self._tell_arrivals)
-
-    def _tell_arrivals(self) -> None:
-        self._telling = None
-        if self._on_arrivals is not None:
-            self._on_arrivals()
 
     def _note_lost(self, descriptor: int, endpoint: str) -> None:
         lost = self._table.lost(descriptor, endpoint)
@@ -233,7 +233,7 @@ def _has_spoken(descriptor: int) -> bool:
 @contextlib.contextmanager
 def _borrowed(descriptor: int) -> Any:
     """A socket object for a descriptor that goes on belonging to libzmq."""
-    connection = stdlib_socket.socket(fileno=descriptor)
+    connection = _PlainSocket(fileno=descriptor)
     try:
         yield connection
     finally:

@@ -15,12 +15,16 @@ right all along, and that is what tells ``no_peer`` from ``full``.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 NOT_ZMTP = "not_zmtp3"
 """Why a handshake failed of which nothing is said: HTTP, a port scanner, libzmq before 4.0."""
+
+# Who opens thousands of connections and says nothing must not have all of them looked at for each peer that comes.
+_CANDIDATES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,6 @@ class PeersSnapshot:
     :ivar handshake_failures: how many did not, by reason: an errno's name where the connection broke, ``zmtp_...`` or
         ``zap_...`` for what was wrong, ``auth_STATUS`` where a ZAP handler said no, ``not_zmtp3`` for other bytes.
     :ivar retries: how often connecting was tried again.
-    :ivar accept_failures: how often a connection could not be accepted, by errno's name.
     """
 
     peers: tuple[PeerSnapshot, ...] = ()
@@ -53,7 +56,6 @@ class PeersSnapshot:
     disconnected_total: int = 0
     handshake_failures: Mapping[str, int] = field(default_factory=dict)
     retries: int = 0
-    accept_failures: Mapping[str, int] = field(default_factory=dict)
 
     def plus(self, later: PeersSnapshot) -> PeersSnapshot:
         """The counts of both lives of one socket, this one and a `later` one; who is connected is the later one's."""
@@ -61,14 +63,9 @@ class PeersSnapshot:
             later.peers,
             self.connected_total + later.connected_total,
             self.disconnected_total + later.disconnected_total,
-            _sum(self.handshake_failures, later.handshake_failures),
+            dict(Counter(self.handshake_failures) + Counter(later.handshake_failures)),
             self.retries + later.retries,
-            _sum(self.accept_failures, later.accept_failures),
         )
-
-
-def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
-    return dict(Counter(one) + Counter(other))
 
 
 @dataclass(slots=True)
@@ -103,7 +100,6 @@ class PeerTable:
         self._denied: dict[str, deque[str]] = {}
         self._connected = self._disconnected = self._retries = 0
         self._failures: Counter[str] = Counter()
-        self._accept_failures: Counter[str] = Counter()
 
     def gained(self, descriptor: int, endpoint: str, now: float) -> None:
         """A connection has been made at `endpoint`, as seen at `now`; it has this `descriptor`."""
@@ -163,10 +159,6 @@ class PeerTable:
         """Connecting is to be tried again."""
         self._retries += 1
 
-    def accept_failed(self, reason: str) -> None:
-        """A connection could not be accepted, for this `reason`."""
-        self._accept_failures[reason] += 1
-
     def nameless(self) -> Iterable[tuple[int, Connection]]:
         """The connections of which nobody has looked for the other end's address yet, with their descriptors."""
         return [(descriptor, one) for descriptor, one in self._connections.items() if one.address is None]
@@ -183,14 +175,13 @@ class PeerTable:
             self._disconnected,
             dict(self._failures),
             self._retries,
-            dict(self._accept_failures),
         )
 
     def _likeliest(self, endpoint: str) -> int | None:
         here = (one for one in self._pending if self._connections[one].endpoint == endpoint)
         if len(self._pending) == 1:
             return next(here, None)
-        candidates = list(here)
+        candidates = list(itertools.islice(here, _CANDIDATES))
         return next((one for one in candidates if self._spoke(one)), candidates[0] if candidates else None)
 
     def _mark_ready(self, descriptor: int) -> Connection:

@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from ..devices.device import State
+from ..devices.snapshot import State
 from ..engine.burst import burst_name
 from ..engine.counters import Drop, OutletSnapshot, PumpSnapshot
 from ..engine.peertable import PeersSnapshot
@@ -131,19 +131,17 @@ def _of_peers(devices: Iterable[SupervisedDevice]) -> Iterator[Metric]:
     families = [(_counter(name, text, _WHERE), value) for name, text, value in _PEERS]
     connected = _gauge("peers", "Peers that are connected to the socket.", _WHERE)
     failures = _counter("handshake_failures", "Connections whose handshake failed, by reason.", _WHY)
-    refused = _counter("accept_failures", "Connections that could not be accepted, by reason.", _WHY)
     for one in devices:
         for key, peers in one.peers().items():
             where = (one.name, key)
             connected.add_metric(where, len(peers.peers))
             for family, value in families:
                 family.add_metric(where, value(peers))
-            for family, counts in ((failures, peers.handshake_failures), (refused, peers.accept_failures)):
-                for reason, count in counts.items():
-                    family.add_metric((*where, reason), count)
+            for reason, count in peers.handshake_failures.items():
+                failures.add_metric((*where, reason), count)
     yield connected
     yield from (family for family, _ in families)
-    yield from (failures, refused)
+    yield failures
 
 
 def _counter(name: str, text: str, labels: Iterable[str]) -> CounterMetricFamily:

@@ -45,7 +45,7 @@ class DeviceSettings:
     :param rcvhwm: the same for incoming queues.
     :param linger_ms: how long a closing socket goes on delivering what it has queued, in ms.
     :param drain_s: how long `stop` goes on moving what has already come in, in seconds.
-    :param io_threads: libzmq's io threads, for a device that makes its own context.
+    :param io_threads: libzmq's io threads; devices on one hub that ask for as many share them.
     :param ipv6: whether sockets speak IPv6 too; on by itself for a socket with an IPv6 address.
     :param max_message_size_bytes: a peer that sends a larger part is disconnected; None is no limit.
     :param heartbeat_ms: how often silent tcp connections are probed, in ms; 0 turns that off. By TCP keepalive, in
@@ -53,6 +53,7 @@ class DeviceSettings:
         a peer that is merely busy, see docs/design.rst.
     :param control: where commands come in; None for nowhere. See `geventrelay.devices.steering`.
     :param control_type: a `ControlType` or its value.
+    :param tap: where a copy of the traffic can be watched; None for nowhere. See `geventrelay.devices.tap`.
     :param socket_options: what libzmq is told about single sockets, after all that the other settings make of them: by
         the socket's key, libzmq's numbers of options with their values. See `geventrelay.settings.socketoptions`.
     """
@@ -72,6 +73,7 @@ class DeviceSettings:
     heartbeat_ms: int = setting("--heartbeat", whole(0), default=10_000)
     control: Endpoints | None = setting("--control", default=None)
     control_type: ControlType | str = setting("--control-type", one_of(ControlType), default=ControlType.REP)
+    tap: Endpoints | None = setting("--tap", default=None)
 
     socket_options: SocketOptions = dataclasses.field(
         default_factory=dict, metadata={"option": None}, repr=False, hash=False
@@ -133,7 +135,7 @@ class DeviceSettings:
         types = {**cls._pattern_types(values), "tap": "XPUB"}
         if "control_type" in values:
             types["control"] = values["control_type"].value
-        return types
+        return {**types, "tap": "XPUB"}
 
     @classmethod
     def _pattern_types(cls, values: Mapping[str, Any]) -> dict[str, str]:

@@ -101,17 +101,25 @@ def test_what_makes_no_sense_changes_nothing():
     assert table.snapshot("NULL") == PeersSnapshot()
 
 
-def test_retries_and_accept_failures_are_counted():
+def test_retries_are_counted():
     table = PeerTable()
     table.retried()
-    table.accept_failed("EMFILE")
-    assert table.snapshot("NULL") == PeersSnapshot(retries=1, accept_failures={"EMFILE": 1})
+    assert table.snapshot("NULL") == PeersSnapshot(retries=1)
+
+
+def test_thousands_that_say_nothing_are_not_all_looked_at():
+    looked_at = []
+    table = PeerTable(spoke=looked_at.append)
+    for descriptor in range(5000):
+        table.gained(descriptor, HERE, 0)
+    table.succeeded(HERE)
+    assert (table.ready, len(looked_at)) == (1, 64)
 
 
 def test_two_lives_add_up():
     one = PeersSnapshot(connected_total=2, disconnected_total=2, handshake_failures={"a": 1}, retries=3)
-    other = PeersSnapshot(connected_total=1, handshake_failures={"a": 1, "b": 2}, accept_failures={"EMFILE": 1})
-    assert one.plus(other) == PeersSnapshot((), 3, 2, {"a": 2, "b": 2}, 3, {"EMFILE": 1})
+    other = PeersSnapshot(connected_total=1, handshake_failures={"a": 1, "b": 2})
+    assert one.plus(other) == PeersSnapshot((), 3, 2, {"a": 2, "b": 2}, 3)
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from(["peer", "silent", "http", "leave"])), max_size=40))

@@ -66,8 +66,16 @@ class Guard:
         """
         if _from_elsewhere(request):
             raise Refusal(HTTPStatus.FORBIDDEN, "pages of other sites cannot change anything here")
+        self.check_bearer(request, "nothing can be changed here")
+
+    def check_bearer(self, request: Request, refused: str) -> None:
+        """Refuse a `request` that does not show the token.
+
+        :param refused: what to say where there is no token to show.
+        :raises Refusal: 403 if no token was set, 401 without the right one.
+        """
         if self._token is None:
-            raise Refusal(HTTPStatus.FORBIDDEN, "nothing can be changed here: the server has no --http-token-file")
+            raise Refusal(HTTPStatus.FORBIDDEN, f"{refused}: the server has no --http-token-file")
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         right = hmac.compare_digest(given.strip().encode(), self._token.encode())
         if scheme.lower() != "bearer" or not right:

@@ -39,7 +39,7 @@ class Request:
             for name, value in environ.items()
             if name.startswith("HTTP_")
         }
-        arguments = dict(parse_qsl(query, keep_blank_values=True, errors="replace"))
+        arguments = dict(parse_qsl(query, keep_blank_values=True, errors="surrogateescape"))
         return cls(environ["REQUEST_METHOD"], path, arguments, headers, environ["SERVER_PROTOCOL"])
 
 

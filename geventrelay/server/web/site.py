@@ -20,6 +20,7 @@ from .guard import Guard, read_token
 from .listener import Listener
 from .router import Router
 from .scrape import metrics
+from .taps import Taps
 
 log = logging.getLogger("geventrelay")
 
@@ -53,7 +54,12 @@ class Site:
         """
         guard = Guard(self._address.host, None if self._token_file is None else read_token(self._token_file))
         self._api = Api(self._served, can_change=guard.has_token, history=self._history, hub_delay=self._hub_delay)
-        routes = {**page(), **self._api.routes, ("GET", "/metrics"): metrics(self._served, self._hub_delay)}
+        routes = {
+            **page(),
+            **self._api.routes,
+            **Taps(self._served, guard).routes,
+            ("GET", "/metrics"): metrics(self._served, self._hub_delay),
+        }
         listener = Listener(self._address, App(Router(routes), guard))
         listener.start()
         self._listener = listener

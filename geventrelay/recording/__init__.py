@@ -1,0 +1,13 @@
+"""What has passed through a device, kept: a record, a file of records, and a record as a line of JSON.
+
+Files are read and written through binary file objects; nothing here opens one, and no socket either. docs/tap.rst
+documents both formats.
+"""
+
+from .choice import Choice
+from .lines import from_line, to_line
+from .reader import Damage, DamageKind, Reader
+from .record import Record
+from .writer import Writer
+
+__all__ = ["Choice", "Damage", "DamageKind", "Reader", "Record", "Writer", "from_line", "to_line"]

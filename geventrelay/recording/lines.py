@@ -1,0 +1,52 @@
+"""A record as a line of JSON, for programs that read a tap over HTTP or from a pipe.
+
+``{"time": 1700000000.123456, "source": "frontend", "parts": ["text", {"hex": "00ff"}]}``: a part that is UTF-8 is a
+string, any other an object with its bytes in hexadecimal. The line is ASCII, control characters escaped.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ..errors import RecordingError
+from .record import Record
+
+_BILLION = 1_000_000_000
+
+
+def to_line(record: Record) -> str:
+    """One `record` as a line, without the line's end. The time keeps its microseconds."""
+    message = {
+        "time": round(record.time_ns / _BILLION, 6),
+        "source": record.source,
+        "parts": [_to_json(part) for part in record.parts],
+    }
+    return json.dumps(message)
+
+
+def from_line(line: str | bytes) -> Record:
+    """The record that `to_line` made into `line`; its time is only as exact as the line's.
+
+    :raises RecordingError: if it is no such line.
+    """
+    try:
+        message = json.loads(line)
+        parts = tuple(_from_json(part) for part in message["parts"])
+        source = message["source"]
+        if not isinstance(source, str):
+            raise TypeError(source)
+        return Record(round(message["time"] * 1_000_000) * 1000, source, parts)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        raise RecordingError(f"expected a message as a line of JSON, got {line[:80]!r}") from None
+
+
+def _to_json(part: bytes) -> str | dict[str, str]:
+    try:
+        return part.decode()
+    except UnicodeDecodeError:
+        return {"hex": part.hex()}
+
+
+def _from_json(part: Any) -> bytes:
+    return part.encode() if isinstance(part, str) else bytes.fromhex(part["hex"])

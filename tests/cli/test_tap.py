@@ -1,0 +1,586 @@
+"""geventrelay tap, record and replay, as a user starts them."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+import os
+import signal
+import struct
+import subprocess
+import termios
+import time
+from pathlib import Path
+
+import pytest
+import zmq
+from support.process import GEVENTRELAY, environment
+
+from geventrelay.errors import RecordingError
+from geventrelay.recording import Reader, Record, Writer
+from geventrelay.testing import eventually
+
+SIDES = ("--frontend", "0", "--backend", "0")
+
+
+def records_of(path: Path) -> list[Record]:
+    with path.open("rb") as file:
+        return list(Reader(file))
+
+
+def so_far(path: Path) -> list[Record]:
+    """What is in a recording that is being written, which may not even have a header yet."""
+    try:
+        return records_of(path)
+    except (OSError, RecordingError):
+        return []
+
+
+def recording(path: Path, *records: Record, cut: int | None = None) -> Path:
+    file = io.BytesIO()
+    writer = Writer(file, {"device": None})
+    for record in records:
+        writer.write(record)
+    path.write_bytes(file.getvalue()[:cut])
+    return path
+
+
+def numbered(count: int, gap_ns: int = 0) -> list[Record]:
+    return [Record(10**18 + n * gap_ns, "frontend", (b"%d" % n, b"\x00\xff", b"")) for n in range(count)]
+
+
+def call(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run ``geventrelay`` to its end."""
+    done = subprocess.run(
+        [*GEVENTRELAY, *map(str, arguments)],
+        capture_output=True, text=True, timeout=30, check=False, env=environment(),
+    )  # fmt: skip
+    assert done.returncode == code, done
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+@pytest.fixture
+def tap(peers):
+    """A tap that a test feeds."""
+    return peers.bind(zmq.XPUB)
+
+
+@pytest.fixture
+def started(run, tap):
+    """``started("tap", tap.endpoint)`` starts a command and returns when its subscription has come."""
+
+    def start(*arguments, prefix=b"", **options):
+        program = run([*GEVENTRELAY, *arguments], **options)
+        assert tap.recv() == [b"\1" + prefix]
+        return program
+
+    return start
+
+
+# tap
+
+
+def test_a_line_for_each_message(started, tap):
+    program = started("tap", tap.endpoint, "--count", "2")
+    before = time.time()
+    tap.send(b"frontend", b"hello world", b"", b'{"a": 1}')
+    tap.send(b"backend", b"x" * 1000)
+    assert program.wait() == 0, program.report()
+    first, second = program.output.splitlines()
+    assert first.endswith(' frontend  hello world |  | {"a": 1}')
+    assert second.endswith(" backend  " + "x" * 200 + "... (1000 bytes)")
+    when = time.mktime(time.strptime(first[:19], "%Y-%m-%d %H:%M:%S"))
+    assert abs(when - before) < 20
+
+
+def test_nothing_that_is_sent_can_steer_a_terminal(started, tap):
+    program = started("tap", tap.endpoint, "--count", "1")
+    tap.send(b"front\x1b]0;x\x07", b"\x1b[31m\r\n\x00\x9b2J", "caf\u00e9 \u202egnp.exe \u2028".encode(), b"\xff\xfe")
+    assert program.wait() == 0, program.report()
+    (line,) = program.output.split("\n")[:-1]
+    assert line.endswith(r"front\x1b]0;x\x07  \x1b[31m\r\n\x00\x9b2J | café \u202egnp.exe \u2028 | \xff\xfe")
+    assert line.isprintable()
+
+
+def test_hex_and_json(started, tap):
+    program = started("tap", tap.endpoint, "--count", "1", "--format", "hex")
+    tap.send(b"sub", b"\x00a", b"", b"\xff" * 300)
+    assert program.wait() == 0
+    assert program.output.endswith(" sub  0061 |  | " + "ff" * 200 + "... (300 bytes)\n")
+    assert tap.recv() == [b"\0"]
+    program = started("tap", tap.endpoint, "--count", "1", "--format", "json")
+    tap.send(b"sub", b"\x1b", b"\xff" * 300)
+    assert program.wait() == 0
+    said = json.loads(program.output)
+    assert (said["source"], said["parts"]) == ("sub", ["\x1b", {"hex": "ff" * 300}])
+
+
+def test_direction_topic_and_sample(started, tap):
+    program = started(
+        "tap", tap.endpoint, "--direction", "front", "--topic", "t", "--sample", "2", "--count", "2", prefix=b"front"
+    )
+    for number in range(4):
+        tap.send(b"frontend", b"t%d" % number)
+        tap.send(b"front", b"u")
+        tap.send(b"front", b"t%d" % number)
+    assert program.wait() == 0, program.report()
+    assert [line.split("  ")[1] for line in program.output.splitlines()] == ["t0", "t2"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_in_peace(started, tap, number):
+    program = started("tap", tap.endpoint)
+    tap.send(b"frontend", b"hello")
+    program.until_said("hello")
+    program.signal(number)
+    assert program.wait() == 0
+    assert program.errors == ""
+
+
+def test_a_flood_does_not_keep_a_signal_from_ending_it(started, tap, folder):
+    program = started("tap", tap.endpoint, stdout=os.open(os.devnull, os.O_WRONLY))
+    tap.socket.set(zmq.SNDHWM, 0)
+    for _ in range(20000):
+        tap.send(b"frontend", b"hello")
+    program.signal(signal.SIGTERM)
+    assert program.wait() == 0
+    assert program.errors == ""
+
+
+def test_whoever_reads_its_output_may_leave(started, tap):
+    read, write = os.pipe()
+    program = started("tap", tap.endpoint, stdout=write)
+    os.close(write)
+    tap.send(b"frontend", b"hello")
+    assert b"hello" in os.read(read, 1000)
+    os.close(read)
+    tap.send(b"frontend", b"hello")
+    assert program.wait() == 0
+    assert program.errors == ""
+
+
+def test_it_ends_after_seconds():
+    assert call("tap", "tcp://127.0.0.1:1", "--seconds", "0.1").stdout == ""
+
+
+def test_it_can_be_bound_for_a_tap_that_connects(run, peers):
+    program = run([*GEVENTRELAY, "tap", "@tcp://127.0.0.1:*", "--count", "1"])
+    program.until_logged("bound to tcp://127.0.0.1:")
+    peers.publisher(program.errors.split()[-1]).send(b"frontend", b"hello")
+    assert program.wait() == 0
+    assert "hello" in program.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("tap",), "usage: expected tap ENDPOINT"),
+        (("tap", "nonsense://x"), "ENDPOINT: expected "),
+        (("tap", "http://"), "ENDPOINT: expected http://HOST:PORT"),
+        (("tap", "http://127.0.0.1:1"), "ENDPOINT: expected http://HOST:PORT with --device NAME"),
+        (("tap", "http://127.0.0.1:x", "--device", "a"), "ENDPOINT: expected http://"),
+        (("tap", "https://127.0.0.1:1/api/devices/x/tap"), "ENDPOINT: expected http://"),
+        (("tap", "1", "--device", "x"), "--device: expected an http:// address"),
+        (("tap", "1", "--format", "xml"), "--format: expected one of text, hex, json"),
+        (("tap", "1", "--sample", "0.5"), "--sample: expected an integer"),
+        (("tap", "1", "--count", "0"), "--count: expected an integer"),
+        (("tap", "1", "--seconds", "soon"), "--seconds: expected a number of seconds"),
+        (("tap", "1", "--append"), "--append: expected a command that has it (record)"),
+        (("tap", "http://127.0.0.1:1", "--device", "x", "--token-file", "/nowhere"), "--token-file: expected a file"),
+        (("record", "x"), "usage: expected record FILE --from=ENDPOINT"),
+        (("replay", "x"), "usage: expected replay FILE --to=ENDPOINT"),
+        (("replay", "x", "--to", "x"), "--to: expected "),
+        (("replay", "x", "--to", "1", "--speed", "0"), "--speed: expected a number above 0, or max"),
+        (("replay", "x", "--to", "1", "--speed", "nan"), "--speed: expected a number above 0, or max"),
+        (("replay", "x", "--to", "1", "--type", "ROUTER"), "--type: expected one of PUB, PUSH, DEALER, PAIR"),
+        (("replay", "x", "--to", "1", "--skip-parts", "-1"), "--skip-parts: expected an integer"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_wrong_usage_is_said_in_one_line(arguments, said):
+    done = call(*arguments, code=2)
+    assert done.stdout == ""
+    assert done.stderr.startswith(said)
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("pattern", ["streamer", "relay"])
+def test_a_device_is_watched_by_its_tap(start, run, peers, pattern):
+    if pattern == "relay":
+        server = start("--sub-port", "0", "--push-port", "0", "--tap", "0")
+        source, sink = peers.publisher(server["sub"]), peers.connect(zmq.PULL, server["push"])
+    else:
+        server = start("streamer", *SIDES, "--tap", "0")
+        source, sink = peers.connect(zmq.PUSH, server["frontend"]), peers.connect(zmq.PULL, server["backend"])
+    program = run([*GEVENTRELAY, "tap", server["tap"]])
+
+    def shown():
+        source.send(b"hello", b"you")
+        return "hello | you" in program.output
+
+    program.until(shown, "a message")
+    assert {"relay": " sub  ", "streamer": " frontend  "}[pattern] in program.output
+    program.signal(signal.SIGINT)
+    assert program.wait() == 0
+    sink.recv_now()
+    server.stop()
+
+
+def test_a_device_is_watched_and_recorded_over_http(start, run, peers, folder):
+    token = folder / "token"
+    token.write_text("s3cret\n")
+    token.chmod(0o600)
+    server = start("streamer", *SIDES, "--name", "tasks", "--http", "127.0.0.1:0", "--http-token-file", str(token))
+    source, sink = peers.connect(zmq.PUSH, server["frontend"]), peers.connect(zmq.PULL, server["backend"])
+    http = json.loads(server.ready_file.read_text())["http"]
+    options = ["--device", "tasks", "--token-file", token]
+    tap = run([*GEVENTRELAY, "tap", http, *options, "--format", "hex"])
+    path = folder / "some.rec"
+    recorder = run([*GEVENTRELAY, "record", path, "--from", http, *options])
+
+    def seen():
+        source.send(b"hello", b"\x00\xff")
+        return " frontend  68656c6c6f | 00ff\n" in tap.output and so_far(path)
+
+    eventually(seen, lambda: tap.report() + recorder.report(), 20)
+    assert records_of(path)[0].parts == (b"hello", b"\x00\xff")
+    with path.open("rb") as file:
+        assert Reader(file).metadata["device"] == "tasks"
+    done = call("tap", http, "--device", "tasks", code=1)
+    assert done.stderr.startswith(f"cannot watch {http.removeprefix('http://')}: Authorization: expected Bearer")
+    sink.recv_now()
+    server.stop()
+    assert (tap.wait(), recorder.wait()) == (0, 0), tap.report() + recorder.report()
+    assert recorder.errors.startswith("recorded messages=")
+
+
+# record
+
+
+def test_what_was_recorded_is_what_was_sent(started, tap, folder):
+    path = folder / "some.rec"
+    program = started("record", path, "--from", tap.endpoint)
+    sent = [[b"frontend", b"%d" % n, b"", b"\x00\xff" * n] for n in range(200)]
+    before = time.time_ns()
+    for parts in sent:
+        tap.send(*parts)
+    program.until(lambda: len(so_far(path)) == len(sent), "everything in the file")
+    program.signal(signal.SIGINT)
+    assert program.wait() == 0, program.report()
+    nbytes = sum(len(part) for parts in sent for part in parts[1:])
+    assert program.errors == f"recorded messages=200 bytes={nbytes} file={path}\n"
+    records = records_of(path)
+    assert [[one.source.encode(), *one.parts] for one in records] == sent
+    times = [one.time_ns for one in records]
+    assert times == sorted(times)
+    assert before <= times[0] <= times[-1] <= time.time_ns()
+    with path.open("rb") as file:
+        metadata = Reader(file).metadata
+    assert (metadata["device"], metadata["from"]) == (None, tap.endpoint)
+    assert abs(metadata["started"] - before / 1e9) < 20
+
+
+def test_a_recorder_that_is_killed_leaves_what_it_had_and_can_be_gone_on_with(started, tap, folder):
+    path = folder / "some.rec"
+    program = started("record", path, "--from", tap.endpoint)
+    for number in range(50):
+        tap.send(b"frontend", b"%d" % number)
+    program.until(lambda: len(so_far(path)) == 50, "everything in the file")
+    program.signal(signal.SIGKILL)
+    program.wait()
+    assert [one.parts for one in records_of(path)] == [(b"%d" % number,) for number in range(50)]
+    # As if it had been killed in the middle of a write.
+    with path.open("ab") as file:
+        file.write(b"half a record")
+    assert tap.recv() == [b"\0"]
+    program = started("record", path, "--from", tap.endpoint, "--append", "--count", "1")
+    tap.send(b"frontend", b"after")
+    assert program.wait() == 0, program.report()
+    assert "truncated at byte" in program.errors
+    assert "that piece is removed" in program.errors
+    assert [one.parts for one in records_of(path)] == [(b"%d" % number,) for number in range(50)] + [(b"after",)]
+
+
+@pytest.mark.slow
+def test_a_recorder_that_is_killed_in_a_flood_leaves_whole_records(started, tap, folder):
+    path = folder / "some.rec"
+    program = started("record", path, "--from", tap.endpoint)
+    number = 0
+    while not path.exists() or path.stat().st_size < 2_000_000:
+        tap.send(b"frontend", b"%d" % number, b"x" * 1000)
+        number += 1
+    program.signal(signal.SIGKILL)
+    program.wait()
+    records = records_of(path)
+    assert len(records) > 1000
+    assert [int(one.parts[0]) for one in records[:1000]] == list(range(1000))
+
+
+def test_count_seconds_direction_and_topic(started, tap, folder):
+    program = started(
+        "record", folder / "a", "--from", tap.endpoint, "--direction", "backend", "--topic", "t", "--count", "2",
+        prefix=b"backend",
+    )  # fmt: skip
+    for parts in ([b"frontend", b"t"], [b"backend", b"u"], [b"backend", b"t1"], [b"backend", b"t2"]):
+        tap.send(*parts)
+    assert program.wait() == 0, program.report()
+    assert [one.parts for one in records_of(folder / "a")] == [(b"t1",), (b"t2",)]
+    assert tap.recv() == [b"\0backend"]
+    program = started("record", folder / "b", "--from", tap.endpoint, "--seconds", "0.2")
+    assert program.wait() == 0, program.report()
+    assert records_of(folder / "b") == []
+
+
+def test_a_file_that_is_there_is_not_touched(folder):
+    path = recording(folder / "some.rec", *numbered(1))
+    content = path.read_bytes()
+    for arguments in ((), ("--count", "1")):
+        done = call("record", path, "--from", "tcp://127.0.0.1:1", *arguments, code=2)
+        assert done.stderr == f"FILE: expected a file that is not there yet, or --append, got '{path}'\n"
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [b"no recording", b"\x89GREC\r\n\x1a"])
+def test_nothing_is_appended_to_what_is_no_recording(folder, content):
+    path = folder / "some"
+    path.write_bytes(content)
+    done = call("record", path, "--from", "tcp://127.0.0.1:1", "--append", code=2)
+    assert done.stderr.startswith("FILE: expected a recording to append to (this ")
+    assert path.read_bytes() == content
+
+
+def test_nothing_is_appended_behind_a_corrupt_record(folder):
+    path = recording(folder / "some", *numbered(3))
+    content = bytearray(path.read_bytes())
+    content[-40] ^= 1
+    path.write_bytes(content)
+    done = call("record", path, "--from", "tcp://127.0.0.1:1", "--append", code=2)
+    assert "corrupt at byte" in done.stderr
+    assert path.read_bytes() == content
+
+
+def test_append_makes_a_file_that_is_not_there(folder):
+    call("record", folder / "new", "--from", "tcp://127.0.0.1:1", "--append", "--seconds", "0")
+    assert records_of(folder / "new") == []
+
+
+def test_two_recorders_cannot_write_one_file(started, tap, folder):
+    path = folder / "some.rec"
+    program = started("record", path, "--from", tap.endpoint)
+    program.until(lambda: path.exists() and path.stat().st_size, "the file")
+    done = call("record", path, "--from", "tcp://127.0.0.1:1", "--append", code=1)
+    assert done.stderr == f"cannot write {path}: somebody else is recording there\n"
+
+
+def test_a_file_that_cannot_be_written_is_told(folder):
+    done = call("record", folder / "no" / "such", "--from", "tcp://127.0.0.1:1", code=1)
+    assert done.stderr == f"cannot write {folder}/no/such: No such file or directory\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_told():
+    done = call("record", "/dev/full", "--from", "tcp://127.0.0.1:1", "--append", code=1)
+    assert done.stderr == "cannot write /dev/full: No space left on device\n"
+
+
+def test_what_is_no_tap_is_not_recorded(started, tap, folder):
+    program = started("record", folder / "some", "--from", tap.endpoint)
+    tap.send(b"frontend", b"x")
+    tap.send(b"x" * 256, b"y")
+    assert program.wait() == 1
+    assert program.errors == "source: expected at most 255 bytes, got 256\n"
+    assert len(records_of(folder / "some")) == 1
+
+
+def test_a_server_that_is_not_there_leaves_no_file(folder):
+    done = call("record", folder / "some", "--from", "http://127.0.0.1:1/api/devices/x/tap", code=1)
+    assert done.stderr.startswith("cannot watch 127.0.0.1:1: ")
+    assert not (folder / "some").exists()
+
+
+# replay
+
+
+@pytest.mark.parametrize(
+    ("kind", "other"), [("PUSH", zmq.PULL), ("PUB", zmq.SUB), ("DEALER", zmq.DEALER), ("PAIR", zmq.PAIR)]
+)
+def test_what_is_replayed_is_what_was_recorded(run, peers, folder, kind, other):
+    path = recording(folder / "some", *numbered(500))
+    socket = peers(other)
+    command = ["replay", path, "--to", socket.endpoint, "--type", kind.lower(), "--speed", "max"]
+    program = run([*GEVENTRELAY, *command])
+    assert socket.recv_all(500) == [list(one.parts) for one in numbered(500)]
+    assert program.wait() == 0, program.report()
+    assert program.output.startswith("replayed sent=500 unwanted=0 too_short=0 not_sent=0 seconds=")
+    assert "replay: 10 %\n" in program.errors
+    assert program.errors.endswith("replay: 100 %\n")
+
+
+def test_recorded_and_replayed_through_real_devices(start, run, peers, folder):
+    path = folder / "some.rec"
+    server = start("streamer", *SIDES, "--tap", "0", "--control", "0")
+    program = run([*GEVENTRELAY, "record", path, "--from", server["tap"]])
+    source, sink = peers.connect(zmq.PUSH, server["frontend"]), peers.connect(zmq.PULL, server["backend"])
+
+    def recorded():
+        source.send(b"warm-up")
+        return so_far(path)
+
+    program.until(recorded, "the tap")
+    sent = [[b"%d" % n, b"\x00", b"x" * n] for n in range(300)]
+    for parts in sent:
+        source.send(*parts)
+    program.until(lambda: records_of(path)[-1].parts[0] == b"299", "everything in the file")
+    program.signal(signal.SIGTERM)
+    assert program.wait() == 0
+    while sink.recv() != sent[-1]:
+        pass
+
+    program = run(
+        [*GEVENTRELAY, "replay", path, "--to", server["frontend"], "--type", "PUSH", "--speed", "max", "--topic", ""]
+    )
+    got = []
+    while not got or got[-1] != sent[-1]:
+        got.append(sink.recv())
+    assert [parts for parts in got if parts != [b"warm-up"]] == sent
+    assert program.wait() == 0, program.report()
+
+
+def test_gaps_are_kept_and_divided_by_speed(run, peers, folder):
+    path = recording(folder / "some", *numbered(5, gap_ns=400_000_000))
+    socket = peers("PULL")
+    program = run([*GEVENTRELAY, "replay", path, "--to", socket.endpoint, "--type", "PUSH", "--speed", "10"])
+    times = []
+    for _ in range(5):
+        socket.recv()
+        times.append(time.monotonic())
+    assert program.wait() == 0, program.report()
+    assert 0.14 < times[-1] - times[0] < 1.2
+
+
+def test_a_clock_that_was_set_back_is_no_gap(run, peers, folder):
+    path = recording(folder / "some", *(Record(time_ns, "sub", (b"x",)) for time_ns in (10**18, 0, 10**6)))
+    socket = peers("PULL")
+    program = run([*GEVENTRELAY, "replay", path, "--to", socket.endpoint, "--type", "PUSH"])
+    assert socket.recv_all(3) == [[b"x"]] * 3
+    assert program.wait() == 0
+
+
+def test_a_publisher_waits_for_a_subscription_and_counts_what_nobody_wants(run, peers, folder):
+    path = recording(folder / "some", *(Record(n, "sub", (b"%d" % n,)) for n in range(100)))
+    program = run([*GEVENTRELAY, "replay", path, "--to", "@tcp://127.0.0.1:*", "--speed", "max"])
+    program.until_logged("waiting for a subscription")
+    where = program.errors.split("bound to ")[1].split()[0]
+    subscriber = peers.subscriber(where, prefix=b"1")
+    assert subscriber.recv_all(11) == [[b"1"], *([b"%d" % n] for n in range(10, 20))]
+    assert program.wait() == 0, program.report()
+    assert program.output.startswith("replayed sent=11 unwanted=89 too_short=0 not_sent=0 ")
+
+
+def test_slow_subscribers_are_waited_for(run, peers, folder):
+    path = recording(folder / "some", *numbered(5000))
+    subscriber = peers("SUB", rcvhwm=10)
+    program = run([*GEVENTRELAY, "replay", path, "--to", subscriber.endpoint, "--speed", "max"])
+    got = subscriber.recv_all(5000)
+    assert got == [list(one.parts) for one in numbered(5000)]
+    assert program.wait() == 0, program.report()
+
+
+@pytest.mark.parametrize("kind", ["PUB", "PUSH", "DEALER"])
+def test_with_nobody_there_nothing_is_lost_in_silence(folder, kind):
+    path = recording(folder / "some", *numbered(7))
+    done = call("replay", path, "--to", "tcp://127.0.0.1:1", "--type", kind, "--timeout", "0.2", code=1)
+    assert done.stdout.startswith("replayed sent=0 unwanted=0 too_short=0 not_sent=7 ")
+    assert "ended early: nobody took messages in time\n" in done.stderr
+
+
+def test_a_signal_ends_a_replay_and_what_was_not_sent_is_counted(run, peers, folder):
+    path = recording(folder / "some", *numbered(10, gap_ns=10**12))
+    socket = peers("PULL")
+    program = run([*GEVENTRELAY, "replay", path, "--to", socket.endpoint, "--type", "PUSH"])
+    socket.recv()
+    program.signal(signal.SIGINT)
+    assert program.wait() == 1
+    assert program.output.startswith("replayed sent=1 unwanted=0 too_short=0 not_sent=9 "), program.report()
+    assert program.errors.endswith("ended early: told to end\n")
+
+
+def test_a_choice_of_what_to_replay_and_parts_to_leave_out(run, peers, folder):
+    records = [
+        Record(1, "frontend", (b"id", b"", b"question")), Record(2, "backend", (b"id", b"", b"answer")),
+        Record(3, "frontend", (b"id",)),
+    ]  # fmt: skip
+    path = recording(folder / "some", *records)
+    socket = peers("PULL")
+    program = run(
+        [*GEVENTRELAY, "replay", path, "--to", socket.endpoint, "--type", "PUSH", "--direction",
+         "frontend", "--skip-parts", "1"]
+    )  # fmt: skip
+    assert socket.recv() == [b"", b"question"]
+    assert program.wait() == 0, program.report()
+    assert program.output.startswith("replayed sent=1 unwanted=0 too_short=1 not_sent=0 ")
+
+
+def test_a_truncated_recording_is_replayed_as_far_as_it_is_whole(run, peers, folder):
+    path = recording(folder / "some", *numbered(10), cut=-1)
+    socket = peers("PULL")
+    program = run([*GEVENTRELAY, "replay", path, "--to", socket.endpoint, "--type", "PUSH", "--speed", "max"])
+    assert [int(parts[0]) for parts in socket.recv_all(9)] == list(range(9))
+    assert program.wait() == 0, program.report()
+    assert program.output.startswith("replayed sent=9 ")
+    assert f"{path}: truncated at byte" in program.errors
+
+
+def test_a_corrupt_recording_is_replayed_up_to_there_and_ends_with_1(run, peers, folder):
+    path = recording(folder / "some", *numbered(10))
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    socket = peers("PULL")
+    program = run([*GEVENTRELAY, "replay", path, "--to", socket.endpoint, "--type", "PUSH"])
+    assert [int(parts[0]) for parts in socket.recv_all(9)] == list(range(9))
+    assert program.wait() == 1
+    assert f"{path}: corrupt at byte" in program.errors
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "cannot read {}: No such file or directory"), (b"x", "cannot replay {}: this is not a recording")],
+)
+def test_what_cannot_be_replayed_is_told(folder, content, said):
+    path = folder / "some"
+    if content is not None:
+        path.write_bytes(content)
+    done = call("replay", path, "--to", "tcp://127.0.0.1:1", code=1)
+    assert done.stderr.startswith(said.format(path))
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")
+def test_a_terminal_gets_a_progress_bar(peers, folder):
+    pytest.importorskip("tqdm")
+    path = recording(folder / "some", *numbered(10))
+    socket = peers("PULL")
+    ours, theirs = os.openpty()
+    # Lines and columns: a bar of no width is none.
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    command = ["replay", str(path), "--to", socket.endpoint, "--type", "PUSH", "--speed", "max"]
+    with subprocess.Popen(
+        [*GEVENTRELAY, *command], stdout=subprocess.PIPE, stderr=theirs, env=environment()
+    ) as process:
+        os.close(theirs)
+        for _ in range(10):
+            socket.recv()
+        assert process.wait(20) == 0
+        shown = b""
+        try:
+            while piece := os.read(ours, 4096):
+                shown += piece
+        except OSError:
+            # So Linux tells that the other end was closed.
+            pass
+        os.close(ours)
+        assert b"replay: 100%" in shown
+        assert process.stdout.read().startswith(b"replayed sent=10 ")
