@@ -19,6 +19,7 @@ from typing import Any
 
 import gevent
 import zmq
+from gevent import monkey
 
 from ..events import LogEvent, event
 from .peertable import PeersSnapshot, PeerTable
@@ -56,6 +57,9 @@ _MECHANISMS: dict[int, str] = {zmq.NULL: "NULL", zmq.PLAIN: "PLAIN", zmq.CURVE: 
 _GREETING_BYTES = 64
 # tcpi_bytes_received in Linux's struct tcp_info (linux/tcp.h), whose fields keep their places.
 _TCP_INFO_RECEIVED = struct.Struct("=128xQ")
+
+# In a program that is monkey-patched, gevent's would have the hub's loop take note of a descriptor that is not its own.
+_PlainSocket: Any = monkey.get_original("socket", "socket")
 
 _names = itertools.count()
 
@@ -229,7 +233,7 @@ def _has_spoken(descriptor: int) -> bool:
 @contextlib.contextmanager
 def _borrowed(descriptor: int) -> Any:
     """A socket object for a descriptor that goes on belonging to libzmq."""
-    connection = stdlib_socket.socket(fileno=descriptor)
+    connection = _PlainSocket(fileno=descriptor)
     try:
         yield connection
     finally:

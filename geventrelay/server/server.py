@@ -29,9 +29,6 @@ from .web.site import Site
 
 log = logging.getLogger("geventrelay")
 
-# Beside the devices, which may all end their contexts at once, names are resolved there.
-_SPARE_THREADS = 10
-
 
 class Server:
     """Runs devices in the foreground: signals, supervision, reload, readiness, accounting.
@@ -161,7 +158,6 @@ class Server:
 
     def _start(self) -> None:
         """Start every device, unless a signal to stop comes first: names can take long to resolve."""
-        self._make_room_for_threads()
         self._start_devices()
         if self._stop.is_set():
             return
@@ -209,7 +205,6 @@ class Server:
             log.info(event("accounting", **self.devices[name].snapshot().accounting_keys()))
         both = {**self.devices, **added}
         self.devices = {device.name: both[device.name] for device in settings.devices}
-        self._make_room_for_threads()
         starts = [gevent.spawn(self._unless_stopping, added[name].keep_up) for name in result.added]
         starts += [
             gevent.spawn(self._unless_stopping, self.devices[name].restart, by_name[name]) for name in result.changed
@@ -260,10 +255,6 @@ class Server:
 
     def _stop_all(self, devices: Iterable[SupervisedDevice], timeout: float | None = None) -> None:
         gevent.joinall([gevent.spawn(one.stop, timeout) for one in devices])
-
-    def _make_room_for_threads(self) -> None:
-        pool: Any = gevent.get_hub().threadpool
-        pool.maxsize = max(pool.maxsize, len(self.devices) + _SPARE_THREADS)
 
     def _start_site(self) -> None:
         if self.settings.http is not None:

@@ -25,7 +25,8 @@ make = Server.__init__
 
 def __init__(self, *args, **kwargs):
     make(self, *args, **kwargs)
-    gevent.signal_handler(signal.SIGUSR2, lambda: next(iter(self.devices.values())).device._sockets["frontend"].close())
+    first = next(iter(self.devices.values()))
+    gevent.signal_handler(signal.SIGUSR2, lambda: first.device._wiring.sockets["frontend"].close())
 
 Server.__init__ = __init__
 from geventrelay.cli import main
@@ -47,7 +48,7 @@ def test_several_devices_each_have_their_line_of_accounting(start, folder, peers
     server = start("run", write(folder, "one", "two"))
     ends = endpoints(server)
     peers.connect(zmq.PUSH, *ends["two"]["frontend"]).send(b"task")
-    assert peers.connect(zmq.PULL, *ends["two"]["backend"]).recv() == b"task"
+    assert peers.connect(zmq.PULL, *ends["two"]["backend"]).recv() == [b"task"]
     server.signal(signal.SIGTERM)
     assert server.wait() == 0, server.report()
     assert server.output.splitlines() == [
@@ -66,7 +67,7 @@ def test_a_device_that_fails_comes_back_in_its_process(start, folder, monkeypatc
     ends = endpoints(server)
     assert ends["two"] == before["two"]
     peers.connect(zmq.PUSH, *ends["one"]["frontend"]).send(b"task")
-    assert peers.connect(zmq.PULL, *ends["one"]["backend"]).recv() == b"task"
+    assert peers.connect(zmq.PULL, *ends["one"]["backend"]).recv() == [b"task"]
     server.signal(signal.SIGTERM)
     assert server.wait() == 0, server.report()
     assert "accounting device=one frontend.received=1 backend.sent=1 held=0" in server.output

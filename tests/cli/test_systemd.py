@@ -60,9 +60,9 @@ def ask(peers, server):
     """One request through a queue and its reply."""
     client, worker = peers.connect(zmq.REQ, server["frontend"]), peers.connect(zmq.REP, server["backend"])
     client.send(b"question")
-    assert worker.recv() == b"question"
+    assert worker.recv() == [b"question"]
     worker.send(b"answer")
-    assert client.recv() == b"answer"
+    assert client.recv() == [b"answer"]
 
 
 def test_sockets_are_taken_by_name(activate, peers, folder):

@@ -9,6 +9,9 @@ const PEERS = {
   PUSH: ["puller", "pullers"],
 };
 
+// Sockets beside the traffic.
+const PEERS_BY_KEY = { control: ["peer", "peers"], tap: ["watcher", "watchers"] };
+
 const PEERS_BY_PATTERN = {
   queue: { frontend: ["client", "clients"], backend: ["worker", "workers"] },
   streamer: { backend: ["worker", "workers"] },
@@ -24,7 +27,7 @@ const DROPS = {
 };
 
 export function peersName(pattern, socket) {
-  return PEERS_BY_PATTERN[pattern]?.[socket.key] ?? PEERS[socket.type] ?? ["peer", "peers"];
+  return PEERS_BY_KEY[socket.key] ?? PEERS_BY_PATTERN[pattern]?.[socket.key] ?? PEERS[socket.type] ?? ["peer", "peers"];
 }
 
 // What goes from one socket to the other.
