@@ -70,7 +70,11 @@ class RelaySocket(zmq.green.Socket):  # type: ignore[type-arg]  # generic for my
         """
         # Before the descriptor goes: libuv must not be left polling a closed one.
         self.port.stop_watching()
-        self._state_event = None
+        # The same one, unless somebody who borrows the socket has put his own in its place.
+        watcher, self._state_event = self._state_event, None
+        if watcher is not None:
+            watcher.stop()
+            watcher.close()
         super().close(linger)
         self.port.wake_both()
 
