@@ -152,8 +152,8 @@ def test_what_is_no_subscription_is_passed_over(run, peers: Peers):
         stranger.send(*message)
     stranger.send(b"\1front")
     eventually(lambda: tapped(device), "the one that is")
-    assert b"front" in device._tap._topics
-    assert len(device._tap._topics) <= 2
+    assert b"front" in device._wiring.tap._topics
+    assert len(device._wiring.tap._topics) <= 2
 
 
 @pytest.mark.slow
