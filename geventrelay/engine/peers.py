@@ -22,6 +22,7 @@ import zmq
 from gevent import monkey
 
 from ..events import LogEvent, event
+from .closing import hear_out
 from .peertable import PeersSnapshot, PeerTable
 from .port import plain_get
 from .socket import RelaySocket
@@ -36,7 +37,7 @@ _BROKEN = int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)
 _WRONG = int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
 _DENIED = int(zmq.EVENT_HANDSHAKE_FAILED_AUTH)
 _RETRIED = int(zmq.EVENT_CONNECT_RETRIED)
-_WATCHED = _GAINED | _LOST | _SUCCEEDED | _BROKEN | _WRONG | _DENIED | _RETRIED
+_WATCHED = _GAINED | _LOST | _SUCCEEDED | _BROKEN | _WRONG | _DENIED | _RETRIED | int(zmq.EVENT_MONITOR_STOPPED)
 # Not EVENT_ACCEPT_FAILED: with no descriptor to be had, libzmq tries again without a pause and reports each try. That
 # is a quarter of a million events a second, which nobody could follow.
 
@@ -113,9 +114,12 @@ class SocketPeers:
                 if not self._read():
                     break
         self._tell_news()
-        if not self._socket.closed:
+        if self._socket.closed:
+            # By somebody else; there may be events to come, and nobody to hear them would be the end of everything.
+            hear_out(self._events)
+        else:
             self._socket.disable_monitor()
-        self._events.close()
+            self._events.close()
         return dataclasses.replace(self._table.snapshot(self._mechanism), peers=())
 
     def _follow(self) -> None:

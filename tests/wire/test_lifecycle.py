@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import socket
 import time
 
 import gevent
@@ -300,6 +302,21 @@ def test_other_devices_of_the_process_do_not_notice_one_that_fails(run, peers: P
     eventually(lambda: unlucky.state is State.FAILED, "the device to fail")
     pusher(peers, lucky).send(b"one")
     assert puller(peers, lucky).recv() == [b"one"]
+
+
+def test_a_socket_closed_under_a_device_leaves_the_threads_of_the_context_to_the_others(run, peers: Peers, caplog):
+    """libzmq's io thread waits for ever to tell of an event whose monitor nobody hears any more."""
+    for _ in range(5):
+        unlucky, lucky = (Device(Streamer(frontend=LOCAL, backend=LOCAL, linger_ms=0), watch_peers=True) for _ in "ab")
+        with unlucky, lucky, contextlib.ExitStack() as clients:
+            port = int(unlucky.endpoints["frontend"][0].rpartition(":")[2])
+            # The io thread is still busy with these when the socket is closed, and tells of each.
+            for _ in range(200):
+                clients.enter_context(socket.create_connection(("127.0.0.1", port)))
+            unlucky._wiring.sockets["frontend"].close()
+            eventually(lambda device=unlucky: device.state is State.FAILED, "the device to fail")
+            pusher(peers, lucky).send(b"one")
+            assert puller(peers, lucky).recv() == [b"one"]
 
 
 def test_the_hub_runs_while_a_device_stops(run, peers: Peers, spawn):
