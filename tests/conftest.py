@@ -19,8 +19,8 @@ hypothesis.settings.load_profile("suite")
 
 
 def pytest_collection_finish() -> None:
-    # What a test leaves is looked for among all objects that the garbage collector knows. Of the half million that there
-    # are before the first test begins none is meant, and without them a look takes a fiftieth of the time.
+    # What a test leaves is looked for among all objects that the garbage collector knows. Of the half million that
+    # there are before the first test begins none is meant, and without them a look takes a fiftieth of the time.
     gc.collect()
     gc.freeze()
 
