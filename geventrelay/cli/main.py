@@ -26,6 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(error, 2)
     except (StartError, DeviceFailed, RecordingError) as error:
         return _complain(error, 1)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
 
 
 def _complain(error: Exception, code: int) -> int:

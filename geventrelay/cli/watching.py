@@ -215,7 +215,7 @@ class _Http:
                 raise StartError(f"cannot watch {self._address}: {self._reason()}")
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            raise StartError(f"cannot watch {self._address}: {error}") from None
+            raise StartError(f"cannot watch {self._address}: {getattr(error, 'strerror', None) or error}") from None
         except BaseException:
             self.close()
             raise
@@ -281,7 +281,9 @@ def _token(path: str | None) -> str | None:
     try:
         lines = Path(path).read_text().splitlines()
     except (OSError, ValueError) as error:
-        raise SettingsError("--token-file", f"a file that can be read ({error})", path) from None
+        raise SettingsError(
+            "--token-file", f"a file that can be read ({getattr(error, 'strerror', None) or error})", path
+        ) from None
     if not lines or not lines[0].strip().isascii():
         raise SettingsError("--token-file", "a file whose first line is a token", path)
     return lines[0].strip()

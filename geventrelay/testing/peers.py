@@ -8,6 +8,8 @@ import gevent
 import zmq
 import zmq.green
 
+from ..errors import SettingsError
+from ..settings import SOCKET_TYPES
 from .closing import Closing
 from .leftovers import open_sockets
 from .marks import is_mark
@@ -36,7 +38,10 @@ class Peers(Closing):
             bound. `Peer.endpoint` says what a port 0 has become.
         :param options: ZeroMQ's options by name, and ``limit_s`` as for `Peers`. A SUB or XSUB subscribes to everything
             unless there is ``subscribe=``.
+        :raises SettingsError: if there is no such type.
         """
+        if isinstance(type, str) and type.upper() not in SOCKET_TYPES:
+            raise SettingsError("type", "one of " + ", ".join(SOCKET_TYPES), type)
         kind = zmq.SocketType[type.upper()] if isinstance(type, str) else zmq.SocketType(type)
         if kind in (zmq.SUB, zmq.XSUB):
             options.setdefault("subscribe", b"")

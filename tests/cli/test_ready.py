@@ -39,13 +39,43 @@ def test_ready_file_says_who_is_where_and_goes_at_exit(start, folder, pattern):
 
 def test_ready_file_replaces_an_old_one_in_one_step(start, folder):
     path = folder / "again.json"
-    path.write_text("old")
+    path.write_text('{"pid": 1, "old": true}')
     with path.open() as before:
         server = start("relay", *SIDES["relay"], ready_file=path)
         # Whoever has the old one open goes on seeing all of it.
-        assert before.read() == "old"
+        assert before.read() == '{"pid": 1, "old": true}'
     assert json.loads(path.read_text())["pid"] == server.pid
     assert path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("content", ["http = 8080\n", "[]", '{"pid": null}'])
+def test_a_file_that_is_no_ready_file_is_nobodys_to_overwrite(run, folder, content):
+    path = folder / "precious.toml"
+    path.write_text(content)
+    program = run([*GEVENTRELAY, "streamer", *SIDES["streamer"], "--ready-file", path])
+    assert program.wait() == 1
+    assert program.errors.splitlines()[-1] == (
+        f"cannot write {path} (--ready-file): there is something of that name which is no ready file"
+    )
+    assert path.read_text() == content
+
+
+def test_an_empty_file_may_become_the_ready_file_and_a_device_may_not(start, run, folder):
+    path = folder / "empty"
+    path.touch()
+    server = start("relay", *SIDES["relay"], ready_file=path)
+    assert json.loads(path.read_text())["pid"] == server.pid
+    program = run([*GEVENTRELAY, "streamer", *SIDES["streamer"], "--ready-file", "/dev/zero"])
+    assert program.wait() == 1
+    assert "/dev/zero (--ready-file)" in program.errors
+
+
+def test_a_ready_file_of_a_server_that_runs_is_taken_with_a_warning(start, folder):
+    path = folder / "both.json"
+    first = start("relay", *SIDES["relay"], ready_file=path)
+    second = start("streamer", *SIDES["streamer"], ready_file=path)
+    assert f"pid={first.pid}" in second.errors
+    assert "ready-file-taken" in second.errors
 
 
 def test_ready_file_is_left_alone_by_a_server_that_could_not_start(start, run):
