@@ -1,9 +1,11 @@
 """A ZeroMQ relay server on greenlets: what stands between programs so that each knows one address only."""
 
-from .devices.device import Device, DeviceSnapshot, State
+from .devices.device import Device
 from .devices.dropin import device, monitored_queue, proxy, proxy_steerable
+from .devices.snapshot import DeviceSnapshot, State
 from .endpoints import Endpoint
 from .engine.counters import Drop, OutletSnapshot, PumpSnapshot
+from .engine.peertable import PeerSnapshot, PeersSnapshot
 from .engine.socket import RelaySocket
 from .errors import DeviceFailed, ForkedError, GeventRelayError, SettingsError, StartError
 from .settings import ControlType, Custom, Forwarder, PushPayload, Queue, Relay, Streamer, WhenFull
@@ -20,6 +22,8 @@ __all__ = [
     "Forwarder",
     "GeventRelayError",
     "OutletSnapshot",
+    "PeerSnapshot",
+    "PeersSnapshot",
     "PumpSnapshot",
     "PushPayload",
     "Queue",

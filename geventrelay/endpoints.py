@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -96,6 +97,23 @@ class Endpoint:
         if rule is not None:
             raise SettingsError(name, rule, value)
         return cls(text, binds)
+
+
+class Taken:
+    """Which addresses are bound, and by whom; quick for thousands of them too."""
+
+    def __init__(self) -> None:
+        self._owners: dict[str, list[tuple[Endpoint, str]]] = defaultdict(list)
+
+    def owner(self, endpoint: Endpoint) -> str | None:
+        """Who binds what `endpoint` would need; None if nobody does."""
+        others = self._owners.get(endpoint.port or endpoint.address, ())
+        return next((owner for other, owner in others if endpoint.clashes(other)), None)
+
+    def add(self, endpoint: Endpoint, owner: str) -> None:
+        """Note that `owner` binds `endpoint`, if that can be bound once only."""
+        if endpoint.binds and not endpoint.is_wildcard:
+            self._owners[endpoint.port or endpoint.address].append((endpoint, owner))
 
 
 def parse_endpoints(value: object, *, name: str, interface: str) -> tuple[Endpoint, ...]:

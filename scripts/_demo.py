@@ -40,11 +40,11 @@ class Relay:
         self.command = [
             str(Path(sys.executable).with_name("geventrelay")),
             *("--sub-port", "0", "--pub-port", "0", "--push-port", "0"),
-            *("--interface", "127.0.0.1", "--ready-file", str(self.ready)),
+            *("--interface", "127.0.0.1", "--http", "127.0.0.1:0", "--ready-file", str(self.ready)),
         ]
 
     def start(self):
-        """Start the command and return its endpoints once all of them are bound."""
+        """Start the command; once all is bound, return its endpoints and the address of its page."""
         with self.log.open("wb") as log:
             # Out of reach of the terminal: a Ctrl-C is for this program, which then stops the relay.
             self.process = subprocess.Popen(
@@ -58,7 +58,8 @@ class Relay:
         while not self.ready.exists():
             self.check_start()
             time.sleep(0.02)
-        return json.loads(self.ready.read_text())["endpoints"]
+        state = json.loads(self.ready.read_text())
+        return state["endpoints"], state["http"]
 
     def check(self):
         """Raise if the relay has ended."""
@@ -165,7 +166,7 @@ class Show:
         print(f"{time.monotonic() - self.began:8.2f} s  {who:<16} {message.decode()}", flush=True)
 
 
-def explain(relay, endpoints):
+def explain(relay, endpoints, page):
     print(
         f"""
 geventrelay's default pattern at work. This command is running now:
@@ -177,6 +178,8 @@ geventrelay's default pattern at work. This command is running now:
                                  its payload, to one each  {endpoints["push"][0]}  --> puller 1 or puller 2
 
 Each price goes whole to the subscriber, and without its topic to the two pullers in turn. Ctrl-C ends it.
+
+Watch it in a browser: {page}
 """,
         flush=True,
     )
@@ -198,11 +201,11 @@ The relay's own account (with {show.warm_ups} warm-up messages before the first 
 
 def play(relay, seconds):
     """Run the show for some seconds, or until a signal asks to stop."""
-    endpoints = relay.start()
+    endpoints, page = relay.start()
     context = zmq.Context()
     try:
         show = Show(context, endpoints)
-        explain(relay, endpoints)
+        explain(relay, endpoints, page)
         show.warm_up(relay)
         for turn in itertools.count(1):
             if relay.stopping or (turn - 1) * PERIOD_S >= seconds:

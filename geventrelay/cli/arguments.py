@@ -6,13 +6,13 @@ import contextlib
 import difflib
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from docopt import DocoptExit, docopt
 
 from ..engine.burst import burst_name
 from ..errors import SettingsError
+from ..server.build import version
 from ..settings import PATTERNS, ServerSettings
 from ..settings.fields import needed_options, options_of
 from .grammar import HELP, OPTIONS, usage
@@ -36,6 +36,7 @@ _OWN = {
     "tap": (*_WATCHING, "--format"),
     "record": ("--from", *_WATCHING, "--append"),
     "replay": ("--to", "--type", "--speed", "--skip-parts", "--timeout", "--direction", "--topic", "--sample"),
+    "top": ("--timeout", "--json", "--once"),
 }
 
 
@@ -49,7 +50,7 @@ def parse(arguments: Sequence[str]) -> Options:
     said = io.StringIO()
     try:
         with contextlib.redirect_stdout(said):
-            parsed: dict[str, Any] = docopt(HELP, list(arguments), version=_version())
+            parsed: dict[str, Any] = docopt(HELP, list(arguments), version=_Version())
     except DocoptExit:
         raise _usage_error(arguments) from None
     except SystemExit:
@@ -80,12 +81,11 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {near[0]}?)" if near else " (see geventrelay --help)"
 
 
-def _version() -> str:
-    try:
-        number = version("geventrelay")
-    except PackageNotFoundError:
-        number = "from a source tree that is not installed"
-    return f"geventrelay {number}, {burst_name()} burst"
+class _Version:
+    """Looked up only when somebody asks for it: that takes a tenth of the time to start."""
+
+    def __str__(self) -> str:
+        return f"geventrelay {version()}, {burst_name()} burst"
 
 
 def _usage_error(arguments: Sequence[str]) -> SettingsError:

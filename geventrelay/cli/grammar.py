@@ -21,6 +21,7 @@ Usage:
   geventrelay tap ENDPOINT [options]
   geventrelay record FILE --from=ENDPOINT [options]
   geventrelay replay FILE --to=ENDPOINT [options]
+  geventrelay top [URL] [options]
   geventrelay (-h | --help)
   geventrelay --version
 
@@ -41,6 +42,8 @@ Commands that are no patterns:
   tap        Shows what passes through a running device, message by message, at its tap endpoint or over HTTP.
   record     Keeps what a tap shows in a file. SIGINT or SIGTERM ends it.
   replay     Sends what such a file holds, with the gaps that there were. docs/tap.rst has more of these three.
+  top        Shows what the devices of a server that was given --http do, until Ctrl-C; URL is http://127.0.0.1:8080
+             unless given.
 
 Where:
   --sub-port=PORT          where publishers connect
@@ -85,9 +88,10 @@ Steering:
   --control=ENDPOINT       where commands come in: PAUSE, RESUME, TERMINATE and STATISTICS, as zmq_proxy_steerable has
                            them, and RELOAD, which reads the configuration file again (default: nowhere)
   --control-type=TYPE      what socket that is: REP, PAIR, ROUTER, PULL or SUB (default: REP)
-  --timeout=SECONDS        ctl: how long to wait for the device (default: 5); replay: for somebody who takes messages
-                           (default: without end)
-  --json                   ctl: print the answer as JSON
+  --timeout=SECONDS        ctl, top: how long to wait for an answer (default: 5); replay: for somebody who takes
+                           messages (default: without end)
+  --json                   ctl, top: print the answer as JSON; top goes on, with a line for each second
+  --once                   top: print the devices once, with the rates of one second
 
 Watching:
   --tap=ENDPOINT           where a copy of the traffic can be watched, for as long as somebody does (default: nowhere)

@@ -38,6 +38,8 @@ backend = "tcp://127.0.0.1:5556"
 pattern = "queue"
 # Where it can be told to pause, resume and so on: geventrelay ctl tcp://127.0.0.1:5559 pause
 # control = "tcp://127.0.0.1:5559"
+# Where messages can be watched: geventrelay tap tcp://127.0.0.1:5560
+# tap = "tcp://127.0.0.1:5560"
 
 # A socket can have a table of its own, with where it binds and connects and with options of ZeroMQ's.
 [device.orders.frontend]

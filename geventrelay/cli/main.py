@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ..errors import DeviceFailed, RecordingError, SettingsError, StartError
-from . import check, ctl, init, pattern, record, replay, run, tap
-from .arguments import Options, command, parse
-
-_COMMANDS: dict[str, Callable[[Options], int]] = {
-    "check": check.execute,
-    "ctl": ctl.execute,
-    "init": init.execute,
-    "record": record.execute,
-    "replay": replay.execute,
-    "run": run.execute,
-    "tap": tap.execute,
-}
+from ..settings import PATTERNS
+from .arguments import command, parse
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,7 +18,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         options = parse(sys.argv[1:] if argv is None else argv)
-        return _COMMANDS.get(command(options), pattern.execute)(options)
+        word = command(options)
+        # The one module that is needed, each of which has an `execute`: all of them would take as long again to start.
+        module = importlib.import_module(f".{'pattern' if word in PATTERNS else word}", __package__)
+        return int(module.execute(options))
     except SettingsError as error:
         return _complain(error, 2)
     except (StartError, DeviceFailed, RecordingError) as error:

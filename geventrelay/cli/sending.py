@@ -13,8 +13,11 @@ import zmq.green
 from gevent.event import Event
 
 from ..endpoints import Endpoint
+from ..engine.port import plain_send
 from ..engine.socket import RelaySocket
 from . import watching
+
+_NOW, _MORE = int(zmq.DONTWAIT), int(zmq.DONTWAIT | zmq.SNDMORE)
 
 # Who does not read what has been sent to him is not waited for longer where the replay has ended early.
 _HASTY_LINGER_MS = 1000
@@ -82,8 +85,12 @@ class Sender:
                 return Fate.NOT_SENT
         if self._publishes and not parts[0].startswith(tuple(self._topics)):
             return Fate.UNWANTED
-        gone = gevent.with_timeout(self._limit_s, self._socket.send_multipart, parts, timeout_value=False)
-        return Fate.NOT_SENT if gone is False else Fate.SENT
+        try:
+            self._send_now(parts)
+        except zmq.Again:
+            gone = gevent.with_timeout(self._limit_s, self._socket.send_multipart, parts, timeout_value=False)
+            return Fate.NOT_SENT if gone is False else Fate.SENT
+        return Fate.SENT
 
     def close(self, *, hastily: bool = False) -> bool:
         """Close when all has left, or the time is over; whether it came to that before SIGINT or SIGTERM did. Yields.
@@ -96,6 +103,15 @@ class Sender:
             gevent.get_hub().threadpool.apply(self._context.term)
             return True
         return False
+
+    def _send_now(self, parts: Sequence[bytes]) -> None:
+        """Send without waiting, at a third of what zmq.green's own call costs; raises `zmq.Again` if that cannot be."""
+        first, *others = parts
+        plain_send(self._socket, first, _MORE if others else _NOW)
+        if others:
+            # Who took the first part takes them all.
+            self._socket.send_multipart(others)
+        self._socket.after_write()
 
     def _read(self) -> None:
         if self._socket.type == zmq.PUSH:

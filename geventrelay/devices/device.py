@@ -2,114 +2,35 @@
 
 from __future__ import annotations
 
-import enum
 import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 import gevent
 import zmq
-import zmq.green
 from gevent.event import Event
 from gevent.lock import RLock
 
-from ..engine import closing, forks
-from ..engine.counters import Drop, PumpSnapshot
-from ..engine.outlet import Outlet, Policy
-from ..engine.peers import SocketPeers
+from ..engine import forks
 from ..engine.peertable import PeersSnapshot
-from ..engine.pump import Pump
-from ..engine.socket import RelaySocket
 from ..errors import DeviceFailed, ForkedError, SettingsError, StartError
 from ..events import event
 from ..settings import DeviceSettings
-from . import contexts, opening
 from .adjusting import adjustment
-from .inherited import own_addresses
-from .patterns import CONTROL, RECEIVE_ONLY, TAP, OutletPlan, SocketPlan, plan, tap_plan
+from .patterns import CONTROL, TAP, plan
+from .snapshot import DeviceSnapshot, State
 from .steering import Steering, statistics
 from .subscriptions import subscriptions
-from .tap import Tap, Watch
+from .tap import Watch
+from .wiring import Wiring
 
 log = logging.getLogger("geventrelay")
 
 # How often a stop looks whether everything has been moved. Only a device that is stopping pays for it.
 _DRAIN_LOOK_S = 0.01
-
-
-# What is still unread at the end is lost with its socket, so it is read to be counted; a queue of 10000 takes 20 ms.
-_COUNT_THE_REST_S = 0.1
-
-
-class State(enum.Enum):
-    """Where a device is in its life."""
-
-    STOPPED = "stopped"
-    """Not started yet, or stopped on request; `Device.start` starts it (again)."""
-    RUNNING = "running"
-    PAUSED = "paused"
-    """Running, but reading nothing: peers feel backpressure, and nothing is lost."""
-    STOPPING = "stopping"
-    """Moving what has come in already, then closing."""
-    FAILED = "failed"
-    """Ended because a greenlet of it died; `Device.failure` says of what."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceSnapshot:
-    """A device at one moment.
-
-    :ivar name: the device's name. :ivar state: where it is in its life.
-    :ivar pumps: one entry per direction of traffic, in the order in which the pattern names them.
-    """
-
-    name: str
-    state: State
-    pumps: tuple[PumpSnapshot, ...]
-
-    @property
-    def held(self) -> int:
-        """Messages in hand: read from one socket and not taken by every outlet yet."""
-        return sum(pump.held for pump in self.pumps)
-
-    def accounting(self) -> str:
-        """One line: per socket what was received, sent, and dropped by reason, and what is held."""
-        return " ".join(f"{key}={value}" for key, value in self.accounting_keys().items())
-
-    def accounting_keys(self) -> dict[str, object]:
-        """What `accounting` says, by its keys."""
-        keys: dict[str, object] = {"device": self.name}
-        for pump in self.pumps:
-            keys[f"{pump.source}.received"] = pump.received
-            for outlet in pump.outlets:
-                keys[f"{outlet.socket}.sent"] = outlet.sent
-                keys.update({f"{outlet.socket}.dropped.{why.value}": count for why, count in outlet.dropped.items()})
-        return {**keys, "held": self.held}
-
-    def plus(self, later: DeviceSnapshot) -> DeviceSnapshot:
-        """The counts of both lives of one device, this one and a `later` one; name and state are the later one's.
-
-        A later one with other pumps or outlets counts from nothing: no sum would say what went where.
-        """
-        if not later.pumps:
-            pumps = tuple(pump.settled() for pump in self.pumps)
-        elif _shape(self) != _shape(later):
-            pumps = later.pumps
-        else:
-            pumps = tuple(past.settled().plus(now) for past, now in zip(self.pumps, later.pumps, strict=True))
-        return DeviceSnapshot(later.name, later.state, pumps)
-
-
-def _shape(snapshot: DeviceSnapshot) -> list[tuple[str, list[str]]]:
-    return [(pump.source, [outlet.socket for outlet in pump.outlets]) for pump in snapshot.pumps]
-
-
-def _reaches_inproc(socket_plan: SocketPlan) -> bool:
-    return any(endpoint.transport == "inproc" for endpoint in socket_plan.endpoints)
 
 
 class Device:
@@ -146,21 +67,15 @@ class Device:
         self._descriptors = descriptors or {}
         self.failure: BaseException | None = None
         self._plan = plan(settings)
-        self._given_context = context
-        self._context: zmq.Context[Any] | None = None
+        self._context = context
+        self._watch_peers = watch_peers
+        self._wiring = self._new_wiring()
         self._changing = RLock()
         self._started_in = forks.current()
         self._drain_until = math.inf
         self._told_to_stop = False
         self._over = Event()
         self._over.set()
-        self._sockets: dict[str, RelaySocket] = {}
-        self._bound: dict[str, list[str]] = {}
-        self._watch_peers = watch_peers
-        self._peers: dict[str, SocketPeers] = {}
-        self._last_peers: dict[str, PeersSnapshot] = {}
-        self._pumps: list[Pump] = []
-        self._tap: Tap | None = None
         self._greenlets: list[gevent.Greenlet[..., None]] = []
 
     def __repr__(self) -> str:
@@ -198,7 +113,7 @@ class Device:
     @property
     def endpoints(self) -> dict[str, list[str]]:
         """The addresses that each socket is bound to, by the socket's key; a port 0 shows as the one it got."""
-        return {key: list(addresses) for key, addresses in self._bound.items()}
+        return {key: list(addresses) for key, addresses in self._wiring.bound.items()}
 
     @property
     def sockets(self) -> dict[str, str]:
@@ -220,21 +135,11 @@ class Device:
             self._told_to_stop = False
             self._started_in = forks.current()
             self._drain_until = math.inf
-            try:
-                self._open()
-            except BaseException:
-                self._close(linger_ms=0)
-                raise
+            self._wiring = self._new_wiring()
+            self._wiring.open()
             self._state = State.RUNNING
             self._over.clear()
-            for pump in self._pumps:
-                forks.pause_in_children(pump)
-            self._greenlets = [gevent.spawn(self._run, pump.name, pump.run) for pump in self._pumps]
-            if CONTROL in self._sockets:
-                steering = Steering(self._sockets[CONTROL].port, self, device=self.name, reload=self._reload)
-                self._greenlets.append(gevent.spawn(self._run, CONTROL, steering.run))
-            if self._tap is not None:
-                self._greenlets.append(gevent.spawn(self._run, TAP, self._tap.run))
+            self._spawn_all()
 
     def stop(self, timeout: float | None = None) -> None:
         """Take in nothing new, move what is there, and close. Yields; returns once all is closed.
@@ -279,8 +184,7 @@ class Device:
         if not self.started:
             return
         try:
-            for socket_plan in self._plan.sockets:
-                opening.adjust(self._sockets[socket_plan.key], socket_plan, settings, change)
+            self._wiring.adjust(self._plan, settings, change)
         except zmq.ZMQError as error:
             # A socket or the context has gone: the device is about to fail, and its next start has the new settings.
             if error.errno not in (zmq.ENOTSOCK, zmq.ETERM):
@@ -291,7 +195,7 @@ class Device:
         self._refuse_child()
         if self._state is State.RUNNING:
             self._state = State.PAUSED
-            for pump in self._pumps:
+            for pump in self._wiring.pumps:
                 pump.pause()
 
     def resume(self) -> None:
@@ -299,13 +203,13 @@ class Device:
         self._refuse_child()
         if self._state is State.PAUSED:
             self._state = State.RUNNING
-            for pump in self._pumps:
+            for pump in self._wiring.pumps:
                 pump.resume()
 
     def snapshot(self) -> DeviceSnapshot:
         """What has been counted since the last start; still there after a stop. Does not yield."""
         self._refuse_child()
-        return DeviceSnapshot(self.name, self._state, tuple(pump.snapshot() for pump in self._pumps))
+        return DeviceSnapshot(self.name, self._state, tuple(pump.snapshot() for pump in self._wiring.pumps))
 
     def peers(self) -> dict[str, PeersSnapshot]:
         """Who is connected to each socket that is watched, by the socket's key, and what was counted since the start.
@@ -314,7 +218,7 @@ class Device:
         `watch_peers` every other one is. Does not yield.
         """
         self._refuse_child()
-        return {**self._last_peers, **{key: peers.snapshot() for key, peers in self._peers.items()}}
+        return self._wiring.peers()
 
     def subscriptions(self) -> dict[bytes, int] | None:
         """The topics that its XSUB asks publishers for; None where the pattern has none.
@@ -326,8 +230,9 @@ class Device:
         key = next((one.key for one in self._plan.sockets if one.type == zmq.XSUB), None)
         if key is None:
             return None
+        sockets = self._wiring.sockets
         try:
-            return subscriptions(self._sockets[key]) if key in self._sockets else {}
+            return subscriptions(sockets[key]) if key in sockets else {}
         except zmq.ZMQError as error:
             # It may have been stopped meanwhile.
             if error.errno not in (zmq.ENOTSOCK, zmq.ETERM):
@@ -353,11 +258,11 @@ class Device:
             raise SettingsError("direction", "one of " + ", ".join(sources), direction)
         if self._state in (State.STOPPED, State.FAILED):
             raise StartError(f"cannot watch {self.name}: it is {self._state.value}")
-        if self._tap is None:
-            self._sockets[TAP] = opening.make_socket(self._in_context, tap_plan(self.settings), self.settings)
-            self._tap = Tap(self._sockets[TAP], self._pumps)
-            self._greenlets.append(gevent.spawn(self._run, TAP, self._tap.run))
-        return self._tap.watch(self._in_context, direction)
+        tap = self._wiring.tap
+        if tap is None:
+            tap = self._wiring.make_tap()
+            self._spawn(TAP, tap.run)
+        return tap.watch(direction)
 
     def statistics(self) -> tuple[int, ...]:
         """Eight counts of parts and bytes, as zmq_proxy_steerable(3) has them; see `steering.statistics`."""
@@ -370,9 +275,28 @@ class Device:
                 "make a new Device in the child"
             )
 
-    @property
-    def _in_context(self) -> Any:
-        return self._context if self._given_context is None else self._given_context
+    def _new_wiring(self) -> Wiring:
+        return Wiring(
+            self._plan,
+            self.settings,
+            context=self._context,
+            descriptors=self._descriptors,
+            watch_peers=self._watch_peers,
+        )
+
+    def _spawn_all(self) -> None:
+        wiring = self._wiring
+        for pump in wiring.pumps:
+            forks.pause_in_children(pump)
+            self._spawn(pump.name, pump.run)
+        if CONTROL in wiring.sockets:
+            steering = Steering(wiring.sockets[CONTROL].port, self, device=self.name, reload=self._reload)
+            self._spawn(CONTROL, steering.run)
+        if wiring.tap is not None:
+            self._spawn(TAP, wiring.tap.run)
+
+    def _spawn(self, socket: str, job: Callable[[], None]) -> None:
+        self._greenlets.append(gevent.spawn(self._run, socket, job))
 
     def _stop(self, timeout: float | None) -> None:
         seconds = self.settings.drain_s if timeout is None else timeout
@@ -392,40 +316,6 @@ class Device:
             finally:
                 self._shut_down(linger_ms=0 if timeout == 0 else None)
 
-    def _open(self) -> None:
-        if self._given_context is None:
-            self._context = contexts.take(self.settings.io_threads)
-        context = self._in_context
-        self._pumps = []
-        self._bound = {}
-        self._last_peers = {}
-        for socket_plan in self._plan.sockets:
-            self._sockets[socket_plan.key] = opening.make_socket(context, socket_plan, self.settings)
-            self._watch(socket_plan)
-        for pump_plan in self._plan.pumps:
-            outlets = [self._outlet(outlet_plan) for outlet_plan in pump_plan.outlets]
-            self._pumps.append(Pump(pump_plan.source, self._sockets[pump_plan.source], outlets))
-        if TAP in self._sockets:
-            self._tap = Tap(self._sockets[TAP], self._pumps)
-        for socket_plan in self._plan.sockets:
-            socket = self._sockets[socket_plan.key]
-            self._bound[socket_plan.key] = opening.open_endpoints(socket, socket_plan, self.name, self._descriptors)
-
-    def _outlet(self, outlet_plan: OutletPlan) -> Outlet:
-        socket, peers = self._sockets[outlet_plan.socket], self._peers.get(outlet_plan.socket)
-        if _reaches_inproc(next(one for one in self._plan.sockets if one.key == outlet_plan.socket)):
-            # Those cannot be seen, so that nobody can tell whether somebody is there.
-            peers = None
-        return Outlet(outlet_plan.socket, socket, policy=outlet_plan.policy, take=outlet_plan.take, peers=peers)
-
-    def _watch(self, socket_plan: SocketPlan) -> None:
-        key = socket_plan.key
-        drops = any(
-            one.socket == key and one.policy is Policy.DROP for pump in self._plan.pumps for one in pump.outlets
-        )
-        if (drops or self._watch_peers) and any(one.transport != "inproc" for one in socket_plan.endpoints):
-            self._peers[key] = SocketPeers(self._sockets[key], self.name, key)
-
     def _run(self, socket: str, job: Callable[[], None]) -> None:
         try:
             job()
@@ -442,66 +332,24 @@ class Device:
             gevent.spawn(self._stop, 0)
 
     def _drain(self) -> None:
-        for socket_plan in self._plan.sockets:
-            if socket_plan.type in RECEIVE_ONLY:
-                opening.unbind(self._sockets[socket_plan.key], self._bound[socket_plan.key])
-        start = time.monotonic()
-        while not self._drained() and (now := time.monotonic()) < self._drain_until:
+        wiring, start = self._wiring, time.monotonic()
+        wiring.unbind_receivers()
+        while self.failure is None and not wiring.drained and (now := time.monotonic()) < self._drain_until:
             if self._plan.answered and now - start > self._drain_until - now:
                 # Half the time has gone: clients that never pause must leave some of it to the replies.
-                self._pumps[0].pause()
+                wiring.pumps[0].pause()
             gevent.sleep(_DRAIN_LOOK_S)
 
-    def _drained(self) -> bool:
-        if self.failure is not None:
-            return True
-        if self._plan.answered:
-            requests, replies = (pump.snapshot().outlets[0] for pump in self._pumps)
-            # Unroutable ones do not count: they answer nobody who still waits.
-            if replies.sent + replies.dropped.get(Drop.FULL, 0) < requests.sent:
-                return False
-        return all(pump.drained for pump in self._pumps)
-
     def _shut_down(self, linger_ms: int | None) -> None:
-        gevent.killall(self._greenlets)
-        self._end_watches()
-        if self.failure is None:
-            self._count_the_rest()
-        self._close(linger_ms)
-        self._state = State.STOPPED if self.failure is None else State.FAILED
-        self._over.set()
-
-    def _count_the_rest(self) -> None:
+        greenlets, self._greenlets = self._greenlets, []
+        gevent.killall(greenlets)
         try:
-            for pump in self._pumps:
-                pump.discard(time.monotonic() + _COUNT_THE_REST_S)
+            if self._wiring.tap is not None:
+                self._wiring.tap.close_watches()
+            if self.failure is None:
+                self._wiring.count_the_rest()
         except zmq.ZMQError as error:
             log.warning(event("uncounted", device=self.name, reason=error))
-
-    def _end_watches(self) -> None:
-        tap, self._tap = self._tap, None
-        if tap is not None:
-            try:
-                tap.close_watches()
-            except zmq.ZMQError as error:
-                log.warning(event("unwatched", device=self.name, reason=error))
-
-    def _close(self, linger_ms: int | None) -> None:
-        # None: each socket's own, which has been set when it was made.
-        for key, peers in self._peers.items():
-            self._last_peers[key] = peers.close()
-        for socket_plan in self._plan.sockets:
-            if _reaches_inproc(socket_plan) and socket_plan.key in self._sockets:
-                # It ends when its peers have noticed, which may be sockets of this very greenlet's.
-                self._sockets[socket_plan.key].close(linger_ms)
-        closing.close(self._sockets.values(), linger_ms)
-        bound, self._bound = self._bound, {}
-        self._peers, self._sockets, self._greenlets = {}, {}, []
-        self._tap = None
-        context, self._context = self._context, None
-        if context is not None:
-            contexts.give_back(context)
-        for socket_plan in self._plan.sockets:
-            addresses = bound.get(socket_plan.key)
-            if addresses is not None:
-                opening.remove_ipc_files(own_addresses(socket_plan, addresses, self._descriptors))
+        self._wiring.close(linger_ms)
+        self._state = State.STOPPED if self.failure is None else State.FAILED
+        self._over.set()

@@ -46,11 +46,12 @@ class Tap:
     """Follows the subscriptions of a tap's watchers: has pumps copy to it, or not.
 
     :param socket: an XPUB to which nobody but the pumps writes, neither bound nor connected yet.
-    :param pumps: those whose messages it is to get.
+    :param context: where it was made. :param pumps: those whose messages it is to get.
     """
 
-    def __init__(self, socket: RelaySocket, pumps: Iterable[Pump]) -> None:
+    def __init__(self, socket: RelaySocket, context: Any, pumps: Iterable[Pump]) -> None:
         self._socket = socket
+        self._context = context
         self._pumps = {pump.name.encode(): pump for pump in pumps}
         self._tapped: set[bytes] = set()
         self._topics: set[bytes] = set()
@@ -85,14 +86,13 @@ class Tap:
             self._switch()
         return True
 
-    def watch(self, context: Any, direction: str | None = None) -> Watch:
+    def watch(self, direction: str | None = None) -> Watch:
         """Begin to watch, from the next message on. Does not yield.
 
-        :param context: the context of the tap's socket. :param direction: the key of the socket whose messages to see;
-            None for all of them.
+        :param direction: the key of the socket whose messages to see; None for all of them.
         """
         pumps = [pump for name, pump in self._pumps.items() if direction is None or name.decode() == direction]
-        socket: RelaySocket = context.socket(zmq.SUB, socket_class=RelaySocket)
+        socket: RelaySocket = self._context.socket(zmq.SUB, socket_class=RelaySocket)
         socket.set(zmq.LINGER, 0)
         # Over inproc the marks of both ends add up, and 0 at either end would be no limit.
         socket.set(zmq.RCVHWM, 1)

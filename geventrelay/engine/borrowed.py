@@ -12,8 +12,26 @@ from gevent.hub import get_hub
 from .port import Port
 
 
-def _is_green(socket: object) -> bool:
-    return isinstance(socket, zmq.green.Socket)
+class _Both:
+    """A green socket's own watcher and ours of the same descriptor, in the place of the first: its close stops both.
+
+    Else ours would be left when the descriptor goes, and the next socket that is made may get its number. libuv takes
+    that for a descriptor that it polls already, and nobody ever hears of the new one.
+    """
+
+    __slots__ = ("_ours", "owners")
+
+    def __init__(self, owners: Any, ours: Any) -> None:
+        self.owners = owners
+        self._ours = ours
+
+    def stop(self) -> None:
+        self.owners.stop()
+        self._ours.stop()
+
+    def close(self) -> None:
+        self.owners.close()
+        self._ours.close()
 
 
 class Borrowed:
@@ -35,13 +53,21 @@ class Borrowed:
         # look; libuv would then watch neither of the two. So it gets one of our own. Not a green socket, which watches
         # its descriptor too: whoever of two descriptors is reported first takes the edge from the other, while two
         # watchers of one are told together.
-        self._own_descriptor: int | None = None if _is_green(socket) else os.dup(socket.fileno())
+        green = isinstance(socket, zmq.green.Socket)
+        self._own_descriptor: int | None = None if green else os.dup(socket.fileno())
         descriptor = socket.fileno() if self._own_descriptor is None else self._own_descriptor
         self.port.watcher = get_hub().loop.io(descriptor, 1)
         self.port.watcher.start(self.port.on_edge)
+        self._both: _Both | None = None
+        if green:
+            self._both = socket._state_event = _Both(socket._state_event, self.port.watcher)
 
     def give_back(self) -> None:
         """Stop watching the socket, which is left as it is. Does not yield; does nothing the second time."""
+        socket: Any = self.raw
+        # A socket that was closed meanwhile has none any more.
+        if self._both is not None and socket._state_event is self._both:
+            socket._state_event = self._both.owners
         self.port.stop_watching()
         if self._own_descriptor is not None:
             os.close(self._own_descriptor)

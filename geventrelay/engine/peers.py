@@ -19,8 +19,10 @@ from typing import Any
 
 import gevent
 import zmq
+from gevent import monkey
 
 from ..events import LogEvent, event
+from .closing import hear_out
 from .peertable import PeersSnapshot, PeerTable
 from .port import plain_get
 from .socket import RelaySocket
@@ -35,7 +37,7 @@ _BROKEN = int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)
 _WRONG = int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
 _DENIED = int(zmq.EVENT_HANDSHAKE_FAILED_AUTH)
 _RETRIED = int(zmq.EVENT_CONNECT_RETRIED)
-_WATCHED = _GAINED | _LOST | _SUCCEEDED | _BROKEN | _WRONG | _DENIED | _RETRIED
+_WATCHED = _GAINED | _LOST | _SUCCEEDED | _BROKEN | _WRONG | _DENIED | _RETRIED | int(zmq.EVENT_MONITOR_STOPPED)
 # Not EVENT_ACCEPT_FAILED: with no descriptor to be had, libzmq tries again without a pause and reports each try. That
 # is a quarter of a million events a second, which nobody could follow.
 
@@ -56,6 +58,9 @@ _MECHANISMS: dict[int, str] = {zmq.NULL: "NULL", zmq.PLAIN: "PLAIN", zmq.CURVE: 
 _GREETING_BYTES = 64
 # tcpi_bytes_received in Linux's struct tcp_info (linux/tcp.h), whose fields keep their places.
 _TCP_INFO_RECEIVED = struct.Struct("=128xQ")
+
+# In a program that is monkey-patched, gevent's would have the hub's loop take note of a descriptor that is not its own.
+_PlainSocket: Any = monkey.get_original("socket", "socket")
 
 _names = itertools.count()
 
@@ -109,9 +114,12 @@ class SocketPeers:
                 if not self._read():
                     break
         self._tell_news()
-        if not self._socket.closed:
+        if self._socket.closed:
+            # By somebody else; there may be events to come, and nobody to hear them would be the end of everything.
+            hear_out(self._events)
+        else:
             self._socket.disable_monitor()
-        self._events.close()
+            self._events.close()
         return dataclasses.replace(self._table.snapshot(self._mechanism), peers=())
 
     def _follow(self) -> None:
@@ -229,7 +237,7 @@ def _has_spoken(descriptor: int) -> bool:
 @contextlib.contextmanager
 def _borrowed(descriptor: int) -> Any:
     """A socket object for a descriptor that goes on belonging to libzmq."""
-    connection = stdlib_socket.socket(fileno=descriptor)
+    connection = _PlainSocket(fileno=descriptor)
     try:
         yield connection
     finally:

@@ -33,6 +33,12 @@ class RelaySocket(zmq.green.Socket):  # type: ignore[type-arg]  # generic for my
         self.port.watcher = self._state_event
         self._state_event.callback = self.port.on_edge
 
+    def __del__(self) -> None:
+        # A socket that could not be made, say for want of descriptors, has no watcher, and zmq.green fails to close it.
+        port: Any = self.port
+        if port is not None and port.watcher is not None:
+            super().__del__()
+
     @property
     def readable(self) -> bool:
         """Whether a message can be read now. Does not yield."""
@@ -70,7 +76,11 @@ class RelaySocket(zmq.green.Socket):  # type: ignore[type-arg]  # generic for my
         """
         # Before the descriptor goes: libuv must not be left polling a closed one.
         self.port.stop_watching()
-        self._state_event = None
+        # The same one, unless somebody who borrows the socket has put his own in its place.
+        watcher, self._state_event = self._state_event, None
+        if watcher is not None:
+            watcher.stop()
+            watcher.close()
         super().close(linger)
         self.port.wake_both()
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
-from importlib import metadata
 
 
 @functools.cache
 def version() -> str:
     """The package's version; ``unknown`` from a source tree that is not installed."""
+    # Here, since most of what runs never asks.
+    from importlib import metadata
+
     try:
         return metadata.version("geventrelay")
     except metadata.PackageNotFoundError:

@@ -59,7 +59,7 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-class EventHandler(logging.StreamHandler[TextIO]):
+class EventHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic for mypy, and from 3.11 on
     """Writes events, but for those that `Storms` holds back, of which it writes the count.
 
     :param stream: where to write. :param clock: tells the time in seconds.

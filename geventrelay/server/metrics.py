@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from ..devices.device import State
+from ..devices.snapshot import State
 from ..engine.burst import burst_name
 from ..engine.counters import Drop, OutletSnapshot, PumpSnapshot
 from ..engine.peertable import PeersSnapshot

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from ..devices.device import Device, DeviceSnapshot, State
+from ..devices.device import Device
+from ..devices.snapshot import DeviceSnapshot, State
 from ..engine.peertable import PeersSnapshot
 from ..settings import DeviceSettings
 

@@ -11,7 +11,8 @@ from typing import Protocol
 import gevent
 from gevent.event import Event
 
-from ..devices.device import Device, DeviceSnapshot, State
+from ..devices.device import Device
+from ..devices.snapshot import DeviceSnapshot, State
 from ..engine.peertable import PeersSnapshot
 from ..errors import DeviceFailed
 from ..events import event

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..endpoints import Endpoint, parse_endpoints
+from ..endpoints import Endpoint, Taken, parse_endpoints
 from ..errors import SettingsError
 from .checks import device_name, flag, one_of, seconds, whole, word
 from .fields import setting
@@ -146,12 +146,12 @@ class DeviceSettings:
         """What is wrong with how `values` go together, which are right each by itself."""
         if values.get("control", ()) is None and values.get("control_type", ControlType.REP) is not ControlType.REP:
             yield SettingsError("control", "an endpoint where control_type is given", None)
-        taken: list[Endpoint] = []
+        taken = Taken()
         for key in cls.socket_keys():
             for endpoint in values.get(key) or ():
-                if any(endpoint.clashes(other) for other in taken):
+                if taken.owner(endpoint) is not None:
                     yield SettingsError(key, "an endpoint that is bound once", str(endpoint))
-                taken.append(endpoint)
+                taken.add(endpoint, key)
 
     @classmethod
     def _check_pattern(cls, values: Mapping[str, Any]) -> Iterator[SettingsError]:

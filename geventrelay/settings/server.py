@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import enum
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..endpoints import Endpoint
+from ..endpoints import Endpoint, Taken
 from ..errors import SettingsError
 from .checks import flag, level, one_of, path
 from .devices import DeviceSettings
@@ -83,9 +84,9 @@ class ServerSettings:
             value = getattr(self, field.name)
             if field.metadata and not (value is None and field.default is None):
                 object.__setattr__(self, field.name, field.metadata["check"](field.name, value))
-        names = [device.name for device in self.devices]
-        for name in names:
-            if names.count(name) > 1:
+        names = Counter(device.name for device in self.devices)
+        for name, count in names.items():
+            if count > 1:
                 raise SettingsError("devices", "names that differ", name)
 
 
@@ -96,12 +97,15 @@ def clashes(
 
     :param http: where HTTP is answered. :param devices: the endpoints of each device's sockets, by name and by key.
     """
-    taken = [] if http is None else [("http", Endpoint(f"tcp://{http}"))]
+    taken = Taken()
+    if http is not None:
+        taken.add(Endpoint(f"tcp://{http}"), "http")
     for name, sockets in devices.items():
         own = [(key, endpoint) for key, endpoints in sockets.items() for endpoint in endpoints]
         for key, endpoint in own:
             # What a device binds twice by itself is told where the device is checked.
-            owner = next((owner for owner, other in taken if endpoint.clashes(other)), None)
+            owner = taken.owner(endpoint)
             if owner is not None:
                 yield (name, key), SettingsError(name, f"an address that {owner} does not bind", str(endpoint))
-        taken += [(f"device.{name}.{key}", endpoint) for key, endpoint in own]
+        for key, endpoint in own:
+            taken.add(endpoint, f"device.{name}.{key}")

@@ -33,7 +33,9 @@ def load(path: Path, environ: Mapping[str, str]) -> ServerSettings:
         settings, faults = read(_tables(path, text), environ)
         lines = key_lines(text) if faults else {}
     except RecursionError:
-        raise ConfigurationError(path, [Problem(None, "", "expected TOML, got brackets nested too deeply")]) from None
+        raise ConfigurationError(
+            path, [Problem(None, "", "expected TOML, got tables or lists nested too deeply")]
+        ) from None
     if settings is None:
         raise ConfigurationError(path, [_problem(fault, lines) for fault in faults])
     return settings

@@ -7,7 +7,8 @@ from typing import Any
 
 import zmq
 
-from ..devices.device import Device, State
+from ..devices.device import Device
+from ..devices.snapshot import State
 from ..errors import SettingsError
 from ..settings import PATTERNS, DeviceSettings
 from .closing import Closing

@@ -10,7 +10,8 @@ import gevent
 import zmq
 from zmq.utils.garbage import gc as zmq_garbage
 
-from ..devices.device import Device, State
+from ..devices.device import Device
+from ..devices.snapshot import State
 
 # A greenlet that was started to end something, e.g. a device that failed, may need a moment.
 _MOMENT_S = 0.2

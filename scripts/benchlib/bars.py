@@ -63,6 +63,18 @@ def _of(what: str, metric: str, at_least: bool, limit: float, unit: str, case: C
     return Bar(name, at_least, limit, unit, (case,), lambda m: m.value("native", metric, case))
 
 
+def _watched(case: Case) -> Bar:
+    name = f"{case.name}: throughput watched x unwatched"
+    return Bar(
+        name,
+        True,
+        0.97,
+        "x",
+        (case,),
+        lambda m: _share(m.value("watched", "rate", case), m.value("native", "rate", case)),
+    )
+
+
 def _share(part: float | None, whole: float | None) -> float | None:
     return part / whole if part is not None and whole else None
 
@@ -105,6 +117,8 @@ def _bars() -> list[Bar]:
             lambda m: _share(m.value("native", "rate", TOGETHER), m.value("native", "rate", ALONE)),
         )
     )
+    for case in (STREAMER, many):
+        bars.append(_watched(case))
     bars.append(_of("p99 wake-up delay", "p99_us", False, 5000, "µs", BESIDE))
     bars.append(_of("growth to 2 x HWM x size", "of_allowed", False, 1.1, "", MEMORY))
     return bars

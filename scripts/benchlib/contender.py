@@ -21,12 +21,16 @@ ANY_PORT = "tcp://127.0.0.1:0"
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """``label`` names it in tables; ``patterns`` are what it can do; no ``command`` means no relay."""
+    """``label`` names it in tables; ``patterns`` are what it can do; no ``command`` means no relay.
+
+    ``watched``: whether somebody scrapes it and has its page open while it is measured.
+    """
 
     name: str
     label: str
     patterns: frozenset[str]
     command: Command | None
+    watched: bool = False
     env: dict[str, str] = field(default_factory=dict)
 
 
@@ -62,6 +66,9 @@ class Relay:
         self._ready.unlink(missing_ok=True)
         self.board = folder / f"beside-{contender.name}"
         self.board.unlink(missing_ok=True)
+        self._watcher: Child | None = None
+        self._watch = [sys.executable, "-m", "benchlib.watcher", str(self._ready)] if contender.watched else None
+        self._watch_log = folder / f"{contender.name}-watcher.log"
         command = [sys.executable, "-m", *contender.command(case, self._ready, self.board)]
         self.child = Child(command, RELAY_LIMIT_S, cores, folder / f"{contender.name}.log", contender.env)
 
@@ -70,6 +77,17 @@ class Relay:
         self.child.wait_for(self._ready.exists, READY_S, "ready-file")
         found: dict[str, list[str]] = json.loads(self._ready.read_text())["endpoints"]
         return found
+
+    def watch(self) -> None:
+        """Have it watched from now on, if it is to be."""
+        if self._watch is not None:
+            self._watcher = Child(self._watch, RELAY_LIMIT_S, "all", self._watch_log)
+
+    def end(self) -> None:
+        """End it, and whoever watches it."""
+        self.child.end()
+        if self._watcher is not None:
+            self._watcher.end()
 
 
 def _server(case: Case, ready: Path, board: Path) -> list[str]:
@@ -82,6 +100,10 @@ def _server(case: Case, ready: Path, board: Path) -> list[str]:
         ends = ["--frontend", ANY_PORT, "--backend", ANY_PORT]
     hwm = str(case.hwm)
     return ["geventrelay", case.device, *ends, "--sndhwm", hwm, "--rcvhwm", hwm, "--ready-file", str(ready)]
+
+
+def _everything_on(case: Case, ready: Path, board: Path) -> list[str]:
+    return [*_server(case, ready, board), "--http", "127.0.0.1:0", "--control", ANY_PORT, "--tap", ANY_PORT]
 
 
 def _baseline(kind: str) -> Command:
@@ -107,14 +129,22 @@ CONTENDERS = (
         "geventrelay, native burst",
         _patterns(extras=EXTRAS),
         _server,
-        {"GEVENTRELAY_BURST": "native"},
+        env={"GEVENTRELAY_BURST": "native"},
+    ),
+    Contender(
+        "watched",
+        "native, everything on and watched",
+        frozenset({"streamer", "queue"}),
+        _everything_on,
+        watched=True,
+        env={"GEVENTRELAY_BURST": "native"},
     ),
     Contender(
         "python",
         "geventrelay, Python burst",
         _patterns(extras=EXTRAS),
         _server,
-        {"GEVENTRELAY_BURST": "python"},
+        env={"GEVENTRELAY_BURST": "python"},
     ),
     Contender("proxy", "zmq.proxy in a thread", _patterns(extras=("many", "memory")), _baseline("proxy")),
     Contender("poll", "plain poll loop", _patterns(extras=("memory",)), _baseline("poll")),

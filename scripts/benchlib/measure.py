@@ -55,6 +55,8 @@ def measure(case: Case, relay: Relay | None, generator: Generator, timing: Timin
             assert relay
             return _memory(case, relay, endpoints, generator, timing)
         generator.start(case, endpoints, timing.limit_s)
+        if relay:
+            relay.watch()
         _await_first(generator)
         time.sleep(timing.warm_up_s)
         times = _times_of(case, relay, generator)

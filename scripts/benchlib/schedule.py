@@ -68,7 +68,7 @@ class Schedule:
                     after_each(f"{case.name}, round {number + 1}: {contender.label}")
             finally:
                 for relay in filter(None, relays.values()):
-                    relay.child.end()
+                    relay.end()
 
     def _one(self, case: Case, relay: Relay | None, result: Result) -> None:
         try:
@@ -77,7 +77,7 @@ class Schedule:
             result.failures.append(str(error))
         finally:
             if relay:
-                relay.child.end()
+                relay.end()
 
 
 def _start(contenders: list[Contender], case: Case, folder: Path, cores: str) -> dict[str, Relay | None]:

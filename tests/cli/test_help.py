@@ -13,6 +13,8 @@ OPTIONS = [
     "--sub-port", "--pub-port", "--push-port", "--frontend", "--backend", "--frontend-type", "--backend-type",
     "--interface", "--ipv6", "--subscribe", "--push-payload", "--push-when-full", "--slow-subscriber", "--sndhwm",
     "--rcvhwm", "--max-message-size", "--heartbeat", "--drain", "--linger", "--io-threads", "--name", "--ready-file",
+    "--tap", "--from", "--to", "--direction", "--topic", "--sample", "--count", "--seconds", "--format", "--append",
+    "--type", "--speed", "--skip-parts", "--device", "--token-file",
     "--log-level", "--log-format", "--http", "--http-token-file", "--fail-fast", "--help", "--version",
 ]  # fmt: skip
 

@@ -26,7 +26,8 @@ make = Server.__init__
 
 def __init__(self, *args, **kwargs):
     make(self, *args, **kwargs)
-    gevent.signal_handler(signal.SIGUSR2, lambda: next(iter(self.devices.values())).device._sockets["frontend"].close())
+    first = next(iter(self.devices.values()))
+    gevent.signal_handler(signal.SIGUSR2, lambda: first.device._wiring.sockets["frontend"].close())
 
 Server.__init__ = __init__
 from geventrelay.cli import main

@@ -449,15 +449,13 @@ def test_recorded_and_replayed_through_real_devices(start, run, peers, folder):
 
 
 def test_gaps_are_kept_and_divided_by_speed(run, peers, folder):
-    path = recording(folder / "some", *numbered(5, gap_ns=400_000_000))
+    path = recording(folder / "some", *numbered(5, gap_ns=10**9))
     socket = peers("PULL")
     program = run([*GEVENTRELAY, "replay", path, "--to", socket.endpoint, "--type", "PUSH", "--speed", "10"])
-    times = []
-    for _ in range(5):
-        socket.recv()
-        times.append(time.monotonic())
+    socket.recv_all(5)
     assert program.wait() == 0, program.report()
-    assert 0.14 < times[-1] - times[0] < 1.2
+    # By its own clock: how late this process is awake says nothing.
+    assert 0.4 <= float(program.output.rpartition("seconds=")[2]) < 4
 
 
 def test_a_clock_that_was_set_back_is_no_gap(run, peers, folder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -548,3 +549,16 @@ def test_devices_of_one_server_must_differ_in_name():
     first = Queue(name="a", frontend=1, backend=2)
     with pytest.raises(SettingsError, match="names that differ"):
         ServerSettings(devices=(first, first))
+
+
+@pytest.mark.slow
+def test_a_file_with_thousands_of_devices_and_addresses_is_read_in_seconds(tmp_path):
+    text = "".join(f"[device.d{n}]\nsub-port = 'ipc://{n}'\npub-port = {n}\nsndhwm = 0\n" for n in range(1, 3000))
+    text += "[device.many]\nsub-port = [" + ", ".join(str(n) for n in range(10_000, 60_000)) + "]\npub-port = 0\n"
+    began = time.process_time()
+    assert len(read(tmp_path, text).devices) == 3000
+    with pytest.raises(ConfigurationError) as error:
+        read(tmp_path, text.replace("sndhwm = 0", "sndhwm = -1"))
+    assert len(error.value.problems) == 2999
+    # What took a time that grows with the square of their number took minutes.
+    assert time.process_time() - began < 20

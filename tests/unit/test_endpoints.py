@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geventrelay import Endpoint, SettingsError
-from geventrelay.endpoints import IPC_PATH_BYTES, parse_endpoints
+from geventrelay.endpoints import IPC_PATH_BYTES, Taken, parse_endpoints
 
 PORTS = st.integers(0, 65535)
 
@@ -141,3 +141,27 @@ def test_several_endpoints_are_read_in_order_and_none_is_refused():
     assert [str(one) for one in both] == ["tcp://*:1", ">ipc:///a"]
     with pytest.raises(SettingsError, match=r"frontend: expected at least one endpoint, got \[\]"):
         parse_endpoints([], name="frontend", interface="*")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "clash"),
+    [
+        (1, 1, True),
+        (1, 2, False),
+        (1, "tcp://127.0.0.1:1", True),
+        ("tcp://[::]:1", "tcp://eth0:1", True),
+        ("tcp://127.0.0.1:1", "tcp://127.0.0.2:1", False),
+        (0, 0, False),
+        (1, ">tcp://127.0.0.1:1", False),
+        ("ipc://a", "ipc://a", True),
+        ("ipc://a", "ipc://b", False),
+        ("ipc://*", "ipc://*", False),
+        ("inproc://a", "ipc://a", False),
+    ],
+)
+def test_two_endpoints_clash_where_both_cannot_be_bound(first, second, clash):
+    one, other = Endpoint.parse(first), Endpoint.parse(second)
+    assert one.clashes(other) is other.clashes(one) is clash
+    taken = Taken()
+    taken.add(one, "one")
+    assert taken.owner(other) == ("one" if clash else None)

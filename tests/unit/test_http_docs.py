@@ -9,6 +9,7 @@ from geventrelay.server.hubdelay import HubDelay
 from geventrelay.server.metrics import Metrics
 from geventrelay.server.web.api import Api
 from geventrelay.server.web.listener import MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_HEADER_BYTES, REQUEST_S, SEND_S
+from geventrelay.server.web.taps import Taps
 
 TEXT = (Path(__file__).parents[2] / "docs" / "http.rst").read_text(encoding="utf-8")
 
@@ -26,7 +27,8 @@ def test_every_metric_is_in_the_table_and_no_other():
 
 def test_every_route_is_in_the_table():
     api = Api(Nothing(), can_change=False, history=None, hub_delay=None)
-    routes = {f"{method} {pattern.replace('{}', 'NAME')}" for method, pattern in api.routes}
+    made = {**api.routes, **Taps(Nothing(), None).routes}
+    routes = {f"{method} {pattern.replace('{}', 'NAME')}" for method, pattern in made}
     written = set(re.findall(r"^``((?:GET|POST) [^`]+)``", TEXT, re.MULTILINE))
     assert routes | {"GET /", "GET /metrics"} == written
 

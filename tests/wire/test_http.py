@@ -106,12 +106,13 @@ def test_drain_stops_the_device_and_says_so(client, streamer):
 
 
 @pytest.mark.parametrize("token", [None, "", "wrong", TOKEN + "x", TOKEN[:-1], "t\xf6k"])
-def test_who_does_not_know_the_token_changes_nothing(client, streamer, token):
+def test_who_does_not_know_the_token_changes_nothing(client, streamer, token, caplog):
     header = {} if token is None else {"Authorization": f"Bearer {token}".encode()}
     answer = client.ask("POST", "/api/devices/tasks/pause", header)
     assert answer.status == 401
     assert answer.headers["www-authenticate"].startswith("Bearer")
     assert TOKEN not in answer.body.decode()
+    assert 'http-not-allowed peer=127.0.0.1 request="POST /api/devices/tasks/pause"' in caplog.text
     assert streamer.state.value == "running"
 
 
@@ -396,3 +397,24 @@ def test_a_listener_that_reads_nothing_is_dropped_and_holds_up_nobody(serve, run
         assert listener.recv(1) == b"H"
         assert client.get("/healthz").status == 200
         eventually(lambda: client.site._api.events.listeners == 0, "the listener to be dropped")
+
+
+def test_the_page_comes_with_its_files_and_is_not_sent_twice(client):
+    page = client.get("/")
+    assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert page.body == client.get("/index.html").body
+    assert client.get("/page.js").headers["content-type"] == "text/javascript; charset=utf-8"
+    assert client.get("/style.css").headers["content-type"] == "text/css; charset=utf-8"
+    again = client.get("/", If_None_Match=page.headers["etag"])
+    assert (again.status, again.body) == (304, b"")
+    assert client.get("/", If_None_Match='"other"').status == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/../api.py", "/%2e%2e/api.py", "/..%2fapi.py", "/page/index.html", "//index.html", "/index.html/",
+     "/./index.html", "/index.html%00", "/..\\api.py", "/etc/passwd"],
+)  # fmt: skip
+def test_no_path_leads_out_of_the_page(client, path):
+    answer = client.get(path)
+    assert (answer.status, set(answer.json)) == (404, {"error"})

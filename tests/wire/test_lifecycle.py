@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import socket
 import time
 
 import gevent
@@ -273,7 +275,7 @@ def test_a_socket_closed_under_a_device_fails_it_and_is_logged(run, peers: Peers
         let_run()
     with caplog.at_level(logging.ERROR, "geventrelay"):
         # Nobody outside may do this; it stands for whatever kills a pump.
-        device._sockets[key].close()
+        device._wiring.sockets[key].close()
         with within("the device to end"), pytest.raises(DeviceFailed, match="unlucky: ") as failed:
             serving.get()
     assert isinstance(failed.value.__cause__, zmq.ZMQError)
@@ -286,7 +288,7 @@ def test_a_socket_closed_under_a_device_fails_it_and_is_logged(run, peers: Peers
 
 def test_a_failed_device_can_be_started_again(run, peers: Peers, caplog):
     device = run(Streamer(frontend=LOCAL, backend=LOCAL))
-    device._sockets["frontend"].close()
+    device._wiring.sockets["frontend"].close()
     eventually(lambda: device.state is State.FAILED, "the device to fail")
     device.start()
     assert device.failure is None
@@ -296,10 +298,25 @@ def test_a_failed_device_can_be_started_again(run, peers: Peers, caplog):
 
 def test_other_devices_of_the_process_do_not_notice_one_that_fails(run, peers: Peers, caplog):
     unlucky, lucky = (run(Streamer(frontend=LOCAL, backend=LOCAL)) for _ in range(2))
-    unlucky._sockets["frontend"].close()
+    unlucky._wiring.sockets["frontend"].close()
     eventually(lambda: unlucky.state is State.FAILED, "the device to fail")
     pusher(peers, lucky).send(b"one")
     assert puller(peers, lucky).recv() == [b"one"]
+
+
+def test_a_socket_closed_under_a_device_leaves_the_threads_of_the_context_to_the_others(run, peers: Peers, caplog):
+    """libzmq's io thread waits for ever to tell of an event whose monitor nobody hears any more."""
+    for _ in range(5):
+        unlucky, lucky = (Device(Streamer(frontend=LOCAL, backend=LOCAL, linger_ms=0), watch_peers=True) for _ in "ab")
+        with unlucky, lucky, contextlib.ExitStack() as clients:
+            port = int(unlucky.endpoints["frontend"][0].rpartition(":")[2])
+            # The io thread is still busy with these when the socket is closed, and tells of each.
+            for _ in range(200):
+                clients.enter_context(socket.create_connection(("127.0.0.1", port)))
+            unlucky._wiring.sockets["frontend"].close()
+            eventually(lambda device=unlucky: device.state is State.FAILED, "the device to fail")
+            pusher(peers, lucky).send(b"one")
+            assert puller(peers, lucky).recv() == [b"one"]
 
 
 def test_the_hub_runs_while_a_device_stops(run, peers: Peers, spawn):

@@ -119,7 +119,7 @@ def test_who_a_zap_handler_denies_is_counted_once(peers: Peers):
         handler.send_multipart([b"1.0", request[1], b"400", b"no", b"", b""])
         eventually(lambda: device.peers()["frontend"].handshake_failures, "the denial")
         client.close()
-        eventually(lambda: not device._peers["frontend"]._table._connections, "the end of the connection")
+        eventually(lambda: not device._wiring._peers["frontend"]._table._connections, "the end of the connection")
         assert device.peers()["frontend"].handshake_failures == {"auth_400": 1}
         assert device.peers()["frontend"].connected_total == 0
     finally:
@@ -138,7 +138,7 @@ def test_a_connection_in_its_handshake_is_nobody(run, peers: Peers):
     relay = run(Relay(sub=LOCAL, push=LOCAL, push_payload="whole"))
     publisher = peers.publisher(*relay.endpoints["sub"])
     with socket.create_connection(host_and_port(relay.endpoints["push"][0])):
-        eventually(lambda: relay._peers["push"]._table._pending, "the connection")
+        eventually(lambda: relay._wiring._peers["push"]._table._pending, "the connection")
         publisher.send(b"x")
         eventually(lambda: relay.snapshot().pumps[0].received == 1, "the message to be read")
     (outlet,) = relay.snapshot().pumps[0].outlets
@@ -199,9 +199,9 @@ def test_of_a_storm_a_piece_is_taken_in_at_a_time_and_all_of_it_in_the_end(watch
     device = watch(Streamer(frontend=LOCAL, backend=LOCAL))
     for _ in range(20):
         peers.connect(zmq.PUSH, *device.endpoints["frontend"])
-    eventually(lambda: device._peers["frontend"]._table.ready == 20, "all of them")
+    eventually(lambda: device._wiring._peers["frontend"]._table.ready == 20, "all of them")
     peers.close()
-    eventually(lambda: device._peers["frontend"]._table.ready == 0, "the end of all of them")
+    eventually(lambda: device._wiring._peers["frontend"]._table.ready == 0, "the end of all of them")
 
 
 def test_a_process_without_descriptors_goes_on(watch):

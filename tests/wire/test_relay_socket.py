@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import time
 
 import gevent
@@ -266,3 +267,13 @@ def test_a_reader_and_a_writer_on_each_end_exchange_everything_without_a_stall(p
         assert greenlets[1].get() == greenlets[3].get() == list(range(count))
     finally:
         gevent.killall(greenlets)
+
+
+def test_a_socket_that_cannot_be_made_goes_quietly():
+    context = zmq.green.Context()
+    context.set(zmq.MAX_SOCKETS, 1)
+    with context.socket(zmq.PAIR), pytest.raises(zmq.ZMQError):
+        context.socket(zmq.PAIR, socket_class=RelaySocket)
+    # What goes wrong in __del__ is a warning, and warnings are errors here.
+    gc.collect()
+    context.term()

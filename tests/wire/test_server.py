@@ -125,7 +125,7 @@ def test_a_restart_that_finds_its_port_taken_is_tried_again_until_it_is_free(ser
 
 def test_with_fail_fast_a_failure_ends_the_server(serve, caplog):
     serving = serve(streamer("unlucky"), streamer("other"), fail_fast=True)
-    serving.device("unlucky")._sockets["frontend"].close()
+    serving.device("unlucky")._wiring.sockets["frontend"].close()
     outcome = serving.ended()
     assert isinstance(outcome, DeviceFailed)
     assert str(outcome).startswith("unlucky: ")

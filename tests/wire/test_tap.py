@@ -36,8 +36,8 @@ class Tapped:
 
 def tapped(device: Device) -> set[str]:
     """The keys of the sockets of which the device makes a copy now."""
-    assert device._tap is not None
-    return {name.decode() for name in device._tap._tapped}
+    assert device._wiring.tap is not None
+    return {name.decode() for name in device._wiring.tap._tapped}
 
 
 def watcher(peers: Peers, device: Device, direction: bytes = b"", **options):
@@ -142,7 +142,18 @@ def test_topics_that_no_direction_has_switch_nothing_on_and_are_not_kept(run, pe
         one.subscribe(b"frontend%d" % number)
     one.subscribe(b"f")
     eventually(lambda: tapped(device), "the tap")
-    assert device._tap._topics == {b"f"}
+    assert device._wiring.tap._topics == {b"f"}
+
+
+def test_what_is_no_subscription_is_passed_over(run, peers: Peers):
+    device = run(PATTERNS["streamer"])
+    stranger = peers.connect(zmq.XSUB, *device.endpoints["tap"])
+    for message in ([b""], [b"\2frontend"], [b"\1", b"frontend"], [b"\0never"], [b"x" * 100_000], [b"\1frontendx"]):
+        stranger.send(*message)
+    stranger.send(b"\1front")
+    eventually(lambda: tapped(device), "the one that is")
+    assert b"front" in device._wiring.tap._topics
+    assert len(device._wiring.tap._topics) <= 2
 
 
 @pytest.mark.slow

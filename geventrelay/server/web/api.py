@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 import gevent
 
-from ...devices.device import State
+from ...devices.snapshot import State
 from ...errors import SettingsError, StartError
 from ...events import event
 from ..history import STEP_S, History

@@ -23,6 +23,7 @@ ALWAYS = {
 }
 """Headers of every answer."""
 
+_NOT_ALLOWED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.MISDIRECTED_REQUEST)
 _READS = ("GET", "HEAD", "OPTIONS")
 # RFC 9110, sections 15.3.5 and 15.4.5: neither has a body, nor says how long it is.
 _BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
@@ -47,6 +48,9 @@ class App:
             response = self._answer(request)
         except Refusal as refusal:
             response = refusal.response()
+            if refusal.status in _NOT_ALLOWED:
+                who, what = environ.get("REMOTE_ADDR"), f"{request.method} {request.path}"
+                log.warning(event("http-not-allowed", peer=who, request=what, reason=refusal))
         except Exception as error:
             log.error(event("http-failed", method=request.method, path=request.path, error=error), exc_info=error)
             sentence = "the server failed at this; its log says why"

@@ -212,7 +212,9 @@ class Listener:
 def _listen(address: HttpAddress) -> Any:
     try:
         flags, kind = stdlib_socket.AI_PASSIVE, stdlib_socket.SOCK_STREAM
-        family, _, _, _, where = socket.getaddrinfo(address.host, address.port, type=kind, flags=flags)[0]
+        found = socket.getaddrinfo(address.host, address.port, type=kind, flags=flags)
+        # Of a name with both, as localhost often is, the one that everybody tries.
+        family, _, _, _, where = min(found, key=lambda one: one[0] != stdlib_socket.AF_INET)
         listening = socket.socket(family, kind)
         try:
             listening.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_REUSEADDR, 1)

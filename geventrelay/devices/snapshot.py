@@ -1,0 +1,71 @@
+"""A device at one moment: what state it is in, and what it has counted."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from ..engine.counters import PumpSnapshot
+
+
+class State(enum.Enum):
+    """Where a device is in its life."""
+
+    STOPPED = "stopped"
+    """Not started yet, or stopped on request; `Device.start` starts it (again)."""
+    RUNNING = "running"
+    PAUSED = "paused"
+    """Running, but reading nothing: peers feel backpressure, and nothing is lost."""
+    STOPPING = "stopping"
+    """Moving what has come in already, then closing."""
+    FAILED = "failed"
+    """Ended because a greenlet of it died; `Device.failure` says of what."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSnapshot:
+    """A device at one moment.
+
+    :ivar name: the device's name. :ivar state: where it is in its life.
+    :ivar pumps: one entry per direction of traffic, in the order in which the pattern names them.
+    """
+
+    name: str
+    state: State
+    pumps: tuple[PumpSnapshot, ...]
+
+    @property
+    def held(self) -> int:
+        """Messages in hand: read from one socket and not taken by every outlet yet."""
+        return sum(pump.held for pump in self.pumps)
+
+    def accounting(self) -> str:
+        """One line: per socket what was received, sent, and dropped by reason, and what is held."""
+        return " ".join(f"{key}={value}" for key, value in self.accounting_keys().items())
+
+    def accounting_keys(self) -> dict[str, object]:
+        """What `accounting` says, by its keys."""
+        keys: dict[str, object] = {"device": self.name}
+        for pump in self.pumps:
+            keys[f"{pump.source}.received"] = pump.received
+            for outlet in pump.outlets:
+                keys[f"{outlet.socket}.sent"] = outlet.sent
+                keys.update({f"{outlet.socket}.dropped.{why.value}": count for why, count in outlet.dropped.items()})
+        return {**keys, "held": self.held}
+
+    def plus(self, later: DeviceSnapshot) -> DeviceSnapshot:
+        """The counts of both lives of one device, this one and a `later` one; name and state are the later one's.
+
+        A later one with other pumps or outlets counts from nothing: no sum would say what went where.
+        """
+        if not later.pumps:
+            pumps = tuple(pump.settled() for pump in self.pumps)
+        elif _shape(self) != _shape(later):
+            pumps = later.pumps
+        else:
+            pumps = tuple(past.settled().plus(now) for past, now in zip(self.pumps, later.pumps, strict=True))
+        return DeviceSnapshot(later.name, later.state, pumps)
+
+
+def _shape(snapshot: DeviceSnapshot) -> list[tuple[str, list[str]]]:
+    return [(pump.source, [outlet.socket for outlet in pump.outlets]) for pump in snapshot.pumps]

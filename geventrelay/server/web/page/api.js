@@ -1,0 +1,52 @@
+// The server's API. The token is kept by this tab and sent with what changes something, nothing else.
+
+const KEY = "geventrelay token";
+
+export const token = {
+  get: () => sessionStorage.getItem(KEY),
+  set: (value) => sessionStorage.setItem(KEY, value),
+  forget: () => sessionStorage.removeItem(KEY),
+};
+
+export class ApiError extends Error {
+  constructor(status, message, problems = []) {
+    super(message);
+    this.status = status;
+    this.problems = problems;
+  }
+}
+
+async function ask(path, options) {
+  let response;
+  try {
+    response = await fetch(path, { cache: "no-store", ...options });
+  } catch {
+    throw new ApiError(0, "The server does not answer.");
+  }
+  let answer = {};
+  try {
+    answer = await response.json();
+  } catch {
+    // An answer that is no JSON comes from something else than the API; its status says enough.
+  }
+  if (!response.ok) throw new ApiError(response.status, answer.error ?? `The server answered ${response.status}.`, answer.problems);
+  return { answer, date: Date.parse(response.headers.get("Date") ?? "") };
+}
+
+export async function get(path) {
+  return (await ask(path)).answer;
+}
+
+// How far the server's clock is ahead of this one, in seconds, and the answer.
+export async function getWithClock(path) {
+  const { answer, date } = await ask(path);
+  return { answer, aheadS: Number.isNaN(date) ? 0 : Math.round((date - Date.now()) / 1000) };
+}
+
+export async function post(path) {
+  return (await ask(path, { method: "POST", headers: { Authorization: `Bearer ${token.get()}` } })).answer;
+}
+
+export function devicePath(name, what) {
+  return `api/devices/${encodeURIComponent(name)}/${what}`;
+}

@@ -1,0 +1,53 @@
+// The last 15 minutes of each device: what /api/history gave, then what the events add to it.
+
+const SPAN_S = 900;
+
+export class History {
+  #intervalS = 5;
+  #devices = new Map();
+  #since = new Map();
+
+  // Begin anew with the answer of /api/history.
+  load(answer) {
+    this.#intervalS = answer.interval_s;
+    this.#devices = new Map(Object.entries(answer.devices));
+    this.#since.clear();
+  }
+
+  of(name) {
+    return this.#devices.get(name) ?? { received: [], dropped: [], held: [] };
+  }
+
+  get points() {
+    return Math.round(SPAN_S / this.#intervalS);
+  }
+
+  get intervalS() {
+    return this.#intervalS;
+  }
+
+  // Add a point once an interval is over; whether it did.
+  add(device, rates, nowMs) {
+    const since = this.#since.get(device.name);
+    const now = { atMs: nowMs, received: rates.total("received"), dropped: rates.total("dropped") };
+    if (since === undefined || now.received < since.received) {
+      this.#since.set(device.name, now);
+      return false;
+    }
+    const seconds = (nowMs - since.atMs) / 1000;
+    // Half an event early is on time.
+    if (seconds < this.#intervalS - 0.5) return false;
+    const series = this.#devices.get(device.name) ?? { received: [], dropped: [], held: [] };
+    this.#devices.set(device.name, series);
+    this.#push(series.received, (now.received - since.received) / seconds);
+    this.#push(series.dropped, (now.dropped - since.dropped) / seconds);
+    this.#push(series.held, device.held);
+    this.#since.set(device.name, now);
+    return true;
+  }
+
+  #push(points, value) {
+    points.push(value);
+    if (points.length > this.points) points.splice(0, points.length - this.points);
+  }
+}

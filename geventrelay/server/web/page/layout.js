@@ -1,0 +1,119 @@
+// Where the parts of a device's picture stand: sockets at two sides, one lane for each way that messages take.
+//
+// Side by side where there is room, one above the other on a phone. Sizes are in pixels; nothing is drawn here.
+
+const NARROW = 425;
+const BOX = { widest: 260, narrowest: 146, height: 82 };
+const LANE = { above: 44, below: 14, drops: 40, reason: 15, gap: 6 };
+const STACK = { box: 82, lane: 98, gap: 8 };
+const PLUG = 6;
+// A socket that no traffic goes through, such as the control socket.
+const ASIDE = { height: 28, gap: 6 };
+
+// The lanes of a device, and which socket stands at which side: what is read first stands left.
+function lanesOf(device) {
+  const side = new Map();
+  const lanes = [];
+  for (const pump of device.pumps) {
+    if (!side.has(pump.source)) side.set(pump.source, "left");
+    for (const outlet of pump.outlets) {
+      if (!side.has(outlet.socket)) side.set(outlet.socket, side.get(pump.source) === "left" ? "right" : "left");
+      const forward = side.get(pump.source) === "left";
+      const [left, right] = forward ? [pump.source, outlet.socket] : [outlet.socket, pump.source];
+      const reasons = Object.keys(outlet.dropped).filter((reason) => outlet.dropped[reason] > 0).sort();
+      lanes.push({ source: pump.source, outlet: outlet.socket, left, right, forward, reasons });
+    }
+  }
+  return { side, lanes };
+}
+
+// What a picture's shape depends on; as long as it stays the same, only figures change.
+export function shapeOf(device, width) {
+  const { lanes } = lanesOf(device);
+  const sockets = device.sockets.map((one) => [one.key, one.type, one.bound, one.connects]);
+  return JSON.stringify([width, sockets, lanes]);
+}
+
+function dropsHeight(reasons) {
+  return reasons.length ? LANE.drops + reasons.length * LANE.reason : 0;
+}
+
+// {height, narrow, boxes: {key: {x, y, width, height, side}}, lanes: [{x1, y1, x2, y2, text: {...}}]}
+export function layout(device, width) {
+  const plan = lanesOf(device);
+  const made = width < NARROW ? stacked(plan, width) : sideBySide(plan, width);
+  for (const { key } of device.sockets.filter((socket) => !(socket.key in made.boxes))) {
+    made.height += ASIDE.gap;
+    made.boxes[key] = { x: PLUG, y: made.height, width: width - 2 * PLUG, height: ASIDE.height, side: "aside" };
+    made.height += ASIDE.height;
+  }
+  return made;
+}
+
+function sideBySide({ side, lanes }, width) {
+  const boxWidth = Math.round(Math.max(BOX.narrowest, Math.min(BOX.widest, width * 0.31)));
+  const left = PLUG;
+  const right = width - boxWidth - PLUG;
+  const boxes = {};
+  let y = 0;
+  const placed = [];
+  for (const key of [...new Set(lanes.map((lane) => lane.right))]) {
+    const own = lanes.filter((lane) => lane.right === key);
+    const needed = own.reduce((sum, lane) => sum + LANE.above + LANE.below + dropsHeight(lane.reasons), 0);
+    const height = Math.max(BOX.height, needed);
+    let laneY = y + (height - needed) / 2;
+    boxes[key] = { x: right, y, width: boxWidth, height, side: side.get(key) };
+    for (const lane of own) {
+      placed.push({ lane, y: laneY + LANE.above });
+      laneY += LANE.above + LANE.below + dropsHeight(lane.reasons);
+    }
+    y += height + STACK.gap;
+  }
+  const height = Math.max(BOX.height, y - STACK.gap);
+  const lefts = [...new Set(lanes.map((lane) => lane.left))];
+  const each = (height - STACK.gap * (lefts.length - 1)) / lefts.length;
+  lefts.forEach((key, index) => {
+    boxes[key] = { x: left, y: index * (each + STACK.gap), width: boxWidth, height: each, side: side.get(key) };
+  });
+  const [from, to] = [left + boxWidth + LANE.gap, right - LANE.gap];
+  const middle = (from + to) / 2;
+  return {
+    height, narrow: false, boxes,
+    lanes: placed.map(({ lane, y: at }) => ({
+      ...lane, x1: lane.forward ? from : to, y1: at, x2: lane.forward ? to : from, y2: at,
+      text: { x: middle, y: at - 25, anchor: "middle", second: false },
+      drops: { x: middle, y: at + 16, drip: [middle, at + 4, middle, at + 16], anchor: "middle" },
+    })),
+  };
+}
+
+function stacked({ side, lanes }, width) {
+  const inner = width - 2;
+  const boxes = {};
+  const column = inner / Math.max(1, lanes.length);
+  const deepest = Math.max(0, ...lanes.map((lane) => dropsHeight(lane.reasons)));
+  const laneHeight = STACK.lane + deepest;
+  const lefts = [...new Set(lanes.map((lane) => lane.left))];
+  lefts.forEach((key, index) => {
+    const each = (inner - STACK.gap * (lefts.length - 1)) / lefts.length;
+    boxes[key] = { x: 1 + index * (each + STACK.gap), y: PLUG, width: each, height: STACK.box, side: side.get(key) };
+  });
+  let x = 1;
+  const placed = [];
+  for (const key of [...new Set(lanes.map((lane) => lane.right))]) {
+    const own = lanes.filter((lane) => lane.right === key);
+    const boxWidth = column * own.length - (own.length === lanes.length ? 0 : STACK.gap / 2);
+    boxes[key] = { x, y: PLUG + STACK.box + laneHeight, width: boxWidth, height: STACK.box, side: side.get(key) };
+    own.forEach((lane, index) => placed.push({ lane, x: x + 9 + column * index }));
+    x += boxWidth + STACK.gap;
+  }
+  const [from, to] = [PLUG + STACK.box + LANE.gap, PLUG + STACK.box + laneHeight - LANE.gap];
+  return {
+    height: PLUG * 2 + STACK.box * 2 + laneHeight, narrow: true, boxes,
+    lanes: placed.map(({ lane, x: at }) => ({
+      ...lane, x1: at, y1: lane.forward ? from : to, x2: at, y2: lane.forward ? to : from,
+      text: { x: at + 14, y: from + 24, anchor: "start", second: true },
+      drops: { x: at + 12, y: from + 66, drip: [at + 3, from + 77, at + 14, from + 77], anchor: "start" },
+    })),
+  };
+}

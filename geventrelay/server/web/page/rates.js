@@ -1,0 +1,69 @@
+// Counters of successive events -> rates. Counters only grow while a server lives.
+
+// The key under which a counter of a device is found, in `counters` and in the rates.
+export function counterKey(source, outlet, what) {
+  return `${source}\n${outlet}\n${what}`;
+}
+
+function counters(device) {
+  const all = new Map();
+  let received = 0;
+  let sent = 0;
+  let dropped = 0;
+  for (const pump of device.pumps) {
+    received += pump.received.messages;
+    for (const outlet of pump.outlets) {
+      sent += outlet.sent.messages;
+      all.set(counterKey(pump.source, outlet.socket, "sent"), outlet.sent.messages);
+      all.set(counterKey(pump.source, outlet.socket, "bytes"), outlet.sent.bytes);
+      for (const [reason, messages] of Object.entries(outlet.dropped)) {
+        dropped += messages;
+        all.set(counterKey(pump.source, outlet.socket, `dropped ${reason}`), messages);
+      }
+    }
+  }
+  return all.set("received", received).set("sent", sent).set("dropped", dropped);
+}
+
+// Rates of one device. A counter that was not there before has started from 0.
+class Rates {
+  constructor(totals, before, seconds) {
+    this.totals = totals;
+    this.known = before !== null;
+    this.perSecond = new Map();
+    if (before === null) return;
+    for (const [key, value] of totals) {
+      this.perSecond.set(key, Math.max(0, (value - (before.get(key) ?? 0)) / seconds));
+    }
+  }
+
+  get(key) {
+    return this.perSecond.get(key) ?? 0;
+  }
+
+  total(key) {
+    return this.totals.get(key) ?? 0;
+  }
+}
+
+export class Meter {
+  #before = new Map();
+  #atMs = 0;
+  #server = "";
+
+  // The rates of each device by name. `nowMs` is a time that only goes forward.
+  take(data, nowMs) {
+    const server = `${data.server.pid} ${data.server.started_at}`;
+    if (server !== this.#server) this.#before.clear();
+    const seconds = (nowMs - this.#atMs) / 1000;
+    const rates = new Map();
+    const totals = new Map();
+    for (const device of data.devices) {
+      const now = counters(device);
+      totals.set(device.name, now);
+      rates.set(device.name, new Rates(now, this.#before.get(device.name) ?? null, seconds));
+    }
+    [this.#before, this.#atMs, this.#server] = [totals, nowMs, server];
+    return rates;
+  }
+}

@@ -1,0 +1,37 @@
+// A table whose cells change in place, so that whoever reads or scrolls it is not thrown out once a second.
+
+import { make, setHidden, setText } from "./dom.js";
+import { exact } from "./numbers.js";
+
+const MOST_ROWS = 100;
+
+export class Table {
+  #body = make("tbody");
+  #none;
+  #more = make("p", { class: "muted", hidden: true });
+
+  // `none` is what to say instead of no rows.
+  constructor(caption, headings, none) {
+    this.#none = make("p", { class: "muted", hidden: true }, none);
+    this.root = make("div", { class: "table", role: "region", "aria-label": caption, tabindex: "0", hidden: true },
+      make("table", {}, make("caption", {}, caption),
+        make("thead", {}, make("tr", {}, ...headings.map((heading) => make("th", { scope: "col" }, heading)))),
+        this.#body),
+      this.#none, this.#more);
+  }
+
+  // Show rows of texts.
+  show(rows) {
+    const shown = rows.slice(0, MOST_ROWS);
+    while (this.#body.rows.length > shown.length) this.#body.lastChild.remove();
+    shown.forEach((cells, index) => {
+      const row = this.#body.rows[index];
+      if (row === undefined) this.#body.append(make("tr", {}, ...cells.map((cell) => make("td", {}, cell))));
+      else cells.forEach((cell, column) => setText(row.cells[column], cell));
+    });
+    setHidden(this.#none, rows.length > 0);
+    setHidden(this.#more, rows.length === shown.length);
+    setText(this.#more, `and ${exact(rows.length - shown.length)} more`);
+    setHidden(this.root, false);
+  }
+}

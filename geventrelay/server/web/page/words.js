@@ -1,0 +1,55 @@
+// What sockets, messages and losses are called for people who see this for the first time.
+
+const PEERS = {
+  SUB: ["publisher", "publishers"],
+  XSUB: ["publisher", "publishers"],
+  PUB: ["subscriber", "subscribers"],
+  XPUB: ["subscriber", "subscribers"],
+  PULL: ["sender", "senders"],
+  PUSH: ["puller", "pullers"],
+};
+
+// Sockets beside the traffic.
+const PEERS_BY_KEY = { control: ["peer", "peers"], tap: ["watcher", "watchers"] };
+
+const PEERS_BY_PATTERN = {
+  queue: { frontend: ["client", "clients"], backend: ["worker", "workers"] },
+  streamer: { backend: ["worker", "workers"] },
+};
+
+const DROPS = {
+  no_peer: ["no peer", "nobody was connected to take them"],
+  full: ["queue full", "the peer, or every peer, had a full queue"],
+  not_ready: ["not ready", "the socket could not take them"],
+  unroutable: ["unroutable", "the client that they were for had gone"],
+  stopped: ["stopped", "they had come in, and were not moved yet when the device closed"],
+  malformed: ["malformed", "they had too few parts to be sent on"],
+};
+
+export function peersName(pattern, socket) {
+  return PEERS_BY_KEY[socket.key] ?? PEERS_BY_PATTERN[pattern]?.[socket.key] ?? PEERS[socket.type] ?? ["peer", "peers"];
+}
+
+// What goes from one socket to the other.
+export function cargo(pattern, source, destination) {
+  if (pattern === "queue") return source.key === "frontend" ? "requests" : "replies";
+  if (pattern === "streamer") return "tasks";
+  if (pattern === "relay" && destination.key === "push") return "payloads";
+  return source.type === "XPUB" ? "subscriptions" : "messages";
+}
+
+export function dropName(reason) {
+  return DROPS[reason]?.[0] ?? reason.replaceAll("_", " ");
+}
+
+export function dropMeaning(reason) {
+  return DROPS[reason]?.[1] ?? reason;
+}
+
+export function isUp(device) {
+  return device.state === "running" || device.state === "paused";
+}
+
+export function addresses(socket) {
+  return [...socket.bound, ...socket.connects.map((address) => `→ ${address}`)];
+}

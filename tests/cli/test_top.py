@@ -1,0 +1,209 @@
+"""``geventrelay top`` as a user starts it, at a server that is made up."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+from collections.abc import Iterator
+
+import pytest
+import zmq
+from support.process import GEVENTRELAY, Program, environment
+from support.stub_server import StubServer, queue, relay
+
+ESCAPE = "\x1b[31mred"
+
+
+@pytest.fixture
+def stub() -> Iterator[StubServer]:
+    def devices(seconds: float) -> list[object]:
+        return [
+            relay("prices", received=1000 + int(500 * seconds), dropped=40),
+            queue("orders", received=7, state="paused"),
+            queue("a-name-that-is-longer-than-any-column-has-room-for", received=7),
+            queue(ESCAPE, state="failed", failure=f"cannot bind {ESCAPE}\ntwice", restarts=3, next_start_in_s=4.2),
+        ]
+
+    with StubServer(devices) as server:
+        yield server
+
+
+def columns(number: int) -> dict[str, str]:
+    return environment(COLUMNS=str(number))
+
+
+def once(run, *arguments: str, code: int = 0, **kwargs: object) -> Program:
+    program = run([*GEVENTRELAY, "top", *arguments], **kwargs)
+    assert program.wait() == code, program.report()
+    assert "Traceback" not in program.errors
+    return program
+
+
+def complaint(run, *arguments: str, code: int = 1, **kwargs: object) -> str:
+    """The one line of a `top` that could not."""
+    program = once(run, *arguments, code=code, **kwargs)
+    (line,) = program.errors.splitlines()
+    return line
+
+
+@pytest.mark.slow
+def test_a_table_fits_80_columns_and_has_every_device(run, stub):
+    program = once(run, stub.url, "--once", env=columns(80))
+    lines = program.output.splitlines()
+    assert max(len(line) for line in lines) <= 80
+    (prices,) = (line.split() for line in lines if line.startswith("prices "))
+    assert prices[1] == "running"
+    assert float(prices[2]) > 0
+    assert prices[5:] == ["40", "0", "3/12/0"]
+    assert "orders" in program.output
+    assert "paused" in program.output
+    assert "prices: dropped 40 no_peer" in lines
+
+
+@pytest.mark.slow
+def test_what_a_server_says_cannot_steer_the_terminal(run, stub):
+    output = once(run, stub.url, "--once", env=columns(200)).output
+    assert "\x1b" not in output
+    assert "?[31mred: failed: cannot bind ?[31mred?twice, restarted 3x, starts again in 4 s" in output
+
+
+@pytest.mark.slow
+def test_json_is_one_object_with_counts_and_rates(run, stub):
+    (line,) = once(run, stub.url, "--once", "--json").output.splitlines()
+    answer = json.loads(line)
+    prices = answer["devices"][0]
+    assert (answer["version"], answer["server"]["geventrelay"]) == (1, "0.1.0")
+    assert (prices["name"], prices["dropped"], prices["peers"]) == (
+        "prices",
+        {"no_peer": 40},
+        {"sub": 3, "pub": 12, "push": 0},
+    )
+    assert prices["received"] > 1000
+    assert prices["received_per_s"] > 0
+    assert prices["sent"] == 2 * prices["received"] - 40
+
+
+@pytest.mark.slow
+def test_json_goes_on_until_it_is_interrupted(run, stub):
+    program = run([*GEVENTRELAY, "top", stub.url, "--json"])
+    program.until(lambda: program.output.count("\n") >= 2, "two lines")
+    program.signal(signal.SIGINT)
+    assert program.wait() == 0, program.report()
+    assert program.errors == ""
+
+
+@pytest.mark.slow
+def test_the_figures_of_a_real_server_are_those_that_went_through_it(run, start, peers):
+    server = start("streamer", "--frontend", "0", "--backend", "0", "--http", "127.0.0.1:0")
+    found = server.until(lambda: re.search(r"\burl=(http://\S+)", server.errors), "the URL in the log")
+    sender, worker = peers.connect(zmq.PUSH, server["frontend"]), peers.connect(zmq.PULL, server["backend"])
+    for number in range(17):
+        sender.send(b"%d" % number)
+    assert [worker.recv() for _ in range(17)] == [[b"%d" % number] for number in range(17)]
+    (line,) = once(run, found[1], "--once", "--json").output.splitlines()
+    (device,) = json.loads(line)["devices"]
+    assert (device["name"], device["state"], device["failure"]) == ("streamer", "running", None)
+    assert (device["received"], device["sent"], device["dropped"], device["held"]) == (17, 17, {}, 0)
+    assert device["peers"] == {"frontend": 1, "backend": 1}
+
+
+class Terminal:
+    """A pseudo-terminal: what is written to `descriptor` is collected by `read`."""
+
+    def __init__(self) -> None:
+        self._ours, self.descriptor = os.openpty()
+        os.set_blocking(self._ours, False)
+        self.shown = ""
+
+    def read(self) -> str:
+        with contextlib.suppress(OSError):
+            while data := os.read(self._ours, 1 << 16):
+                self.shown += data.decode(errors="replace")
+        return self.shown
+
+    def close(self) -> None:
+        os.close(self._ours)
+        os.close(self.descriptor)
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    made = Terminal()
+    yield made
+    made.close()
+
+
+@pytest.mark.slow
+def test_a_screen_follows_the_server_and_ends_quietly(run, stub, terminal):
+    env = environment(TERM="xterm", COLUMNS="100", LINES="30")
+    program = run([*GEVENTRELAY, "top", stub.url], stdout=terminal.descriptor, env=env)
+    program.until(lambda: terminal.read().count("3/12/0") >= 2, "two tables")
+    port = stub.port
+    stub.stop()
+    program.until(lambda: "trying again" in terminal.read(), "that the server has gone")
+    stub.start(port)
+    seen = len(terminal.read())
+    program.until(lambda: "3/12/0" in terminal.read()[seen:], "a table after that")
+    program.signal(signal.SIGINT)
+    assert program.wait() == 0, program.report()
+    assert program.errors == ""
+
+
+def test_a_port_that_nobody_listens_at(run):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        assert complaint(run, str(port), "--once") == f"cannot read http://127.0.0.1:{port}: Connection refused"
+
+
+def test_a_server_that_never_answers(run):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        line = complaint(run, url, "--once", "--timeout", "0.2")
+        assert line == f"cannot read {url}: no answer within 0.2 s"
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "ending"),
+    [
+        (200, "<html>", "expected the API of geventrelay, got other JSON"),
+        (200, {"hello": "world"}, "expected the API of geventrelay, got other JSON"),
+        (200, {"version": 2, "server": {}, "devices": []}, "expected version 1 of the API, got 2"),
+        (200, {"version": 1, "server": {}, "devices": [{}]},
+         "expected the API of geventrelay, got devices without 'pumps'"),
+        (404, {"no": "thing"}, "expected the API of geventrelay, got HTTP 404"),
+        (421, {"error": "Host: expected ours"}, "HTTP 421: Host: expected ours"),
+    ],
+)  # fmt: skip
+def test_an_answer_that_is_none_of_ours(run, stub, status, answer, ending):
+    stub.overrides["/api/devices"] = (status, answer)
+    assert complaint(run, stub.url, "--once") == f"{stub.url.rstrip('/')}: {ending}"
+
+
+def test_something_that_does_not_speak_http(run):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        url = f"http://127.0.0.1:{other.getsockname()[1]}"
+        program = run([*GEVENTRELAY, "top", url])
+        connection, _ = other.accept()
+        with connection:
+            connection.sendall(b"SSH-2.0-OpenSSH\r\n")
+            assert program.wait() == 1, program.report()
+        assert program.errors.splitlines() == [f"cannot read {url}: what answers there does not speak HTTP"]
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1", "http://", "127.0.0.1:none", "http://a b", "http://h/?q"])
+def test_a_url_that_is_none(run, url):
+    line = complaint(run, url, "--once", code=2)
+    assert line == f"URL: expected http://HOST:PORT, got {url!r}"
+
+
+def test_without_rich_it_says_what_to_install_and_json_works(run, stub, folder):
+    # The current folder comes first on the path of `python -m`.
+    (folder / "rich").mkdir()
+    (folder / "rich" / "__init__.py").write_text("raise ImportError('not here')")
+    assert "pip install 'geventrelay[top]'" in complaint(run, stub.url, "--once")
+    once(run, stub.url, "--once", "--json")

@@ -1,0 +1,214 @@
+"""A server that serves the documented JSON of devices that somebody has made up, and the page.
+
+For what a real one cannot be brought to do at will: many devices, failures, an old token, silence.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import mimetypes
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import geventrelay
+
+PAGE = Path(geventrelay.__file__).parent / "server" / "web" / "page"
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+def count(messages: int, bytes_each: int = 100) -> dict[str, int]:
+    return {"messages": messages, "parts": messages, "bytes": messages * bytes_each}
+
+
+def socket(key: str, kind: str, address: str, peers: int = 1, **changes: Any) -> dict[str, Any]:
+    """One socket of a device, bound to `address`; `changes` are further members."""
+    return {
+        "key": key, "type": kind, "bound": [address], "connects": [], "peers": peers, "disconnects": 0,
+        "handshake_failures": {}, "retries": 0,
+    } | changes  # fmt: skip
+
+
+def pump(source: str, received: int, **outlets: dict[str, Any]) -> dict[str, Any]:
+    """One pump; `outlets` are members to change, by the key of the socket: ``backend={"dropped": {"full": 1}}``."""
+    made = []
+    for key, changes in outlets.items():
+        gone = sum(changes.get("dropped", {}).values()) + changes.get("held", 0)
+        made.append({"socket": key, "sent": count(received - gone), "dropped": {}, "held": 0} | changes)
+    held = max(one["held"] for one in made)
+    return {"source": source, "received": count(received), "bursts": received // 10, "held": held, "outlets": made}
+
+
+def device(name: str, pattern: str, sockets: list[Any], pumps: list[Any], **changes: Any) -> dict[str, Any]:
+    """One device that runs; `changes` are members to change."""
+    return {
+        "name": name, "pattern": pattern, "state": "running", "failure": None, "restarts": 0,
+        "started_at": time.time() - 7000, "next_start_in_s": None, "held": sum(one["held"] for one in pumps),
+        "sockets": sockets, "pumps": pumps,
+    } | changes  # fmt: skip
+
+
+def queue(name: str = "orders", *, port: int = 5555, received: int = 0, **changes: Any) -> dict[str, Any]:
+    """A queue with two clients and a worker."""
+    sockets = [
+        socket("frontend", "ROUTER", f"tcp://127.0.0.1:{port}", 2),
+        socket("backend", "DEALER", f"tcp://127.0.0.1:{port + 1}"),
+    ]
+    return device(name, "queue", sockets, [
+        pump("frontend", received, backend={}), pump("backend", received, frontend={}),
+    ], **changes)  # fmt: skip
+
+
+def relay(name: str = "prices", *, received: int = 0, dropped: int = 0, **changes: Any) -> dict[str, Any]:
+    """A relay whose pullers have gone, if messages were `dropped`."""
+    sockets = [
+        socket("sub", "SUB", "tcp://127.0.0.1:6001", 3),
+        socket("pub", "PUB", "tcp://127.0.0.1:6002", 12),
+        socket("push", "PUSH", "tcp://127.0.0.1:6003", 0 if dropped else 1),
+    ]
+    lost = {"dropped": {"no_peer": dropped}} if dropped else {}
+    return device(name, "relay", sockets, [pump("sub", received, pub={}, push=lost)], **changes)
+
+
+class StubServer:
+    """Serves `devices` on a free port of 127.0.0.1 for a ``with`` block.
+
+    :param devices: called for every event with the seconds since the start; gives the devices then.
+    :param token: what a bearer must know; None lets nobody change anything.
+    :ivar posted: the paths that were posted to with the right token.
+    :ivar overrides: path -> (status, answer), for what is to go wrong.
+    """
+
+    def __init__(
+        self, devices: Callable[[float], list[Any]], *, token: str | None = None, period_s: float = 0.2
+    ) -> None:
+        self.devices, self.token, self.period_s = devices, token, period_s
+        self.posted: list[str] = []
+        self.states: dict[str, str] = {}
+        self.overrides: dict[str, tuple[int, Any]] = {}
+        self.history: dict[str, Any] = {}
+        self.peers: dict[str, Any] = {}
+        self.subscriptions: list[Any] | None = None
+        self.over = threading.Event()
+        self._started, self.started_at = time.monotonic(), time.time() - 7200
+        self._http: ThreadingHTTPServer | None = None
+
+    def __enter__(self) -> StubServer:
+        self.start(0)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self, port: int) -> None:
+        """Listen there; 0 is a free one."""
+        stub = self
+        self.over.clear()
+        self._http = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), {"stub": stub}))
+        self._http.daemon_threads = False
+        self.port = self._http.server_address[1]
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,))
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Listen no more, and end every connection."""
+        self.over.set()
+        if self._http is not None:
+            self._http.shutdown()
+            self._thread.join()
+            self._http.server_close()
+            self._http = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    def answer(self) -> dict[str, Any]:
+        """What /api/devices says now."""
+        devices = copy.deepcopy(self.devices(time.monotonic() - self._started))
+        for one in devices:
+            one["state"] = self.states.get(one["name"], one["state"])
+        server = {
+            "geventrelay": "0.1.0", "burst": "native", "pid": 4711, "started_at": self.started_at, "ready": True,
+            "hub_delay_s": 0.0004, "can_change": self.token is not None,
+        }  # fmt: skip
+        return {"version": 1, "server": server, "devices": devices}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    stub: StubServer
+    timeout = 10
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Be silent."""
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path in self.stub.overrides:
+            self._send(*self.stub.overrides[path])
+        elif path == "/api/events":
+            self._send_events()
+        elif path == "/api/devices":
+            self._send(200, self.stub.answer())
+        elif path == "/api/history":
+            self._send(200, {"version": 1, "interval_s": 5, "devices": self.stub.history})
+        elif path.endswith("/peers"):
+            self._send(200, {"version": 1, "sockets": self.stub.peers})
+        elif path.endswith("/subscriptions"):
+            known = self.stub.subscriptions
+            answer = {"error": "no subscriptions"} if known is None else {"version": 1, "subscriptions": known}
+            self._send(404 if known is None else 200, answer)
+        else:
+            self._send_file("index.html" if path == "/" else path[1:])
+
+    def do_POST(self) -> None:
+        if self.headers.get("Authorization") != f"Bearer {self.stub.token}":
+            self._send(401, {"error": "the token is wrong"})
+            return
+        self.stub.posted.append(self.path)
+        if self.path in self.stub.overrides:
+            self._send(*self.stub.overrides[self.path])
+            return
+        *_, name, word = self.path.split("/")
+        self.stub.states[name] = {"pause": "paused", "resume": "running", "drain": "stopped"}[word]
+        (found,) = (one for one in self.stub.answer()["devices"] if one["name"] == name)
+        self._send(200, {"version": 1, "device": found})
+
+    def _send(self, status: int, answer: Any) -> None:
+        self._send_bytes(status, "application/json", json.dumps(answer).encode())
+
+    def _send_file(self, name: str) -> None:
+        file = PAGE / name
+        if "/" in name or not file.is_file():
+            self._send(404, {"error": f"nothing at {self.path}"})
+            return
+        self._send_bytes(200, mimetypes.guess_type(name)[0] or "text/plain", file.read_bytes())
+
+    def _send_bytes(self, status: int, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        for name, value in {**HEADERS, "Content-Type": kind, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _send_events(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        try:
+            while not self.stub.over.wait(self.stub.period_s):
+                self.wfile.write(f"event: devices\ndata: {json.dumps(self.stub.answer())}\n\n".encode())
+        except OSError:
+            # The browser has gone.
+            return

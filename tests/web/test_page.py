@@ -1,0 +1,265 @@
+"""The page in a browser, with devices that are made up; test_live_page.py has real ones."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from support.browser import Browser
+from support.stub_server import StubServer, device, pump, queue, relay, socket
+
+pytestmark = pytest.mark.slow
+
+TOKEN = "correct-horse"
+NAME = "<script>document.title='owned'</script>"
+FAILURE = "<img src=/nowhere onerror=\"document.title='owned'\"> Address already in use"
+
+
+def growing(rate: float = 100.0):
+    return lambda seconds: [queue("orders", received=1000 + int(rate * seconds))]
+
+
+def card(name: str, rest: str = "") -> str:
+    return f"[data-device={json.dumps(name)}] {rest}".strip()
+
+
+def text(selector: str) -> str:
+    return f"document.querySelector({json.dumps(selector)}).textContent"
+
+
+def enter_token(browser: Browser, token: str = TOKEN) -> None:
+    browser.click("#token")
+    browser.until("document.activeElement.id === 'token-input'")
+    browser.type(token)
+    browser.press("Enter")
+
+
+def no_complaints(browser: Browser, stub: StubServer) -> None:
+    assert browser.complaints == []
+    assert {url for url in browser.requests if not url.startswith((stub.url, "about:"))} == set()
+
+
+def test_a_device_is_shown_with_its_rates_peers_and_losses(browser):
+    def devices(seconds):
+        return [relay("prices", received=5000 + int(500 * seconds), dropped=1000 + int(50 * seconds))]
+
+    with StubServer(devices) as stub:
+        browser.open(stub.url)
+        figure = card("prices", "[data-lane='sub pub'] .rate")
+        browser.until(f"/^[1-9][0-9]+\\/s$/.test({text(figure)})")
+        browser.until(f"/^dropping [1-9][0-9.]*\\/s$/.test({text(card('prices', '.drop-label'))})")
+        assert browser.evaluate(text(card("prices", ".drop-reason"))).startswith("no peer 1.")
+        shown = browser.evaluate(text(card("prices", ".picture")))
+        assert "3 publishers" in shown
+        assert "12 subscribers" in shown
+        assert "no pullers" in shown
+        assert browser.evaluate("document.querySelector('#server').textContent").startswith("Version0.1.0, native")
+        no_complaints(browser, stub)
+
+
+def test_names_and_failures_are_text_whatever_is_in_them(browser):
+    def devices(seconds):
+        return [queue(NAME, received=int(100 * seconds), failure=FAILURE, restarts=2, state="failed")]
+
+    with StubServer(devices, token=TOKEN) as stub:
+        stub.peers = {NAME: [{"address": NAME, "since": time.time(), "mechanism": NAME}]}
+        browser.open(stub.url)
+        browser.until(f"{text('h2')} === {json.dumps(NAME)}")
+        assert FAILURE in browser.evaluate(text(".failure"))
+        browser.until("document.querySelector('.lane')")
+        browser.click("summary")
+        browser.until(f"document.querySelector('[aria-label=Peers] td')?.textContent === {json.dumps(NAME)}")
+        stub.overrides["/api/reload"] = (422, {"error": NAME, "problems": [FAILURE]})
+        enter_token(browser)
+        browser.click("#reload")
+        browser.until(f"{text('#notice-text li')} === {json.dumps(FAILURE)}")
+        assert browser.evaluate("document.querySelectorAll('main script, main img').length") == 0
+        assert browser.evaluate("document.title") == "geventrelay"
+        assert [one for one in browser.complaints if "422" not in one] == []
+
+
+def test_nothing_can_be_changed_without_a_token(browser):
+    with StubServer(growing()) as stub:
+        browser.open(stub.url)
+        browser.until("document.querySelectorAll('.moving').length")
+        assert browser.evaluate("document.querySelector('#read-only').hidden") is False
+        for selector in ("#token", "#reload", ".actions"):
+            assert browser.evaluate(f"document.querySelector('{selector}').hidden") is True
+
+
+def test_a_wrong_token_is_forgotten_and_asked_for_again(browser):
+    with StubServer(growing(), token=TOKEN) as stub:
+        browser.open(stub.url)
+        enter_token(browser, "wrong")
+        browser.click(card("orders", ".actions button"))
+        browser.until("document.querySelector('#token-dialog').open && !document.querySelector('#token-error').hidden")
+        assert browser.evaluate("sessionStorage.length") == 0
+        browser.type(TOKEN)
+        browser.press("Enter")
+        browser.click(card("orders", ".actions button"))
+        browser.until(f"{text(card('orders', '.state'))} === 'paused'")
+        assert stub.posted == ["/api/devices/orders/pause"]
+        assert browser.evaluate("[localStorage.length, document.cookie]") == [0, ""]
+
+
+def test_what_a_reload_changed_is_said(browser):
+    with StubServer(growing(), token=TOKEN) as stub:
+        answer = {"version": 1, "unchanged": ["orders"], "added": ["prices"], "removed": [], "changed": []}
+        stub.overrides["/api/reload"] = (200, {**answer, "adjusted": []})
+        browser.open(stub.url)
+        enter_token(browser)
+        browser.click("#reload")
+        browser.until(f"{text('#notice-text')}.includes('added: prices')")
+        no_complaints(browser, stub)
+
+
+def test_draining_is_asked_about_first(browser):
+    with StubServer(growing(), token=TOKEN) as stub:
+        browser.open(stub.url)
+        enter_token(browser)
+        drain = card("orders", "[aria-label='Drain orders']")
+        browser.click(drain)
+        browser.until("document.querySelector('#confirm-dialog').open")
+        browser.press("Escape")
+        browser.until("!document.querySelector('#confirm-dialog').open")
+        browser.click(drain)
+        browser.click("#confirm-yes")
+        browser.until(f"{text(card('orders', '.state'))} === 'stopped'")
+        assert stub.posted == ["/api/devices/orders/drain"]
+        no_complaints(browser, stub)
+
+
+def test_the_keyboard_alone_gets_to_pause_and_sees_where_it_is(browser):
+    with StubServer(growing(), token=TOKEN) as stub:
+        browser.open(stub.url)
+        browser.until("document.querySelector('.actions') && !document.querySelector('#token').hidden")
+        tab_to(browser, "document.activeElement.id === 'token'")
+        browser.press("Enter")
+        browser.until("document.activeElement.id === 'token-input'")
+        browser.type(TOKEN)
+        browser.press("Enter")
+        tab_to(browser, "document.activeElement.getAttribute('aria-label') === 'Pause orders'")
+        assert browser.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+        browser.press("Space")
+        browser.until(f"{text(card('orders', '.state'))} === 'paused'")
+        assert "orders is paused" in browser.evaluate(text("#announcer"))
+        assert browser.evaluate("document.activeElement.textContent") == "Resume"
+        no_complaints(browser, stub)
+
+
+def tab_to(browser: Browser, condition: str) -> None:
+    for _ in range(20):
+        browser.press("Tab")
+        if browser.evaluate(condition):
+            return
+    raise AssertionError(f"no Tab leads to {condition}")
+
+
+def test_a_server_that_goes_is_missed_and_one_that_comes_back_is_found(browser):
+    with StubServer(growing()) as stub:
+        browser.open(stub.url)
+        browser.until("document.querySelector('#connection').dataset.connection === 'live'")
+        port = stub.port
+        stub.stop()
+        browser.until("document.body.classList.contains('stale')")
+        assert "no answer" in browser.evaluate(text("#connection-text"))
+        assert "The figures are old" in browser.evaluate(text("#announcer"))
+        stub.start(port)
+        browser.until("!document.body.classList.contains('stale') && document.querySelectorAll('.moving').length")
+        assert browser.evaluate(text("#announcer")) == "The server is back."
+
+
+def test_what_is_behind_details_is_fetched_when_they_are_opened(browser):
+    sockets = [socket("frontend", "XSUB", "tcp://127.0.0.1:1"), socket("backend", "XPUB", "tcp://127.0.0.1:2")]
+    pumps = [pump("frontend", 12345, backend={"dropped": {"full": 1234}}), pump("backend", 2, frontend={})]
+    with StubServer(lambda _: [device("telemetry", "forwarder", sockets, pumps)]) as stub:
+        stub.peers = {"backend": [{"address": "127.0.0.1:40100", "since": time.time() - 90, "mechanism": "NULL"}]}
+        stub.subscriptions = [
+            {"topic": "prices", "hex": b"prices".hex(), "count": 2},
+            {"topic": "", "hex": "", "count": 1},
+            {"topic": "\ufffd", "hex": "ff", "count": 1},
+        ]
+        browser.open(stub.url)
+        browser.until("document.querySelector('.lane')")
+        assert not [url for url in browser.requests if url.endswith("peers")]
+        browser.click("summary")
+        browser.until("document.querySelectorAll('[aria-label=Subscriptions] tbody tr').length === 3")
+        shown = browser.evaluate("document.querySelector('.details').innerText")
+        for wanted in ("12,345", "1,234 full", "127.0.0.1:40100", "prices", "(everything)", "0xff", "2 subscribers"):
+            assert wanted in shown
+        no_complaints(browser, stub)
+
+
+def every_kind(seconds):
+    some = queue("a-device-whose-name-is-so-long-that-it-has-to-be-broken-somewhere", received=int(9e9 + 1e6 * seconds))
+    some["sockets"][0]["bound"] = ["ipc:///var/run/a/path/that/is/longer/than/any/phone/is/wide/frontend.sock"]
+    some["pumps"][0]["outlets"][0]["dropped"] = {"full": 10**9, "no_peer": int(1e6 * seconds), "never_seen": 3}
+    stuck = queue("stuck", received=5)
+    stuck["pumps"][0]["outlets"][0]["held"] = 1
+    inproc = queue("inproc", received=5)
+    inproc["sockets"].append(socket("control", "REP", "tcp://127.0.0.1:5559", 1))
+    inproc["sockets"][0]["peers"] = None
+    return [
+        some, stuck, inproc,
+        relay("prices", received=int(1e5 * seconds), dropped=int(1e5 * seconds)),
+        queue("paused", state="paused"),
+        queue("failed", state="failed", failure="x" * 300, restarts=12, next_start_in_s=12.5, started_at=None),
+        queue("stopped", state="stopped", started_at=None),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [320, 480, 1000, 1920])
+def test_nothing_is_wider_than_the_screen(browser, width):
+    with StubServer(every_kind, token=TOKEN) as stub:
+        browser.show_as(width, 700, still=True)
+        browser.open(stub.url)
+        enter_token(browser)
+        browser.until("document.querySelectorAll('.moving').length")
+        browser.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        browser.until("document.querySelectorAll('[aria-label=Peers]:not([hidden])').length === 7")
+        for index in range(7):
+            # What is not on the screen is not laid out.
+            browser.evaluate(f"document.querySelectorAll('.card')[{index}].scrollIntoView()")
+            browser.until(f"document.querySelectorAll('.card')[{index}].querySelector('.box')")
+            assert browser.evaluate("document.documentElement.scrollWidth") <= width
+        wide = "[...document.querySelectorAll('.picture text, .picture rect')].filter((one) => "
+        wide += "one.getBoundingClientRect().right > one.closest('.card').getBoundingClientRect().right + 1)"
+        assert browser.evaluate(f"{wide}.map((one) => one.textContent)") == []
+        no_complaints(browser, stub)
+
+
+# Into `rounds`: how many nodes came or went while a hundred texts were changed.
+COUNT_CHANGES = """
+window.rounds = [];
+let [nodes, texts] = [0, 0];
+new MutationObserver((some) => {
+  for (const one of some) one.type === "childList" ? nodes += 1 : texts += 1;
+  if (texts < 100) return;
+  window.rounds.push(nodes);
+  [nodes, texts] = [0, 0];
+}).observe(document.querySelector("#devices"), { childList: true, characterData: true, subtree: true });
+"""
+
+
+def test_two_hundred_devices_are_filtered_and_change_in_place(browser):
+    def devices(seconds):
+        some = [queue(f"queue-{number}", port=10000 + 2 * number, received=int(9 * seconds)) for number in range(200)]
+        some[17]["state"] = "failed"
+        return some
+
+    with StubServer(devices) as stub:
+        browser.open(stub.url)
+        browser.until("document.querySelectorAll('.card').length === 200")
+        browser.until("document.querySelectorAll('.moving').length")
+        browser.evaluate(COUNT_CHANGES)
+        # What comes to the screen is drawn once; after that, nothing is.
+        browser.until("window.rounds.includes(0)")
+        browser.click(".kind.failed")
+        shown = "[...document.querySelectorAll('.card')].filter((one) => !one.hidden).map((one) => one.dataset.device)"
+        assert browser.until(f"(({shown}).length === 1) && {shown}") == ["queue-17"]
+        browser.click(".kind.all")
+        browser.click("#filter")
+        browser.type(":10398")
+        assert browser.until(f"(({shown}).length === 1) && {shown}") == ["queue-199"]
+        no_complaints(browser, stub)
