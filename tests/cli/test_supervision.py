@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 
@@ -117,3 +118,17 @@ def test_a_log_as_json_is_one_object_per_line_and_follows_a_reload(start, folder
     server.until_logged(" INFO reloaded unchanged=1 added=0 ")
     server.signal(signal.SIGTERM)
     assert server.wait() == 0
+
+
+def test_a_storm_of_one_event_is_summed_up_and_nothing_is_left_out(start, peers):
+    ends = ["--frontend", "0", "--backend", "0", "--control", "0", "--control-type", "PULL"]
+    server = start("streamer", *ends, "--log-level", "warning")
+    controller = peers.connect(zmq.PUSH, server["control"])
+    for _ in range(500):
+        controller.send(b"NONSENSE")
+    controller.send(b"TERMINATE")
+    assert server.wait() == 0, server.report()
+    lines = [line for line in server.errors.splitlines() if "WARNING ignored device=streamer" in line]
+    counts = [int(more[1]) for line in lines if (more := re.search(r" more=(\d+) ", line))]
+    assert len(lines) - len(counts) + sum(counts) == 500
+    assert len(lines) - len(counts) == 10
