@@ -33,13 +33,15 @@ export class Overview {
 
   update(data, rates, clock) {
     for (const key of ["received", "sent", "dropped"]) {
-      let [perSecond, total] = [0, 0];
+      let [perSecond, total, known] = [0, 0, rates.size === 0];
       for (const one of rates.values()) {
+        known ||= one.known;
         perSecond += one.get(key);
         total += one.total(key);
       }
       const tile = this.#tiles.get(key);
-      setText(tile.now, rate(perSecond));
+      // A rate takes two looks.
+      setText(tile.now, known ? rate(perSecond) : "–");
       setText(tile.total, `${count(total)} in all`);
       setAttribute(tile.root, "aria-label", `${key}: ${exact(perSecond)} a second, ${exact(total)} in all`);
       setClass(tile.root, "some", total > 0);

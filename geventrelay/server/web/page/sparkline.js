@@ -34,7 +34,7 @@ export class Sparkline {
     const start = WIDTH - (points.length - 1) * step;
     const y = (value) => (HEIGHT - 2 - (highest === 0 ? 0 : value / highest) * (HEIGHT - 5)).toFixed(1);
     const path = points.map((value, index) => `${(start + index * step).toFixed(1)} ${y(value)}`).join("L");
-    setAttribute(this.#line, "d", points.length > 1 ? `M${path}` : `M0 ${HEIGHT - 2}H${WIDTH}`);
+    setAttribute(this.#line, "d", points.length > 1 ? `M${path}` : "");
     setAttribute(this.#area, "d", points.length > 1 ? `M${start.toFixed(1)} ${HEIGHT}L${path}L${WIDTH} ${HEIGHT}Z` : "");
     setText(this.#title, `${this.name}, last 15 minutes, at most ${this.show(highest)}`);
   }
