@@ -21,8 +21,13 @@ PYZMQ = "import zmq\nfrom zmq.devices import *\nfrom zmq import device, proxy, p
 OURS = "import zmq.green as zmq\nfrom geventrelay.devices.background import *\n"
 
 # What every program begins with: two threads, one with the device and one with the peers around it.
+# On libuv, two threads that make their first hub at the same moment get in each other's way, with or without us
+# (UVFuncallError: EEXIST), so the main thread's is made before there is another.
 COMMON = """
 import threading
+import gevent
+
+gevent.get_hub()
 
 def socket(kind, address):
     made = context.socket(kind)

@@ -7,7 +7,6 @@ import socket
 import time
 
 import gevent
-import psutil
 import pytest
 import zmq
 from support.serving import serve
@@ -171,6 +170,12 @@ def test_the_ready_file_has_every_device_and_follows_a_restart(serve, tmp_path, 
 
 
 @pytest.mark.slow
+def used_in_a_second() -> float:
+    before = time.process_time()
+    gevent.sleep(1)
+    return time.process_time() - before
+
+
 def test_two_hundred_devices_start_quickly_and_idle_quietly(serve):
     kinds = [queue, streamer]
     devices = [kinds[number % 2](f"device-{number}") for number in range(100)]
@@ -180,10 +185,7 @@ def test_two_hundred_devices_start_quickly_and_idle_quietly(serve):
     serving = serve(*devices)
     # Processor time: the tests share the machine.
     assert time.process_time() - used < 2
-    process = psutil.Process()
-    before = process.cpu_times()
-    gevent.sleep(1)
-    after = process.cpu_times()
-    assert (after.user + after.system) - (before.user + before.system) <= 0.05
+    # The best of three seconds: whatever else this process does in one of them is not the devices'.
+    assert min(used_in_a_second() for _ in range(3)) < 0.02
     serving.server.stop()
     assert serving.ended() is None
