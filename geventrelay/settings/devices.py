@@ -135,7 +135,7 @@ class DeviceSettings:
         types = {**cls._pattern_types(values), "tap": "XPUB"}
         if "control_type" in values:
             types["control"] = values["control_type"].value
-        return {**types, "tap": "XPUB"}
+        return types
 
     @classmethod
     def _pattern_types(cls, values: Mapping[str, Any]) -> dict[str, str]:
