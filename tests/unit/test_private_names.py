@@ -8,7 +8,6 @@ import pytest
 import zmq
 import zmq.backend
 import zmq.green
-from gevent.hub import Waiter, get_hub
 
 from geventrelay import RelaySocket
 
@@ -28,10 +27,6 @@ def test_zmq_green_still_watches_the_descriptor_with_the_hook_and_waits_through_
 
 def test_zmq_green_still_stops_the_watcher_whose_place_ours_takes_when_a_socket_is_closed():
     assert "_stop(self._state_event)" in inspect.getsource(zmq.green.Socket)
-
-
-def test_a_waiter_of_gevent_still_tells_whether_somebody_waits():
-    assert Waiter(get_hub()).greenlet is None
 
 
 def test_pyzmq_still_has_a_send_without_its_python_layer():

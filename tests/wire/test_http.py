@@ -1,7 +1,6 @@
 """The API over a real connection: what each route says, and whom it refuses."""
 
 import json
-from pathlib import Path
 
 import hypothesis
 import pytest
@@ -14,14 +13,6 @@ from geventrelay import Forwarder, Relay, SettingsError, StartError, Streamer
 from geventrelay.server.web.site import Site
 from geventrelay.settings import HttpAddress
 from geventrelay.testing import LOCAL, Peers, eventually
-
-
-@pytest.fixture
-def token_file(tmp_path: Path) -> Path:
-    path = tmp_path / "token"
-    path.write_text(TOKEN + "\n")
-    path.chmod(0o600)
-    return path
 
 
 @pytest.fixture

@@ -25,14 +25,6 @@ PATH = "/api/devices/tasks/tap"
 
 
 @pytest.fixture
-def token_file(tmp_path: Path) -> Path:
-    path = tmp_path / "token"
-    path.write_text(TOKEN + "\n")
-    path.chmod(0o600)
-    return path
-
-
-@pytest.fixture
 def serve(token_file):
     """Serves devices over HTTP; gives the client."""
     with contextlib.ExitStack() as stack:

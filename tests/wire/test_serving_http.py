@@ -45,9 +45,11 @@ def test_counts_go_on_over_failures_and_restarts(serve, peers: Peers):
     client = client_of(serving)
     for life in range(1, 4):
         move(peers, serving, "tasks", 10)
-        eventually(
-            lambda life=life: serving.server.devices["tasks"].peers()["frontend"].disconnected_total == life, "the end"
-        )
+        for key in ("frontend", "backend"):
+            eventually(
+                lambda life=life, key=key: serving.server.devices["tasks"].peers()[key].disconnected_total == life,
+                f"the end at the {key}",
+            )
         if life == 2:
             serving.reload(streamer("tasks", io_threads=2), http=ANYWHERE)
         elif life == 1:
