@@ -6,9 +6,9 @@ setup(
     ext_modules=[
         # Optional: without a compiler the install succeeds, and the burst in Python serves. No include directories and
         # no libraries: libzmq's functions are looked up in what pyzmq has loaded.
-        Extension("geventrelay.engine._burst", ["geventrelay/engine/_burst.pyx"], optional=True),
+        Extension("geventrelay.engine.native.burst", ["geventrelay/engine/native/burst.pyx"], optional=True),
         # Plain Python too, and used as such where these could not be built.
-        Extension("geventrelay.engine.port", ["geventrelay/engine/port.py"], optional=True),
+        Extension("geventrelay.engine.readiness", ["geventrelay/engine/readiness.py"], optional=True),
         Extension("geventrelay.engine.pump", ["geventrelay/engine/pump.py"], optional=True),
     ],
 )

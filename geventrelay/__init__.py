@@ -1,14 +1,14 @@
 """A ZeroMQ relay server on greenlets: what stands between programs so that each knows one address only."""
 
 from .devices.device import Device
-from .devices.dropin import device, monitored_queue, proxy, proxy_steerable
 from .devices.snapshot import DeviceSnapshot, State
+from .dropin.functions import device, monitored_queue, proxy, proxy_steerable
 from .endpoints import Endpoint
 from .engine.counters import Drop, OutletSnapshot, PumpSnapshot
 from .engine.peertable import PeerSnapshot, PeersSnapshot
 from .engine.socket import RelaySocket
 from .errors import DeviceFailed, ForkedError, GeventRelayError, SettingsError, StartError
-from .settings import ControlType, Custom, Forwarder, PushPayload, Queue, Relay, Streamer, WhenFull
+from .settings import ControlType, Custom, Forwarder, Payload, Queue, Relay, Streamer, WhenFull
 
 __all__ = [
     "ControlType",
@@ -22,10 +22,10 @@ __all__ = [
     "Forwarder",
     "GeventRelayError",
     "OutletSnapshot",
+    "Payload",
     "PeerSnapshot",
     "PeersSnapshot",
     "PumpSnapshot",
-    "PushPayload",
     "Queue",
     "Relay",
     "RelaySocket",

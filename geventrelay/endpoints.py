@@ -71,7 +71,7 @@ class Endpoint:
 
         :param value: ``tcp://host:port``, ``ipc://path``, ``inproc://name``, or a port as text or int, which
             stands for ``tcp://INTERFACE:PORT``. ``@`` before it binds, which is the default; ``>`` connects
-            (as in czmq). Port 0 binds a free port. An `Endpoint` is passed through.
+            (as in czmq). Readiness 0 binds a free port. An `Endpoint` is passed through.
         :param name: what to call the input in an error.
         :param interface: the host that a bare port binds; one that connects goes to this host, or to
             127.0.0.1 where it is ``*``.

@@ -10,13 +10,13 @@ from typing import Any
 
 from docopt import DocoptExit, docopt
 
-from ..engine.burst import burst_name
+from ..engine.native.choose import burst_name
 from ..errors import SettingsError
-from ..server.build import version
 from ..settings import PATTERNS, ServerSettings
-from ..settings.fields import needed_options, options_of
-from .grammar import HELP, OPTIONS, usage
-from .process import say
+from ..settings.option import needed_options, options_of
+from ..version import version
+from .help import HELP, OPTIONS, usage
+from .process import print_stdout
 
 Options = Mapping[str, Any]
 """What docopt made of the arguments; None, False or an empty list for what was not given."""
@@ -55,9 +55,9 @@ def parse(arguments: Sequence[str]) -> Options:
         raise _usage_error(arguments) from None
     except SystemExit:
         # --help or --version.
-        say(said.getvalue().rstrip("\n"))
+        print_stdout(said.getvalue().rstrip("\n"))
         raise
-    for option in given(parsed):
+    for option in given_options(parsed):
         _check_belongs(option, command(parsed))
     return parsed
 
@@ -67,7 +67,7 @@ def command(options: Options) -> str:
     return next((word for word in _OWN if options[word]), "relay")
 
 
-def given(options: Options, known: Iterable[str] = OPTIONS) -> dict[str, Any]:
+def given_options(options: Options, known: Iterable[str] = OPTIONS) -> dict[str, Any]:
     """Those of `options` that were on the command line.
 
     :param known: the options to look for.

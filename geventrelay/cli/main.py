@@ -10,6 +10,9 @@ from ..errors import DeviceFailed, RecordingError, SettingsError, StartError
 from ..settings import PATTERNS
 from .arguments import command, parse
 
+_MODULES = {"check": ("commands.run", "check"), "top": ("top.command", "execute")}
+"""Where the commands are that are no module of their own in `commands`, by name."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
@@ -20,8 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = parse(sys.argv[1:] if argv is None else argv)
         word = command(options)
         # The one module that is needed, each of which has an `execute`: all of them would take as long again to start.
-        module = importlib.import_module(f".{'pattern' if word in PATTERNS else word}", __package__)
-        return int(module.execute(options))
+        name, function = _MODULES.get(word, ("commands.pattern" if word in PATTERNS else f"commands.{word}", "execute"))
+        return int(getattr(importlib.import_module(f".{name}", __package__), function)(options))
     except SettingsError as error:
         return _complain(error, 2)
     except (StartError, DeviceFailed, RecordingError) as error:

@@ -14,18 +14,19 @@ import zmq
 from gevent.event import Event
 from gevent.lock import RLock
 
-from ..engine import forks
+from ..components.control import Control, statistics
+from ..components.plan import CONTROL, TAP
+from ..components.tap import TapReader
+from ..engine import fork as fork
 from ..engine.peertable import PeersSnapshot
+from ..engine.subscriptions import subscriptions
 from ..errors import DeviceFailed, ForkedError, SettingsError, StartError
-from ..events import event
+from ..log import event
 from ..settings import DeviceSettings
-from .adjusting import adjustment
-from .patterns import CONTROL, TAP, plan
+from .assembly import Assembly
+from .live_changes import adjustment
+from .patterns import plan
 from .snapshot import DeviceSnapshot, State
-from .steering import Steering, statistics
-from .subscriptions import subscriptions
-from .tap import Watch
-from .wiring import Wiring
 
 log = logging.getLogger("geventrelay")
 
@@ -43,7 +44,7 @@ class Device:
     :param context: the ZeroMQ context to make sockets in, which the device then never terminates; needed where
         ``inproc`` endpoints are to be shared with sockets that are no device's. By default devices on one hub share a
         context, if they have as many `io_threads`.
-    :param reload: what a RELOAD at the control socket does; None where it is no command. See `Steering`.
+    :param reload: what a RELOAD at the control socket does; None where it is no command. See `Control`.
     :param descriptors: listening sockets that somebody else has bound, by socket key and position among its endpoints;
         they are used instead of binding, and stay their owner's.
     :param watch_peers: whether to follow every socket's connections, for `peers` and the log. It costs two descriptors,
@@ -69,11 +70,11 @@ class Device:
         self._plan = plan(settings)
         self._context = context
         self._watch_peers = watch_peers
-        self._wiring = self._new_wiring()
+        self._wiring = self._new_assembly()
         self._changing = RLock()
-        self._started_in = forks.current()
+        self._started_in = fork.current()
         self._drain_until = math.inf
-        self._told_to_stop = False
+        self._stop_requested = False
         self._over = Event()
         self._over.set()
         self._greenlets: list[gevent.Greenlet[..., None]] = []
@@ -106,9 +107,9 @@ class Device:
         return self._state in (State.RUNNING, State.PAUSED)
 
     @property
-    def told_to_stop(self) -> bool:
+    def stop_requested(self) -> bool:
         """Whether somebody has asked for a stop since the last start, however it ended then."""
-        return self._told_to_stop
+        return self._stop_requested
 
     @property
     def endpoints(self) -> dict[str, list[str]]:
@@ -132,10 +133,10 @@ class Device:
             if self._state not in (State.STOPPED, State.FAILED):
                 return
             self.failure = None
-            self._told_to_stop = False
-            self._started_in = forks.current()
+            self._stop_requested = False
+            self._started_in = fork.current()
             self._drain_until = math.inf
-            self._wiring = self._new_wiring()
+            self._wiring = self._new_assembly()
             self._wiring.open()
             self._state = State.RUNNING
             self._over.clear()
@@ -150,7 +151,7 @@ class Device:
             Closing then takes up to `linger_ms` more.
         """
         self._refuse_child()
-        self._told_to_stop = True
+        self._stop_requested = True
         self._stop(timeout)
 
     def serve_forever(self, stop_timeout: float | None = None) -> None:
@@ -224,7 +225,7 @@ class Device:
         """The topics that its XSUB asks publishers for; None where the pattern has none.
 
         Each has a count of 1, for libzmq tells nobody how many subscribers there are; see
-        `geventrelay.devices.subscriptions`. A device that is not up has no topics. Yields if there are thousands.
+        `geventrelay.engine.subscriptions`. A device that is not up has no topics. Yields if there are thousands.
         """
         self._refuse_child()
         key = next((one.key for one in self._plan.sockets if one.type == zmq.XSUB), None)
@@ -244,7 +245,7 @@ class Device:
         self._refuse_child()
         gevent.spawn(self.stop)
 
-    def watch(self, direction: str | None = None) -> Watch:
+    def watch(self, direction: str | None = None) -> TapReader:
         """See a copy of each message that is moved from now on. Does not yield; the device never waits for a watcher.
 
         The settings need no `tap` for this. The watch ends with the device at the latest.
@@ -269,14 +270,14 @@ class Device:
         return statistics(self.snapshot().pumps, self._plan.sockets[0].key)
 
     def _refuse_child(self) -> None:
-        if self._state is not State.STOPPED and self._started_in != forks.current():
+        if self._state is not State.STOPPED and self._started_in != fork.current():
             raise ForkedError(
                 f"device {self.name} was started before this process was forked and belongs to its parent; "
                 "make a new Device in the child"
             )
 
-    def _new_wiring(self) -> Wiring:
-        return Wiring(
+    def _new_assembly(self) -> Assembly:
+        return Assembly(
             self._plan,
             self.settings,
             context=self._context,
@@ -287,10 +288,10 @@ class Device:
     def _spawn_all(self) -> None:
         wiring = self._wiring
         for pump in wiring.pumps:
-            forks.pause_in_children(pump)
+            fork.pause_in_children(pump)
             self._spawn(pump.name, pump.run)
         if CONTROL in wiring.sockets:
-            steering = Steering(wiring.sockets[CONTROL].port, self, device=self.name, reload=self._reload)
+            steering = Control(wiring.sockets[CONTROL].readiness, self, device=self.name, reload=self._reload)
             self._spawn(CONTROL, steering.run)
         if wiring.tap is not None:
             self._spawn(TAP, wiring.tap.run)
@@ -349,7 +350,7 @@ class Device:
             if self.failure is None:
                 self._wiring.count_the_rest()
         except zmq.ZMQError as error:
-            log.warning(event("uncounted", device=self.name, reason=error))
+            log.warning(event("count-failed", device=self.name, reason=error))
         self._wiring.close(linger_ms)
         self._state = State.STOPPED if self.failure is None else State.FAILED
         self._over.set()

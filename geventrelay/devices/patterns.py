@@ -4,79 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, cast
 
 import zmq
 
-from ..endpoints import Endpoint
-from ..engine.outlet import Policy, Take
+from ..components.plan import CONTROL, Options, OutletPlan, Plan, PumpPlan, SocketPlan, endpoints_of, tap_plan
 from ..errors import SettingsError
-from ..settings import (
-    Custom,
-    DeviceSettings,
-    Endpoints,
-    Forwarder,
-    Prefixes,
-    Queue,
-    Relay,
-    Streamer,
-    WhenFull,
-)
-from ..settings.pairs import directions
-
-RECEIVE_ONLY = frozenset({zmq.SUB, zmq.XSUB, zmq.PULL})
-"""Socket types whose peers send and never receive more than subscriptions."""
-
-CONTROL = "control"
-"""The key of the socket that steers a device."""
-
-TAP = "tap"
-"""The key of the socket that publishes a copy of a device's traffic."""
-
-# Enough for a watcher who reads; one who does not is not to hold up a stop.
-_TAP_LINGER_MS = 100
-
-Options = tuple[tuple[int, Any], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SocketPlan:
-    """A socket to be made: its `key` in the device, its type, where it goes, and its own options."""
-
-    key: str
-    type: int
-    endpoints: tuple[Endpoint, ...]
-    options: Options = ()
-
-
-@dataclass(frozen=True, slots=True)
-class OutletPlan:
-    """An outlet to be made, to the socket with this key."""
-
-    socket: str
-    policy: Policy = Policy.BLOCK
-    take: Take = Take.WHOLE
-
-
-@dataclass(frozen=True, slots=True)
-class PumpPlan:
-    """A pump to be made, from the socket with the key `source`."""
-
-    source: str
-    outlets: tuple[OutletPlan, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a device is made of.
-
-    :ivar answered: whether each message of the first pump is answered by one of the second, as requests are.
-    """
-
-    sockets: tuple[SocketPlan, ...]
-    pumps: tuple[PumpPlan, ...]
-    answered: bool = False
+from ..settings import Custom, DeviceSettings, Forwarder, Prefixes, Queue, Relay, Streamer
+from ..settings.socket_types import directions
+from ..terms import Payload, WhenFull
 
 
 def plan(settings: DeviceSettings) -> Plan:
@@ -92,28 +28,22 @@ def plan(settings: DeviceSettings) -> Plan:
     if settings.control is not None:
         kind = zmq.SocketType[_value(settings.control_type)]
         options = ((zmq.SUBSCRIBE, b""),) if kind == zmq.SUB else ()
-        more.append(SocketPlan(CONTROL, kind, _endpoints(settings.control), options))
+        more.append(SocketPlan(CONTROL, kind, endpoints_of(settings.control), options))
     if settings.tap is not None:
         more.append(tap_plan(settings))
     return dataclasses.replace(made, sockets=(*made.sockets, *more))
 
 
-def tap_plan(settings: DeviceSettings) -> SocketPlan:
-    """The socket at which a device with these `settings` can be watched; without `tap` among them, it goes nowhere."""
-    endpoints = () if settings.tap is None else _endpoints(settings.tap)
-    return SocketPlan(TAP, zmq.XPUB, endpoints, ((zmq.LINGER, min(settings.linger_ms, _TAP_LINGER_MS)),))
-
-
 def _relay(settings: Relay) -> Plan:
-    sockets = [SocketPlan("sub", zmq.SUB, _endpoints(settings.sub), _subscriptions(settings.subscribe))]
+    sockets = [SocketPlan("sub", zmq.SUB, endpoints_of(settings.sub), _subscriptions(settings.subscribe))]
     outlets = []
     if settings.pub is not None:
-        sockets.append(SocketPlan("pub", zmq.PUB, _endpoints(settings.pub)))
+        sockets.append(SocketPlan("pub", zmq.PUB, endpoints_of(settings.pub)))
         outlets.append(OutletPlan("pub"))
     if settings.push is not None:
-        sockets.append(SocketPlan("push", zmq.PUSH, _endpoints(settings.push)))
-        policy, take = Policy(_value(settings.push_when_full)), Take(_value(settings.push_payload))
-        outlets.append(OutletPlan("push", policy, take))
+        sockets.append(SocketPlan("push", zmq.PUSH, endpoints_of(settings.push)))
+        when_full, payload = WhenFull(settings.push_when_full), Payload(settings.push_payload)
+        outlets.append(OutletPlan("push", when_full, payload))
     return Plan(tuple(sockets), (PumpPlan("sub", tuple(outlets)),))
 
 
@@ -149,15 +79,15 @@ def _two_sides(
     frontend_type, backend_type = settings.socket_types["frontend"], settings.socket_types["backend"]
     forward, backward = directions(frontend_type, backend_type)
     sockets = (
-        SocketPlan("frontend", zmq.SocketType[frontend_type], _endpoints(settings.frontend), frontend_options),
-        SocketPlan("backend", zmq.SocketType[backend_type], _endpoints(settings.backend), backend_options),
+        SocketPlan("frontend", zmq.SocketType[frontend_type], endpoints_of(settings.frontend), frontend_options),
+        SocketPlan("backend", zmq.SocketType[backend_type], endpoints_of(settings.backend), backend_options),
     )
-    take = Take.SWAP if frontend_type == backend_type == "ROUTER" else Take.WHOLE
+    payload = Payload.SWAP if frontend_type == backend_type == "ROUTER" else Payload.WHOLE
     pumps = []
     if forward:
-        pumps.append(PumpPlan("frontend", (OutletPlan("backend", take=take),)))
+        pumps.append(PumpPlan("frontend", (OutletPlan("backend", payload=payload),)))
     if backward:
-        pumps.append(PumpPlan("backend", (OutletPlan("frontend", take=take),)))
+        pumps.append(PumpPlan("backend", (OutletPlan("frontend", payload=payload),)))
     return Plan(sockets, tuple(pumps), answered)
 
 
@@ -167,11 +97,6 @@ def _subscriptions(prefixes: Prefixes) -> Options:
 
 def _no_drop(slow_subscriber: WhenFull | str) -> Options:
     return ((zmq.XPUB_NODROP, 1),) if slow_subscriber is WhenFull.BLOCK else ()
-
-
-def _endpoints(endpoints: Endpoints) -> tuple[Endpoint, ...]:
-    # DeviceSettings has turned what the user wrote into this.
-    return cast("tuple[Endpoint, ...]", endpoints)
 
 
 def _value(choice: Any) -> str:

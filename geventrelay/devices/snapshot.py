@@ -53,17 +53,17 @@ class DeviceSnapshot:
                 keys.update({f"{outlet.socket}.dropped.{why.value}": count for why, count in outlet.dropped.items()})
         return {**keys, "held": self.held}
 
-    def plus(self, later: DeviceSnapshot) -> DeviceSnapshot:
+    def merged_with(self, later: DeviceSnapshot) -> DeviceSnapshot:
         """The counts of both lives of one device, this one and a `later` one; name and state are the later one's.
 
         A later one with other pumps or outlets counts from nothing: no sum would say what went where.
         """
         if not later.pumps:
-            pumps = tuple(pump.settled() for pump in self.pumps)
+            pumps = tuple(pump.as_closed() for pump in self.pumps)
         elif _shape(self) != _shape(later):
             pumps = later.pumps
         else:
-            pumps = tuple(past.settled().plus(now) for past, now in zip(self.pumps, later.pumps, strict=True))
+            pumps = tuple(past.as_closed().merged_with(now) for past, now in zip(self.pumps, later.pumps, strict=True))
         return DeviceSnapshot(later.name, later.state, pumps)
 
 

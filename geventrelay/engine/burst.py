@@ -1,4 +1,4 @@
-"""The inner loop of a pump: what a burst promises, and which implementation runs.
+"""The inner loop of a pump: what a burst promises, and why one ends.
 
 A burst moves messages from one source to its outlets with non-blocking calls only. It never yields to the hub,
 so what it moves at a time is bounded.
@@ -6,22 +6,11 @@ so what it moves at a time is bounded.
 
 from __future__ import annotations
 
-import functools
-import importlib
-import logging
-import os
-from collections.abc import Sequence
+import enum
 from typing import Protocol
 
-from ..errors import SettingsError
-from ..events import event
-from ._burst_py import PythonBurst
 from .counters import PumpCounters
 from .outlet import Outlet
-from .port import Port
-from .status import Status
-
-log = logging.getLogger("geventrelay")
 
 
 class Burst(Protocol):
@@ -44,7 +33,7 @@ class Burst(Protocol):
         """Offer a copy of each message that is read from now on to `outlet` too; None ends that. Does not yield.
 
         The copy is no part of the accounting: a tap that cannot take it, or has gone, goes without. `outlet` is to have
-        the policy DROP and a socket that nobody else writes to at the same time.
+        `WhenFull.DROP` and a socket that nobody else writes to at the same time.
         """
 
     def run(self, messages: int, limit_bytes: int) -> Status:
@@ -55,38 +44,12 @@ class Burst(Protocol):
         """
 
 
-class _Maker(Protocol):
-    def __call__(self, source: Port, outlets: Sequence[Outlet]) -> Burst: ...
+class Status(enum.IntEnum):
+    """Why a burst ended, and with it what its pump does next."""
 
-
-def new_burst(source: Port, outlets: Sequence[Outlet]) -> Burst:
-    """Make the burst that this process uses, from `source` to `outlets`.
-
-    :raises SettingsError: if GEVENTRELAY_BURST asks for one that is not there.
-    """
-    make, _ = _chosen()
-    return make(source, outlets)
-
-
-def burst_name() -> str:
-    """Which burst this process uses: ``native`` or ``python``.
-
-    :raises SettingsError: if GEVENTRELAY_BURST asks for one that is not there.
-    """
-    return _chosen()[1]
-
-
-@functools.cache
-def _chosen() -> tuple[_Maker, str]:
-    wish = os.environ.get("GEVENTRELAY_BURST", "")
-    if wish not in ("", "native", "python"):
-        raise SettingsError("GEVENTRELAY_BURST", "native or python", wish)
-    if wish != "python":
-        try:
-            # By name, since there may be no such file: it is built only where there is a compiler.
-            return importlib.import_module("geventrelay.engine._burst").NativeBurst, "native"
-        except ImportError as error:
-            if wish == "native":
-                raise SettingsError("GEVENTRELAY_BURST", f"python, for there is no other ({error})", wish) from None
-            log.info(event("burst", burst="python", reason=error))
-    return PythonBurst, "python"
+    SOURCE_EMPTY = 0
+    """There was nothing more to read: wait for the source."""
+    OUTLET_FULL = 1
+    """An outlet that blocks has not taken the message in hand: wait for that outlet."""
+    BUDGET_SPENT = 2
+    """There may be more: let the other greenlets run first."""

@@ -66,7 +66,7 @@ class OutletSnapshot:
     dropped: Mapping[Drop, int]
     held: int
 
-    def plus(self, later: OutletSnapshot) -> OutletSnapshot:
+    def merged_with(self, later: OutletSnapshot) -> OutletSnapshot:
         """The counts of both lives of one outlet: this one, which is over, and a `later` one."""
         reasons = dict.fromkeys((*self.dropped, *later.dropped))
         return OutletSnapshot(
@@ -78,7 +78,7 @@ class OutletSnapshot:
             held=self.held + later.held,
         )
 
-    def settled(self) -> OutletSnapshot:
+    def as_closed(self) -> OutletSnapshot:
         """The same once its life is over: what was held then has been dropped, `Drop.STOPPED`."""
         if not self.held:
             return self
@@ -103,7 +103,7 @@ class PumpSnapshot:
     bursts: int
     outlets: tuple[OutletSnapshot, ...]
 
-    def plus(self, later: PumpSnapshot) -> PumpSnapshot:
+    def merged_with(self, later: PumpSnapshot) -> PumpSnapshot:
         """The counts of both lives of one pump: this one, which is over, and a `later` one to the same outlets."""
         return PumpSnapshot(
             source=self.source,
@@ -111,12 +111,12 @@ class PumpSnapshot:
             received_parts=self.received_parts + later.received_parts,
             received_bytes=self.received_bytes + later.received_bytes,
             bursts=self.bursts + later.bursts,
-            outlets=tuple(one.plus(other) for one, other in zip(self.outlets, later.outlets, strict=True)),
+            outlets=tuple(one.merged_with(other) for one, other in zip(self.outlets, later.outlets, strict=True)),
         )
 
-    def settled(self) -> PumpSnapshot:
-        """The same once its life is over; see `OutletSnapshot.settled`."""
-        return replace(self, outlets=tuple(outlet.settled() for outlet in self.outlets))
+    def as_closed(self) -> PumpSnapshot:
+        """The same once its life is over; see `OutletSnapshot.as_closed`."""
+        return replace(self, outlets=tuple(outlet.as_closed() for outlet in self.outlets))
 
     @property
     def held(self) -> int:

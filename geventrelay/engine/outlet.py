@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import zmq
 
+from ..terms import Payload, WhenFull
 from .counters import Drop
 from .peers import SocketPeers
-from .port import Port
+from .readiness import Readiness
 from .socket import RelaySocket
 
 Parts = Sequence[Any]
 """The parts of one message, in order: `zmq.Frame` as received, or bytes where a part was cut."""
-
-
-class Policy(enum.Enum):
-    """What a pump does with a message that an outlet cannot take now."""
-
-    BLOCK = "block"
-    """Hold it and read nothing more until it is taken: the senders feel it as backpressure."""
-    DROP = "drop"
-    """Count it as dropped and go on."""
-
-
-class Take(enum.Enum):
-    """Which part of a message an outlet takes."""
-
-    WHOLE = "whole"
-    """Every part, as it came."""
-    AUTO = "auto"
-    """SPACE for a message of one part, PARTS for a message of several."""
-    SPACE = "space"
-    """What follows the first space of the first part (all of it where there is none), and the other parts."""
-    PARTS = "parts"
-    """Every part but the first; a message of one part is taken whole."""
-    SWAP = "swap"
-    """Every part, the first two swapped: from one ROUTER to another, sender's id and addressee's id."""
 
 
 def _after_space(parts: Parts) -> Parts:
@@ -60,14 +36,14 @@ def _swapped(parts: Parts) -> Parts:
     return (parts[1], parts[0], *parts[2:]) if len(parts) > 1 else parts
 
 
-CUT: dict[Take, Callable[[Parts], Parts] | None] = {
-    Take.WHOLE: None,
-    Take.AUTO: _payload,
-    Take.SPACE: _after_space,
-    Take.PARTS: _after_first,
-    Take.SWAP: _swapped,
+CUT: dict[Payload, Callable[[Parts], Parts] | None] = {
+    Payload.WHOLE: None,
+    Payload.AUTO: _payload,
+    Payload.SPACE: _after_space,
+    Payload.PARTS: _after_first,
+    Payload.SWAP: _swapped,
 }
-"""How each `Take` is cut from a message; None where nothing is to be done."""
+"""How each `Payload` is cut from a message; None where nothing is to be done."""
 
 
 class Outlet:
@@ -77,8 +53,8 @@ class Outlet:
 
     :param name: the socket's key in its device, e.g. ``push``.
     :param socket: the destination; its one writer is this outlet's pump.
-    :param policy: what happens to a message that the socket cannot take now.
-    :param take: which part of each message goes there.
+    :param when_full: what happens to a message that the socket cannot take now.
+    :param payload: which part of each message goes there.
     :param prefix: a part to put before each message; None for none.
     :param peers: tells ``no_peer`` from ``full`` when a message is dropped; None where that cannot be told.
     """
@@ -86,23 +62,23 @@ class Outlet:
     def __init__(
         self,
         name: str,
-        socket: Port | RelaySocket,
+        socket: Readiness | RelaySocket,
         *,
-        policy: Policy = Policy.BLOCK,
-        take: Take = Take.WHOLE,
+        when_full: WhenFull = WhenFull.BLOCK,
+        payload: Payload = Payload.WHOLE,
         prefix: bytes | None = None,
         peers: SocketPeers | None = None,
     ) -> None:
         self.name = name
-        self.socket: Port = socket.port
+        self.socket: Readiness = socket.readiness
         self.routes = self.socket.raw.type == zmq.ROUTER
-        self.policy = Policy.DROP if self.routes else policy
-        self.take = take
+        self.when_full = WhenFull.DROP if self.routes else when_full
+        self.payload = payload
         self.prefix = prefix
         self._peers = peers
 
     @property
-    def look_after(self) -> int:
+    def events_interval(self) -> int:
         """After how many messages a burst reads EVENTS of this outlet's socket; 0 for never.
 
         A PUB takes a message whether there is room for it or not, and learns of room only from what its peers' queues
@@ -120,7 +96,7 @@ class Outlet:
         """How many parts a message must have for this outlet: a ROUTER takes the first as routing id."""
         return 2 if self.routes else 1
 
-    def why_refused(self) -> Drop:
+    def drop_reason(self) -> Drop:
         """The reason behind an EAGAIN of this outlet's socket, judged now. Does not yield."""
         if self.routes:
             return Drop.FULL

@@ -21,10 +21,10 @@ import gevent
 import zmq
 from gevent import monkey
 
-from ..events import LogEvent, event
-from .closing import hear_out
+from ..log import LogEvent, event
+from .monitor import close_after_stopped
 from .peertable import PeersSnapshot, PeerTable
-from .port import plain_get
+from .readiness import plain_get
 from .socket import RelaySocket
 
 log = logging.getLogger("geventrelay")
@@ -116,7 +116,7 @@ class SocketPeers:
         self._tell_news()
         if self._socket.closed:
             # By somebody else; there may be events to come, and nobody to hear them would be the end of everything.
-            hear_out(self._events)
+            close_after_stopped(self._events)
         else:
             self._socket.disable_monitor()
             self._events.close()
@@ -136,7 +136,7 @@ class SocketPeers:
 
     def _read(self) -> bool:
         """Take in events, so many at most; whether there may be more."""
-        port = self._events.port
+        port = self._events.readiness
         for _ in range(_AT_A_TIME):
             if not port.readable:
                 return False

@@ -57,7 +57,7 @@ class PeersSnapshot:
     handshake_failures: Mapping[str, int] = field(default_factory=dict)
     retries: int = 0
 
-    def plus(self, later: PeersSnapshot) -> PeersSnapshot:
+    def merged_with(self, later: PeersSnapshot) -> PeersSnapshot:
         """The counts of both lives of one socket, this one and a `later` one; who is connected is the later one's."""
         return PeersSnapshot(
             later.peers,

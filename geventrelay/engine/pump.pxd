@@ -2,11 +2,11 @@
 
 cimport cython
 
-from .port cimport Port
+from .readiness cimport Readiness
 
 cdef class Pump:
     cdef readonly object name
-    cdef Port _source
+    cdef Readiness _source
     cdef tuple _outlets
     cdef tuple _destinations
     cdef readonly object _burst
@@ -14,6 +14,6 @@ cdef class Pump:
     cdef object _gate
     cdef object __weakref__
 
-    @cython.locals(source=Port, destination=Port, blocked=Port)
+    @cython.locals(source=Readiness, destination=Readiness, blocked=Readiness)
     cpdef run(self)
-    cpdef Port _blocked_by(self)
+    cpdef Readiness _blocked_by(self)

@@ -11,7 +11,7 @@ The way of a message::
 The burst runs until it has nothing to read, nowhere to send, or has had its share of the hub. The pump then
 waits for the one thing that holds it up, and nothing else: with nothing to move it uses no CPU.
 
-Compiled where there is a compiler, as `geventrelay.engine.port` is.
+Compiled where there is a compiler, as `geventrelay.engine.readiness` is.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from collections.abc import Sequence
 import zmq
 from gevent.event import Event
 
-from .burst import new_burst
+from .burst import Status
 from .counters import Drop, OutletSnapshot, PumpSnapshot
+from .fair import FairYield
+from .native.choose import new_burst
 from .outlet import Outlet
-from .port import Port
+from .readiness import Readiness
 from .socket import RelaySocket
-from .status import Status
-from .turn import Turn
 
 # A burst keeps every other greenlet waiting: a thousand small messages take the native burst 0.1 to 0.3 ms and the one
 # in Python 1 to 2 ms. Fewer are no fairer (from 250 to 4000, a greenlet beside it wakes up equally late, within the
@@ -48,19 +48,19 @@ class Pump:
     :param outlets: where each message goes; this pump is the one writer of each.
     """
 
-    def __init__(self, name: str, source: Port | RelaySocket, outlets: Sequence[Outlet]) -> None:
+    def __init__(self, name: str, source: Readiness | RelaySocket, outlets: Sequence[Outlet]) -> None:
         self.name = name
-        self._source = source.port
+        self._source = source.readiness
         self._outlets = tuple(outlets)
         self._destinations = tuple(outlet.socket for outlet in outlets)
-        self._burst = new_burst(source.port, outlets)
+        self._burst = new_burst(source.readiness, outlets)
         self._paused = False
         self._gate = Event()
 
     def run(self) -> None:
         """Move messages for ever. Yields to the hub; raises `zmq.ZMQError` when a socket or the context goes."""
         source, burst = self._source, self._burst
-        with Turn() as turn:
+        with FairYield() as turn:
             while True:
                 if self._paused:
                     self._gate.wait()
@@ -97,7 +97,7 @@ class Pump:
         """
         self._burst.set_tap(outlet)
 
-    def deliver(self) -> Port | None:
+    def deliver(self) -> Readiness | None:
         """Offer what is in hand once more and read nothing; for when the pump's greenlet has ended. Does not yield.
 
         :returns: the port of the outlet that has no room for it yet; None once nothing is in hand.
@@ -112,7 +112,7 @@ class Pump:
 
         :param until: when to leave it at that, by `time.monotonic`: there may always be more coming in.
         """
-        with Turn() as turn:
+        with FairYield() as turn:
             while time.monotonic() < until:
                 for _ in range(BURST_MESSAGES):
                     try:
@@ -154,6 +154,6 @@ class Pump:
             ),
         )
 
-    def _blocked_by(self) -> Port:
+    def _blocked_by(self) -> Readiness:
         assert self._burst.waiting_for is not None  # OUTLET_FULL means just that
         return self._outlets[self._burst.waiting_for].socket

@@ -7,7 +7,7 @@ from typing import Any
 import zmq
 import zmq.green
 
-from .port import Port
+from .readiness import Readiness
 
 
 class RelaySocket(zmq.green.Socket):  # type: ignore[type-arg]  # generic for mypy, not when it runs
@@ -17,55 +17,55 @@ class RelaySocket(zmq.green.Socket):  # type: ignore[type-arg]  # generic for my
     calls of his own waits with `wait_readable` and `wait_writable`, and calls `after_read` or `after_write` when he has
     made some.
 
-    :ivar port: what does the waiting; the hook ``_Socket__state_changed`` is zmq.green's private name for what runs on
-        every edge and after every call, and overriding it is what makes one persistent watcher per socket enough
-        (tests/unit/test_private_names.py fails if pyzmq renames it).
+    :ivar readiness: what does the waiting. The hook ``_Socket__state_changed`` is zmq.green's private name for what
+        runs on every edge and after every call, and overriding it is what makes one persistent watcher per socket
+        enough (tests/unit/test_private_names.py fails if pyzmq renames it).
     """
 
     # pyzmq turns the setting of unknown attributes into socket options, so these are declared here.
-    port: Port = None  # type: ignore[assignment]  # each has one before anybody can see it
+    readiness: Readiness = None  # type: ignore[assignment]  # each has one before anybody can see it
     _state_event: Any = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.port = Port(self)
+        self.readiness = Readiness(self)
         super().__init__(*args, **kwargs)
         # zmq.green's own, and straight to the port: this runs for every wake-up.
-        self.port.watcher = self._state_event
-        self._state_event.callback = self.port.on_edge
+        self.readiness.watcher = self._state_event
+        self._state_event.callback = self.readiness.on_edge
 
     def __del__(self) -> None:
         # A socket that could not be made, say for want of descriptors, has no watcher, and zmq.green fails to close it.
-        port: Any = self.port
-        if port is not None and port.watcher is not None:
+        readiness: Any = self.readiness
+        if readiness is not None and readiness.watcher is not None:
             super().__del__()
 
     @property
     def readable(self) -> bool:
         """Whether a message can be read now. Does not yield."""
-        return self.port.readable
+        return self.readiness.readable
 
     def wait_readable(self) -> None:
         """Yield to the hub until a message can be read, or return at once if one can. May return early."""
-        self.port.wait_readable()
+        self.readiness.wait_readable()
 
     def wait_writable(self) -> None:
-        """Yield to the hub until a send is worth another try, see `Port.wait_writable`. May return early."""
-        self.port.wait_writable()
+        """Yield to the hub until a send is worth another try, see `Readiness.wait_writable`. May return early."""
+        self.readiness.wait_writable()
 
     def after_read(self) -> None:
         """Wake a writer whose edge the caller's reads may have taken. Does not yield."""
-        self.port.after_read()
+        self.readiness.after_read()
 
     def after_write(self) -> None:
         """Wake a reader whose edge the caller's sends may have taken. Does not yield."""
-        self.port.after_write()
+        self.readiness.after_write()
 
     def set(self, option: int, optval: Any) -> None:
         """Set the socket option `option` to `optval`; see zmq_setsockopt(3). Does not yield."""
         super().set(option, optval)
         if option == zmq.XPUB_NODROP:
             # xpub_t::xhas_out is true whatever the option says, so POLLOUT is no reason to stay awake.
-            self.port.pollout_lies = bool(optval)
+            self.readiness.pollout_always_set = bool(optval)
 
     setsockopt = set
 
@@ -75,22 +75,22 @@ class RelaySocket(zmq.green.Socket):  # type: ignore[type-arg]  # generic for my
         :param linger: how long libzmq goes on delivering what is queued, in ms; None leaves the option as it is.
         """
         # Before the descriptor goes: libuv must not be left polling a closed one.
-        self.port.stop_watching()
+        self.readiness.stop_watching()
         # The same one, unless somebody who borrows the socket has put his own in its place.
         watcher, self._state_event = self._state_event, None
         if watcher is not None:
             watcher.stop()
             watcher.close()
         super().close(linger)
-        self.port.wake_both()
+        self.readiness.wake_both()
 
     # zmq.green's hooks
 
     def _Socket__state_changed(self, event: object = None, _evtype: object = None) -> None:
-        self.port.look()
+        self.readiness.process_events()
 
     def _wait_read(self) -> None:
-        self.port.wait_readable()
+        self.readiness.wait_readable()
 
     def _wait_write(self) -> None:
-        self.port.wait_writable()
+        self.readiness.wait_writable()

@@ -4,10 +4,9 @@ Files are read and written through binary file objects; nothing here opens one, 
 documents both formats.
 """
 
-from .choice import Choice
-from .lines import from_line, to_line
+from .format import Writer
+from .json_lines import from_line, to_line
 from .reader import Damage, DamageKind, Reader
-from .record import Record
-from .writer import Writer
+from .record import Record, RecordFilter
 
-__all__ = ["Choice", "Damage", "DamageKind", "Reader", "Record", "Writer", "from_line", "to_line"]
+__all__ = ["Damage", "DamageKind", "Reader", "Record", "RecordFilter", "Writer", "from_line", "to_line"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..errors import RecordingError
-from . import layout
+from . import format as layout
 from .record import Record
 
 _CHUNK_BYTES = 256 * 1024

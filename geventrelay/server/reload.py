@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..devices.adjusting import restart_needed_by
+from ..devices.live_changes import restart_needed_by
 from ..settings import ServerSettings
 
 # What a running process cannot take back: where it answers, and what it has written.

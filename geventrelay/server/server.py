@@ -8,28 +8,37 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import gevent
 from gevent.event import Event
 from gevent.lock import Semaphore
 
 from ..errors import GeventRelayError, StartError
-from ..events import event
+from ..log import event
 from ..settings import DeviceSettings, ServerSettings
 from . import logs
-from .activation import Activation, passed_listeners
-from .announcement import announce
-from .delays import Delays
-from .readyfile import remove_ready_file, remove_stale_ready_file, write_ready_file
+from .ready_file import remove_ready_file, remove_stale_ready_file, write_ready_file
 from .reload import ReloadResult, difference, needs_restart
-from .supervised import SupervisedDevice
+from .socket_activation import Activation, passed_listeners
+from .supervisor import Backoff, SupervisedDevice, announce
 from .systemd import Systemd
 
-if TYPE_CHECKING:
-    from .web.site import Site
-
 log = logging.getLogger("geventrelay")
+
+
+class Site(Protocol):
+    """What answers HTTP for a server."""
+
+    @property
+    def url(self) -> str | None:
+        """Where it answers; None while it does not."""
+
+    def start(self) -> None:
+        """Begin to answer. Yields while a name is resolved; raises `StartError` if it cannot."""
+
+    def stop(self) -> None:
+        """End every connection. Yields; may be called twice."""
 
 
 class Server:
@@ -41,6 +50,7 @@ class Server:
     :param settings: what to run.
     :param load: reads the configuration again; None where there is none to be read.
     :param delays: makes what decides how long a device that failed waits for its next start.
+    :param site: makes what answers HTTP where the settings ask for that; None where nothing does.
 
     :ivar settings: what is running. :ivar devices: the devices by name, in the order of `settings`.
     :ivar started_at: when it was started, as Unix time; None before that.
@@ -51,7 +61,8 @@ class Server:
         settings: ServerSettings,
         *,
         load: Callable[[], ServerSettings] | None = None,
-        delays: Callable[[], Delays] = Delays,
+        delays: Callable[[], Backoff] = Backoff,
+        site: Callable[[Server], Site] | None = None,
     ) -> None:
         self.settings = settings
         self.started_at: float | None = None
@@ -62,6 +73,7 @@ class Server:
         self._stop = Event()
         self._up = False
         self._failure: Exception | None = None
+        self._make_site = site
         self._site: Site | None = None
         # Held while devices come and go by a start or a reload.
         self._changing = Semaphore(1)
@@ -175,7 +187,7 @@ class Server:
         self._tell_status()
         self._systemd.start_watchdog()
         for supervised in self.devices.values():
-            supervised.keep_up()
+            supervised.supervise()
 
     def _start_devices(self) -> None:
         failures: dict[str, Exception] = {}
@@ -207,7 +219,7 @@ class Server:
             log.info(event("accounting", **self.devices[name].snapshot().accounting_keys()))
         both = {**self.devices, **added}
         self.devices = {device.name: both[device.name] for device in settings.devices}
-        starts = [gevent.spawn(self._unless_stopping, added[name].keep_up) for name in result.added]
+        starts = [gevent.spawn(self._unless_stopping, added[name].supervise) for name in result.added]
         starts += [
             gevent.spawn(self._unless_stopping, self.devices[name].restart, by_name[name]) for name in result.changed
         ]
@@ -236,7 +248,7 @@ class Server:
 
     def _look_whether_all_stopped(self) -> None:
         # During a reload there may be more to come.
-        ended = [one.has_ended for one in self.devices.values()]
+        ended = [one.ended for one in self.devices.values()]
         if self._up and ended and all(ended) and not self._changing.locked():
             self._stop.set()
 
@@ -259,11 +271,8 @@ class Server:
         gevent.joinall([gevent.spawn(one.stop, timeout) for one in devices])
 
     def _start_site(self) -> None:
-        if self.settings.http is not None:
-            # Here, since HTTP takes a fifth of the time to start, and is off unless asked for.
-            from .web.site import Site
-
-            self._site = Site(self, self.settings.http, self.settings.http_token_file)
+        if self._make_site is not None and self.settings.http is not None:
+            self._site = self._make_site(self)
             try:
                 self._site.start()
             except BaseException:

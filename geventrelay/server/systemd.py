@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import gevent
 
-from ..events import event
+from ..log import event
 
 log = logging.getLogger("geventrelay")
 
@@ -57,7 +57,7 @@ class Systemd:
                 notify.connect(target)
                 notify.sendall(state.encode())
             except OSError as error:
-                log.warning(event("untold", state=state, NOTIFY_SOCKET=address, reason=error.strerror))
+                log.warning(event("notify-failed", state=state, NOTIFY_SOCKET=address, reason=error.strerror))
 
     def start_watchdog(self) -> None:
         """Tell from now on, twice as often as is asked for, that the hub is alive. Does not yield."""

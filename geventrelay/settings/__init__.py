@@ -4,18 +4,17 @@ What breaks a rule raises `SettingsError`; nothing here opens a socket. The comm
 the API share these classes, so that all of them know the same names and the same rules.
 """
 
-from .devices import ControlType, DeviceSettings, Endpoints, SocketOptions
+from ..terms import Payload, WhenFull
+from .device import ControlType, DeviceSettings, Endpoints, SocketOptions
 from .patterns import (
     PATTERNS,
     SOCKET_TYPES,
     Custom,
     Forwarder,
     Prefixes,
-    PushPayload,
     Queue,
     Relay,
     Streamer,
-    WhenFull,
 )
 from .server import HttpAddress, LogFormat, ServerSettings
 
@@ -29,8 +28,8 @@ __all__ = [
     "Forwarder",
     "HttpAddress",
     "LogFormat",
+    "Payload",
     "Prefixes",
-    "PushPayload",
     "Queue",
     "Relay",
     "ServerSettings",

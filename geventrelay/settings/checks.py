@@ -6,7 +6,7 @@ import enum
 import math
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -90,15 +90,23 @@ def word(name: str, value: Any) -> str:
     return value
 
 
-def one_of(choices: type[enum.Enum]) -> Check:
-    """A check for one of an enum's members, or its value, out of `choices`."""
-    rule = "one of " + ", ".join(choice.value for choice in choices)
+def one_of(choices: type[enum.Enum], but: Collection[enum.Enum] = ()) -> Check:
+    """A check for one of an enum's members, or its value.
+
+    :param choices: the enum.
+    :param but: members that are refused.
+    """
+    allowed = [choice for choice in choices if choice not in but]
+    rule = "one of " + ", ".join(choice.value for choice in allowed)
 
     def check(name: str, value: Any) -> enum.Enum:
         try:
-            return choices(value)
+            choice = choices(value)
         except ValueError:
             raise SettingsError(name, rule, value) from None
+        if choice not in allowed:
+            raise SettingsError(name, rule, value)
+        return choice
 
     return check
 

@@ -2,45 +2,25 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..errors import SettingsError
+from ..terms import Payload, WhenFull
 from .checks import one_of, prefixes
-from .devices import DeviceSettings, Endpoints
-from .fields import setting
-from .pairs import directions
+from .device import DeviceSettings, Endpoints
+from .option import setting
+from .socket_types import directions
 
 Prefixes = str | bytes | Sequence[str | bytes]
 """One subscription prefix or several; text is encoded as UTF-8, and an empty one takes everything."""
 
 
-class WhenFull(enum.Enum):
-    """What happens to a message that nobody can take now: it is dropped and counted, or it waits."""
-
-    DROP = "drop"
-    BLOCK = "block"
-
-
-class PushPayload(enum.Enum):
-    """What the relay's PUSH gets of each message."""
-
-    AUTO = "auto"
-    """SPACE for a message of one part, PARTS for a message of several."""
-    SPACE = "space"
-    """What follows the first space of the first part (all of it where there is none), and the other parts."""
-    PARTS = "parts"
-    """Every part but the first; a message of one part goes whole."""
-    WHOLE = "whole"
-    """The message as it came."""
-
-
 SOCKET_TYPES = (
     "PUB", "SUB", "XPUB", "XSUB", "PUSH", "PULL", "PAIR", "DEALER", "ROUTER", "REQ", "REP", "STREAM"
 )  # fmt: skip
-"""Every socket type that can be named; which of them can be joined is for `geventrelay.settings.pairs`."""
+"""Every socket type that can be named; which of them can be joined is for `geventrelay.settings.socket_types`."""
 
 
 def _socket_type(name: str, value: Any) -> str:
@@ -58,7 +38,7 @@ class Relay(DeviceSettings):
     :param pub: where subscribers connect their SUB; None for none.
     :param push: where pullers connect their PULL; None for none. At least one of `pub` and `push` is needed.
     :param subscribe: the topics to take from the publishers; everything by default.
-    :param push_payload: which part of a message is its payload: a `PushPayload` or its value.
+    :param push_payload: which part of a message is its payload: a `Payload` or its value.
     :param push_when_full: `WhenFull` or its value: with no puller, or all of them full, DROP counts the payload
         as dropped; BLOCK waits, and then subscribers wait too and the publishers' side fills up.
     """
@@ -69,7 +49,7 @@ class Relay(DeviceSettings):
     pub: Endpoints | None = setting("--pub-port", default=None)
     push: Endpoints | None = setting("--push-port", default=None)
     subscribe: Prefixes = setting("--subscribe", prefixes, default=("",))
-    push_payload: PushPayload | str = setting("--push-payload", one_of(PushPayload), default=PushPayload.AUTO)
+    push_payload: Payload | str = setting("--push-payload", one_of(Payload, but=(Payload.SWAP,)), default=Payload.AUTO)
     push_when_full: WhenFull | str = setting("--push-when-full", one_of(WhenFull), default=WhenFull.DROP)
 
     @classmethod

@@ -14,8 +14,8 @@ from typing import Any
 from ..endpoints import Endpoint, Taken
 from ..errors import SettingsError
 from .checks import flag, level, one_of, path
-from .devices import DeviceSettings
-from .fields import setting
+from .device import DeviceSettings
+from .option import setting
 
 
 class LogFormat(enum.Enum):

@@ -5,12 +5,11 @@ Nothing here needs pytest; the fixtures that do are in `geventrelay.testing.plug
 
 from .devices import Devices
 from .faults import FaultCounts, FaultyDevice
-from .fence import fence
-from .leftovers import Leftovers
+from .leaks import Leftovers
 from .links import FaultyLink
-from .meeting import connected
 from .peer import LOCAL, Peer
 from .peers import Peers
+from .sync import connected, fence
 from .waiting import LIMIT_S, eventually, let_run, within
 
 __all__ = [

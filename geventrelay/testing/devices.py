@@ -11,9 +11,8 @@ from ..devices.device import Device
 from ..devices.snapshot import State
 from ..errors import SettingsError
 from ..settings import PATTERNS, DeviceSettings
-from .closing import Closing
 from .peer import LOCAL
-from .waiting import eventually
+from .waiting import Closing, eventually
 
 
 class Devices(Closing):

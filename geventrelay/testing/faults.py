@@ -14,10 +14,9 @@ import zmq.green
 from ..endpoints import Endpoint
 from ..engine.socket import RelaySocket
 from ..errors import SettingsError
-from ..settings.pairs import directions
-from .closing import Closing
-from .marks import is_mark
-from .peer import LOCAL, Parts
+from ..settings.socket_types import directions
+from .peer import LOCAL, Parts, is_mark
+from .waiting import Closing
 
 
 @dataclass(frozen=True, slots=True)

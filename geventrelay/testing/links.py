@@ -18,7 +18,7 @@ from gevent.pool import Group
 
 from ..endpoints import Endpoint
 from ..errors import SettingsError
-from .closing import Closing
+from .waiting import Closing
 
 _READ_BYTES = 65536
 

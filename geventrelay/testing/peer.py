@@ -11,7 +11,6 @@ from typing import Any
 import zmq
 
 from ..engine.socket import RelaySocket
-from .marks import is_mark
 from .waiting import LIMIT_S, within
 
 LOCAL = "tcp://127.0.0.1:0"
@@ -265,3 +264,17 @@ def _monitor(socket: RelaySocket, context: Any) -> RelaySocket:
 def short(parts: Sequence[bytes]) -> str:
     """A message of `parts` for a sentence."""
     return repr([bytes(part[:20]) for part in parts[:4]]) + ("..." if len(parts) > 4 else "")
+
+
+_MARK = b"\0geventrelay-mark\0"
+_numbers = itertools.count()
+
+
+def new_mark() -> bytes:
+    """A body that no other message of this process has. Any prefix may be put before it, a subscription's say."""
+    return b"%s%d." % (_MARK, next(_numbers))
+
+
+def is_mark(parts: Sequence[bytes]) -> bool:
+    """Whether the message `parts` is one of the harness's."""
+    return _MARK in parts[-1]

@@ -10,11 +10,9 @@ import zmq.green
 
 from ..errors import SettingsError
 from ..settings import SOCKET_TYPES
-from .closing import Closing
-from .leftovers import open_sockets
-from .marks import is_mark
-from .peer import LOCAL, Peer
-from .waiting import LIMIT_S, within
+from .leaks import open_sockets
+from .peer import LOCAL, Peer, is_mark
+from .waiting import LIMIT_S, Closing, within
 
 
 class Peers(Closing):

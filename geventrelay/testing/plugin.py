@@ -18,7 +18,7 @@ def no_leftovers() -> Iterator[None]:
 
     What was alive before the test is none of its business.
     """
-    from .leftovers import Leftovers
+    from .leaks import Leftovers
 
     leftovers = Leftovers()
     yield

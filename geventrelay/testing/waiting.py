@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from types import TracebackType
 from typing import TypeVar
 
 import gevent
@@ -56,3 +58,22 @@ def let_run(turns: int = 5) -> None:
     for _ in range(turns):
         # A timer, however short, is only looked at after descriptors have been polled.
         gevent.sleep(1e-6)
+
+
+Itself = TypeVar("Itself", bound="Closing")
+
+
+class Closing(ABC):
+    """A context manager that is its own value, and that its end closes."""
+
+    def __enter__(self: Itself) -> Itself:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Put everything away."""

@@ -203,12 +203,12 @@ def test_a_paused_server_with_input_waiting_uses_no_cpu(start, peers):
         source.send(b"waiting")
     process = psutil.Process(server.pid)
 
-    def settled() -> bool:
+    def as_closed() -> bool:
         before = sum(process.cpu_times()[:2])
         time.sleep(0.2)
         return sum(process.cpu_times()[:2]) - before <= 0.01
 
-    eventually(settled, "the server to use no CPU", LIMIT_S)
+    eventually(as_closed, "the server to use no CPU", LIMIT_S)
     before = sum(process.cpu_times()[:2])
     # Not a wait for anything: this and the one above are how long a measurement takes.
     time.sleep(0.5)

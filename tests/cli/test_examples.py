@@ -17,9 +17,11 @@ from typing import NamedTuple
 import pytest
 from support.process import Program, environment
 
-from geventrelay.cli import arguments, grammar, pattern
+from geventrelay.cli import arguments
+from geventrelay.cli import help as grammar
+from geventrelay.cli.commands import pattern
 from geventrelay.settings import PATTERNS
-from geventrelay.settings.toml import load
+from geventrelay.settings.file.load import load
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.rst", *sorted((ROOT / "docs").glob("*.rst"))]

@@ -135,5 +135,5 @@ def test_systemd_hears_of_ready_and_of_stopping(start, folder, kind):
 
 def test_a_notify_socket_that_nobody_listens_on_stops_no_messages(start, folder):
     server = start("streamer", *SIDES["streamer"], env=environment(NOTIFY_SOCKET=f"{folder}/nobody"))
-    server.until_logged('untold state="READY=1"')
+    server.until_logged('notify-failed state="READY=1"')
     server.stop()

@@ -10,7 +10,7 @@ import pytest
 import zmq
 from support.process import GEVENTRELAY, balanced, environment
 
-from geventrelay.cli.init import EXAMPLE
+from geventrelay.cli.commands.init import EXAMPLE
 
 BOTH = """
 log-level = "debug"

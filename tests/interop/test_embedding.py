@@ -197,7 +197,7 @@ def spawned_context():
     context.term()
 
 
-# Forks. Each program goes on with its traffic while it forks, and compares it in the end.
+# Forks. Each program goes on with its traffic while it fork, and compares it in the end.
 
 METHODS = ("start", "stop", "serve_forever", "pause", "resume", "snapshot", "terminate", "statistics")
 FORKING = """

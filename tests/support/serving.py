@@ -10,11 +10,12 @@ import gevent
 import pytest
 
 from geventrelay import Device, DeviceFailed, StartError
-from geventrelay.server.delays import Delays
 from geventrelay.server.reload import ReloadResult
 from geventrelay.server.server import Server
+from geventrelay.server.supervisor import Backoff
 from geventrelay.settings import DeviceSettings, ServerSettings
 from geventrelay.testing import eventually, within
+from geventrelay.web.site import site_for
 
 Outcome = (StartError, DeviceFailed)
 
@@ -30,7 +31,9 @@ class Serving:
     ) -> None:
         self.configured: ServerSettings | Exception = ServerSettings(devices=devices, **options)
         self.loads = 0
-        self.server = Server(self.configured, load=self._load, delays=lambda: Delays(first_s, longest_s))
+        self.server = Server(
+            self.configured, load=self._load, delays=lambda: Backoff(first_s, longest_s), site=site_for
+        )
         self.greenlet = gevent.spawn(self._run)
 
     def _load(self) -> ServerSettings:

@@ -18,7 +18,7 @@ from typing import Any
 
 import geventrelay
 
-PAGE = Path(geventrelay.__file__).parent / "server" / "web" / "page"
+PAGE = Path(geventrelay.__file__).parent / "web" / "page"
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from geventrelay import Queue, Streamer
-from geventrelay.server.activation import Activation, Listener, passed_listeners
+from geventrelay.server.socket_activation import Activation, Listener, passed_listeners
 
 QUEUE = Queue(
     name="prices", frontend="tcp://127.0.0.1:5555", backend=["ipc:///run/prices", "5556", ">tcp://other:5557"]

@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geventrelay import Endpoint, Forwarder, Queue, Relay, Streamer, WhenFull
-from geventrelay.cli import arguments, main, pattern
+from geventrelay.cli import arguments, main
+from geventrelay.cli.commands import pattern
 from geventrelay.errors import ConfigurationError, Problem, SettingsError
 from geventrelay.settings import PATTERNS, HttpAddress, LogFormat, ServerSettings
-from geventrelay.settings._tomllib import loads
-from geventrelay.settings.fields import options_of
-from geventrelay.settings.toml import LIMIT_BYTES, load
+from geventrelay.settings.file.load import LIMIT_BYTES, load
+from geventrelay.settings.file.positions import loads
+from geventrelay.settings.option import options_of
 
 QUEUE = "[device.q]\npattern = 'queue'\nfrontend = 1\nbackend = 2\n"
 FORWARDER = "[device.f]\npattern = 'forwarder'\nfrontend = 1\nbackend = 2\n"

@@ -10,7 +10,7 @@ import shlex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geventrelay.events import event
+from geventrelay.log import event
 from geventrelay.server.logs import EventHandler, JsonFormatter
 
 NAMES = st.from_regex(r"[a-z]{1,8}", fullmatch=True)

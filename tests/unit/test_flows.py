@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.stub_server import queue, relay
 
-from geventrelay.cli.flows import flows, short
+from geventrelay.cli.top.rates import flows, short
 
 
 def answer(*devices):

@@ -1,7 +1,7 @@
 """A quarter of an hour of rates, and how late the hub is; both with made-up times."""
 
-from geventrelay.server.history import KEPT, History, Totals
-from geventrelay.server.hubdelay import HubDelay
+from geventrelay.web.history import KEPT, History, Totals
+from geventrelay.web.hub_delay import HubDelay
 
 
 def test_rates_are_what_came_between_two_looks():

@@ -5,11 +5,11 @@ import re
 from pathlib import Path
 from types import MappingProxyType
 
-from geventrelay.server.hubdelay import HubDelay
-from geventrelay.server.metrics import Metrics
-from geventrelay.server.web.api import Api
-from geventrelay.server.web.listener import MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_HEADER_BYTES, REQUEST_S, SEND_S
-from geventrelay.server.web.taps import Taps
+from geventrelay.web.api import Api
+from geventrelay.web.http.listener import MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_HEADER_BYTES, REQUEST_S, SEND_S
+from geventrelay.web.hub_delay import HubDelay
+from geventrelay.web.metrics import Metrics
+from geventrelay.web.tap import Taps
 
 TEXT = (Path(__file__).parents[2] / "docs" / "http.rst").read_text(encoding="utf-8")
 

@@ -11,23 +11,29 @@ import pytest
 import geventrelay
 
 PACKAGE = Path(geventrelay.__file__).parent
-LAYERS = ["errors", "engine", "devices", "server", "cli"]
-SHARED = {"settings", "errors", "endpoints", "events"}
+LAYERS = ["errors", "engine", "components", "devices", "server", "web", "cli"]
+GROUND = {"errors", "log", "endpoints", "version", "terms"}
+SHARED = {"settings", "recording"} | GROUND
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 
 MAY_IMPORT = {
     "errors": set(),
+    "log": set(),
+    "terms": set(),
+    "version": set(),
     "endpoints": {"errors"},
-    "events": set(),
-    "settings": {"settings", "errors", "endpoints"},
+    "settings": {"settings", "errors", "endpoints", "terms"},
     "recording": {"recording", "errors"},
-    "engine": {"engine", "errors", "events"},
-    "devices": {"devices", "engine", "recording"} | SHARED,
-    "server": {"server", "devices", "engine", "recording"} | SHARED,
-    "cli": {"cli", "server", "devices", "engine", "recording"} | SHARED,
+    "engine": {"engine", "errors", "log", "terms"},
+    "components": {"components", "engine"} | SHARED,
+    "dropin": {"dropin", "components", "engine"} | GROUND,
+    "devices": {"devices", "components", "dropin", "engine"} | SHARED,
+    "server": {"server", "devices", "components", "engine"} | SHARED,
+    "web": {"web", "server", "devices", "components", "engine"} | SHARED,
+    "cli": {"cli", "web", "server", "devices", "components", "engine"} | SHARED,
     "testing": {"testing", "server", "devices", "engine"} | SHARED,
     "__main__": {"cli"},
-    "__init__": {"devices", "engine"} | SHARED,
+    "__init__": {"devices", "dropin", "engine"} | SHARED,
 }
 
 

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geventrelay.settings._tomllib import loads
-from geventrelay.settings.lines import key_lines
+from geventrelay.settings.file.positions import key_lines, loads
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from geventrelay import SettingsError
 from geventrelay.settings import SOCKET_TYPES
-from geventrelay.settings.pairs import directions
+from geventrelay.settings.socket_types import directions
 
 BOTH = ("PAIR", "DEALER", "ROUTER")
 FORWARD, TWO_WAY = (True, False), (True, True)

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geventrelay.errors import RecordingError
-from geventrelay.recording import Choice, DamageKind, Reader, Record, Writer, from_line, layout, to_line
+from geventrelay.recording import DamageKind, Reader, Record, RecordFilter, Writer, from_line, to_line
+from geventrelay.recording import format as layout
 
 SOURCES = st.binary(max_size=255).map(lambda name: name.decode(errors="surrogateescape"))
 RECORDS = st.builds(
@@ -283,7 +284,7 @@ def test_a_choice_by_direction_topic_and_sample():
     ]
 
     def taken(*arguments, **options):
-        return [record.time_ns for record in filter(Choice(*arguments, **options), records)]
+        return [record.time_ns for record in filter(RecordFilter(*arguments, **options), records)]
 
     assert taken() == [0, 1, 2, 3, 4]
     assert taken("a") == [0, 2, 3, 4]
@@ -295,5 +296,5 @@ def test_a_choice_by_direction_topic_and_sample():
 
 
 def test_a_message_without_parts_has_no_topic():
-    assert Choice()(Record(1, "sub", ()))
-    assert not Choice(topic=b"x")(Record(1, "sub", ()))
+    assert RecordFilter()(Record(1, "sub", ()))
+    assert not RecordFilter(topic=b"x")(Record(1, "sub", ()))

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from geventrelay.settings import PATTERNS, ServerSettings
-from geventrelay.settings.keys import keys_of
-from geventrelay.settings.socketoptions import OPTIONS, REFUSED
+from geventrelay.settings.file.keys import keys_of
+from geventrelay.settings.socket_options import OPTIONS, REFUSED
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "configuration.rst").read_text(encoding="utf-8")
 KEYS = sorted({key for cls in (ServerSettings, *PATTERNS.values()) for key in keys_of(cls)} - {"name"})

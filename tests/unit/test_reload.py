@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geventrelay import Custom, Forwarder, Queue, Relay, Streamer
-from geventrelay.devices.adjusting import Adjustment, adjustment
+from geventrelay.devices.live_changes import Adjustment, adjustment
 from geventrelay.errors import SettingsError
 from geventrelay.server.reload import ReloadResult, difference, needs_restart
 from geventrelay.settings import HttpAddress, ServerSettings

@@ -8,17 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geventrelay import (
-    Custom,
-    Device,
-    Forwarder,
-    PushPayload,
-    Queue,
-    Relay,
-    SettingsError,
-    Streamer,
-    WhenFull,
-)
+from geventrelay import Custom, Device, Forwarder, Payload, Queue, Relay, SettingsError, Streamer, WhenFull
 from geventrelay.settings import PATTERNS
 
 NAME = "up to 64 letters, digits, '.', '_' and '-', a letter or digit first"
@@ -123,7 +113,7 @@ def test_the_same_port_may_be_connected_twice_and_port_0_bound_twice():
 
 def test_words_and_enums_are_both_taken():
     by_word = Relay(sub=1, push=2, push_payload="parts", push_when_full="block")
-    assert by_word == Relay(sub=1, push=2, push_payload=PushPayload.PARTS, push_when_full=WhenFull.BLOCK)
+    assert by_word == Relay(sub=1, push=2, push_payload=Payload.PARTS, push_when_full=WhenFull.BLOCK)
 
 
 def test_subscriptions_become_bytes():

@@ -6,7 +6,7 @@ import pytest
 import zmq
 
 from geventrelay import Forwarder, Queue, SettingsError, Streamer
-from geventrelay.settings.socketoptions import BY_NUMBER, OPTIONS, REFUSED, option_of
+from geventrelay.settings.socket_options import BY_NUMBER, OPTIONS, REFUSED, option_of
 
 # What only getsockopt knows, or belongs to transports and to a system that pyzmq is not built for.
 NOT_TO_SET = {

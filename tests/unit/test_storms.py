@@ -5,14 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geventrelay.server.storms import Storms
+from geventrelay.server.logs import LogThrottle
 
 # Steps in time and the kind of what then happens.
 STEPS = st.lists(st.tuples(st.floats(0, 3), st.sampled_from("ab")), max_size=300)
 
 
 def test_the_first_ones_pass_and_then_there_is_a_count_for_every_second():
-    storms = Storms(3)
+    storms = LogThrottle(3)
     assert [storms.passes("a", 0.1 * number) for number in range(10)] == [True] * 3 + [False] * 7
     assert storms.due(0.9) == []
     assert storms.due(1.0) == [("a", 7)]
@@ -21,7 +21,7 @@ def test_the_first_ones_pass_and_then_there_is_a_count_for_every_second():
 
 
 def test_after_a_quiet_second_the_first_ones_pass_again():
-    storms = Storms(3)
+    storms = LogThrottle(3)
     for _ in range(5):
         storms.passes("a", 0)
     assert storms.due(1) == [("a", 2)]
@@ -30,13 +30,13 @@ def test_after_a_quiet_second_the_first_ones_pass_again():
 
 
 def test_another_kind_is_another_storm():
-    storms = Storms(1)
+    storms = LogThrottle(1)
     assert [storms.passes(kind, 0) for kind in "abab"] == [True, True, False, False]
     assert storms.due(1) == [("a", 1), ("b", 1)]
 
 
 def test_nothing_is_remembered_of_what_was_no_storm():
-    storms = Storms(10)
+    storms = LogThrottle(10)
     for number in range(1000):
         storms.due(number * 0.01)
         storms.passes(number, number * 0.01)
@@ -45,7 +45,7 @@ def test_nothing_is_remembered_of_what_was_no_storm():
 
 @given(STEPS, st.integers(1, 5))
 def test_what_passes_and_what_is_counted_is_all_there_was(steps, limit):
-    storms, now, told = Storms(limit), 0.0, {"a": 0, "b": 0}
+    storms, now, told = LogThrottle(limit), 0.0, {"a": 0, "b": 0}
     for step, kind in steps:
         now += step
         for which, count in storms.due(now):
@@ -61,7 +61,7 @@ def test_what_passes_and_what_is_counted_is_all_there_was(steps, limit):
 
 @given(STEPS, st.integers(1, 5))
 def test_no_more_lines_than_the_limit_within_a_second_and_one_count(steps, limit):
-    storms, now, passed, counted = Storms(limit), 0.0, [], []
+    storms, now, passed, counted = LogThrottle(limit), 0.0, [], []
     for step, _ in steps:
         now += step
         counted += [now] * len(storms.due(now))

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geventrelay.server.web.files import TYPES, page
-from geventrelay.server.web.guard import Guard
-from geventrelay.server.web.messages import Refusal, Request, Response, encoded
-from geventrelay.server.web.router import Router
+from geventrelay.web.http.messages import Refusal, Request, Response, encoded
+from geventrelay.web.http.permissions import Guard
+from geventrelay.web.http.router import Router
+from geventrelay.web.http.static import TYPES, page
 
 
 def ask(path="/", method="GET", version="HTTP/1.1", **headers):

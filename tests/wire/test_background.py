@@ -14,7 +14,7 @@ import zmq
 import zmq.devices
 import zmq.green
 
-from geventrelay.devices import background
+from geventrelay.dropin import classes as background
 from geventrelay.testing import Peers, eventually, within
 
 PYZMQ = "import zmq\nfrom zmq.devices import *\nfrom zmq import device, proxy, proxy_steerable\n"

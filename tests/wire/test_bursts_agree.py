@@ -21,13 +21,13 @@ import zmq.green
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geventrelay.engine._burst_py import PythonBurst
-from geventrelay.engine.outlet import Outlet, Policy, Take
+from geventrelay.engine.burst import Status
+from geventrelay.engine.burst_python import PythonBurst
+from geventrelay.engine.outlet import Outlet, Payload, WhenFull
 from geventrelay.engine.socket import RelaySocket
-from geventrelay.engine.status import Status
 
 native = pytest.importorskip(
-    "geventrelay.engine._burst",
+    "geventrelay.engine.native.burst",
     reason="the native burst is not built: only the Python one is there to test",
     exc_type=ImportError,
 )
@@ -65,8 +65,8 @@ class Destination:
     """An outlet as a test wants it."""
 
     socket_type: int = zmq.PUSH
-    policy: Policy = Policy.BLOCK
-    take: Take = Take.WHOLE
+    when_full: WhenFull = WhenFull.BLOCK
+    payload: Payload = Payload.WHOLE
     prefix: bytes | None = None
     hwm: int = 1000
     peers: int | None = None
@@ -180,8 +180,8 @@ def rig(
         return Outlet(
             str(index),
             made,
-            policy=destination.policy,
-            take=destination.take,
+            when_full=destination.when_full,
+            payload=destination.payload,
             prefix=destination.prefix,
             peers=peers,
         )
@@ -194,7 +194,7 @@ def rig(
         tap_outlet = None if tap is None else outlet(len(outlets), tap)
         ends = [*destinations, *([] if tap is None else [tap])]
         readers = [reader(destination) for destination in ends]
-        made = Rig(context, make_burst(source.port, outlets), feeder, source, outlets, readers, tap_outlet)
+        made = Rig(context, make_burst(source.readiness, outlets), feeder, source, outlets, readers, tap_outlet)
         for index, destination in enumerate(ends):
             if destination.connected:
                 made.connect(index)
@@ -250,8 +250,8 @@ STEPS = st.one_of(
 DESTINATIONS = st.builds(
     Destination,
     socket_type=st.sampled_from(sorted(PEER_OF)),
-    policy=st.sampled_from(Policy),
-    take=st.sampled_from(Take),
+    when_full=st.sampled_from(WhenFull),
+    payload=st.sampled_from(Payload),
     prefix=st.sampled_from([None, None, b"", b"in", b"x" * 40]),
     hwm=st.integers(1, 3),
     peers=st.sampled_from([None, 0, 1]),
@@ -264,7 +264,7 @@ DESTINATIONS = st.builds(
 @given(
     st.sampled_from([zmq.PULL, *sorted(FEEDER_OF)]),
     st.lists(DESTINATIONS, min_size=1, max_size=2),
-    DESTINATIONS.map(lambda destination: dataclasses.replace(destination, policy=Policy.DROP)),
+    DESTINATIONS.map(lambda destination: dataclasses.replace(destination, when_full=WhenFull.DROP)),
     st.lists(STEPS, min_size=4, max_size=40),
 )
 def test_any_traffic_leaves_both_bursts_in_the_same_state(
@@ -299,9 +299,9 @@ def test_a_message_of_very_many_parts_arrives_whole_and_so_does_the_next() -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize("socket_type", [zmq.PUSH, zmq.DEALER])
-@pytest.mark.parametrize("take", [Take.WHOLE, Take.PARTS, Take.SWAP])
+@pytest.mark.parametrize("payload", [Payload.WHOLE, Payload.PARTS, Payload.SWAP])
 def test_a_message_whose_peer_goes_in_the_middle_of_it_reaches_the_next_peer_whole(
-    socket_type: int, take: Take
+    socket_type: int, payload: Payload
 ) -> None:
     message = [b"%d" % number for number in range(60_000)]
 
@@ -321,9 +321,9 @@ def test_a_message_whose_peer_goes_in_the_middle_of_it_reaches_the_next_peer_who
         made.feed([[b"last", b"message"]])
         made.drain()
 
-    log = assert_both_do_the_same(script, Destination(socket_type, take=take, connected=False))
+    log = assert_both_do_the_same(script, Destination(socket_type, payload=payload, connected=False))
     assert [len(parts) for parts in received(log)] == (
-        [len(message) - 1, 1] if take is Take.PARTS else [len(message), 2]
+        [len(message) - 1, 1] if payload is Payload.PARTS else [len(message), 2]
     )
 
 
@@ -340,7 +340,7 @@ def test_a_tap_gets_each_message_once_from_when_it_is_on_until_it_is_off() -> No
         made.feed([[b"after"]])
         made.drain()
 
-    log = assert_both_do_the_same(script, Destination(hwm=1), tap=Destination(zmq.PUB, Policy.DROP, prefix=b"in"))
+    log = assert_both_do_the_same(script, Destination(hwm=1), tap=Destination(zmq.PUB, WhenFull.DROP, prefix=b"in"))
     assert received(log, 1) == [[b"in", b"%d" % number, b"body"] for number in range(4)]
     assert len(received(log, 0)) == 6
 
@@ -357,7 +357,7 @@ def test_a_tap_that_takes_nothing_is_not_felt(taken: str) -> None:
         made.feed([[b"%d" % number] for number in range(2, 20)])
         made.drain()
 
-    tap = Destination(zmq.PUSH, Policy.DROP, hwm=1, connected=taken == "closed")
+    tap = Destination(zmq.PUSH, WhenFull.DROP, hwm=1, connected=taken == "closed")
     log = assert_both_do_the_same(script, Destination(), tap=tap)
     assert received(log, 0) == [[b"%d" % number] for number in range(1, 20)]
     assert len(received(log, 1)) == (1 if taken == "closed" else 0)
@@ -370,7 +370,7 @@ def test_a_payload_keeps_its_bytes_whether_it_is_copied_or_shared() -> None:
         made.feed([[b"topic " + payload] for payload in payloads])
         made.drain()
 
-    log = assert_both_do_the_same(script, *[Destination(take=Take.SPACE)] * 2)
+    log = assert_both_do_the_same(script, *[Destination(payload=Payload.SPACE)] * 2)
     assert received(log, 0) == received(log, 1) == [[payload] for payload in payloads]
 
 
@@ -379,7 +379,7 @@ def test_a_router_is_given_no_message_that_its_take_leaves_too_short() -> None:
         made.feed([[KNOWN_ID], [b"first", KNOWN_ID], [b"first", KNOWN_ID, b"body"]])
         made.drain()
 
-    log = assert_both_do_the_same(script, Destination(zmq.ROUTER, take=Take.PARTS))
+    log = assert_both_do_the_same(script, Destination(zmq.ROUTER, payload=Payload.PARTS))
     assert received(log) == [[b"body"]]
 
 

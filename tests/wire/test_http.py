@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from support.http import TOKEN, Client, FakeServer, Reloaded
 
 from geventrelay import Forwarder, Relay, SettingsError, StartError, Streamer
-from geventrelay.server.web.site import Site
 from geventrelay.settings import HttpAddress
 from geventrelay.testing import LOCAL, Peers, eventually
+from geventrelay.web.site import Site
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_events_come_to_everybody_who_listens(client, streamer):
 
 
 def test_too_many_listeners_are_refused(client, monkeypatch):
-    monkeypatch.setattr("geventrelay.server.web.events.MAX_LISTENERS", 1)
+    monkeypatch.setattr("geventrelay.web.events.MAX_LISTENERS", 1)
     listener = client.events()
     next(listener)
     assert client.get("/api/events").status == 503
@@ -271,14 +271,14 @@ def test_a_body_that_is_small_enough_is_read_over(client):
 
 
 def test_a_request_that_comes_too_slowly_is_ended(client, monkeypatch):
-    monkeypatch.setattr("geventrelay.server.web.listener.REQUEST_S", 0.1)
+    monkeypatch.setattr("geventrelay.web.http.listener.REQUEST_S", 0.1)
     assert client.raw(b"GET / HTTP/1.1\r\nHost: loc").startswith(b"HTTP/1.1 408 ")
     slow = b"POST /api/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nabc"
     assert client.raw(slow).startswith(b"HTTP/1.1 408 ")
 
 
 def test_a_connection_that_asks_nothing_is_ended(client, monkeypatch):
-    monkeypatch.setattr("geventrelay.server.web.listener.REQUEST_S", 0.1)
+    monkeypatch.setattr("geventrelay.web.http.listener.REQUEST_S", 0.1)
     assert client.raw(b"") == b""
 
 
@@ -380,8 +380,8 @@ def test_whatever_is_sent_gets_a_status_and_never_a_traceback(garbage, client, c
 
 
 def test_a_listener_that_reads_nothing_is_dropped_and_holds_up_nobody(serve, run, monkeypatch):
-    monkeypatch.setattr("geventrelay.server.web.listener.SEND_S", 0.2)
-    monkeypatch.setattr("geventrelay.server.web.events.Events._event", lambda events: b"data: " + b"x" * 10_000_000)
+    monkeypatch.setattr("geventrelay.web.http.listener.SEND_S", 0.2)
+    monkeypatch.setattr("geventrelay.web.events.Events._event", lambda events: b"data: " + b"x" * 10_000_000)
     client = serve(FakeServer.of(run(Streamer(frontend=LOCAL, backend=LOCAL))))
     with socket.create_connection((client.host, client.port), timeout=5) as listener:
         listener.sendall(b"GET /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n")

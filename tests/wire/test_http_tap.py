@@ -14,11 +14,11 @@ from gevent import socket
 from support.http import TOKEN, Client, FakeServer
 
 from geventrelay import Queue, StartError, Streamer
-from geventrelay.cli import watching
-from geventrelay.server.web import taps
-from geventrelay.server.web.site import Site
+from geventrelay.cli import message_source as watching
 from geventrelay.settings import HttpAddress
 from geventrelay.testing import LOCAL, Peers, eventually, within
+from geventrelay.web import tap as taps
+from geventrelay.web.site import Site
 
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 PATH = "/api/devices/tasks/tap"

@@ -10,9 +10,9 @@ from prometheus_client.openmetrics import parser as openmetrics
 from support.http import Client, FakeServer
 
 from geventrelay import Device, Forwarder, Queue, Relay, Streamer
-from geventrelay.server.web.site import Site
 from geventrelay.settings import HttpAddress
 from geventrelay.testing import LOCAL, Peers, eventually
+from geventrelay.web.site import Site
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_names_keep_to_the_conventions(serve, run):
 
 def test_without_prometheus_client_metrics_are_501_and_the_rest_works(serve, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    monkeypatch.delitem(sys.modules, "geventrelay.server.metrics", raising=False)
+    monkeypatch.delitem(sys.modules, "geventrelay.web.metrics", raising=False)
     client = serve(FakeServer({}))
     answer = client.get("/metrics")
     assert (answer.status, set(answer.json)) == (501, {"error"})

@@ -288,7 +288,7 @@ def test_an_added_device_that_cannot_start_is_tried_again(serve, caplog):
 def test_what_was_stopped_on_request_stays_so_unless_it_changes(serve):
     serving = serve(streamer("one"), streamer("two"))
     serving.device("two").stop()
-    eventually(lambda: serving.server.devices["two"].has_ended, "the end")
+    eventually(lambda: serving.server.devices["two"].ended, "the end")
     serving.reload(streamer("one"), streamer("two"))
     assert serving.device("two").state is State.STOPPED
     serving.reload(streamer("one"), streamer("two", heartbeat_ms=0))

@@ -61,7 +61,7 @@ def test_nothing_is_left_of_a_start_in_which_one_device_cannot(serve, peers: Pee
 
 
 def test_a_stop_during_the_start_leaves_nothing(serve, monkeypatch):
-    monkeypatch.setattr("geventrelay.devices.opening.green_socket.getaddrinfo", lambda *_, **__: gevent.sleep(60))
+    monkeypatch.setattr("geventrelay.components.sockets.green_socket.getaddrinfo", lambda *_, **__: gevent.sleep(60))
     serving = serve(streamer("quick", frontend="ipc://*", backend="ipc://*"), streamer("slow"), ready=False)
     eventually(lambda: serving.server.devices["quick"].device.started, "one device to be up")
     serving.server.stop()
@@ -137,7 +137,7 @@ def test_what_was_stopped_on_request_stays_so_and_when_all_are_the_server_ends(s
     eventually(lambda: serving.device("one").state is State.STOPPED, "the device to end")
     let_run(20)
     assert serving.device("one").state is State.STOPPED
-    assert serving.server.devices["one"].has_ended
+    assert serving.server.devices["one"].ended
     assert not serving.greenlet.ready()
     serving.device("two").stop()
     assert serving.ended() is None

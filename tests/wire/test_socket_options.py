@@ -8,7 +8,7 @@ import pytest
 import zmq
 
 from geventrelay import Device, Forwarder, Queue, StartError, Streamer
-from geventrelay.settings.socketoptions import OPTIONS
+from geventrelay.settings.socket_options import OPTIONS
 from geventrelay.testing import LOCAL, eventually
 
 TYPES = ("PUB", "SUB", "XPUB", "XSUB", "PUSH", "PULL", "PAIR", "DEALER", "ROUTER", "REP")

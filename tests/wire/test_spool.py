@@ -9,8 +9,8 @@ import threading
 import gevent
 import pytest
 
-from geventrelay.recording import spool as spooling
-from geventrelay.recording.spool import Spool
+from geventrelay.recording import file_writer as spooling
+from geventrelay.recording.file_writer import FileWriter
 from geventrelay.testing import eventually, let_run, within
 
 
@@ -25,7 +25,7 @@ def file(tmp_path):
 
 def test_everything_is_written_in_order(file):
     path, descriptor = file
-    with Spool(descriptor) as spool:
+    with FileWriter(descriptor) as spool:
         for number in range(1000):
             spool.write(b"%d\n" % number)
             if number % 100 == 0:
@@ -35,7 +35,7 @@ def test_everything_is_written_in_order(file):
 
 def test_what_comes_is_written_without_waiting_for_more(file):
     path, descriptor = file
-    with Spool(descriptor) as spool:
+    with FileWriter(descriptor) as spool:
         spool.write(b"some")
         eventually(lambda: path.read_bytes() == b"some", "the bytes in the file")
 
@@ -50,7 +50,7 @@ def test_it_writes_and_syncs_elsewhere_than_on_the_hubs_thread(file, monkeypatch
         )  # fmt: skip
     monkeypatch.setattr(spooling, "SYNC_S", 0.01)
     _, descriptor = file
-    with Spool(descriptor) as spool:
+    with FileWriter(descriptor) as spool:
         spool.write(b"some")
         eventually(lambda: [name for name, _ in calls] == ["write", "fsync"], "a sync that nobody asked for")
         spool.write(b"more")
@@ -63,7 +63,7 @@ def test_a_disk_that_is_slow_makes_who_writes_wait_and_loses_nothing():
     total = 2 * spooling.LIMIT_BYTES
 
     def produce():
-        with Spool(theirs) as spool:
+        with FileWriter(theirs) as spool:
             for _ in range(total // 2**20):
                 spool.write(b"x" * 2**20)
                 spool.wait_for_room()
@@ -86,7 +86,7 @@ def test_a_disk_that_refuses_is_told_everywhere(file, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(spooling.os, "write", refuse)
-    spool = Spool(file[1])
+    spool = FileWriter(file[1])
     told = []
     spool.on_failure = lambda: told.append(True)
     spool.write(b"some")
@@ -98,7 +98,7 @@ def test_a_disk_that_refuses_is_told_everywhere(file, monkeypatch):
 
 def test_what_cannot_be_synced_need_not_be():
     ours, theirs = os.pipe()
-    with Spool(theirs) as spool:
+    with FileWriter(theirs) as spool:
         spool.write(b"some")
     assert os.read(ours, 10) == b"some"
     os.close(ours)

@@ -1,0 +1,111 @@
+"""``geventrelay ctl``: the other end of a control socket, what it is sent and how the answer is shown."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import zmq
+
+from ...components.control import RELOAD, STATISTIC, STATISTICS
+from ...endpoints import Endpoint
+from ...errors import SettingsError, StartError
+from ...settings import ControlType
+from ...settings.checks import one_of, seconds
+from ..arguments import Options, given_options
+from ..process import print_stdout
+
+WORDS = ("pause", "resume", "terminate", "statistics", "reload")
+"""What a device can be told."""
+
+_LINE = "{side:<9} received {received_parts} parts, {received_bytes} bytes; sent {sent_parts} parts, {sent_bytes} bytes"
+_COUNTS = ("received_parts", "received_bytes", "sent_parts", "sent_bytes")
+# A REQ among them would wait for ever for answers that only a REP gives.
+_PEERS = {
+    ControlType.REP: zmq.REQ,
+    ControlType.ROUTER: zmq.DEALER,
+    ControlType.PAIR: zmq.PAIR,
+    ControlType.PULL: zmq.PUSH,
+    ControlType.SUB: zmq.XPUB,
+}
+
+
+def execute(options: Options) -> int:
+    """Send the command of `options` to a device and print its answer; the exit code. Blocks the hub."""
+    words = given_options(options)
+    word = next(word for word in WORDS if options[word])
+    endpoint = _read_peer(options["ENDPOINT"])
+    control_type = one_of(ControlType)("--control-type", words.get("--control-type", "REP"))
+    timeout_s = seconds("--timeout", words.get("--timeout", 5))
+    print_stdout(show(word, command(endpoint, control_type, word, timeout_s), options["--json"]))
+    return 0
+
+
+def _read_peer(text: str) -> Endpoint:
+    """Where to connect to; a > before it is possible and an @ makes no sense."""
+    try:
+        return Endpoint.parse(">" + text.removeprefix(">"), name="ENDPOINT")
+    except SettingsError as error:
+        raise SettingsError("ENDPOINT", error.rule, text) from None
+
+
+def command(endpoint: Endpoint, control_type: ControlType, word: str, timeout_s: float) -> list[bytes]:
+    """Send one command and return the parts of the answer, of which there may be none. Blocks the hub.
+
+    :param endpoint: the device's control endpoint. :param control_type: what socket the device has there.
+    :param word: one of `WORDS`. :param timeout_s: how long to wait, in seconds.
+    :raises SettingsError: if that control socket cannot answer this command.
+    :raises StartError: if nobody took it, or answered, in time; or if it was a reload that failed.
+    """
+    name = word.upper().encode()
+    if name == STATISTICS and control_type in (ControlType.PULL, ControlType.SUB):
+        raise SettingsError("--control-type", "a type that can answer: REP, PAIR or ROUTER", control_type.value)
+    answers = control_type is ControlType.REP or name == STATISTICS
+    with zmq.Context() as context, context.socket(_PEERS[control_type]) as socket:
+        socket.linger = 0
+        socket.sndtimeo = socket.rcvtimeo = wait_ms = int(timeout_s * 1000)
+        if control_type in (ControlType.PULL, ControlType.PAIR):
+            # So that a send fails where nobody is. (Not where answers come: see devices/opening.py.)
+            socket.immediate = True
+        try:
+            socket.connect(endpoint.address)
+            _await_listener(socket, control_type)
+            socket.send(name)
+            # It is on its way, and this must not end before it has left.
+            socket.linger = wait_ms
+            answers = control_type is ControlType.REP or name == STATISTICS
+            answer = socket.recv_multipart() if answers else []
+        except zmq.ZMQError as error:
+            reason = (
+                f"no answer within {timeout_s:g} s" if error.errno == zmq.EAGAIN else zmq.strerror(error.errno or 0)
+            )
+            raise StartError(f"cannot {word} {endpoint.address}: {reason}") from None
+    if name == RELOAD and any(answer):
+        raise StartError(answer[0].decode(errors="replace"))
+    return answer
+
+
+def _await_listener(socket: zmq.Socket[bytes], control_type: ControlType) -> None:
+    """Return once it is certain that somebody listens who will take a command without answering it."""
+    if control_type is ControlType.SUB:
+        # Its subscription is what tells that somebody listens.
+        socket.recv()
+    elif control_type in (ControlType.ROUTER, ControlType.PAIR):
+        socket.send(STATISTICS)
+        socket.recv_multipart()
+
+
+def show(word: str, answer: list[bytes], as_json: bool) -> str:
+    """What to print for an answer.
+
+    :param word: the command. :param answer: its parts. :param as_json: whether a program is going to read it.
+    """
+    result: dict[str, Any] = {"command": word}
+    if len(answer) == 2 * len(_COUNTS):
+        counts = [STATISTIC.unpack(part)[0] for part in answer]
+        result["frontend"] = dict(zip(_COUNTS, counts[:4], strict=True))
+        result["backend"] = dict(zip(_COUNTS, counts[4:], strict=True))
+    if as_json:
+        return json.dumps(result)
+    lines = [_LINE.format(side=side, **result[side]) for side in ("frontend", "backend") if side in result]
+    return "\n".join(lines) or f"{word}: done"

@@ -1,0 +1,82 @@
+"""``geventrelay record``: keeps what passes through a device in a file."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sys
+import time
+from collections.abc import Iterator
+
+from ...errors import RecordingError, SettingsError, StartError
+from ...recording import DamageKind, Reader, Writer
+from ...recording.file_writer import FileWriter
+from .. import message_source as watching
+from ..arguments import Options, given_options
+
+
+def execute(options: Options) -> int:
+    """Record what `options` ask for until there is no more, or it is told to end; the exit code. Yields."""
+    words = given_options(options)
+    path, where = options["FILE"], options["--from"]
+    metadata = {"device": words.get("--device"), "started": round(time.time(), 6), "from": where}
+    nbytes = 0
+    try:
+        # What is wrong with where it comes from is to be said before there is a file.
+        with (
+            watching.watch("--from", where, words) as batches,
+            _opened(path, append=options["--append"]) as (descriptor, is_new),
+            FileWriter(descriptor) as spool,
+        ):
+            writer = Writer(spool, metadata if is_new else None)
+            told = watching.until_signal()
+            spool.on_failure = told.tell
+            with told:
+                spool.wait_for_room()
+                for records in batches:
+                    for record in records:
+                        writer.write(record)
+                        nbytes += sum(map(len, record.parts))
+                    spool.wait_for_room()
+    except OSError as error:
+        raise StartError(f"cannot write {path}: {error.strerror}") from None
+    print(f"recorded messages={writer.records} bytes={nbytes} file={path}", file=sys.stderr)
+    return 0
+
+
+@contextlib.contextmanager
+def _opened(path: str, *, append: bool) -> Iterator[tuple[int, bool]]:
+    """A file to write to and whether it is new; at the end of its last whole record if it is not."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (0 if append else os.O_EXCL)
+    try:
+        descriptor = os.open(path, flags, 0o644)
+    except FileExistsError:
+        raise SettingsError("FILE", "a file that is not there yet, or --append", path) from None
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartError(f"cannot write {path}: somebody else is recording there") from None
+        is_new = os.fstat(descriptor).st_size == 0
+        if not is_new:
+            _go_to_end(descriptor, path)
+        yield descriptor, is_new
+    finally:
+        os.close(descriptor)
+
+
+def _go_to_end(descriptor: int, path: str) -> None:
+    with os.fdopen(os.dup(descriptor), "rb") as file:
+        try:
+            reader = Reader(file)
+            for _ in reader:
+                pass
+        except RecordingError as error:
+            raise SettingsError("FILE", f"a recording to append to ({error})", path) from None
+    if reader.damage is not None:
+        if reader.damage.kind is DamageKind.CORRUPT:
+            raise SettingsError("FILE", f"a recording that is whole ({reader.damage})", path)
+        print(f"{path}: {reader.damage}; that piece is removed", file=sys.stderr)
+    os.ftruncate(descriptor, reader.offset)
+    os.lseek(descriptor, reader.offset, os.SEEK_SET)

@@ -1,0 +1,54 @@
+"""``geventrelay run`` and ``geventrelay check``: the devices of a configuration file, run or only looked at."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ...errors import SettingsError
+from ...settings import ServerSettings
+from ...settings.file.load import load
+from ...settings.option import by_option, named_by_option
+from .. import process
+from ..arguments import Options, given_options
+from ..process import print_stdout
+
+
+def execute(options: Options) -> int:
+    """Run what the file of `options` asks for until told to stop; the exit code. Yields all the while."""
+    return process.serve(settings(options), load=lambda: settings(options))
+
+
+def settings(options: Options) -> ServerSettings:
+    """What the file asks for, with the process options of the command line in place of the file's.
+
+    :param options: name the file.
+    :raises ConfigurationError: with every problem of the file. :raises SettingsError: naming the option that is wrong.
+    """
+    configured = load(Path(options["FILE"]), os.environ)
+    try:
+        return dataclasses.replace(configured, **by_option(ServerSettings, given_options(options)))
+    except SettingsError as error:
+        raise named_by_option(ServerSettings, error) from None
+
+
+def check(options: Options) -> int:
+    """Print what the file of `options` would run; the exit code. Its problems are raised, as for ``run``."""
+    print_stdout("\n".join(_summary(Path(options["FILE"]), settings(options))))
+    return 0
+
+
+def _summary(path: Path, settings: ServerSettings) -> Iterator[str]:
+    http = "no http" if settings.http is None else f"http on {settings.http}"
+    count = len(settings.devices)
+    yield f"{path}: {count} device{'s' if count > 1 else ''}, {http}"
+    for device in settings.devices:
+        yield f"{device.name}: {device.pattern}"
+        width = max(map(len, device.endpoints))
+        for key, endpoints in device.endpoints.items():
+            kind = device.socket_types[key]
+            for endpoint in endpoints:
+                verb = "binds" if endpoint.binds else "connects to"
+                yield f"  {key:<{width}}  {kind:<6}  {verb} {endpoint.address}"

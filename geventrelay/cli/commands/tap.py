@@ -1,0 +1,79 @@
+"""``geventrelay tap``: shows what passes through a device, a line for each message."""
+
+from __future__ import annotations
+
+import enum
+import os
+import sys
+from collections.abc import Callable
+from datetime import datetime
+
+from ...recording import Record, to_line
+from ...settings.checks import one_of
+from .. import message_source as watching
+from ..arguments import Options, given_options
+
+# What of a part is shown; the rest is told by its length.
+_SHOWN_BYTES = 200
+
+
+class Format(enum.Enum):
+    """How a message is shown."""
+
+    TEXT = "text"
+    HEX = "hex"
+    JSON = "json"
+
+
+def execute(options: Options) -> int:
+    """Show the messages that `options` ask for; the exit code. Yields all the while."""
+    words = given_options(options)
+    show = SHOW[one_of(Format)("--format", words.get("--format", "text"))]
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # it is the interpreter's own
+    with watching.until_signal(), watching.watch("ENDPOINT", options["ENDPOINT"], words) as batches:
+        for records in batches:
+            if not _print("".join(show(record) + "\n" for record in records)):
+                break
+    return 0
+
+
+def as_text(record: Record) -> str:
+    """A `record` as text that does nothing to a terminal: what is not printable is escaped."""
+    return _line(record, lambda part: _printable(part.decode(errors="backslashreplace")))
+
+
+def as_hex(record: Record) -> str:
+    """A `record` in hexadecimal."""
+    return _line(record, bytes.hex)
+
+
+SHOW: dict[object, Callable[[Record], str]] = {Format.TEXT: as_text, Format.HEX: as_hex, Format.JSON: to_line}
+"""What makes a line of a record, by format."""
+
+
+def _line(record: Record, show: Callable[[bytes], str]) -> str:
+    when = datetime.fromtimestamp(record.time_ns // 1000 / 1_000_000).isoformat(" ", "microseconds")
+    return f"{when} {_printable(record.source)}  {' | '.join(_short(part, show) for part in record.parts)}"
+
+
+def _short(part: bytes, show: Callable[[bytes], str]) -> str:
+    if len(part) <= _SHOWN_BYTES:
+        return show(part)
+    return f"{show(part[:_SHOWN_BYTES])}... ({len(part)} bytes)"
+
+
+def _printable(text: str) -> str:
+    # isprintable() also finds what turns the direction of writing around.
+    return "".join(char if char.isprintable() else char.encode("unicode_escape", "replace").decode() for char in text)
+
+
+def _print(text: str) -> bool:
+    """Print at once; False if nobody reads it any more."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What Python still has buffered must not raise at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""``geventrelay top``: a server in a terminal."""

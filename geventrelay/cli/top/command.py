@@ -1,0 +1,102 @@
+"""``geventrelay top``: what the devices of a server do, in a terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ...errors import StartError
+from ...settings.checks import seconds
+from ..api_client import DEFAULT_URL, Remote
+from ..arguments import Options, given_options
+from ..process import print_stdout
+from .rates import Flow, flows
+
+if TYPE_CHECKING:
+    from .screen import Screen
+
+_PERIOD_S = 1.0
+
+Reading = tuple[dict[str, Any], dict[str, Flow]]
+"""What a server says about itself, and its devices by name."""
+
+
+def execute(options: Options) -> int:
+    """Show the server of `options` until Ctrl-C, or once; the exit code. Blocks the hub.
+
+    :raises SettingsError: if the URL is none. :raises StartError: if the server does not answer.
+    """
+    remote = Remote(options["URL"] or DEFAULT_URL, seconds("--timeout", given_options(options).get("--timeout", 5)))
+    try:
+        if options["--json"]:
+            return _print_json(remote, options["--once"])
+        # A screen that nobody looks at would have no end.
+        return _print_once(remote) if options["--once"] or not sys.stdout.isatty() else _watch(remote)
+    except KeyboardInterrupt:
+        return 0
+
+
+def _readings(remote: Remote) -> Iterator[Reading]:
+    """One reading after another, a second apart, the first with the rates of a second."""
+    answer, before_s = remote.devices(), time.monotonic()
+    before = _understood(remote, answer, {}, 0)
+    while True:
+        time.sleep(_PERIOD_S)
+        answer, now_s = remote.devices(), time.monotonic()
+        before = _understood(remote, answer, before, now_s - before_s)
+        before_s = now_s
+        yield answer["server"], before
+
+
+def _understood(remote: Remote, answer: dict[str, Any], before: dict[str, Flow], elapsed_s: float) -> dict[str, Flow]:
+    try:
+        return flows(answer, before, elapsed_s)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise StartError(f"{remote.url}: expected the API of geventrelay, got devices without {error}") from None
+
+
+def _print_json(remote: Remote, once: bool) -> int:
+    for server, devices in _readings(remote):
+        print_stdout(
+            json.dumps(
+                {"version": 1, "server": server, "devices": [dataclasses.asdict(one) for one in devices.values()]}
+            )
+        )
+        if once:
+            break
+    return 0
+
+
+def _print_once(remote: Remote) -> int:
+    screen = _screen(remote)
+    server, devices = next(_readings(remote))
+    print_stdout(screen.text(server, devices))
+    return 0
+
+
+def _watch(remote: Remote) -> int:
+    screen = _screen(remote)
+    # The first answer has to come; later on a server may well be started again.
+    readings: Iterator[Reading] | None = _readings(remote)
+    screen.begin(remote.devices()["server"])
+    with screen:
+        while True:
+            try:
+                readings = _readings(remote) if readings is None else readings
+                screen.show(*next(readings))
+            except StartError as error:
+                readings = None
+                screen.complain(str(error))
+                time.sleep(_PERIOD_S)
+
+
+def _screen(remote: Remote) -> Screen:
+    try:
+        from .screen import Screen
+    except ImportError:
+        raise StartError("geventrelay top needs rich: pip install 'geventrelay[top]' (or give --json)") from None
+    return Screen(remote.url)

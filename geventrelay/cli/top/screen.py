@@ -1,0 +1,170 @@
+"""What ``geventrelay top`` draws, by rich."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from .rates import Flow, short
+
+_STATES = {"running": "green", "paused": "yellow", "stopping": "yellow", "stopped": "dim", "failed": "bold red"}
+# The server's line, the totals, the table's head, and what follows it.
+_OTHER_LINES = 7
+_MOST_NOTES = 5
+# As wide as all columns but the first may become, with the space between them.
+_OTHER_COLUMNS = 61
+
+
+class Screen:
+    """Draws readings of a server, once by `text` or again and again within a ``with`` block.
+
+    :param url: where the server answers.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._console = Console(highlight=False)
+        self._live = Live(console=self._console, auto_refresh=False, screen=True, vertical_overflow="crop")
+        self._last: RenderableType = Text("")
+
+    def __enter__(self) -> Screen:
+        self._live.__enter__()
+        self._live.update(self._last, refresh=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.__exit__(kind, error, trace)
+
+    def begin(self, server: Mapping[str, Any]) -> None:
+        """What to show until there are rates: what the `server` says about itself."""
+        self._last = Group(self._head(server), Text("measuring", style="dim"))
+
+    def text(self, server: Mapping[str, Any], devices: Mapping[str, Flow]) -> str:
+        """All `devices` of a `server`, to be printed."""
+        with self._console.capture() as captured:
+            self._console.print(self._page(server, list(devices.values()), len(devices)))
+        return captured.get().rstrip("\n")
+
+    def show(self, server: Mapping[str, Any], devices: Mapping[str, Flow]) -> None:
+        """Draw as many of the `devices` of a `server` as there is room for: those first that need a look."""
+        room = max(1, self._console.height - _OTHER_LINES - _MOST_NOTES)
+        some = list(devices.values())
+        if len(some) > room:
+            some.sort(key=lambda one: (not one.needs_a_look, -one.received_per_s))
+        self._last = self._page(server, some, room)
+        self._live.update(self._last, refresh=True)
+
+    def complain(self, sentence: str) -> None:
+        """Draw the last figures with a `sentence` that says why there are no newer ones."""
+        self._live.update(Group(Text(_clean(sentence) + "; trying again", style="bold red"), self._last), refresh=True)
+
+    def _page(self, server: Mapping[str, Any], devices: list[Flow], room: int) -> RenderableType:
+        more = len(devices) - room
+        rest = [Text(f"and {more} more", style="dim")] if more > 0 else []
+        return Group(
+            self._head(server),
+            _totals(devices),
+            Text(""),
+            _table(devices[:room], self._console.width),
+            *rest,
+            *_notes(devices),
+        )
+
+    def _head(self, server: Mapping[str, Any]) -> Text:
+        head = Text("geventrelay ", style="bold", no_wrap=True, overflow="ellipsis")
+        up = time.time() - (server.get("started_at") or time.time())
+        facts = f"{server['geventrelay']} ({server['burst']}), up {_duration(up)}, hub delay {_ms(server)}"
+        head.append(_clean(facts), style="not bold")
+        head.append(f"  {self._url.removeprefix('http://')}", style="not bold dim")
+        if not server["ready"]:
+            head.append("  not ready", style="bold yellow")
+        return head
+
+
+def _table(devices: Iterable[Flow], width: int) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", expand=False)
+    table.add_column("device", no_wrap=True, overflow="ellipsis", min_width=8, max_width=max(8, width - _OTHER_COLUMNS))
+    table.add_column("state", no_wrap=True, min_width=len("stopping"))
+    for name in ("in/s", "out/s", "drop/s", "dropped", "held"):
+        table.add_column(name, justify="right", no_wrap=True, min_width=max(len("999k"), len(name)))
+    table.add_column("peers", no_wrap=True, min_width=7, max_width=12)
+    for one in devices:
+        table.add_row(
+            _clean(one.name),
+            Text(_clean(one.state), style=_STATES.get(one.state, "")),
+            Text(short(one.received_per_s), style="" if one.received_per_s else "dim"),
+            Text(short(one.sent_per_s), style="" if one.sent_per_s else "dim"),
+            Text(short(one.dropped_per_s), style="bold red" if one.dropped_per_s else "dim"),
+            Text(short(one.dropped_total), style="red" if one.dropped_total else "dim"),
+            Text(str(one.held), style="yellow" if one.held else "dim"),
+            "/".join("?" if number is None else short(number) for number in one.peers.values()),
+        )
+    return table
+
+
+def _totals(devices: list[Flow]) -> Text:
+    states: dict[str, int] = {}
+    for one in devices:
+        states[one.state] = states.get(one.state, 0) + 1
+    received = sum(one.received_per_s for one in devices)
+    sent = sum(one.sent_per_s for one in devices)
+    dropped = sum(one.dropped_per_s for one in devices)
+    line = Text(f"in {short(received)}/s  out {short(sent)}/s  ", no_wrap=True, overflow="ellipsis")
+    line.append(f"dropping {short(dropped)}/s", style="bold red" if dropped else "dim")
+    line.append(f"  {len(devices)} device{'' if len(devices) == 1 else 's'}:")
+    for state, number in states.items():
+        line.append(f" {number} {_clean(state)}", style=_STATES.get(state, ""))
+    return line
+
+
+def _notes(devices: Iterable[Flow]) -> list[Text]:
+    """A line for each device that lost something or has failed, as far as there is room."""
+    notes = [note for one in devices for note in (_failure(one), _drops(one)) if note is not None]
+    return [Text(""), *notes[:_MOST_NOTES]] if notes else []
+
+
+def _failure(one: Flow) -> Text | None:
+    if one.failure is None:
+        return None
+    again = "" if one.next_start_in_s is None else f", starts again in {_duration(one.next_start_in_s)}"
+    times = f", restarted {one.restarts}x" if one.restarts else ""
+    lead = "failed" if one.state == "failed" else "failed before"
+    return _note(f"{one.name}: {lead}: {one.failure}{times}{again}", "red" if one.state == "failed" else "dim")
+
+
+def _drops(one: Flow) -> Text | None:
+    if not one.dropped_total:
+        return None
+    reasons = ", ".join(f"{number:,} {reason}" for reason, number in one.dropped.items() if number)
+    return _note(f"{one.name}: dropped {reasons}", "red" if one.dropped_per_s else "dim")
+
+
+def _note(sentence: str, style: str) -> Text:
+    return Text(_clean(sentence), style=style, no_wrap=True, overflow="ellipsis")
+
+
+def _clean(text: str) -> str:
+    # What comes from elsewhere must not steer the terminal.
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _duration(seconds: float) -> str:
+    whole = max(0, round(seconds))
+    for step, one, smaller, other in ((86400, "d", 3600, "h"), (3600, "h", 60, "min")):
+        if whole >= step:
+            return f"{whole // step} {one} {whole % step // smaller} {other}"
+    return f"{whole // 60} min" if whole >= 60 else f"{whole} s"
+
+
+def _ms(server: Mapping[str, Any]) -> str:
+    delay_s = server.get("hub_delay_s")
+    return "unknown" if delay_s is None else f"{delay_s * 1000:.1f} ms"

@@ -1,0 +1,67 @@
+"""Listening sockets that somebody else has bound, e.g. systemd, and that libzmq is handed with ZMQ_USE_FD."""
+
+from __future__ import annotations
+
+import os
+import socket as stdlib_socket
+from collections.abc import Mapping
+
+import zmq
+
+from ..engine.socket import RelaySocket
+from .plan import SocketPlan
+
+
+def listening_address(descriptor: int) -> str:
+    """Where a `descriptor` listens, as an endpoint is written; empty if it is no socket that ZeroMQ could listen on."""
+    try:
+        # A copy, which may be closed here without harm.
+        with stdlib_socket.socket(fileno=os.dup(descriptor)) as one:
+            listens = one.type == stdlib_socket.SOCK_STREAM and one.getsockopt(
+                stdlib_socket.SOL_SOCKET, stdlib_socket.SO_ACCEPTCONN
+            )
+            name = one.getsockname()
+            family = one.family
+    except OSError:
+        return ""
+    if not listens:
+        return ""
+    if family == stdlib_socket.AF_UNIX:
+        path = name.decode(errors="surrogateescape") if isinstance(name, bytes) else name
+        return "ipc://" + ("@" + path[1:] if path.startswith("\0") else path)
+    if family == stdlib_socket.AF_INET6:
+        return f"tcp://[{name[0]}]:{name[1]}"
+    return f"tcp://{name[0]}:{name[1]}" if family == stdlib_socket.AF_INET else ""
+
+
+def use_descriptor(socket: RelaySocket, descriptor: int) -> str:
+    """Have `socket` listen on the listening socket `descriptor`, and say where that is. Does not yield."""
+    # libzmq closes the one that it gets; with a copy, the next start finds the original.
+    copy = os.dup(descriptor)
+    # A connection that is gone again when libzmq comes to accept it must not stop its io thread.
+    os.set_blocking(copy, False)
+    try:
+        socket.set(zmq.USE_FD, copy)
+        # The address says which transport it is; nothing is bound.
+        socket.bind(listening_address(descriptor))
+    except BaseException:
+        os.close(copy)
+        raise
+    finally:
+        socket.set(zmq.USE_FD, -1)
+    return last_endpoint(socket)
+
+
+def last_endpoint(socket: RelaySocket) -> str:
+    """Where `socket` was bound last. Does not yield."""
+    return bytes(socket.get(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
+
+
+def own_addresses(plan: SocketPlan, addresses: list[str], descriptors: Mapping[tuple[str, int], int]) -> list[str]:
+    """Those of the `addresses` to which a socket of this `plan` is bound that are ours.
+
+    :param descriptors: the listening sockets that are somebody else's, by socket key and position among its endpoints.
+    """
+    positions = [position for position, endpoint in enumerate(plan.endpoints) if endpoint.binds]
+    bound = zip(positions, addresses, strict=True)
+    return [address for position, address in bound if (plan.key, position) not in descriptors]

@@ -1,0 +1,1 @@
+"""pyzmq's calls and classes, for programs on gevent."""

@@ -1,0 +1,74 @@
+"""Somebody else's socket, as a pump sees it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import zmq
+import zmq.green
+from gevent.hub import get_hub
+
+from ..engine.readiness import Readiness
+
+
+class _PairedWatcher:
+    """A green socket's own watcher and ours of the same descriptor, in the place of the first: its close stops both.
+
+    Else ours would be left when the descriptor goes, and the next socket that is made may get its number. libuv takes
+    that for a descriptor that it polls already, and nobody ever hears of the new one.
+    """
+
+    __slots__ = ("_ours", "owners")
+
+    def __init__(self, owners: Any, ours: Any) -> None:
+        self.owners = owners
+        self._ours = ours
+
+    def stop(self) -> None:
+        self.owners.stop()
+        self._ours.stop()
+
+    def close(self) -> None:
+        self.owners.close()
+        self._ours.close()
+
+
+class ForeignSocket:
+    """A socket that goes on belonging to its caller, green or plain, with the port that a pump needs.
+
+    While it is borrowed, nobody else may read or write the socket; closing it is fine, but whoever waits here does not
+    wake up from that: pyzmq tells nobody that a socket has been closed, so `raw.closed` is to be looked at.
+
+    :param socket: any `zmq.Socket`; it is in `raw` from then on.
+    :ivar readiness: how a pump waits for it.
+    """
+
+    def __init__(self, socket: zmq.Socket[Any]) -> None:
+        self.raw = socket
+        self.readiness = Readiness(socket)
+        # XPUB_NODROP cannot be read back; where it is off, nobody ever waits for these to become writable.
+        self.readiness.pollout_always_set = socket.type in (zmq.XPUB, zmq.PUB)
+        # A plain socket's descriptor goes when its owner closes it, and its number may be another's by the time that we
+        # look; libuv would then watch neither of the two. So it gets one of our own. Not a green socket, which watches
+        # its descriptor too: whoever of two descriptors is reported first takes the edge from the other, while two
+        # watchers of one are told together.
+        green = isinstance(socket, zmq.green.Socket)
+        self._own_descriptor: int | None = None if green else os.dup(socket.fileno())
+        descriptor = socket.fileno() if self._own_descriptor is None else self._own_descriptor
+        self.readiness.watcher = get_hub().loop.io(descriptor, 1)
+        self.readiness.watcher.start(self.readiness.on_edge)
+        self._both: _PairedWatcher | None = None
+        if green:
+            self._both = socket._state_event = _PairedWatcher(socket._state_event, self.readiness.watcher)
+
+    def give_back(self) -> None:
+        """Stop watching the socket, which is left as it is. Does not yield; does nothing the second time."""
+        socket: Any = self.raw
+        # A socket that was closed meanwhile has none any more.
+        if self._both is not None and socket._state_event is self._both:
+            socket._state_event = self._both.owners
+        self.readiness.stop_watching()
+        if self._own_descriptor is not None:
+            os.close(self._own_descriptor)
+            self._own_descriptor = None

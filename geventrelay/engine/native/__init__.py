@@ -1,0 +1,1 @@
+"""The native burst: what of the engine is compiled."""

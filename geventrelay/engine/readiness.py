@@ -1,0 +1,210 @@
+# cython: annotation_typing=False
+"""What a pump needs of a socket: to sleep until it can be read or written, and never to oversleep.
+
+libzmq tells of news through one file descriptor per socket. It is edge-triggered: it becomes readable when
+*something* happened, and whichever call on the socket next looks at its mailbox takes the edge away, whether or not
+that call wanted the news (zmq_getsockopt(3), ZMQ_FD). With a reader and a writer greenlet on one socket, one of them
+can so take the edge that the other sleeps on. zmq.green then wakes up 11.6 s later by a timer.
+
+Two rules close that hole, and this module is the one place that knows them:
+
+* before a greenlet sleeps, EVENTS is read again: what an earlier call took away still shows there;
+* whoever made calls on the socket reads EVENTS afterwards and wakes the *other* direction if its time has come.
+
+This is plain Python that is also compiled where there is a compiler, with the types that readiness.pxd gives it: most
+of what a message costs that travels alone is spent here and in `geventrelay.engine.pump`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+import zmq
+from gevent import getcurrent
+from gevent.exceptions import ConcurrentObjectUseError
+from gevent.hub import get_hub
+
+from . import fork as fork
+
+# libzmq's own calls, without zmq.green's bookkeeping after each of them.
+plain_recv = zmq.Socket.recv
+plain_send = zmq.backend.Socket.send
+plain_get = zmq.Socket.get
+
+# As plain integers: to test a bit of pyzmq's enum makes a new member, which takes longer than a whole send.
+_POLLIN, _POLLOUT = int(zmq.POLLIN), int(zmq.POLLOUT)
+
+
+def _plain_events(socket: zmq.Socket[Any]) -> int:
+    return int(plain_get(socket, zmq.EVENTS))
+
+
+@functools.cache
+def _events_reader() -> Callable[[zmq.Socket[Any]], int]:
+    if os.environ.get("GEVENTRELAY_BURST") != "python":
+        # By name, since there may be no such file: it is built only where there is a compiler. And not before there is
+        # a socket, since what it imports in turn imports this.
+        with contextlib.suppress(ImportError):
+            reader: Callable[[zmq.Socket[Any]], int] = importlib.import_module("geventrelay.engine.native.burst").events
+            return reader
+    return _plain_events
+
+
+class Readiness:
+    """How a pump waits for a socket. At most one greenlet may wait for each direction.
+
+    It is an object of its own, beside the socket, because setting an attribute of one of pyzmq's sockets asks first
+    whether that is an option of libzmq's: what a wake-up sets would cost more than all the rest of it.
+
+    :param socket: the socket to make non-blocking calls on; it is in `raw` from then on.
+    :ivar watcher: gevent's watcher of the socket's descriptor, which is to call `on_edge`; set by who made the port.
+    :ivar pollout_always_set: whether POLLOUT is not to be believed, as with XPUB_NODROP.
+    """
+
+    __slots__ = (
+        "_fork_count", "_hub", "_made_in", "_read_events", "_reader", "_tried_again", "_writer", "pollout_always_set",
+        "raw", "watcher",
+    )  # fmt: skip
+
+    def __init__(self, socket: zmq.Socket[Any]) -> None:
+        self.raw = socket
+        self.watcher: Any = None
+        self.pollout_always_set = False
+        self._tried_again = False
+        self._fork_count = fork.fork_count
+        self._made_in = fork.current()
+        self._read_events = _events_reader()
+        self._hub: Any = get_hub()
+        # The greenlets that wait; None where none does.
+        self._reader: Any = None
+        self._writer: Any = None
+
+    @property
+    def readiness(self) -> Readiness:
+        """Itself, so that a socket and its readiness can be passed alike."""
+        return self
+
+    @property
+    def readable(self) -> bool:
+        """Whether a message can be read now. Does not yield."""
+        return bool(self.check_events() & _POLLIN)
+
+    def receive(self) -> list[zmq.Frame]:
+        """Read one message, all its parts. Does not yield.
+
+        :raises zmq.Again: if there is none; other `zmq.ZMQError` as `zmq.Socket.recv` does.
+        """
+        parts: list[Any] = [plain_recv(self.raw, zmq.DONTWAIT, False)]
+        while parts[-1].more:
+            parts.append(plain_recv(self.raw, zmq.DONTWAIT, False))
+        return parts
+
+    def wait_readable(self, found_nothing: bool = False) -> None:
+        """Yield to the hub until a message can be read, or return at once if one can. May return early.
+
+        :param found_nothing: whether the caller has just had EAGAIN from a recv, and nobody used the socket since. That
+            recv has looked at all the news there was (socket_base_t::recv in libzmq), so EVENTS need not be read again.
+        """
+        if (not found_nothing or self._writer is not None) and self.check_events() & _POLLIN:
+            return
+        if self._reader is not None:
+            raise ConcurrentObjectUseError("only one greenlet may wait for each direction of a socket")
+        self._reader = getcurrent()
+        try:
+            self._hub.switch()
+        finally:
+            self._reader = None
+
+    def wait_writable(self) -> None:
+        """Yield to the hub until a send is worth another try. May return early.
+
+        POLLOUT is not to be believed with XPUB_NODROP. There the first call returns at once, having read EVENTS for
+        the reader's sake: an edge taken by that reading is seen by the caller's next try. Only when that try has
+        failed too does the second call sleep, until anything at all happens on the socket.
+        """
+        if self.pollout_always_set:
+            self._tried_again = not self._tried_again
+            if self._tried_again:
+                self.check_events()
+                return
+        elif self.check_events() & _POLLOUT:
+            return
+        if self._writer is not None:
+            raise ConcurrentObjectUseError("only one greenlet may wait for each direction of a socket")
+        self._writer = getcurrent()
+        try:
+            self._hub.switch()
+        finally:
+            self._writer = None
+
+    def after_read(self) -> None:
+        """Wake a writer whose edge the caller's reads may have taken. Call it after a burst of reads."""
+        if self._writer is not None:
+            self.check_events()
+
+    def after_write(self) -> None:
+        """Wake a reader whose edge the caller's sends may have taken. Call it after a burst of sends."""
+        self._tried_again = False
+        if self._reader is not None:
+            self.check_events()
+
+    def on_edge(self) -> None:
+        """Wake whom the news concerns; for the watcher of the file descriptor, and so for the hub alone."""
+        self._tried_again = False
+        if self._made_in != self._fork_count.number:
+            self.stop_watching()
+        elif (self._reader is None) != (self._writer is None):
+            # There is only one whom it can concern, and his next call takes the edge away.
+            self.wake_both()
+        else:
+            self.process_events()
+
+    def process_events(self) -> None:
+        """Read EVENTS and wake whom it concerns, if only to see that the socket has gone. Does not yield."""
+        self._tried_again = False
+        try:
+            self.check_events()
+        except zmq.ZMQError:
+            # ETERM or ENOTSOCK: the waiters get it from the call that they make next.
+            self.wake_both()
+
+    def stop_watching(self) -> None:
+        """Stop the watcher of the file descriptor for good. Does not yield; does nothing the second time."""
+        watcher, self.watcher = self.watcher, None
+        if watcher is not None:
+            watcher.stop()
+            watcher.close()
+
+    def check_events(self) -> int:
+        """Read EVENTS, wake whom it concerns, and return it. Does not yield; raises as `zmq.Socket.get` does."""
+        events = self._read_events(self.raw)
+        if events & _POLLIN:
+            self._wake_reader()
+        if self.pollout_always_set or events & _POLLOUT:
+            self._wake_writer()
+        return events
+
+    def wake_both(self) -> None:
+        """Wake whoever waits, so that he sees what has become of the socket. Does not yield."""
+        self._wake_reader()
+        self._wake_writer()
+
+    def _wake_reader(self) -> None:
+        # He may have woken up by himself since the hub was asked to do this.
+        if self._reader is not None:
+            if getcurrent() is self._hub:
+                self._reader.switch()
+            else:
+                self._hub.loop.run_callback(self._wake_reader)
+
+    def _wake_writer(self) -> None:
+        if self._writer is not None:
+            if getcurrent() is self._hub:
+                self._writer.switch()
+            else:
+                self._hub.loop.run_callback(self._wake_writer)

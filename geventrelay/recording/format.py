@@ -1,0 +1,132 @@
+"""The bytes of a recording: how a header and a record are laid out. All numbers are little-endian.
+
+A file begins with a header::
+
+    8 bytes   89 47 52 45 43 0D 0A 1A: "GREC" between bytes that no text has, so that a broken transfer shows
+    uint16    version of this layout: 1
+    uint32    length of the metadata, in bytes
+    uint32    CRC-32 of the 14 bytes before it and the metadata
+    ...       the metadata: a JSON object in UTF-8
+
+Records follow, each after the other and nothing in between::
+
+    uint32    length of the body, in bytes
+    int64     when the message was seen, in ns since 1970 (UTC)
+    uint32    CRC-32 of the body
+    uint32    CRC-32 of the 16 bytes before it
+    ...       the body: uint8 length of the source's name, the name; then for each part uint32 length, the part
+
+A record's own length is under a checksum of its own. So a file that ends in the middle of a record can be told from one
+whose bytes have changed, and neither is read as something that never was. CRC-32 is zlib's (that of RFC 1952).
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from ..errors import RecordingError
+from . import format as layout
+from .record import Record, source_name, source_part
+
+MAGIC = b"\x89GREC\r\n\x1a"
+VERSION = 1
+MOST_METADATA_BYTES = 1024 * 1024
+"""What a header may declare: a file that is none is not to be read into memory for its metadata."""
+
+MOST_BODY_BYTES = 2**32 - 1
+MOST_SOURCE_BYTES = 255
+
+START = struct.Struct("<8sHI")
+HEAD = struct.Struct("<IqI")
+CRC = struct.Struct("<I")
+LENGTH = struct.Struct("<I")
+START_BYTES = START.size + CRC.size
+HEAD_BYTES = HEAD.size + CRC.size
+
+
+def header(metadata: Mapping[str, Any]) -> bytes:
+    """The bytes with which a recording begins.
+
+    :param metadata: what JSON can hold; not more than `MOST_METADATA_BYTES` of it.
+    """
+    text = json.dumps(metadata).encode()
+    if len(text) > MOST_METADATA_BYTES:
+        raise ValueError(f"metadata: expected at most {MOST_METADATA_BYTES} bytes, got {len(text)}")
+    start = START.pack(MAGIC, VERSION, len(text))
+    return b"".join((start, CRC.pack(zlib.crc32(text, zlib.crc32(start))), text))
+
+
+def pack(record: Record) -> bytes:
+    """The bytes of one `record`.
+
+    :raises RecordingError: if the source's name takes more than 255 bytes, or the whole of it 4 GiB.
+    """
+    source = source_part(record.source)
+    if len(source) > MOST_SOURCE_BYTES:
+        raise RecordingError(f"source: expected at most {MOST_SOURCE_BYTES} bytes, got {len(source)}")
+    pieces = [bytes((len(source),)), source]
+    for part in record.parts:
+        pieces += (LENGTH.pack(len(part)), part) if len(part) <= MOST_BODY_BYTES else _too_large(len(part))
+    body = b"".join(pieces)
+    if len(body) > MOST_BODY_BYTES:
+        _too_large(len(body))
+    head = HEAD.pack(len(body), record.time_ns, zlib.crc32(body))
+    return b"".join((head, CRC.pack(zlib.crc32(head)), body))
+
+
+def unpack(time_ns: int, body: bytes) -> Record:
+    """The record of which `body` is the body and `time_ns` the time.
+
+    :raises ValueError: if the lengths in it do not add up, which no writer of ours leaves behind a right checksum.
+    """
+    try:
+        at = 1 + body[0]
+        source, parts, end = body[1:at], [], len(body)
+        while at < end:
+            (length,) = LENGTH.unpack_from(body, at)
+            at += 4 + length
+            parts.append(body[at - length : at])
+    except (IndexError, struct.error):
+        raise ValueError("its lengths do not add up") from None
+    if at != end:
+        raise ValueError("its lengths do not add up")
+    return Record(time_ns, source_name(source), tuple(parts))
+
+
+def _too_large(nbytes: int) -> tuple[bytes, ...]:
+    raise RecordingError(f"message: expected at most {MOST_BODY_BYTES} bytes, got {nbytes}")
+
+
+class Sink(Protocol):
+    """What a recording is written to: a file opened for writing bytes, or whatever takes them all."""
+
+    def write(self, data: bytes, /) -> Any:
+        """Take all of `data`."""
+
+
+class Writer:
+    """Writes records one after the other. It keeps nothing back, and leaves flushing and closing to the file's owner.
+
+    :param file: where to write; each record is one call of its ``write``.
+    :param metadata: what the header is to say; None writes no header, for a file that has one already and stands at the
+        end of its last whole record.
+    :ivar records: how many have been written.
+    """
+
+    def __init__(self, file: Sink, metadata: Mapping[str, Any] | None) -> None:
+        self.records = 0
+        self._file = file
+        if metadata is not None:
+            file.write(layout.header(metadata))
+
+    def write(self, record: Record) -> None:
+        """Write one `record`.
+
+        :raises RecordingError: if it is larger than the format can hold; nothing is written then.
+        """
+        self._file.write(layout.pack(record))
+        self.records += 1

@@ -1,0 +1,1 @@
+"""A configuration file -> settings, or every problem of the file with its line."""

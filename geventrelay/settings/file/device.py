@@ -1,0 +1,180 @@
+"""A table [device.NAME] of a configuration -> a device's settings, or everything that is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ...endpoints import Endpoint
+from ...errors import SettingsError
+from ..checks import device_name, word
+from ..device import DeviceSettings
+from ..patterns import PATTERNS
+from ..socket_options import OPTIONS, option_of
+from .keys import WRONG, Fault, Path, fault, keys_of, nearest, unknown
+
+
+class DeviceTable:
+    """Reads the table of a device.
+
+    :param name: its name. :param table: what the TOML reader gave, environment variables put in.
+    :ivar name: the same. :ivar settings: what the table asks for; None if anything is wrong with it.
+    :ivar faults: all that is wrong. :ivar endpoints: the endpoints of each socket, as far as they are right.
+    """
+
+    def __init__(self, name: str, table: Mapping[str, Any]) -> None:
+        self.name = name
+        self.faults: list[Fault] = []
+        self.settings: DeviceSettings | None = None
+        self.endpoints: dict[str, tuple[Endpoint, ...]] = {}
+        self._path: Path = ("device", name)
+        self._values: dict[str, Any] = {"name": name}
+        self._wrong: set[str] = set()
+        # Where that is written which errors of settings call by another name.
+        self._places: dict[str, Path] = {"name": self._path}
+        try:
+            device_name("", name or " ")
+        except SettingsError as error:
+            self.faults.append((self._path, error))
+            self._wrong.add("name")
+        cls = self._pattern(table.get("pattern", "relay"))
+        if cls is not None:
+            self._keys = {key: field for key, field in keys_of(cls).items() if field != "name"}
+            self._interface = _interface(table.get("interface"))
+            self._read(cls, {key: value for key, value in table.items() if key != "pattern"})
+            self._conclude(cls)
+
+    def place(self, name: str) -> Path:
+        """Where the setting called `name` is written, or would be."""
+        return self._places.get(name, self._path)
+
+    def _pattern(self, pattern: Any) -> type[DeviceSettings] | None:
+        if pattern is WRONG:
+            return None
+        if not isinstance(pattern, str) or pattern not in PATTERNS:
+            rule = "a pattern" + nearest(str(pattern), PATTERNS)
+            self.faults.append(fault((*self._path, "pattern"), rule, pattern))
+            return None
+        return PATTERNS[pattern]
+
+    def _read(self, cls: type[DeviceSettings], table: Mapping[str, Any]) -> None:
+        sockets = cls.socket_keys()
+        for key, value in table.items():
+            path = (*self._path, key)
+            if key in sockets and isinstance(value, Mapping):
+                self._places.setdefault(key, path)
+                self._read_socket(key, value)
+            elif key in self._keys:
+                self._read_option(path, self._keys[key], value)
+            elif key in sockets:
+                self.faults.append(fault(path, f"a table [device.{self._path[1]}.{key}]", value))
+                self._wrong.add(key)
+            elif key == "name":
+                self.faults.append(fault(path, "the device's name in the header of its table only", value))
+            else:
+                self.faults.append(_unknown(path, cls, [*self._keys, *sockets, "pattern"]))
+
+    def _read_option(self, path: Path, field: str, value: Any) -> None:
+        self._places[field] = path
+        if field in self._values or field in self._wrong:
+            self.faults.append(fault(path, f"endpoints here or in the table {field}, and not in both", value))
+        elif value is WRONG:
+            self._wrong.add(field)
+        elif isinstance(value, Mapping):
+            self._wrong.add(field)
+            self.faults.append(fault(path, "a value, and not a table", value))
+        else:
+            self._values[field] = value
+
+    def _read_socket(self, key: str, table: Mapping[str, Any]) -> None:
+        path = (*self._path, key)
+        given_before = key in self._values or key in self._wrong
+        endpoints: list[Endpoint] = []
+        for verb in ("bind", "connect"):
+            if verb in table:
+                endpoints += self._read_endpoints(key, verb, table[verb])
+        if endpoints and given_before:
+            option = next(option for option, field in self._keys.items() if field == key)
+            rule = f"endpoints here or in {option}, and not in both"
+            self.faults.append(fault(path, rule, ", ".join(map(str, endpoints))))
+        elif endpoints:
+            self._values[key] = endpoints
+        options: dict[str, int | bytes] = {}
+        for name, value in table.items():
+            if name not in ("bind", "connect"):
+                self._read_socket_option(key, name, value, options)
+        numbers = {OPTIONS[name].number: value for name, value in options.items()}
+        self._values.setdefault("socket_options", {})[key] = numbers
+
+    def _read_endpoints(self, key: str, verb: str, value: Any) -> Iterator[Endpoint]:
+        path = (*self._path, key, verb)
+        several = value if isinstance(value, list) else [value]
+        if not several:
+            self.faults.append(fault(path, "at least one endpoint", value))
+        if value is WRONG or not several:
+            self._wrong.add(key)
+            return
+        for index, one in enumerate(several):
+            try:
+                yield self._endpoint(verb, one)
+            except SettingsError as error:
+                self._wrong.add(key)
+                self.faults.append(((*path, index) if isinstance(value, list) else path, error))
+
+    def _endpoint(self, verb: str, value: Any) -> Endpoint:
+        mark, other = ("@", ">") if verb == "bind" else (">", "@")
+        text = value if isinstance(value, str) else str(value) if type(value) is int else None
+        if text is None or text.startswith(other):
+            raise SettingsError("", f"tcp://HOST:PORT, ipc://PATH, inproc://NAME or a port to {verb}", value)
+        try:
+            return Endpoint.parse(mark + text.removeprefix(mark), interface=self._interface)
+        except SettingsError as error:
+            raise SettingsError("", error.rule, value) from None
+
+    def _read_socket_option(self, key: str, written: str, value: Any, options: dict[str, int | bytes]) -> None:
+        path = (*self._path, key, written)
+        if value is WRONG:
+            return
+        try:
+            option = option_of(written)
+        except KeyError:
+            known = [name.replace("_", "-") for name in OPTIONS]
+            self.faults.append(unknown(path, ["bind", "connect", *known]))
+            return
+        except SettingsError as error:
+            self.faults.append((path, error))
+            return
+        if option.name in options:
+            self.faults.append(fault(path, f"{option.name} once", written))
+            return
+        self._places[f"{key}.{option.name}"] = path
+        try:
+            options[option.name] = option.read(written, value)
+        except SettingsError as error:
+            self.faults.append((path, error))
+
+    def _conclude(self, cls: type[DeviceSettings]) -> None:
+        kept, errors = cls.check(self._values, self._wrong)
+        fields = {field: key for key, field in self._keys.items()}
+        self._places = {field: (*self._path, key) for field, key in fields.items()} | self._places
+        self.faults += [(self.place(error.name), error) for error in errors]
+        self.endpoints = {key: kept[key] for key in cls.socket_keys() if kept.get(key)}
+        if not (self.faults or self._wrong):
+            self.settings = cls(**self._values)
+
+
+def _unknown(path: Path, cls: type[DeviceSettings], known: list[str]) -> Fault:
+    """What is wrong with a key that a pattern does not know: perhaps another one does."""
+    meant = str(path[-1]).replace("_", "-")
+    owners = [name for name, other in PATTERNS.items() if meant in keys_of(other)]
+    if owners and meant not in known:
+        return fault(path, f"a key of {cls.pattern} ({meant} is one of {' and '.join(owners)})", path[-1])
+    return unknown(path, known)
+
+
+def _interface(value: Any) -> str:
+    """What bare ports bind; where it is wrong itself, that is told in its own place."""
+    try:
+        return "*" if value is None else word("", value)
+    except SettingsError:
+        return "*"

@@ -1,0 +1,114 @@
+"""A configuration as a TOML reader gives it -> a server's settings, or everything that is wrong with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ...errors import SettingsError
+from ..option import checks_of
+from ..server import ServerSettings, clashes
+from .device import DeviceTable
+from .keys import WRONG, Fault, Path, fault, keys_of, shown, unknown
+
+# What TOML promises; Python's reader takes larger ones.
+_INTEGERS = range(-(2**63), 2**63)
+
+
+def read(tables: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[ServerSettings | None, list[Fault]]:
+    """What a configuration asks for, or None and all that is wrong with it.
+
+    :param tables: what the TOML reader gave. :param environ: the environment variables that it may name.
+    """
+    faults: list[Fault] = []
+    top = {key: _expanded((key,), value, environ, faults) for key, value in tables.items()}
+    process = _process({key: value for key, value in top.items() if key != "device"}, faults)
+    tables = _tables(top.get("device", {}), faults)
+    devices = {name: DeviceTable(name, table) for name, table in tables.items()}
+    for device in devices.values():
+        faults += device.faults
+    endpoints = {name: device.endpoints for name, device in devices.items()}
+    for (name, key), error in clashes(process.get("http"), endpoints):
+        faults.append((devices[name].place(key), error))
+    settings = [device.settings for device in devices.values() if device.settings is not None]
+    return (None if faults else ServerSettings(devices=tuple(settings), **process)), faults
+
+
+def _expanded(path: Path, value: Any, environ: Mapping[str, str], faults: list[Fault]) -> Any:
+    """The same with environment variables in their places, and `WRONG` in that of what cannot be read."""
+    if isinstance(value, str):
+        try:
+            return expand(shown(path), value, environ)
+        except SettingsError as error:
+            faults.append((path, error))
+            return WRONG
+    if isinstance(value, list):
+        elements = [_expanded((*path, index), one, environ, faults) for index, one in enumerate(value)]
+        return WRONG if any(one is WRONG for one in elements) else elements
+    if isinstance(value, Mapping):
+        return {key: _expanded((*path, key), one, environ, faults) for key, one in value.items()}
+    if isinstance(value, int) and value not in _INTEGERS:
+        faults.append(fault(path, "an integer of 64 bits", f"one of {value.bit_length()} bits"))
+        return WRONG
+    return value
+
+
+def _process(table: Mapping[str, Any], faults: list[Fault]) -> dict[str, Any]:
+    """The settings of the process, by field."""
+    fields, checks = keys_of(ServerSettings), checks_of(ServerSettings)
+    kept: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in fields:
+            faults.append(unknown((key,), [*fields, "device"]))
+        elif value is not WRONG:
+            try:
+                kept[fields[key]] = checks[fields[key]](key, value)
+            except SettingsError as error:
+                faults.append(((key,), error))
+    return kept
+
+
+def _tables(tables: Any, faults: list[Fault]) -> dict[str, Mapping[str, Any]]:
+    """The devices' tables by name."""
+    if tables is WRONG:
+        return {}
+    if not isinstance(tables, Mapping):
+        faults.append(fault(("device",), "tables [device.NAME]", tables))
+        return {}
+    if not tables:
+        faults.append(fault((), "at least one table [device.NAME]", None))
+    kept = {}
+    for name, table in tables.items():
+        if isinstance(table, Mapping):
+            kept[name] = table
+        elif table is not WRONG:
+            faults.append(fault(("device", name), f"a table {shown(('device', name))}", table))
+    return kept
+
+
+_MARK = re.compile(r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\})?")
+
+
+def expand(name: str, text: str, environ: Mapping[str, str]) -> str:
+    """The text with each variable's value in its place; ``$${`` stands for ``${``.
+
+    :param name: what to call the input in an error. :param text: what was written.
+    :param environ: the variables. One that is empty has its default too, as in a shell.
+    :raises SettingsError: naming a variable that is not set, or a ``${`` that names none.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        if match[0] == "$${":
+            return "${"
+        variable = match["name"]
+        if variable is None:
+            raise SettingsError(name, "${NAME} or ${NAME:-text}, or $${ for ${ itself", text)
+        default = match["default"]
+        if default is not None:
+            return environ.get(variable) or default
+        if variable not in environ:
+            raise SettingsError(name, f"the environment variable {variable} to be set", text)
+        return environ[variable]
+
+    return _MARK.sub(value, text)

@@ -1,0 +1,86 @@
+"""A configuration file -> a server's settings, or every problem of the file with its line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...errors import ConfigurationError, Problem
+from ..server import ServerSettings
+from .document import read
+from .keys import Fault, shown
+from .keys import Path as KeyPath
+from .positions import TOMLDecodeError, key_lines, loads
+
+LIMIT_BYTES = 2**20
+"""A larger file is refused: thousands of devices fit in, and what is larger is something else."""
+
+_PLACE = re.compile(r"(?P<text>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)", re.DOTALL)
+
+
+def load(path: Path, environ: Mapping[str, str]) -> ServerSettings:
+    """Read a configuration file. Reading blocks the hub, for as long as the disk takes.
+
+    :param path: the file; what is in it is described in docs/configuration.rst.
+    :param environ: the environment variables that the file may name.
+    :raises ConfigurationError: with every problem, if there is any.
+    """
+    text = _text(path)
+    try:
+        settings, faults = read(_tables(path, text), environ)
+        lines = key_lines(text) if faults else {}
+    except RecursionError:
+        raise ConfigurationError(
+            path, [Problem(None, "", "expected TOML, got tables or lists nested too deeply")]
+        ) from None
+    if settings is None:
+        raise ConfigurationError(path, [_problem(fault, lines) for fault in faults])
+    return settings
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(LIMIT_BYTES + 1)
+    except OSError as error:
+        raise ConfigurationError(path, [Problem(None, "", f"cannot be read: {error.strerror}")]) from None
+    if len(content) > LIMIT_BYTES:
+        raise ConfigurationError(path, [Problem(None, "", f"expected at most {LIMIT_BYTES} bytes, got more")])
+    try:
+        # Editors on some systems put a byte order mark first.
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        text = f"expected text in UTF-8, got the byte 0x{content[error.start]:02x}"
+        raise ConfigurationError(path, [Problem(line, "", text)]) from None
+
+
+def _tables(path: Path, text: str) -> dict[str, Any]:
+    try:
+        tables: dict[str, Any] = loads(text)
+    except TOMLDecodeError as error:
+        raise ConfigurationError(path, [_syntax_problem(str(error), text)]) from None
+    except ValueError:
+        # Python's own limit for integers, which readers of TOML do not know of.
+        raise ConfigurationError(path, [Problem(None, "", "expected integers of 64 bits, got a longer one")]) from None
+    return tables
+
+
+def _syntax_problem(message: str, text: str) -> Problem:
+    match = _PLACE.fullmatch(message)
+    if match is None:
+        return Problem(None, "", f"expected TOML, got: {message}")
+    if match["line"] is None:
+        last = text.rstrip("\n").count("\n") + 1
+        return Problem(last, "", f"expected TOML, got the end of the file: {match['text']}")
+    return Problem(int(match["line"]), "", f"expected TOML, in column {match['column']}: {match['text']}")
+
+
+def _problem(fault: Fault, lines: Mapping[KeyPath, int]) -> Problem:
+    path, error = fault
+    line = next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None)
+    # TOML has no null, so that none means that there is nothing.
+    text = f"expected {error.rule}, got nothing" if error.value is None else str(error).removeprefix(f"{error.name}: ")
+    return Problem(line, shown(path), text)

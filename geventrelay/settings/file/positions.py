@@ -1,0 +1,144 @@
+"""In which line of a TOML text each key stands, which TOML readers do not tell."""
+
+from __future__ import annotations
+
+import re
+import sys
+from bisect import bisect_right
+
+from .keys import Path
+
+if sys.version_info >= (3, 11):
+    from tomllib import TOMLDecodeError, loads
+else:
+    from tomli import TOMLDecodeError, loads
+
+_SPACE = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
+_STRING = re.compile(
+    r'"""(?:[^\\"]|\\.|"{1,2}(?!"))*"{3,5}'
+    r"|'''(?:[^']|'{1,2}(?!'))*'{3,5}"
+    r'|"(?:[^\\"]|\\.)*"'
+    r"|'[^']*'",
+    re.DOTALL,
+)
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+# Dates may have a space in them.
+_BARE_VALUE = re.compile(r"[^,\]}#\n]*")
+
+
+def key_lines(text: str) -> dict[Path, int]:
+    """The line, counted from 1, in which each key and each element of an array first stands.
+
+    :param text: TOML that a reader has taken already: what this does with anything else is of no use to anybody.
+    """
+    return _Scan(text).lines
+
+
+class _Scan:
+    def __init__(self, text: str) -> None:
+        self.lines: dict[Path, int] = {}
+        self._text = text
+        self._newlines = [match.start() for match in re.finditer("\n", text)]
+        self._at = 0
+        # How many tables each array of tables has by now.
+        self._tables: dict[Path, int] = {}
+        table: Path = ()
+        self._skip_space()
+        while self._at < len(text):
+            table = self._statement(table)
+            self._skip_space()
+
+    def _statement(self, table: Path) -> Path:
+        """Read a header or a key with its value; the table that what follows belongs to."""
+        if self._take("[["):
+            line, keys = self._line(), self._keys()
+            self._take("]]")
+            array = (*self._resolved(keys[:-1], line), keys[-1])
+            self._note(array, line)
+            self._tables[array] = index = self._tables.get(array, -1) + 1
+            self._note((*array, index), line)
+            return (*array, index)
+        if self._take("["):
+            line, keys = self._line(), self._keys()
+            self._take("]")
+            return self._resolved(keys, line)
+        self._pair(table)
+        return table
+
+    def _resolved(self, keys: list[str], line: int) -> Path:
+        """The table of a header: within an array of tables, its last one is meant."""
+        path: Path = ()
+        for key in keys:
+            path = (*path, key)
+            self._note(path, line)
+            if path in self._tables:
+                path = (*path, self._tables[path])
+        return path
+
+    def _pair(self, table: Path) -> None:
+        line = self._line()
+        for key in self._keys():
+            table = (*table, key)
+            self._note(table, line)
+        self._take("=")
+        self._value(table)
+
+    def _keys(self) -> list[str]:
+        keys = [self._key()]
+        while self._take("."):
+            keys.append(self._key())
+        return keys
+
+    def _key(self) -> str:
+        self._skip_space()
+        match = _STRING.match(self._text, self._at) or _BARE_KEY.match(self._text, self._at)
+        if match is None:
+            raise ValueError(f"no key in line {self._line()}")
+        self._at = match.end()
+        if match[0][0] not in "\"'":
+            return match[0]
+        return str(loads(f"key = {match[0]}")["key"])
+
+    def _value(self, path: Path) -> None:
+        self._skip_space()
+        self._note(path, self._line())
+        if self._take("["):
+            index = 0
+            while not self._take("]"):
+                self._value((*path, index))
+                self._take(",")
+                index += 1
+        elif self._take("{"):
+            while not self._take("}"):
+                self._pair(path)
+                self._take(",")
+                self._skip_space()
+        else:
+            match = _STRING.match(self._text, self._at) or _BARE_VALUE.match(self._text, self._at)
+            if match is None or match.end() == self._at:
+                raise ValueError(f"no value in line {self._line()}")
+            self._at = match.end()
+
+    def _take(self, mark: str) -> bool:
+        start = self._at
+        self._skip_space()
+        if self._text.startswith(mark, self._at):
+            self._at += len(mark)
+            return True
+        self._at = start
+        return False
+
+    def _skip_space(self) -> None:
+        match = _SPACE.match(self._text, self._at)
+        assert match is not None
+        self._at = match.end()
+
+    def _line(self) -> int:
+        self._skip_space()
+        return bisect_right(self._newlines, self._at) + 1
+
+    def _note(self, path: Path, line: int) -> None:
+        self.lines.setdefault(path, line)
+
+
+__all__ = ["TOMLDecodeError", "loads"]

@@ -1,0 +1,152 @@
+"""The routes of the API: what each path tells, and what each does."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from http import HTTPStatus
+
+import gevent
+
+from ..devices.snapshot import State
+from ..errors import SettingsError, StartError
+from ..log import event
+from ..server.server import Server
+from ..server.supervisor import SupervisedDevice
+from . import report
+from .events import Events
+from .history import STEP_S, History
+from .http.messages import Refusal, Request, Response, encoded, json_response
+from .http.router import Handler
+from .hub_delay import HubDelay
+
+log = logging.getLogger("geventrelay")
+
+
+class Api:
+    """Answers requests about a server.
+
+    :param server: the server. :param can_change: whether there is a token at all, so that it can be told anything.
+    :param history: what it was like lately. :param hub_delay: how late its hub is.
+    """
+
+    def __init__(self, server: Server, *, can_change: bool, history: History, hub_delay: HubDelay) -> None:
+        self._server = server
+        self._can_change = can_change
+        self._history = history
+        self._hub_delay = hub_delay
+        self.events = Events("devices", self._devices)
+
+    @property
+    def routes(self) -> dict[tuple[str, str], Handler]:
+        """Every route, by method and pattern."""
+        return {
+            ("GET", "/api/devices"): self._get_devices,
+            ("GET", "/api/devices/{}"): self._get_device,
+            ("GET", "/api/devices/{}/peers"): self._get_peers,
+            ("GET", "/api/devices/{}/subscriptions"): self._get_subscriptions,
+            ("POST", "/api/devices/{}/pause"): self._pause,
+            ("POST", "/api/devices/{}/resume"): self._resume,
+            ("POST", "/api/devices/{}/drain"): self._drain,
+            ("POST", "/api/reload"): self._reload,
+            ("GET", "/api/history"): self._get_history,
+            ("GET", "/api/events"): self._get_events,
+            ("GET", "/healthz"): self._get_health,
+            ("GET", "/readyz"): self._get_readiness,
+        }
+
+    def _devices(self) -> bytes:
+        hub_delay_s, can_change = self._hub_delay.last_s, self._can_change
+        return encoded(report.devices(self._server, hub_delay_s=hub_delay_s, can_change=can_change))
+
+    def _get_devices(self, request: Request) -> Response:
+        return Response(self._devices(), headers={"Cache-Control": "no-store"})
+
+    def _get_device(self, request: Request, name: str) -> Response:
+        return json_response(report.one_device(self._supervised(name)))
+
+    def _get_peers(self, request: Request, name: str) -> Response:
+        return json_response(report.connections(self._supervised(name).peers()))
+
+    def _get_subscriptions(self, request: Request, name: str) -> Response:
+        counts = self._supervised(name).device.subscriptions()
+        if counts is None:
+            raise Refusal(HTTPStatus.NOT_FOUND, f"device {name} forwards no subscriptions (XSUB -> XPUB does)")
+        return json_response(report.subscriptions(counts))
+
+    def _get_history(self, request: Request) -> Response:
+        devices = {
+            name: {
+                "received": [round(rate, 2) for rate in series.received],
+                "dropped": [round(rate, 2) for rate in series.dropped],
+                "held": list(series.held),
+            }
+            for name, series in self._history.devices.items()
+        }
+        return json_response({"version": report.VERSION, "interval_s": STEP_S, "devices": devices})
+
+    def _get_events(self, request: Request) -> Response:
+        return self.events.response()
+
+    def _get_health(self, request: Request) -> Response:
+        failed = [
+            one for one in self._server.devices.values() if one.state is State.FAILED and one.next_start_s is None
+        ]
+        return _verdict("failed for good", [_why_not_up(one) for one in failed])
+
+    def _get_readiness(self, request: Request) -> Response:
+        down = [one for one in self._server.devices.values() if one.state not in (State.RUNNING, State.PAUSED)]
+        reasons = [_why_not_up(one) for one in down]
+        return _verdict("not ready", reasons if reasons or self._server.ready else ["starting"])
+
+    def _pause(self, request: Request, name: str) -> Response:
+        return self._steer(name, "pause", lambda one: one.device.pause())
+
+    def _resume(self, request: Request, name: str) -> Response:
+        return self._steer(name, "resume", lambda one: one.device.resume())
+
+    def _drain(self, request: Request, name: str) -> Response:
+        supervised = self._supervised(name)
+        log.info(event("http-command", device=name, command="drain"))
+        # Not waited for, since it may take all of the device's drain time; but begun, so that the answer shows it.
+        gevent.spawn(supervised.stop)
+        gevent.sleep(0)
+        return json_response(report.one_device(supervised))
+
+    def _steer(self, name: str, word: str, act: Callable[[SupervisedDevice], None]) -> Response:
+        supervised = self._supervised(name)
+        if not supervised.device.started:
+            raise Refusal(HTTPStatus.CONFLICT, f"device {name} is {supervised.state.value}, so it cannot {word}")
+        log.info(event("http-command", device=name, command=word))
+        act(supervised)
+        return json_response(report.one_device(supervised))
+
+    def _reload(self, request: Request) -> Response:
+        log.info(event("http-command", command="reload"))
+        try:
+            result = self._server.reload()
+        except SettingsError as error:
+            problems = str(error).splitlines()
+            sentence = "nothing was changed: the configuration has an error"
+            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, sentence, problems=problems) from error
+        except StartError as error:
+            raise Refusal(HTTPStatus.CONFLICT, str(error)) from error
+        words = ("unchanged", "added", "removed", "changed", "adjusted")
+        return json_response({"version": report.VERSION, **{word: list(getattr(result, word)) for word in words}})
+
+    def _supervised(self, name: str) -> SupervisedDevice:
+        supervised = self._server.devices.get(name)
+        if supervised is None:
+            raise Refusal(HTTPStatus.NOT_FOUND, f"no device is called {name}")
+        return supervised
+
+
+def _verdict(complaint: str, reasons: list[str]) -> Response:
+    if reasons:
+        raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, complaint, problems=reasons)
+    return json_response({"status": "ok"})
+
+
+def _why_not_up(supervised: SupervisedDevice) -> str:
+    failure = f" ({supervised.last_failure})" if supervised.last_failure else ""
+    return f"{supervised.name} is {supervised.state.value}{failure}"

@@ -1,0 +1,81 @@
+"""The WSGI application: checks a request, has it answered, and adds what every answer is to say."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any
+
+from ...log import event
+from .messages import Refusal, Request, Response
+from .permissions import Guard
+from .router import Router
+
+log = logging.getLogger("geventrelay")
+
+ALWAYS = {
+    # Nothing from elsewhere is loaded, and no other site may show us in a frame.
+    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+"""Headers of every answer."""
+
+_NOT_ALLOWED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.MISDIRECTED_REQUEST)
+_READS = ("GET", "HEAD", "OPTIONS")
+# RFC 9110, sections 15.3.5 and 15.4.5: neither has a body, nor says how long it is.
+_BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+
+StartResponse = Callable[[str, list[tuple[str, str]]], object]
+
+
+class App:
+    """Answers requests; a WSGI application (PEP 3333).
+
+    :param router: who answers what. :param guard: who may ask.
+    """
+
+    def __init__(self, router: Router, guard: Guard) -> None:
+        self._router = router
+        self._guard = guard
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Answer the request in `environ`, as WSGI has it: `start_response` gets status and headers."""
+        request = Request.of(environ)
+        try:
+            response = self._answer(request)
+        except Refusal as refusal:
+            response = refusal.response()
+            if refusal.status in _NOT_ALLOWED:
+                who, what = environ.get("REMOTE_ADDR"), f"{request.method} {request.path}"
+                log.warning(event("http-not-allowed", peer=who, request=what, reason=refusal))
+        except Exception as error:
+            log.error(event("http-failed", method=request.method, path=request.path, error=error), exc_info=error)
+            sentence = "the server failed at this; its log says why"
+            response = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, sentence).response()
+        body = response.body
+        headers = {**ALWAYS, **response.headers}
+        if response.status not in _BODILESS:
+            headers["Content-Type"] = response.content_type
+            if isinstance(body, bytes):
+                headers["Content-Length"] = str(len(body))
+        start_response(f"{response.status.value} {response.status.phrase}", list(headers.items()))
+        if not isinstance(body, bytes):
+            return body
+        return [] if request.method == "HEAD" or response.status in _BODILESS else [body]
+
+    def _answer(self, request: Request) -> Response:
+        self._guard.check_host(request)
+        handler, names = self._router.find(request)
+        if request.method not in _READS:
+            self._guard.check_change(request)
+        response = handler(request, *names)
+        if request.method == "HEAD" and not isinstance(response.body, bytes):
+            # It would have no end, and so no length.
+            close = getattr(response.body, "close", None)
+            if close is not None:
+                close()
+            raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"{request.path} takes GET, not HEAD", {"Allow": "GET"})
+        return response

@@ -1,0 +1,228 @@
+"""HTTP on gevent.pywsgi, with a limit to everything that a client can send, ask for or leave undone."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket as stdlib_socket
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+import gevent
+from gevent import pywsgi, socket
+from gevent.pool import Pool
+
+from ...errors import StartError
+from ...log import event
+from ...settings import HttpAddress
+
+log = logging.getLogger("geventrelay")
+
+MAX_CONNECTIONS = 128
+"""Connections at a time; more wait in the operating system's queue."""
+MAX_HEADER_BYTES = 16 * 1024
+"""All headers of a request together; pywsgi lets the line before them have half of that."""
+MAX_BODY_BYTES = 64 * 1024
+REQUEST_S = 20.0
+"""From one answer, or the connection, to the next request's last byte. So this long an idle connection lasts, too."""
+SEND_S = 30.0
+"""How long a client may leave what is sent to it unread."""
+# Once told to stop, for what is being answered.
+_STOP_S = 0.2
+
+
+class Bad(ValueError):
+    """A request that cannot be read: `status` and one `sentence` why."""
+
+    def __init__(self, status: HTTPStatus, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+    def response(self) -> bytes:
+        """All of the answer; the connection ends with it."""
+        body = json.dumps({"error": str(self)}).encode() + b"\n"
+        head = (
+            f"HTTP/1.1 {self.status.value} {self.status.phrase}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n"
+        )
+        return head.encode() + body
+
+
+class _Limited:
+    """A file whose lines may have so many bytes in all."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._left = MAX_HEADER_BYTES
+
+    def readline(self, limit: int = -1) -> bytes:
+        line: bytes = self._file.readline(self._left + 1)
+        self._left -= len(line)
+        if self._left < 0:
+            raise Bad(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"headers of more than {MAX_HEADER_BYTES} bytes")
+        return line
+
+
+class _Handler(pywsgi.WSGIHandler):
+    """One connection. What it sends must be there within `REQUEST_S`, all of it, however slowly it comes."""
+
+    bad: Bad | None = None
+    deadline: gevent.Timeout | None = None
+
+    def __init__(self, sock: Any, address: Any, server: Any) -> None:
+        super().__init__(sock, address, server)
+        # Of each send as a whole, and no other limit for reading: the deadline is shorter.
+        sock.settimeout(SEND_S)
+
+    def read_requestline(self) -> str:
+        self.deadline = gevent.Timeout.start_new(REQUEST_S)
+        try:
+            line: str = super().read_requestline()
+        except gevent.Timeout as expired:
+            self._end_deadline(expired)
+            return ""
+        except BaseException:
+            self._end_deadline()
+            raise
+        if not line:
+            self._end_deadline()
+        return line
+
+    def read_request(self, raw_requestline: str) -> Any:
+        try:
+            self._read_request(raw_requestline)
+        except gevent.Timeout as expired:
+            self._end_deadline(expired)
+            self.bad = Bad(HTTPStatus.REQUEST_TIMEOUT, f"the request took more than {REQUEST_S:g} s to come")
+        except Bad as bad:
+            self.bad = bad
+        except Exception as error:
+            # The parsers raise all kinds of things.
+            self.bad = Bad(HTTPStatus.BAD_REQUEST, f"not a request: {error}"[:200])
+        finally:
+            self._end_deadline()
+        if self.bad is not None:
+            raise self.bad
+        return True
+
+    def MessageClass(self, file: Any, *args: Any) -> Any:
+        limited: Any = _Limited(file)
+        return super().MessageClass(limited, *args)
+
+    def handle_one_request(self) -> Any:
+        try:
+            result = super().handle_one_request()
+        finally:
+            self._end_deadline()
+        # pywsgi's own answer to what cannot be read is not JSON.
+        if isinstance(result, tuple):
+            bad = self.bad or Bad(HTTPStatus(int(result[0])), "this cannot be read as a request")
+            return str(bad.status.value), bad.response()
+        return result
+
+    def get_environ(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environ()
+        environ["RAW_URI"] = self.path
+        return environ
+
+    def handle_error(self, kind: Any, error: Any, trace: Any) -> None:
+        self.close_connection = True
+        if isinstance(error, gevent.GreenletExit):
+            return
+        if isinstance(error, OSError):
+            # A client that has gone, or reads nothing.
+            log.debug(event("http-ended", peer=self._peer, reason=error))
+            return
+        log.error(event("http-failed", path=self.path, error=error), exc_info=(kind, error, trace))
+
+    def log_error(self, msg: str, *args: Any) -> None:
+        log.debug(event("http-refused", peer=self._peer, reason=self.bad or msg))
+
+    def log_request(self) -> None:
+        log.debug(event("http-request", peer=self._peer, request=self.requestline, status=self.code))
+
+    @property
+    def _peer(self) -> str:
+        return "{}:{}".format(*self.client_address)
+
+    def _read_request(self, line: str) -> None:
+        if len(line.split()) != 3:
+            raise Bad(HTTPStatus.BAD_REQUEST, "a request's line has a method, a path and a version")
+        if not line.split()[1].startswith(("/", "*")):
+            raise Bad(HTTPStatus.BAD_REQUEST, "a path starts with /")
+        super().read_request(line)
+        if self.headers.get("transfer-encoding") is not None:
+            raise Bad(HTTPStatus.LENGTH_REQUIRED, "a body needs a Content-Length here")
+        if len(self.headers.get_all("content-length", [])) > 1:
+            raise Bad(HTTPStatus.BAD_REQUEST, "one Content-Length is enough")
+        if self.headers.get("expect") is not None:
+            raise Bad(HTTPStatus.EXPECTATION_FAILED, "nothing can be expected")
+        self._drop_body()
+
+    def _drop_body(self) -> None:
+        # No route has a use for one; it is read while the deadline runs, for what comes after it is the next request.
+        length = self.content_length or 0
+        if length > MAX_BODY_BYTES:
+            raise Bad(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body of more than {MAX_BODY_BYTES} bytes")
+        if len(self.rfile.read(length)) < length:
+            raise Bad(HTTPStatus.BAD_REQUEST, "the body is shorter than its Content-Length")
+        self.content_length = 0
+
+    def _end_deadline(self, expired: gevent.Timeout | None = None) -> None:
+        deadline, self.deadline = self.deadline, None
+        if deadline is not None:
+            deadline.close()
+        if expired is not None and expired is not deadline:
+            raise expired
+
+
+class Listener:
+    """Listens at an address and hands requests to a WSGI application.
+
+    :param address: where; port 0 takes a free one. :param app: the application.
+    """
+
+    def __init__(self, address: HttpAddress, app: Callable[..., Any]) -> None:
+        self._address = address
+        self._app = app
+        self._server: Any = None
+        self.address: HttpAddress | None = None
+
+    def start(self) -> None:
+        """Begin to answer; `address` is where then. Yields while a name is resolved.
+
+        :raises StartError: if the address cannot be had.
+        """
+        listening = _listen(self._address)
+        self.address = HttpAddress(self._address.host, listening.getsockname()[1])
+        pool: Any = Pool(MAX_CONNECTIONS)
+        self._server = pywsgi.WSGIServer(
+            listening, self._app, spawn=pool, handler_class=_Handler, log=None, error_log=None
+        )
+        self._server.start()
+
+    def stop(self) -> None:
+        """Answer nothing new, and end every connection soon. Yields; may be called twice."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.stop(_STOP_S)
+
+
+def _listen(address: HttpAddress) -> Any:
+    try:
+        flags, kind = stdlib_socket.AI_PASSIVE, stdlib_socket.SOCK_STREAM
+        found = socket.getaddrinfo(address.host, address.port, type=kind, flags=flags)
+        # Of a name with both, as localhost often is, the one that everybody tries.
+        family, _, _, _, where = min(found, key=lambda one: one[0] != stdlib_socket.AF_INET)
+        listening = socket.socket(family, kind)
+        try:
+            listening.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_REUSEADDR, 1)
+            listening.bind(where)
+            listening.listen(MAX_CONNECTIONS)
+        except BaseException:
+            listening.close()
+            raise
+    except OSError as error:
+        raise StartError(f"cannot listen at {address} (--http): {error.strerror or error}") from error
+    return listening

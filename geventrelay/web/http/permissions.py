@@ -1,0 +1,121 @@
+"""Who may ask for what: pages of other sites may nothing, and only who knows the token may change anything."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import logging
+import os
+import re
+import socket
+import stat
+from http import HTTPStatus
+from pathlib import Path
+
+from ...errors import StartError
+from ...log import event
+from .messages import Refusal, Request
+
+log = logging.getLogger("geventrelay")
+
+_HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[^\[\]:@/\s]+)(?::[0-9]{1,5})?")
+# RFC 6750, section 2.1: what may stand after "Bearer".
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+
+
+class Guard:
+    """Checks requests before they are answered.
+
+    A page of another site can have a browser ask us, even at a loopback address, by giving its own name our address
+    (DNS rebinding). What it cannot do is to have another name in the Host header, or none. So a name is taken there
+    only if it is ours; an address always is.
+
+    :param host: the host that the server was told to listen at; its name is taken.
+    :param token: what to know in order to change anything; None lets nobody.
+    """
+
+    def __init__(self, host: str, token: str | None) -> None:
+        self._names = {"localhost", host.lower(), socket.gethostname().lower()}
+        self._token = token
+
+    @property
+    def has_token(self) -> bool:
+        """Whether there is a token at all."""
+        return self._token is not None
+
+    def check_host(self, request: Request) -> None:
+        """Refuse a `request` that was meant for somebody else: 421, or 400 without a Host header.
+
+        :raises Refusal: see above.
+        """
+        host = request.headers.get("host")
+        if host is None:
+            # HTTP/1.0 need not have one, and no browser speaks it.
+            if request.version == "HTTP/1.0":
+                return
+            raise Refusal(HTTPStatus.BAD_REQUEST, "a Host header is needed")
+        match = _HOST.fullmatch(host)
+        if match is None or not self._is_ours(match["name"]):
+            rule = "an IP address, localhost, this host's name, or the name that --http was given"
+            raise Refusal(HTTPStatus.MISDIRECTED_REQUEST, f"Host: expected {rule}, got {host[:100]!r}")
+
+    def check_change(self, request: Request) -> None:
+        """Refuse a `request` to change something, unless it shows the token and comes from no other site.
+
+        :raises Refusal: 403 if no token was set or it comes from another site, 401 without the right one.
+        """
+        if _from_elsewhere(request):
+            raise Refusal(HTTPStatus.FORBIDDEN, "pages of other sites cannot change anything here")
+        self.check_bearer(request, "nothing can be changed here")
+
+    def check_bearer(self, request: Request, refused: str) -> None:
+        """Refuse a `request` that does not show the token.
+
+        :param refused: what to say where there is no token to show.
+        :raises Refusal: 403 if no token was set, 401 without the right one.
+        """
+        if self._token is None:
+            raise Refusal(HTTPStatus.FORBIDDEN, f"{refused}: the server has no --http-token-file")
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        right = hmac.compare_digest(given.strip().encode(), self._token.encode())
+        if scheme.lower() != "bearer" or not right:
+            challenge = {"WWW-Authenticate": 'Bearer realm="geventrelay"'}
+            raise Refusal(HTTPStatus.UNAUTHORIZED, "Authorization: expected Bearer and the server's token", challenge)
+
+    def _is_ours(self, name: str) -> bool:
+        try:
+            ipaddress.ip_address(name.strip("[]"))
+        except ValueError:
+            return name.lower().rstrip(".") in self._names
+        return True
+
+
+def _from_elsewhere(request: Request) -> bool:
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        # Said by browsers alone, which no page can have say something else.
+        return site not in ("same-origin", "none")
+    origin = request.headers.get("origin")
+    host = request.headers.get("host", "")
+    return origin is not None and origin not in (f"http://{host}", f"https://{host}")
+
+
+def read_token(path: Path) -> str:
+    """The token in the first line of the file at `path`; a warning is logged if everybody may read it.
+
+    :raises StartError: if it cannot be read, or holds none.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            if os.fstat(file.fileno()).st_mode & stat.S_IROTH:
+                log.warning(event("token-file-open-to-every-user", path=path, advice="chmod o-r keeps it to yours"))
+            token = file.readline().strip()
+    except OSError as error:
+        raise StartError(f"cannot read {path} (--http-token-file): {error.strerror}") from error
+    except UnicodeDecodeError:
+        token = ""
+    if not _TOKEN.fullmatch(token):
+        rule = "a token in its first line, of letters, digits and any of ._~+/-"
+        # What stands there may be a secret all the same, so it is not repeated.
+        raise StartError(f"cannot use {path} (--http-token-file): expected {rule}")
+    return token

@@ -1,0 +1,91 @@
+// One device on the page: name, state, buttons, picture, curves, details.
+
+import { make, setAttribute, setHidden, setText } from "./dom.js";
+import { Details } from "./details.js";
+import { count, duration, exact, rate } from "./numbers.js";
+import { Diagram } from "./diagram.js";
+import { Sparkline } from "./sparkline.js";
+import { isUp } from "./labels.js";
+
+export class Card {
+  #state = make("span", { class: "state" });
+  #about = make("p", { class: "about" });
+  #failure = make("p", { class: "failure", hidden: true });
+  #picture = new Diagram();
+  #curves = {
+    received: new Sparkline("received", "Received", rate),
+    dropped: new Sparkline("dropped", "Dropped", rate),
+    held: new Sparkline("held", "Held", count),
+  };
+  #toggle;
+  #drain;
+  #actions;
+
+  // clock(): the server's time in seconds. onAction(name, word): a button was pressed.
+  constructor(name, clock, onAction) {
+    this.name = name;
+    this.clock = clock;
+    this.visible = false;
+    this.#toggle = make("button", { type: "button" });
+    this.#drain = make("button", { type: "button", class: "quiet", "aria-label": `Drain ${name}` }, "Drain");
+    this.#actions = make("div", { class: "actions", role: "group", "aria-label": `Steer ${name}`, hidden: true }, this.#toggle, this.#drain);
+    this.#toggle.addEventListener("click", () => onAction(name, this.#toggle.dataset.word));
+    this.#drain.addEventListener("click", () => onAction(name, "drain"));
+    this.details = new Details(name, clock);
+    const heading = make("h2", { title: name }, name);
+    this.root = make("article", { class: "card", "data-device": name, "aria-label": `Device ${name}` },
+      make("div", { class: "card-head" }, heading, this.#state, this.#about, this.#actions),
+      this.#failure, make("div", { class: "picture-frame" }, this.#picture.root),
+      make("div", { class: "curves", role: "group", "aria-label": "Last 15 minutes" }, ...Object.values(this.#curves).map((curve) => curve.root)),
+      this.details.root);
+  }
+
+  // Its figures. `width` is that of the picture, in pixels.
+  update(device, rates, width) {
+    this.#picture.update(device, rates, width);
+    this.#curves.received.now(rates.get("received"));
+    this.#curves.dropped.now(rates.get("dropped"));
+    this.#curves.held.now(device.held);
+    this.details.update(device);
+  }
+
+  curves(series, slots) {
+    for (const [what, curve] of Object.entries(this.#curves)) curve.curve(series[what], slots);
+  }
+
+  // Whether there are buttons.
+  allow(can) {
+    setHidden(this.#actions, !can);
+  }
+
+  // Name, state, failure and buttons.
+  showState(device) {
+    setAttribute(this.root, "data-state", device.state);
+    setText(this.#state, device.state);
+    setText(this.#about, this.#aboutText(device));
+    setHidden(this.#failure, device.failure === null);
+    setText(this.#failure, failureText(device));
+    const word = device.state === "paused" ? "resume" : "pause";
+    setAttribute(this.#toggle, "data-word", word);
+    setText(this.#toggle, word === "pause" ? "Pause" : "Resume");
+    setAttribute(this.#toggle, "aria-label", `${word === "pause" ? "Pause" : "Resume"} ${this.name}`);
+    this.#toggle.disabled = !isUp(device);
+    // One that waits for its next start can be told not to.
+    this.#drain.disabled = this.#toggle.disabled && device.next_start_in_s === null;
+  }
+
+  #aboutText(device) {
+    const parts = [device.pattern];
+    if (isUp(device) && device.started_at !== null) parts.push(`up ${duration(this.clock() - device.started_at)}`);
+    if (device.restarts > 0) parts.push(device.restarts === 1 ? "restarted once" : `restarted ${exact(device.restarts)} times`);
+    return parts.join(" · ");
+  }
+}
+
+function failureText(device) {
+  if (device.failure === null) return "";
+  const next = device.next_start_in_s;
+  // A device that is up again tells what its last failure was.
+  const lead = device.state === "failed" ? "Failed" : "Failed before";
+  return `${lead}: ${device.failure}` + (next === null ? "" : ` (starts again in ${duration(next)})`);
+}

@@ -1,0 +1,125 @@
+// What can be done with a token: pause, resume, drain, reload.
+
+import { ApiError, devicePath, post, token } from "./api.js";
+import { byId, setHidden, setText } from "./dom.js";
+import { dismiss, notify } from "./overview.js";
+
+// Characters that a header can carry; anything else would not even be sent.
+const SENDABLE = /^[\x21-\x7e]+$/;
+
+export class Control {
+  #canChange = false;
+  #busy = new Set();
+
+  // onAllowed(can): buttons come or go. onDevice(device): it has changed.
+  constructor(onAllowed, onDevice) {
+    this.onAllowed = onAllowed;
+    this.onDevice = onDevice;
+    byId("token").addEventListener("click", () => (token.get() === null ? this.#askToken("") : this.#forget()));
+    byId("token-cancel").addEventListener("click", () => byId("token-dialog").close());
+    byId("token-form").addEventListener("submit", (event) => this.#takeToken(event));
+    byId("reload").addEventListener("click", () => this.#reload());
+    byId("notice-close").addEventListener("click", dismiss);
+  }
+
+  get allowed() {
+    return this.#canChange && token.get() !== null;
+  }
+
+  // What the server says about itself: whether there is a token at all.
+  update(server) {
+    this.#canChange = server.can_change;
+    this.#show();
+  }
+
+  // Do one of pause, resume and drain.
+  async act(name, word) {
+    if (word === "drain" && !(await confirmed(`Drain ${name}?`,
+      "It takes in nothing new, moves what it has, and stops. With its last device, the server ends.", "Drain"))) return;
+    await this.#once(`${name} ${word}`, async () => {
+      const answer = await post(devicePath(name, word));
+      dismiss();
+      if (answer.device) this.onDevice(answer.device);
+    });
+  }
+
+  async #reload() {
+    await this.#once("reload", async () => {
+      const result = await post("api/reload");
+      const changes = ["added", "removed", "changed", "adjusted"].filter((kind) => result[kind].length);
+      notify("good", changes.length ? "The configuration has been read again." : "The configuration has been read again: nothing is different.",
+        changes.map((kind) => `${kind}: ${result[kind].join(", ")}`));
+    });
+  }
+
+  async #once(what, job) {
+    if (this.#busy.has(what)) return;
+    this.#busy.add(what);
+    try {
+      await job();
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (error.status === 401) {
+        token.forget();
+        this.#show();
+        this.#askToken("The server does not know this token.");
+      } else {
+        notify("bad", error.message, error.problems);
+      }
+    } finally {
+      this.#busy.delete(what);
+    }
+  }
+
+  #askToken(error) {
+    setText(byId("token-error"), error);
+    setHidden(byId("token-error"), error === "");
+    byId("token-input").value = "";
+    if (!byId("token-dialog").open) byId("token-dialog").showModal();
+    byId("token-input").focus();
+  }
+
+  #takeToken(event) {
+    event.preventDefault();
+    const value = byId("token-input").value.trim();
+    if (!SENDABLE.test(value)) {
+      this.#askToken("A token has letters, digits and signs, and no spaces.");
+      return;
+    }
+    token.set(value);
+    byId("token-dialog").close();
+    this.#show();
+  }
+
+  #forget() {
+    token.forget();
+    this.#show();
+  }
+
+  #show() {
+    setHidden(byId("read-only"), this.#canChange);
+    setHidden(byId("token"), !this.#canChange);
+    setHidden(byId("reload"), !this.allowed);
+    setText(byId("token"), token.get() === null ? "Enter token" : "Forget token");
+    this.onAllowed(this.allowed);
+  }
+}
+
+// Ask before what cannot be taken back.
+function confirmed(title, text, yes) {
+  const dialog = byId("confirm-dialog");
+  setText(byId("confirm-title"), title);
+  setText(byId("confirm-text"), text);
+  setText(byId("confirm-yes"), yes);
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    const onClose = () => {
+      // The news that it was closed before can come after it was opened again.
+      if (dialog.open) return;
+      dialog.removeEventListener("close", onClose);
+      resolve(dialog.returnValue === "yes");
+    };
+    dialog.addEventListener("close", onClose);
+  });
+}

@@ -1,0 +1,91 @@
+// What is behind "Details" of a device: exact figures, who is connected, and what is subscribed to. Fetched when opened.
+
+import { ApiError, devicePath, get } from "./api.js";
+import { make, setHidden, setText } from "./dom.js";
+import { duration, exact, plural } from "./numbers.js";
+import { Table } from "./table.js";
+import { addresses } from "./labels.js";
+
+const AGAIN_MS = 5000;
+
+export class Details {
+  #messages = new Table("Messages", ["way", "received", "sent", "bytes sent", "dropped", "held"], "No traffic goes through it.");
+  #sockets = new Table("Sockets", ["socket", "type", "peers", "disconnects", "retries", "failed handshakes", "addresses"], "It has no sockets.");
+  #peers = new Table("Peers", ["socket", "address", "connected for", "mechanism"], "Nobody is connected.");
+  #subscriptions = new Table("Subscriptions", ["topic", "who"], "Nobody subscribes.");
+  #message = make("p", { class: "muted", role: "status", hidden: true });
+  #device = null;
+  #timer = 0;
+
+  // clock(): the server's time, in seconds.
+  constructor(name, clock) {
+    this.name = name;
+    this.clock = clock;
+    this.root = make("details", { class: "details" },
+      make("summary", {}, "Details", make("span", { class: "visually-hidden" }, ` of ${name}`)),
+      make("div", { class: "details-body" }, this.#message, this.#messages.root, this.#sockets.root, this.#peers.root, this.#subscriptions.root));
+    this.root.addEventListener("toggle", () => {
+      this.close();
+      if (!this.root.open) return;
+      this.#show();
+      this.#load();
+    });
+  }
+
+  // The figures that come with every event.
+  update(device) {
+    this.#device = device;
+    if (this.root.open) this.#show();
+  }
+
+  // Fetch no more.
+  close() {
+    clearTimeout(this.#timer);
+  }
+
+  #show() {
+    if (this.#device === null) return;
+    this.#messages.show(this.#device.pumps.flatMap((pump) => pump.outlets.map((outlet) => [
+      `${pump.source} → ${outlet.socket}`, exact(pump.received.messages), exact(outlet.sent.messages), exact(outlet.sent.bytes),
+      amounts(outlet.dropped), exact(outlet.held),
+    ])));
+    this.#sockets.show(this.#device.sockets.map((socket) => [
+      socket.key, socket.type, socket.peers === null ? "not seen" : exact(socket.peers), exact(socket.disconnects), exact(socket.retries),
+      amounts(socket.handshake_failures), addresses(socket).join(", ") || "none",
+    ]));
+  }
+
+  async #load() {
+    try {
+      const peers = await get(devicePath(this.name, "peers"));
+      this.#peers.show(Object.entries(peers.sockets).flatMap(([key, some]) =>
+        some.map((peer) => [key, peer.address, duration(this.clock() - peer.since), peer.mechanism ?? ""])));
+      await this.#loadSubscriptions();
+      setHidden(this.#message, true);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      setText(this.#message, error.message);
+      setHidden(this.#message, false);
+    }
+    this.close();
+    if (this.root.open && this.root.isConnected) this.#timer = setTimeout(() => this.#load(), AGAIN_MS);
+  }
+
+  async #loadSubscriptions() {
+    // Only where an XPUB tells an XSUB are there any; to ask for others would be an error.
+    const types = new Set(this.#device?.sockets.filter((socket) => socket.key !== "tap").map((socket) => socket.type));
+    if (!types.has("XPUB") || !types.has("XSUB")) return;
+    const { subscriptions } = await get(devicePath(this.name, "subscriptions"));
+    this.#subscriptions.show(subscriptions.map((one) => [topicText(one), plural(one.count, "subscriber", "subscribers")]));
+  }
+}
+
+function amounts(byReason) {
+  return Object.entries(byReason).filter(([, number]) => number > 0).map(([reason, number]) => `${exact(number)} ${reason}`).join(", ") || "none";
+}
+
+function topicText({ topic, hex }) {
+  if (hex === "") return "(everything)";
+  // A topic that is no text is shown by its bytes.
+  return /[\u0000-\u001f\u007f-\u009f\ufffd]/.test(topic ?? "\ufffd") ? `0x${hex}` : topic;
+}

@@ -1,0 +1,213 @@
+// A device as a picture: its sockets, and arrows in the direction of traffic with what goes along them.
+
+import { draw, setAttribute, setClass, setText } from "./dom.js";
+import { layout, shapeOf } from "./layout.js";
+import { byteRate, count, exact, plural, rate } from "./numbers.js";
+import { counterKey } from "./rates.js";
+import { addresses, cargo, dropMeaning, dropName, isUp, peersName } from "./labels.js";
+
+const PLUGS = 6;
+const FLOWS = [[1000, "fast"], [10, "medium"], [0, "slow"]];
+
+const pen = document.createElement("canvas").getContext("2d");
+
+// An address, without its transport if that makes it fit.
+function fitAddress(text, width, type) {
+  const short = text.replace("tcp://", "");
+  return fit(fit(text, width, type) === text ? text : short, width, type);
+}
+
+// `text`, or its beginning and end where it is wider than `width` pixels.
+function fit(text, width, font) {
+  pen.font = font;
+  if (pen.measureText(text).width <= width) return text;
+  let keep = text.length - 1;
+  while (keep > 2 && pen.measureText(shortened(text, keep)).width > width) keep -= 1;
+  return shortened(text, keep);
+}
+
+function shortened(text, keep) {
+  const end = Math.ceil(keep * 0.6);
+  return `${text.slice(0, keep - end)}…${text.slice(text.length - end)}`;
+}
+
+function font(size, weight = 400) {
+  return `${weight} ${size}px ${getComputedStyle(document.body).fontFamily}`;
+}
+
+export class Diagram {
+  #shape = "";
+  #updates = [];
+
+  constructor() {
+    this.root = draw("svg", { class: "picture", role: "img", width: "100%" });
+  }
+
+  // Show `device` with its rates in a picture of this width; draws anew only if the shape is another one.
+  update(device, rates, width) {
+    const shape = shapeOf(device, width);
+    if (shape !== this.#shape) {
+      this.#shape = shape;
+      this.#draw(device, width);
+    }
+    for (const update of this.#updates) update(device, rates);
+  }
+
+  #draw(device, width) {
+    this.#updates = [];
+    const plan = layout(device, width);
+    setAttribute(this.root, "viewBox", `0 0 ${width} ${plan.height}`);
+    setAttribute(this.root, "height", plan.height);
+    setAttribute(this.root, "aria-label", describe(device, plan));
+    const parts = plan.lanes.map((lane) => this.#lane(device, lane));
+    device.sockets.forEach((socket, index) => {
+      const box = plan.boxes[socket.key];
+      parts.push(box.side === "aside" ? this.#aside(device, socket, index, box) : this.#box(device, socket, index, box, plan.narrow));
+    });
+    this.root.replaceChildren(...parts);
+  }
+
+  #box(device, socket, index, box, narrow) {
+    const title = draw("title");
+    const room = box.width - 20;
+    const places = addresses(socket);
+    const address = (places[0] ?? "not open") + (places.length > 1 ? ` +${places.length - 1}` : "");
+    const top = box.y + (narrow ? 0 : (box.height - 82) / 2);
+    const type = draw("text", { class: "box-type", x: box.x + box.width - 10, y: top + 25, "text-anchor": "end" }, socket.type);
+    const keyRoom = room - 8 - socket.type.length * 8;
+    const key = draw("text", { class: "box-key", x: box.x + 10, y: top + 25 }, fit(socket.key, keyRoom, font(14, 600)));
+    const where = draw("text", { class: "box-address", x: box.x + 10, y: top + 45 }, fitAddress(address, room, font(12)));
+    const peers = draw("text", { class: "box-peers", x: box.x + 10, y: top + 66 });
+    const plugs = Array.from({ length: PLUGS }, () => draw("circle", { class: "plug", r: 4.5 }));
+    const root = draw("g", { class: "box" }, title,
+      draw("rect", { x: box.x, y: box.y, width: box.width, height: box.height, rx: 8 }), ...plugs, key, type, where, peers);
+    const peersWords = peersName(device.pattern, socket);
+    this.#updates.push((now) => {
+      const one = now.sockets[index];
+      placePlugs(plugs, box, Math.min(PLUGS, one.peers), narrow);
+      setClass(root, "lonely", isUp(now) && one.peers === 0);
+      setText(peers, peersText(now, one, peersWords));
+      setText(title, socketTitle(one));
+    });
+    return root;
+  }
+
+  // A socket beside the traffic, in one line.
+  #aside(device, socket, index, box) {
+    const title = draw("title");
+    const y = box.y + box.height / 2 + 4;
+    const key = draw("text", { class: "box-key", x: box.x + 10, y });
+    const peers = draw("text", { class: "box-peers", x: box.x + box.width - 10, y, "text-anchor": "end" });
+    const words = peersName(device.pattern, socket);
+    this.#updates.push((now) => {
+      const one = now.sockets[index];
+      setText(key, fit(`${one.key} ${one.type}`, box.width / 2, font(13, 600)));
+      setText(peers, peersText(now, one, words));
+      setText(title, socketTitle(one));
+    });
+    return draw("g", { class: "box aside" }, title,
+      draw("rect", { x: box.x, y: box.y, width: box.width, height: box.height, rx: 8 }), key, peers);
+  }
+
+  #lane(device, lane) {
+    const byKey = Object.fromEntries(device.sockets.map((socket) => [socket.key, socket]));
+    const goods = cargo(device.pattern, byKey[lane.source] ?? lane, byKey[lane.outlet] ?? lane);
+    const line = draw("line", { class: "line", x1: lane.x1, y1: lane.y1, x2: lane.x2, y2: lane.y2 });
+    const flow = draw("line", { class: "flow", x1: lane.x1, y1: lane.y1, x2: lane.x2, y2: lane.y2 });
+    const title = draw("title");
+    const speed = draw("text", { class: "rate", x: lane.text.x, y: lane.text.y, "text-anchor": lane.text.anchor });
+    const caption = draw("text", { class: "caption", x: lane.text.x, y: lane.text.y + 15, "text-anchor": lane.text.anchor });
+    const held = heldMark(lane);
+    const size = lane.text.second ? draw("text", { class: "caption", x: lane.text.x, y: lane.text.y + 30 }) : null;
+    const root = draw("g", { class: "lane", "data-lane": `${lane.source} ${lane.outlet}` },
+      title, line, flow, head(lane), held.root, speed, caption, ...(size ? [size] : []), this.#drops(lane));
+    this.#updates.push((now, rates) => {
+      const outlet = find(now, lane);
+      if (outlet === undefined) return;
+      const perSecond = rates.get(counterKey(lane.source, lane.outlet, "sent"));
+      const bytes = rates.get(counterKey(lane.source, lane.outlet, "bytes"));
+      const stuck = outlet.held > 0 && perSecond === 0;
+      setText(speed, rates.known ? rate(perSecond) : "…");
+      setText(caption, stuck ? `${outlet.held} held` : size ? goods : `${goods} · ${byteRate(bytes)}`);
+      if (size) setText(size, byteRate(bytes));
+      setClass(root, "moving", perSecond > 0);
+      setClass(root, "stuck", stuck);
+      setClass(held.root, "on", stuck);
+      setAttribute(line, "stroke-width", perSecond > 0 ? Math.min(6, 2 + Math.log10(1 + perSecond)).toFixed(1) : 1.5);
+      setAttribute(flow, "class", `flow ${FLOWS.find(([least]) => perSecond >= least)[1]}`);
+      setText(title, `${goods} from ${lane.source} to ${lane.outlet}\n${exact(perSecond)} messages/s, ${exact(Math.round(bytes))} bytes/s\n` +
+        `${exact(outlet.sent.messages)} messages, ${exact(outlet.sent.bytes)} bytes sent\n${outlet.held} held`);
+    });
+    return root;
+  }
+
+  #drops(lane) {
+    if (!lane.reasons.length) return draw("g");
+    const { x, y, drip, anchor } = lane.drops;
+    const [width, word] = anchor === "middle" ? [118, "dropping"] : [102, "drops"];
+    const left = anchor === "middle" ? x - width / 2 : x;
+    const label = draw("text", { class: "drop-label", x: left + width / 2, y: y + 15, "text-anchor": "middle" });
+    const title = draw("title");
+    const rows = lane.reasons.map((_, row) =>
+      draw("text", { class: "drop-reason", x: anchor === "middle" ? x : left + 2, y: y + 37 + row * 15, "text-anchor": anchor }));
+    const root = draw("g", { class: "drops" }, title,
+      draw("line", { class: "drip", x1: drip[0], y1: drip[1], x2: drip[2], y2: drip[3] }),
+      draw("rect", { x: left, y, width, height: 22, rx: 11 }), label, ...rows);
+    this.#updates.push((now, rates) => {
+      const dropped = find(now, lane)?.dropped ?? {};
+      const perSecond = lane.reasons.reduce((sum, reason) => sum + rates.get(counterKey(lane.source, lane.outlet, `dropped ${reason}`)), 0);
+      const total = lane.reasons.reduce((sum, reason) => sum + (dropped[reason] ?? 0), 0);
+      setClass(root, "now", perSecond > 0);
+      setText(label, perSecond > 0 ? `${word} ${rate(perSecond)}` : `dropped ${count(total)}`);
+      lane.reasons.forEach((reason, row) => setText(rows[row], `${dropName(reason)} ${count(dropped[reason] ?? 0)}`));
+      setText(title, [`dropped before ${lane.outlet}: ${exact(total)} messages, ${exact(perSecond)}/s now`,
+        ...lane.reasons.map((reason) => `${exact(dropped[reason] ?? 0)} ${reason}: ${dropMeaning(reason)}`)].join("\n"));
+    });
+    return root;
+  }
+}
+
+function find(device, lane) {
+  return device.pumps.find((pump) => pump.source === lane.source)?.outlets.find((outlet) => outlet.socket === lane.outlet);
+}
+
+function socketTitle(socket) {
+  return [`${socket.key}: ${socket.type}`, ...addresses(socket), `${exact(socket.peers ?? 0)} connected now`].join("\n");
+}
+
+function peersText(device, { peers }, words) {
+  // Over inproc nobody can be seen; a socket that was never open had nobody.
+  if (peers === null && isUp(device)) return `${words[1]} not seen`;
+  return !peers ? `no ${words[1]}` : plural(peers, ...words);
+}
+
+// Peers that are connected, as plugs at the outer edge of their socket.
+function placePlugs(plugs, box, number, narrow) {
+  const outside = box.side === "left" ? 0 : 1;
+  plugs.forEach((plug, index) => {
+    setClass(plug, "on", index < number);
+    const at = index - (number - 1) / 2;
+    setAttribute(plug, "cx", narrow ? box.x + box.width / 2 + at * 14 : box.x + outside * box.width);
+    setAttribute(plug, "cy", narrow ? box.y + outside * box.height : box.y + box.height / 2 + at * 11.5);
+  });
+}
+
+function head(lane) {
+  const [dx, dy] = [Math.sign(lane.x2 - lane.x1), Math.sign(lane.y2 - lane.y1)];
+  const [bx, by] = [lane.x2 - dx * 9, lane.y2 - dy * 9];
+  const points = [[lane.x2 + dx * 3, lane.y2 + dy * 3], [bx - dy * 6, by - dx * 6], [bx + dy * 6, by + dx * 6]];
+  return draw("polygon", { class: "head", points: points.map((point) => point.join(",")).join(" ") });
+}
+
+// A message that waits: it was read, and its destination does not take it.
+function heldMark(lane) {
+  const [dx, dy] = [Math.sign(lane.x2 - lane.x1), Math.sign(lane.y2 - lane.y1)];
+  const [cx, cy] = [lane.x1 + dx * 12, lane.y1 + dy * 12];
+  return { root: draw("g", { class: "held-mark" }, draw("rect", { x: cx - 7, y: cy - 7, width: 14, height: 14, rx: 3 })) };
+}
+
+function describe(device, plan) {
+  const ways = plan.lanes.map((lane) => `from ${lane.source} to ${lane.outlet}`);
+  const sockets = device.sockets.map((socket) => `${socket.key} (${socket.type})`);
+  return `${device.name}: sockets ${sockets.join(", ")}; messages go ${ways.join(", ")}. Figures below, under Details.`;
+}

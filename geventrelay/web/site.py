@@ -1,0 +1,102 @@
+"""All that a server has for HTTP, put together: started after its devices, and stopped after them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+import gevent
+
+from ..log import event
+from ..server.server import Server
+from ..server.supervisor import SupervisedDevice
+from ..settings import HttpAddress
+from .api import Api
+from .history import STEP_S, History, Totals
+from .http.app import App
+from .http.listener import Listener
+from .http.permissions import Guard, read_token
+from .http.router import Router
+from .http.static import page
+from .hub_delay import HubDelay
+from .scrape import metrics
+from .tap import Taps
+
+log = logging.getLogger("geventrelay")
+
+
+class Site:
+    """Serves the page, the API and the metrics of a server over HTTP.
+
+    :param server: the server. :param address: where to listen; port 0 takes a free one.
+    :param token_file: a file whose first line is the token of those who may change things; None lets nobody.
+    """
+
+    def __init__(self, server: Server, address: HttpAddress, token_file: Path | None = None) -> None:
+        self._server = server
+        self._address = address
+        self._token_file = token_file
+        self._history = History()
+        self._hub_delay = HubDelay()
+        self._api: Api | None = None
+        self._listener: Listener | None = None
+        self._greenlets: list[gevent.Greenlet[..., None]] = []
+
+    @property
+    def url(self) -> str | None:
+        """Where it answers, e.g. ``http://127.0.0.1:8080``; None while it does not."""
+        return None if self._listener is None or self._listener.address is None else f"http://{self._listener.address}"
+
+    def start(self) -> None:
+        """Begin to answer. Yields while a name is resolved.
+
+        :raises StartError: if the address cannot be had, or the token file holds no token.
+        """
+        guard = Guard(self._address.host, None if self._token_file is None else read_token(self._token_file))
+        self._api = Api(self._server, can_change=guard.has_token, history=self._history, hub_delay=self._hub_delay)
+        routes = {
+            **page(),
+            **self._api.routes,
+            **Taps(self._server, guard).routes,
+            ("GET", "/metrics"): metrics(self._server, self._hub_delay),
+        }
+        listener = Listener(self._address, App(Router(routes), guard))
+        listener.start()
+        self._listener = listener
+        self._greenlets = [gevent.spawn(self._hub_delay.run), gevent.spawn(self._keep_history)]
+        if self._address.host in ("0.0.0.0", "::"):
+            advice = "--http 127.0.0.1:PORT keeps it to this one"
+            log.warning(event("open-to-every-host", http=self.url, advice=advice))
+        log.info(event("http", url=self.url, changes="with the token" if guard.has_token else "none"))
+
+    def stop(self) -> None:
+        """End every connection and listen no more. Yields; may be called twice."""
+        gevent.killall(self._greenlets)
+        self._greenlets = []
+        if self._api is not None:
+            self._api.events.close()
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.stop()
+
+    def _keep_history(self) -> None:
+        while True:
+            self._history.add(time.monotonic(), {name: _totals(one) for name, one in self._server.devices.items()})
+            gevent.sleep(STEP_S)
+
+
+def site_for(server: Server) -> Site:
+    """The site of a `server` whose settings ask for HTTP. Does not yield."""
+    settings = server.settings
+    assert settings.http is not None  # only such a server asks for a site
+    return Site(server, settings.http, settings.http_token_file)
+
+
+def _totals(supervised: SupervisedDevice) -> Totals:
+    snapshot = supervised.snapshot()
+    return Totals(
+        received=sum(pump.received for pump in snapshot.pumps),
+        dropped=sum(sum(outlet.dropped.values()) for pump in snapshot.pumps for outlet in pump.outlets),
+        held=snapshot.held,
+    )
