@@ -60,7 +60,7 @@ def wrong_burst(contender: Contender, folder: Path) -> str:
     command = [contender.interpreter, "-m", "geventrelay", "--version"]
     asked = Child(command, VERSION_S, "all", log, contender.environment, talk=True)
     try:
-        # Its end closes the pipe, and the alarm is its end at the latest.
+        # Its end closes the pipe; an alarm ends it after VERSION_S.
         answer = asked.pipes[1].read().decode(errors="replace").strip()
         asked.process.wait(VERSION_S)
         if asked.process.returncode:

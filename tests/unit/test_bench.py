@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import benchlib
 import pytest
 from benchlib.against import Verdict, compare, judge, report
 from benchlib.arguments import OLD, OLD_AGAIN, UsageError, read_plan, with_old
@@ -216,3 +217,10 @@ def test_a_table_shows_medians_ratios_and_failures():
     assert re.search(r"messages/s +min-max +x proxy", lines[1])
     assert re.search(r"ours +210 +200-220 +2\.10", lines[3])
     assert lines[5] == "  theirs: 1 round(s) failed: no message came through within 8 s"
+
+
+def test_the_readme_of_benchlib_names_every_module():
+    folder = Path(benchlib.__file__).parent
+    text = (folder / "README.rst").read_text()
+    sources = {path.name for path in folder.iterdir() if path.suffix in (".py", ".c")} - {"__init__.py"}
+    assert sources == set(re.findall(r"``(\w+\.(?:py|c))``", text))
