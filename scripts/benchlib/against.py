@@ -66,11 +66,14 @@ class Comparison:
 
 
 def judge(ratio: float, again: Spread, rising: bool) -> Verdict:
-    """``ratio`` of new to old, ``again`` what old against old was; ``rising``: more is better."""
+    """``ratio`` of new to old, ``again`` what old against old was; ``rising``: more is better.
+
+    Which of the two old ones is called the first is chance, so the spread is that of their ratio either way round.
+    """
     # So that 0.99 is within 1 %, whatever binary fractions make of it.
     if abs(ratio - 1) <= CLOSE + 1e-9:
         return Verdict.CLOSE
-    if again.low <= ratio <= again.high:
+    if min(again.low, 1 / again.high) <= ratio <= max(again.high, 1 / again.low):
         return Verdict.SPREAD
     return Verdict.BETTER if (ratio > 1) == rising else Verdict.WORSE
 
@@ -80,7 +83,7 @@ def ratios(of: Result, to: Result, key: str) -> Spread | None:
     found = [
         sample[key] / base[key]
         for number, sample in of.by_round.items()
-        if key in sample and (base := to.by_round.get(number, {})).get(key)
+        if sample.get(key) and (base := to.by_round.get(number, {})).get(key)
     ]
     return spread(found) if found else None
 
@@ -108,7 +111,7 @@ def report(comparisons: list[Comparison], results: Results, commit: str) -> str:
     missing = [case.key for case in results if all(found.case != case for found in comparisons)]
     if missing:
         lines.append(f"  Not compared, because no round measured new and old: {', '.join(missing)}.")
-    lines.append("  Within the spread: new/old lies between the least and the most of old again/old.")
+    lines.append("  Within the spread: new/old differs from 1 no more than old again/old did, either way round.")
     return "\n".join(lines + [f"  {remark}" for remark in _remarks(results)])
 
 

@@ -152,6 +152,14 @@ def test_a_difference_counts_beyond_one_per_cent_and_beyond_old_against_old(rati
     assert judge(ratio, Spread(1.0, 0.95, 1.05), rising) is verdict
 
 
+@pytest.mark.parametrize("rising", [True, False])
+@pytest.mark.parametrize("ratio", [0.9, 1.1])
+def test_which_of_the_two_old_ones_came_first_does_not_matter(ratio, rising):
+    # Old again was slower than old in every round: then old was faster than old again, by as much.
+    assert judge(ratio, Spread(0.8, 0.75, 0.85), rising) is Verdict.SPREAD
+    assert judge(ratio, Spread(1.2, 1.15, 1.25), rising) is Verdict.SPREAD
+
+
 def test_a_steady_machine_excuses_nothing():
     assert judge(0.98, Spread(1.0, 1.0, 1.0), True) is Verdict.WORSE
 
