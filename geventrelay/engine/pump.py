@@ -8,8 +8,8 @@ The way of a message::
                          |
                          +-- in hand, while an outlet that blocks is full
 
-The burst runs until it has nothing to read, nowhere to send, or has had its share of the hub. The pump then
-waits for the one thing that holds it up, and nothing else: with nothing to move it uses no CPU.
+The burst runs until it has nothing to read, nowhere to send, or has spent its budget. The pump then waits for the one
+socket that holds it up, and for nothing else: with nothing to move it uses no CPU.
 
 Compiled where there is a compiler, as `geventrelay.engine.readiness` is.
 """
@@ -62,7 +62,7 @@ class Pump:
         self._gate = Event()
 
     def run(self) -> None:
-        """Move messages for ever. Yields to the hub; raises `zmq.ZMQError` when a socket or the context goes."""
+        """Move messages without end. Yields to the hub; raises `zmq.ZMQError` when a socket or the context goes."""
         source, burst = self._source, self._burst
         with FairYield() as turn:
             while True:
@@ -70,9 +70,9 @@ class Pump:
                     self._gate.wait()
                 status = burst.run(BUDGET)
                 blocked = self._blocked_by() if status is _OUTLET_FULL else None
-                # Those who read from the outlets' sockets: the sends may have taken their edge.
+                # For readers of the outlets' sockets: the sends may have taken their edge.
                 for destination in self._destinations:
-                    # The blocked one looks after its reader when it is waited for.
+                    # The wait for the blocked one reads its EVENTS too.
                     if destination is not blocked:
                         destination.after_write()
                 if status is _SOURCE_EMPTY:
@@ -97,14 +97,16 @@ class Pump:
     def set_tap(self, outlet: Outlet | None) -> None:
         """Give a copy of each message that is read from now on to `outlet` too; None ends that. Does not yield.
 
-        Several pumps may share the socket of a tap, since bursts do not yield; what it cannot take is lost to it alone.
+        Several pumps may share the socket of a tap, since bursts do not yield. What it cannot take is lost to it alone.
+
+        :param outlet: see `Burst.set_tap`.
         """
         self._burst.set_tap(outlet)
 
     def deliver(self) -> Readiness | None:
         """Offer what is in hand once more and read nothing; for when the pump's greenlet has ended. Does not yield.
 
-        :returns: the port of the outlet that has no room for it yet; None once nothing is in hand.
+        :returns: the readiness of the outlet that has no room for it yet; None once nothing is in hand.
         :raises zmq.ZMQError: when a socket or the context has gone.
         """
         if self._burst.waiting_for is None or self._burst.run(NOTHING) is not _OUTLET_FULL:

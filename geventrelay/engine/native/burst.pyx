@@ -165,7 +165,7 @@ cdef class NativeBurst:
     @property
     def counters(self):
         """What it has done so far."""
-        # Only now, since nobody needs the sums between two runs, which may be as short as one message.
+        # Only now: between two runs, which may be as short as one message, the sums are not needed.
         self.add_up()
         return self.totals
 
