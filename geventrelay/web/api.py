@@ -5,20 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 import gevent
 
 from ..devices.snapshot import State
 from ..errors import SettingsError, StartError
 from ..log import event
-from ..server.server import Server
-from ..server.supervisor import SupervisedDevice
 from . import report
 from .events import Events
 from .history import STEP_S, History
 from .http.messages import Refusal, Request, Response, encoded, json_response
 from .http.router import Handler
 from .hub_delay import HubDelay
+
+if TYPE_CHECKING:
+    from ..server.server import Server
+    from ..server.supervisor import SupervisedDevice
 
 log = logging.getLogger("geventrelay")
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gevent
 
 from ..log import event
-from ..server.server import Server
-from ..server.supervisor import SupervisedDevice
 from ..settings import HttpAddress
 from .api import Api
 from .history import STEP_S, History, Totals
@@ -22,6 +21,10 @@ from .http.static import page
 from .hub_delay import HubDelay
 from .scrape import metrics
 from .tap import Taps
+
+if TYPE_CHECKING:
+    from ..server.server import Server
+    from ..server.supervisor import SupervisedDevice
 
 log = logging.getLogger("geventrelay")
 

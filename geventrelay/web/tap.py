@@ -10,15 +10,18 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
-from ..components.tap import TapReader
 from ..errors import SettingsError, StartError
 from ..recording import Record, RecordFilter, to_line
-from ..server.server import Server
 from ..settings.checks import whole
 from .http.messages import Refusal, Request, Response
 from .http.permissions import Guard
 from .http.router import Handler
+
+if TYPE_CHECKING:
+    from ..components.tap import TapReader
+    from ..server.server import Server
 
 MAX_WATCHES = 16
 """Watches at a time, all devices together."""
