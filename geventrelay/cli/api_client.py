@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import socket
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from typing import Any
 
 from ..errors import SettingsError, StartError
+from .http_client import FAILURES, HttpClient, Refused
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 """Where a server answers, if nobody says otherwise."""
@@ -34,8 +31,7 @@ class Remote:
     def __init__(self, url: str, timeout_s: float) -> None:
         self.url = _read_url(url)
         self._timeout_s = timeout_s
-        # A server on this host or the next is not asked through anybody's proxy.
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        self._client = HttpClient(self.url, timeout_s)
 
     def devices(self) -> dict[str, Any]:
         """The answer of ``/api/devices``. Blocks the hub.
@@ -56,7 +52,7 @@ class Remote:
         deadline = time.monotonic() + self._timeout_s
         data = b""
         try:
-            with self._opener.open(self.url + path, timeout=self._timeout_s) as response:
+            with self._client.get(path) as response:
                 # By pieces: the time-out that urllib knows begins anew with each byte that comes.
                 while chunk := response.read1(_CHUNK_BYTES):
                     data += chunk
@@ -64,30 +60,13 @@ class Remote:
                         raise TimeoutError
                     if len(data) > _MOST_BYTES:
                         raise self._strange(f"more than {_MOST_BYTES} bytes")
-        except urllib.error.HTTPError as error:
-            with error:
-                raise self._refused(error) from None
-        except (OSError, http.client.HTTPException) as error:
-            raise StartError(f"cannot read {self.url}: {self._reason(error)}") from None
+        except Refused as refused:
+            if refused.sentence is None:
+                raise self._strange(f"HTTP {refused.status}") from None
+            raise StartError(f"{self.url}: HTTP {refused.status}: {refused}") from None
+        except FAILURES as error:
+            raise StartError(f"cannot read {self.url}: {self._client.reason(error)}") from None
         return data
-
-    def _reason(self, error: Exception) -> str:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        if isinstance(reason, TimeoutError):
-            return f"no answer within {self._timeout_s:g} s"
-        if isinstance(reason, socket.gaierror):
-            return "no such host"
-        if isinstance(reason, http.client.HTTPException):
-            return "what answers there does not speak HTTP"
-        strerror = getattr(reason, "strerror", None)
-        return str(strerror or reason)
-
-    def _refused(self, error: urllib.error.HTTPError) -> StartError:
-        try:
-            sentence = json.loads(error.read(_CHUNK_BYTES))["error"]
-        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
-            return self._strange(f"HTTP {error.code}")
-        return StartError(f"{self.url}: HTTP {error.code}: {sentence}")
 
     def _strange(self, what: str) -> StartError:
         return StartError(f"{self.url}: expected the API of geventrelay, got {what}")

@@ -16,7 +16,8 @@ from ..endpoints import Endpoint
 from ..engine.libzmq import terminate
 from ..engine.readiness import plain_send
 from ..engine.socket import RelaySocket
-from . import message_source as watching
+from .endpoint import attach
+from .interrupt import until_signal
 
 _NOW, _MORE = int(zmq.DONTWAIT), int(zmq.DONTWAIT | zmq.SNDMORE)
 
@@ -73,7 +74,7 @@ class Sender:
             self._somebody.set()
         self._reader = gevent.spawn(self._read)
         try:
-            watching.attach(self._socket, endpoint)
+            attach(self._socket, endpoint)
         except BaseException:
             self.close()
             raise
@@ -100,7 +101,7 @@ class Sender:
         """
         gevent.kill(self._reader)
         self._socket.close(_HASTY_LINGER_MS if hastily else self._linger_ms)
-        with watching.until_signal():
+        with until_signal():
             terminate(self._context)
             return True
         return False

@@ -14,7 +14,7 @@ from gevent import socket
 from support.http import TOKEN, Client, FakeServer
 
 from geventrelay import Queue, StartError, Streamer
-from geventrelay.cli import message_source as watching
+from geventrelay.cli import message_source
 from geventrelay.settings import HttpAddress
 from geventrelay.testing import LOCAL, Peers, eventually, within
 from geventrelay.web import tap as taps
@@ -196,7 +196,7 @@ def test_a_message_that_is_too_large_is_told_and_left_out(serve, streamer, monke
 def watch(client: Client, token_file: Path, **words):
     options = {"--" + name.replace("_", "-"): value for name, value in words.items()}
     where = f"http://{client.host}:{client.port}"
-    return watching.watch("ENDPOINT", where, {"--device": "tasks", "--token-file": str(token_file), **options})
+    return message_source.watch("ENDPOINT", where, {"--device": "tasks", "--token-file": str(token_file), **options})
 
 
 def test_the_command_reads_what_the_server_tells(serve, streamer, token_file, monkeypatch, capsys):
@@ -228,8 +228,8 @@ def test_the_command_samples_once(serve, streamer, token_file):
 def test_the_command_says_what_the_server_said(serve, streamer, token_file):
     client = serve(streamer[0])
     with pytest.raises(StartError, match="Authorization: expected Bearer"):
-        watching.watch("ENDPOINT", f"http://{client.host}:{client.port}{PATH}", {})
+        message_source.watch("ENDPOINT", f"http://{client.host}:{client.port}{PATH}", {})
     with pytest.raises(StartError, match="no device is called other"):
         watch(client, token_file, device="other")
     with pytest.raises(StartError, match=r"cannot watch 127\.0\.0\.1:1: "):
-        watching.watch("ENDPOINT", "http://127.0.0.1:1" + PATH, {})
+        message_source.watch("ENDPOINT", "http://127.0.0.1:1" + PATH, {})

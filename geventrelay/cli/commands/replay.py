@@ -17,9 +17,11 @@ from ...engine.fair import FairYield
 from ...errors import RecordingError, SettingsError, StartError
 from ...recording import DamageKind, Reader, Record, RecordFilter
 from ...settings.checks import one_of, seconds, whole
-from .. import message_source as watching
 from ..arguments import Options, given_options
+from ..endpoint import read_endpoint
+from ..interrupt import until_signal
 from ..message_sender import Outcome, Sender, SenderType
+from ..message_source import choice
 from ..process import print_stdout
 
 # How often, at the least, others have their turn while messages go out without a gap.
@@ -39,11 +41,11 @@ class StopReason(enum.Enum):
 def execute(options: Options) -> int:
     """Replay the recording that `options` name; the exit code. Yields all the while."""
     words = given_options(options)
-    path, endpoint = options["FILE"], watching.peer("--to", options["--to"])
+    path, endpoint = options["FILE"], read_endpoint("--to", options["--to"])
     kind = one_of(SenderType)("--type", words.get("--type", "PUB").upper())
     skip, speed = whole(0)("--skip-parts", words.get("--skip-parts", 0)), _speed(words.get("--speed", "1"))
     limit_s = seconds("--timeout", words["--timeout"]) if "--timeout" in words else None
-    chosen = watching.choice(words)
+    chosen = choice(words)
     try:
         with open(path, "rb") as file:
             reader = Reader(file)
@@ -85,7 +87,7 @@ class _Counted:
 def _replay(records: Iterator[Record], sender: Sender, skip: int) -> tuple[dict[Outcome, int], StopReason | None]:
     """Send `records` and count what became of those of which that is known; why it ended early, if it did."""
     fates = dict.fromkeys(Outcome, 0)
-    with watching.until_signal():
+    with until_signal():
         for record in records:
             parts = record.parts[skip:]
             fate = sender.send(parts) if parts else Outcome.TOO_SHORT
