@@ -61,7 +61,7 @@ class Sender:
         self._limit_s = limit_s
         self._linger_ms = -1 if limit_s is None else int(limit_s * 1000)
         self._topics: set[bytes] = set()
-        self._somebody = Event()
+        self._receiver_present = Event()
         self._publishes = kind is SenderType.PUB
         self._context: Any = zmq.green.Context()
         socket_type = zmq.XPUB if self._publishes else zmq.SocketType[kind.value]
@@ -71,7 +71,7 @@ class Sender:
         else:
             # A connection that is still being made is nobody.
             self._socket.set(zmq.IMMEDIATE, 1)
-            self._somebody.set()
+            self._receiver_present.set()
         self._reader = gevent.spawn(self._read)
         try:
             attach(self._socket, endpoint)
@@ -81,9 +81,9 @@ class Sender:
 
     def send(self, parts: Sequence[bytes]) -> Outcome:
         """Send a message of `parts` as soon as somebody takes it, and say what became of it. Yields if need be."""
-        if not self._somebody.is_set():
+        if not self._receiver_present.is_set():
             print("waiting for a subscription", file=sys.stderr, flush=True)
-            if not self._somebody.wait(self._limit_s):
+            if not self._receiver_present.wait(self._limit_s):
                 return Outcome.NOT_SENT
         if self._publishes and not parts[0].startswith(tuple(self._topics)):
             return Outcome.UNWANTED
@@ -127,6 +127,6 @@ class Sender:
             elif message[:1] == b"\0":
                 self._topics.discard(message[1:])
             if self._topics:
-                self._somebody.set()
+                self._receiver_present.set()
             else:
-                self._somebody.clear()
+                self._receiver_present.clear()

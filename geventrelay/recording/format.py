@@ -29,7 +29,6 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from ..errors import RecordingError
-from . import format as layout
 from .record import Record, source_name, source_part
 
 MAGIC = b"\x89GREC\r\n\x1a"
@@ -121,12 +120,12 @@ class Writer:
         self.records = 0
         self._file = file
         if metadata is not None:
-            file.write(layout.header(metadata))
+            file.write(header(metadata))
 
     def write(self, record: Record) -> None:
         """Write one `record`.
 
         :raises RecordingError: if it is larger than the format can hold; nothing is written then.
         """
-        self._file.write(layout.pack(record))
+        self._file.write(pack(record))
         self.records += 1

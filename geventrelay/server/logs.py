@@ -17,6 +17,10 @@ import gevent
 from ..log import LogEvent, event
 from ..settings import LogFormat
 
+STORM_LIMIT = 10
+"""So many lines of one event for one socket are written within a second; what is more is counted."""
+_WINDOW_S = 1.0
+
 _TEXT = "%(asctime)s %(levelname)s %(message)s"
 # How long after something was held back the count of it is due.
 _COUNT_AFTER_S = 1.0
@@ -57,67 +61,6 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
-
-
-class EventHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic for mypy, and from 3.11 on
-    """Writes events, but for those that `LogThrottle` holds back, of which it writes the count.
-
-    :param stream: where to write. :param clock: tells the time in seconds.
-    """
-
-    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(stream)
-        self._clock = clock
-        self._storms = LogThrottle()
-        self._last: dict[Hashable, logging.LogRecord] = {}
-        self._counting: gevent.Greenlet[..., None] | None = None
-        self._thread = threading.get_ident()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write `record`, or count it."""
-        self._write_counts(self._storms.due(self._clock()))
-        kind = _kind(record)
-        if kind is None or self._storms.passes(kind, self._clock()):
-            super().emit(record)
-            return
-        self._last[kind] = record
-        # A greenlet of another thread's hub would not run; there, the next line or the end of it all tells.
-        if self._counting is None and threading.get_ident() == self._thread:
-            self._counting = gevent.spawn(self._count)
-
-    def close(self) -> None:
-        """Write the counts of what was held back, and no more from then on."""
-        self._write_counts(self._storms.rest())
-        super().close()
-
-    def _count(self) -> None:
-        """Write counts as long as something is held back, also when no other line comes that would be a reason to."""
-        while self._storms.holds_back:
-            gevent.sleep(_COUNT_AFTER_S)
-            with self.lock or threading.RLock():
-                self._write_counts(self._storms.due(self._clock()))
-        self._counting = None
-
-    def _write_counts(self, counts: list[tuple[Hashable, int]]) -> None:
-        for kind, count in counts:
-            last = self._last.pop(kind)
-            assert isinstance(last.msg, LogEvent)  # nothing else is ever held back
-            keys = {key: last.msg.keys[key] for key in ("device", "socket") if key in last.msg.keys}
-            summary = event(last.msg.name, **keys, more=count, last=str(last.msg))
-            super().emit(logging.LogRecord(last.name, last.levelno, last.pathname, last.lineno, summary, None, None))
-
-
-def _kind(record: logging.LogRecord) -> Hashable:
-    """What a record is one more of; None for one that is written in any case."""
-    if not isinstance(record.msg, LogEvent):
-        return None
-    keys = record.msg.keys
-    return record.msg.name, record.levelno, keys.get("device"), keys.get("socket")
-
-
-STORM_LIMIT = 10
-"""So many lines of one event for one socket are written within a second; what is more is counted."""
-_WINDOW_S = 1.0
 
 
 @dataclass(slots=True)
@@ -180,3 +123,59 @@ class LogThrottle:
     def holds_back(self) -> bool:
         """Whether something has been held back that has not been told yet."""
         return any(window.held_back for window in self._windows.values())
+
+
+class EventHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic for mypy, and from 3.11 on
+    """Writes events, but for those that `LogThrottle` holds back, of which it writes the count.
+
+    :param stream: where to write. :param clock: tells the time in seconds.
+    """
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(stream)
+        self._clock = clock
+        self._throttle = LogThrottle()
+        self._last: dict[Hashable, logging.LogRecord] = {}
+        self._counting: gevent.Greenlet[..., None] | None = None
+        self._thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write `record`, or count it."""
+        self._write_counts(self._throttle.due(self._clock()))
+        kind = _kind(record)
+        if kind is None or self._throttle.passes(kind, self._clock()):
+            super().emit(record)
+            return
+        self._last[kind] = record
+        # A greenlet of another thread's hub would not run; there, the next line or the end of it all tells.
+        if self._counting is None and threading.get_ident() == self._thread:
+            self._counting = gevent.spawn(self._count)
+
+    def close(self) -> None:
+        """Write the counts of what was held back, and no more from then on."""
+        self._write_counts(self._throttle.rest())
+        super().close()
+
+    def _count(self) -> None:
+        """Write counts as long as something is held back, also when no other line comes that would be a reason to."""
+        while self._throttle.holds_back:
+            gevent.sleep(_COUNT_AFTER_S)
+            with self.lock or threading.RLock():
+                self._write_counts(self._throttle.due(self._clock()))
+        self._counting = None
+
+    def _write_counts(self, counts: list[tuple[Hashable, int]]) -> None:
+        for kind, count in counts:
+            last = self._last.pop(kind)
+            assert isinstance(last.msg, LogEvent)  # nothing else is ever held back
+            keys = {key: last.msg.keys[key] for key in ("device", "socket") if key in last.msg.keys}
+            summary = event(last.msg.name, **keys, more=count, last=str(last.msg))
+            super().emit(logging.LogRecord(last.name, last.levelno, last.pathname, last.lineno, summary, None, None))
+
+
+def _kind(record: logging.LogRecord) -> Hashable:
+    """What a record is one more of; None for one that is written in any case."""
+    if not isinstance(record.msg, LogEvent):
+        return None
+    keys = record.msg.keys
+    return record.msg.name, record.levelno, keys.get("device"), keys.get("socket")

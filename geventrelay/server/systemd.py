@@ -28,23 +28,23 @@ class Systemd:
 
     def ready(self) -> None:
         """Everything is up, or the reload is through."""
-        self.tell("READY=1")
+        self.notify("READY=1")
 
     def reloading(self) -> None:
         """A reload begins; `ready` ends it."""
-        self.tell(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+        self.notify(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self) -> None:
         """The stop begins."""
-        self.tell("STOPPING=1")
+        self.notify("STOPPING=1")
 
     def status(self, line: str) -> None:
         """Say in one `line` how things are; the same line is not said twice."""
         if line != self._status:
             self._status = line
-            self.tell(f"STATUS={line}")
+            self.notify(f"STATUS={line}")
 
-    def tell(self, state: str) -> None:
+    def notify(self, state: str) -> None:
         """Send a `state`, e.g. ``READY=1``; what cannot be sent is logged, for messages are not to stop for it."""
         address = self._environment.get("NOTIFY_SOCKET")
         if not address:
@@ -74,7 +74,7 @@ class Systemd:
     def _watch(self, interval_s: float) -> None:
         # In a greenlet, so that a hub that is blocked keeps it silent.
         while True:
-            self.tell("WATCHDOG=1")
+            self.notify("WATCHDOG=1")
             gevent.sleep(interval_s)
 
 

@@ -21,8 +21,10 @@ LOCAL = "tcp://127.0.0.1:0"
 _FAILED = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 _WATCHED = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | _FAILED
 _SUBSCRIBERS = (zmq.SUB, zmq.XSUB)
-# How many messages a failure tells of.
-_TOLD = 3
+# How many messages a failure shows.
+_SHOWN = 3
+_MARK = b"\0geventrelay-mark\0"
+_mark_numbers = itertools.count()
 
 Parts = list[bytes]
 
@@ -240,12 +242,12 @@ class _Log:
 
     def __init__(self) -> None:
         self.count = 0
-        self.last: deque[str] = deque(maxlen=_TOLD)
+        self.last: deque[str] = deque(maxlen=_SHOWN)
 
     def __str__(self) -> str:
         if not self.count:
             return "nothing"
-        return f"{self.count}, ending in {' '.join(self.last)}" if self.count > _TOLD else " ".join(self.last)
+        return f"{self.count}, ending in {' '.join(self.last)}" if self.count > _SHOWN else " ".join(self.last)
 
     def add(self, parts: Sequence[bytes]) -> None:
         self.count += 1
@@ -257,13 +259,9 @@ def short(parts: Sequence[bytes]) -> str:
     return repr([bytes(part[:20]) for part in parts[:4]]) + ("..." if len(parts) > 4 else "")
 
 
-_MARK = b"\0geventrelay-mark\0"
-_numbers = itertools.count()
-
-
 def new_mark() -> bytes:
     """A body that no other message of this process has. Any prefix may be put before it, a subscription's say."""
-    return b"%s%d." % (_MARK, next(_numbers))
+    return b"%s%d." % (_MARK, next(_mark_numbers))
 
 
 def is_mark(parts: Sequence[bytes]) -> bool:

@@ -1,4 +1,4 @@
-"""A fence: after it, nothing that was sent before it is under way any more."""
+"""Messages of the harness by which peers meet, and a fence: after it, no message sent before it is under way."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from .waiting import LIMIT_S, within
 
 # How long a fence has before it is taken for lost: a full queue on the way drops it as it drops everything.
 _REPEAT_S = 0.1
+# How long a probe has before the next one follows: through a device and back to the hub takes less than this.
+_PROBE_S = 0.005
 
 
 def fence(
@@ -36,10 +38,6 @@ def fence(
             sender.send(*address, prefix + mark)
             if gevent.with_timeout(_REPEAT_S, receiver.recv_until, mark, before, timeout_value=False):
                 return before
-
-
-# How long a probe has before the next one follows: through a device and back to the hub takes less than this.
-_PROBE_S = 0.005
 
 
 def connected(*peers: Peer, within_s: float = LIMIT_S) -> None:

@@ -1,4 +1,4 @@
-"""Waiting with a limit, and saying what for."""
+"""Waiting with a limit, and saying what for; and what a test waits to see closed."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ LIMIT_S = 5.0
 _LOOK_S = 0.001
 
 Result = TypeVar("Result")
+Itself = TypeVar("Itself", bound="Closing")
 
 
 @contextlib.contextmanager
@@ -58,9 +59,6 @@ def let_run(turns: int = 5) -> None:
     for _ in range(turns):
         # A timer, however short, is only looked at after descriptors have been polled.
         gevent.sleep(1e-6)
-
-
-Itself = TypeVar("Itself", bound="Closing")
 
 
 class Closing(ABC):
