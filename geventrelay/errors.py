@@ -52,7 +52,8 @@ class Problem:
 class ConfigurationError(SettingsError):
     """A configuration file is wrong; the text has a line for each of its problems, beginning with ``FILE:LINE:``.
 
-    :param path: the file. :param problems: all that is wrong with it, at least one.
+    :param path: the file.
+    :param problems: all that is wrong with it, at least one.
     """
 
     def __init__(self, path: Path, problems: Iterable[Problem]) -> None:

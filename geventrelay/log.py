@@ -17,7 +17,8 @@ _PLAIN = re.compile(r"[^\s\"'=\\]+")
 class LogEvent:
     """One event. Its text is ``NAME key=value ...``; values with spaces, quotes or nothing in them are quoted.
 
-    :ivar name: what happened, in one word or a few. :ivar keys: to whom and why.
+    :ivar name: what happened, in one word or a few.
+    :ivar keys: to whom and why.
     """
 
     __slots__ = ("keys", "name")

@@ -27,7 +27,8 @@ _CHUNK_BYTES = 1 << 16
 class Remote:
     """A server that is asked over HTTP. Making one asks nothing.
 
-    :param url: where it answers; ``HOST:PORT`` or a bare port will do. :param timeout_s: how long an answer may take.
+    :param url: where it answers; ``HOST:PORT`` or a bare port will do.
+    :param timeout_s: how long an answer may take.
     :raises SettingsError: if that is no such URL.
     """
 

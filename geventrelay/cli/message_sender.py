@@ -51,7 +51,9 @@ class Sender:
     As a PUB it is an XPUB that never drops (ZMQ_XPUB_NODROP), waits while nobody has subscribed to anything, and waits
     for subscribers who are slow. What comes back to a DEALER or PAIR is read and thrown away.
 
-    :param kind: what to send with. :param endpoint: where. :param limit_s: how long to wait each time; None for ever.
+    :param kind: what to send with.
+    :param endpoint: where.
+    :param limit_s: how long to wait each time; None for ever.
     :raises StartError: if the endpoint cannot be had.
     """
 

@@ -91,8 +91,10 @@ def choice(words: Mapping[str, Any]) -> RecordFilter:
 def watch(name: str, where: str, words: Mapping[str, Any]) -> Watching:
     """Begin to watch what the options in `words` ask for. Yields.
 
-    :param name: what to call `where` in an error. :param where: a tap's endpoint, or an http URL.
-    :raises SettingsError: if options break a rule. :raises StartError: if there is nothing to be had there.
+    :param name: what to call `where` in an error.
+    :param where: a tap's endpoint, or an http URL.
+    :raises SettingsError: if options break a rule.
+    :raises StartError: if there is nothing to be had there.
     """
     chosen = choice(words)
     count = whole(1)("--count", words["--count"]) if "--count" in words else None
@@ -108,8 +110,10 @@ def watch(name: str, where: str, words: Mapping[str, Any]) -> Watching:
 class Watching:
     """Watched messages, some at a time; iterate over it once. A context manager.
 
-    :param stream: where they come from; closed in the end. :param chosen: which of them are wanted.
-    :param count: how many of these to take; None for all. :param limit_s: for how long, in seconds; None has no limit.
+    :param stream: where they come from; closed in the end.
+    :param chosen: which of them are wanted.
+    :param count: how many of these to take; None for all.
+    :param limit_s: for how long, in seconds; None has no limit.
     """
 
     def __init__(self, stream: Stream, chosen: RecordFilter, count: int | None, limit_s: float | None) -> None:
@@ -137,7 +141,8 @@ class Watching:
 def peer(name: str, text: str) -> Endpoint:
     """Read an endpoint that is connected to unless an @ stands before it.
 
-    :param name: what to call it in an error. :param text: what the user wrote.
+    :param name: what to call it in an error.
+    :param text: what the user wrote.
     :raises SettingsError: for anything else.
     """
     try:

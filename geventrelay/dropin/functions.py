@@ -63,7 +63,8 @@ def proxy_steerable(
 ) -> int:
     """`proxy` that follows commands; `zmq.proxy_steerable` (zmq_proxy_steerable(3)). Yields.
 
-    :param frontend: one side; `backend` is the other. :param capture: as for `proxy`.
+    :param frontend: one side; `backend` is the other.
+    :param capture: as for `proxy`.
     :param control: a REP, PAIR, ROUTER, PULL or SUB on which PAUSE, RESUME, TERMINATE and STATISTICS come; None for
         none. See `geventrelay.components.control` for the protocol, which is that of libzmq's master branch.
     :returns: 0, after TERMINATE.
@@ -76,7 +77,8 @@ def device(device_type: int, frontend: Socket, backend: Socket | int = -1) -> in
     """The old name of `proxy`; `zmq.device`. Yields.
 
     :param device_type: `zmq.QUEUE`, `zmq.FORWARDER` or `zmq.STREAMER`; as in pyzmq, all three do the same.
-    :param frontend: one side. :param backend: the other; -1 is the frontend again.
+    :param frontend: one side.
+    :param backend: the other; -1 is the frontend again.
     :raises zmq.ZMQError: ENOTSOCK or ETERM, which is how it ends.
     """
     return proxy(frontend, frontend if isinstance(backend, int) else backend)

@@ -36,7 +36,8 @@ class DamageKind(enum.Enum):
 class Damage:
     """Where reading ended before its time, and why.
 
-    :ivar kind: whether the rest is missing or wrong. :ivar offset: the byte at which the first bad record begins.
+    :ivar kind: whether the rest is missing or wrong.
+    :ivar offset: the byte at which the first bad record begins.
     :ivar reason: in words.
     """
 

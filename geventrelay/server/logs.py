@@ -25,7 +25,8 @@ _COUNT_AFTER_S = 1.0
 def set_up(level: str, form: LogFormat) -> None:
     """Have this process's log written to standard error from now on; called again, it changes how.
 
-    :param level: what to write at the least, ``debug`` to ``error``. :param form: how to write it.
+    :param level: what to write at the least, ``debug`` to ``error``.
+    :param form: how to write it.
     """
     root = logging.getLogger()
     handler = next((one for one in root.handlers if isinstance(one, EventHandler)), None)
@@ -62,7 +63,8 @@ class JsonFormatter(logging.Formatter):
 class EventHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic for mypy, and from 3.11 on
     """Writes events, but for those that `LogThrottle` holds back, of which it writes the count.
 
-    :param stream: where to write. :param clock: tells the time in seconds.
+    :param stream: where to write.
+    :param clock: tells the time in seconds.
     """
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:

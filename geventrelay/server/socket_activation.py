@@ -19,7 +19,8 @@ _LOCALHOST = frozenset({"127.0.0.1", "[::1]"})
 class Listener:
     """A listening socket that was passed to this process.
 
-    :ivar descriptor: its number. :ivar name: its ``FileDescriptorName``; empty for none.
+    :ivar descriptor: its number.
+    :ivar name: its ``FileDescriptorName``; empty for none.
     :ivar address: where it listens, as an endpoint is written; empty if it is nothing that can be used.
     """
 

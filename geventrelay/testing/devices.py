@@ -32,7 +32,8 @@ class Devices(Closing):
         :param pattern: a pattern's name, e.g. ``"streamer"``, or its settings class, or settings that are complete.
         :param context: as for `Device`.
         :param settings: what the pattern is told, e.g. ``sndhwm=1``.
-        :raises SettingsError: if they break a rule. :raises StartError: if it cannot start.
+        :raises SettingsError: if they break a rule.
+        :raises StartError: if it cannot start.
         """
         device = Device(_settings(pattern, settings), context=context)
         self._made.append(device)

@@ -23,8 +23,11 @@ from .waiting import Closing
 class FaultCounts:
     """What has been done up to one moment, in messages, both directions together.
 
-    :ivar received: messages read. :ivar dropped: of these, not handed on.
-    :ivar duplicated: handed on twice. :ivar delayed: handed on late. :ivar corrupted: handed on with a byte changed.
+    :ivar received: messages read.
+    :ivar dropped: of these, not handed on.
+    :ivar duplicated: handed on twice.
+    :ivar delayed: handed on late.
+    :ivar corrupted: handed on with a byte changed.
     """
 
     received: int = 0

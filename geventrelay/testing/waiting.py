@@ -44,7 +44,8 @@ def eventually(condition: Callable[[], Result], what: str | Callable[[], str], w
 
     For what nobody announces; where there is an event or a message, wait for that.
 
-    :param what: what is waited for, as for `within`. :param within_s: for how long at most, in seconds.
+    :param what: what is waited for, as for `within`.
+    :param within_s: for how long at most, in seconds.
     :raises AssertionError: with a sentence that names `what`.
     """
     with within(what, within_s):

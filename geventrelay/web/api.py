@@ -26,8 +26,10 @@ log = logging.getLogger("geventrelay")
 class Api:
     """Answers requests about a server.
 
-    :param server: the server. :param can_change: whether there is a token at all, so that it can be told anything.
-    :param history: what it was like lately. :param hub_delay: how late its hub is.
+    :param server: the server.
+    :param can_change: whether there is a token at all, so that it can be told anything.
+    :param history: what it was like lately.
+    :param hub_delay: how late its hub is.
     """
 
     def __init__(self, server: Server, *, can_change: bool, history: History, hub_delay: HubDelay) -> None:

@@ -28,7 +28,8 @@ TYPE = "text/event-stream"
 class Events:
     """Sends events to listeners.
 
-    :param make: makes the next event's data, on one line. :param name: what the events are called.
+    :param make: makes the next event's data, on one line.
+    :param name: what the events are called.
     :param period_s: how long from one to the next.
     """
 

@@ -29,7 +29,8 @@ log = logging.getLogger("geventrelay")
 class Site:
     """Serves the page, the API and the metrics of a server over HTTP.
 
-    :param server: the server. :param address: where to listen; port 0 takes a free one.
+    :param server: the server.
+    :param address: where to listen; port 0 takes a free one.
     :param token_file: a file whose first line is the token of those who may change things; None lets nobody.
     """
 

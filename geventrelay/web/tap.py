@@ -35,7 +35,8 @@ _ARGUMENTS = ("direction", "topic", "sample")
 class Taps:
     """Answers requests to watch a device.
 
-    :param server: the server. :param guard: knows who may watch.
+    :param server: the server.
+    :param guard: knows who may watch.
     """
 
     def __init__(self, server: Server, guard: Guard) -> None:

@@ -34,7 +34,8 @@ StartResponse = Callable[[str, list[tuple[str, str]]], object]
 class App:
     """Answers requests; a WSGI application (PEP 3333).
 
-    :param router: who answers what. :param guard: who may ask.
+    :param router: who answers what.
+    :param guard: who may ask.
     """
 
     def __init__(self, router: Router, guard: Guard) -> None:

@@ -180,7 +180,8 @@ class _Handler(pywsgi.WSGIHandler):
 class Listener:
     """Listens at an address and hands requests to a WSGI application.
 
-    :param address: where; port 0 takes a free one. :param app: the application.
+    :param address: where; port 0 takes a free one.
+    :param app: the application.
     """
 
     def __init__(self, address: HttpAddress, app: Callable[..., Any]) -> None:

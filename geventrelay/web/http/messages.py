@@ -19,9 +19,11 @@ Body = bytes | Iterable[bytes]
 class Request:
     """A request, read whole and not checked yet.
 
-    :ivar method: e.g. ``GET``. :ivar path: as it was sent, percent signs and all, without the query.
+    :ivar method: e.g. ``GET``.
+    :ivar path: as it was sent, percent signs and all, without the query.
     :ivar query: the query's arguments; of several with one name, the last.
-    :ivar headers: the headers by their names in lower case. :ivar version: e.g. ``HTTP/1.1``.
+    :ivar headers: the headers by their names in lower case.
+    :ivar version: e.g. ``HTTP/1.1``.
     """
 
     method: str
