@@ -1,4 +1,4 @@
-"""Where watched messages come from: a tap's endpoint, or a server's HTTP; and how watching ends."""
+"""The source of watched messages: a tap's endpoint or a server over HTTP; and how watching ends."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from ..recording import Record, RecordFilter, from_line
 from ..recording.record import source_name
 from ..settings.checks import seconds, whole
 
-# What is read before other greenlets, and signals, have their turn.
+# The number of messages to read before other greenlets run, and signals are handled.
 _MESSAGES_AT_A_TIME = 200
 
-# The server says something every few seconds, if only that it is there.
+# A server sends at least an empty line every few seconds.
 _SILENCE_S = 30.0
 _LINE_BYTES = 64 * 1024 * 1024
 
@@ -41,17 +41,17 @@ class Interrupted(Exception):
 
 
 class Stream(Protocol):
-    """Messages as they come."""
+    """A source of messages."""
 
     def receive(self) -> list[Record]:
-        """The next messages, at least one; none at the end. Yields."""
+        """Wait for the next messages, at least one; none at the end. Yields."""
 
     def close(self) -> None:
-        """End it."""
+        """Close it."""
 
 
 class until_signal:
-    """Runs a ``with`` block to its end, or until SIGINT or SIGTERM comes, which ends it, quietly, where it yields."""
+    """Runs a ``with`` block; SIGINT or SIGTERM ends the block early, without an error, where it yields."""
 
     def __init__(self) -> None:
         self._inside = False
@@ -60,7 +60,8 @@ class until_signal:
         self._block, loop = gevent.getcurrent(), gevent.get_hub().loop
         self._inside = True
         self._watchers = [
-            gevent.signal_handler(number, loop.run_callback, self.tell) for number in (signal.SIGINT, signal.SIGTERM)
+            gevent.signal_handler(number, loop.run_callback, self.interrupt)
+            for number in (signal.SIGINT, signal.SIGTERM)
         ]
 
     def __exit__(
@@ -71,15 +72,15 @@ class until_signal:
             watcher.cancel()
         return isinstance(error, Interrupted)
 
-    def tell(self) -> None:
-        """End the block, as a signal does; for the hub to call."""
-        # The block may have come to its end since the signal was seen.
+    def interrupt(self) -> None:
+        """End the block, as a signal does. Only the hub may call it."""
+        # The block may have ended since the signal came.
         if self._inside:
             self._block.throw(Interrupted)
 
 
 def choice(words: Mapping[str, Any]) -> RecordFilter:
-    """What the options ``--direction``, ``--topic`` and ``--sample`` among `words` choose.
+    """The filter that ``--direction``, ``--topic`` and ``--sample`` among the options `words` describe.
 
     :raises SettingsError: if they break a rule.
     """
@@ -88,39 +89,39 @@ def choice(words: Mapping[str, Any]) -> RecordFilter:
     )
 
 
-def watch(name: str, where: str, words: Mapping[str, Any]) -> Watching:
-    """Begin to watch what the options in `words` ask for. Yields.
+def watch(name: str, where: str, words: Mapping[str, Any]) -> MessageSource:
+    """Begin to watch what the options in `words` describe. Yields.
 
-    :param name: what to call `where` in an error.
+    :param name: the name of `where` in an error.
     :param where: a tap's endpoint, or an http URL.
     :raises SettingsError: if options break a rule.
-    :raises StartError: if there is nothing to be had there.
+    :raises StartError: if no messages can be watched there.
     """
     chosen = choice(words)
     count = whole(1)("--count", words["--count"]) if "--count" in words else None
     seconds_s = seconds("--seconds", words["--seconds"]) if "--seconds" in words else None
     if where.startswith(("http://", "https://")):
-        # A server has chosen already.
-        return Watching(_http(name, where, words), RecordFilter(), count, seconds_s)
+        # The server has applied the filter already.
+        return MessageSource(_http(name, where, words), RecordFilter(), count, seconds_s)
     if wrong := next((one for one in ("--device", "--token-file") if one in words), None):
         raise SettingsError(wrong, "an http:// address to go with it", where)
-    return Watching(_Endpoint(peer(name, where), chosen.direction), chosen, count, seconds_s)
+    return MessageSource(_Endpoint(peer(name, where), chosen.direction), chosen, count, seconds_s)
 
 
-class Watching:
-    """Watched messages, some at a time; iterate over it once. A context manager.
+class MessageSource:
+    """Watched messages, in batches; iterate over it once. A context manager.
 
-    :param stream: where they come from; closed in the end.
-    :param chosen: which of them are wanted.
-    :param count: how many of these to take; None for all.
-    :param limit_s: for how long, in seconds; None has no limit.
+    :param stream: where they come from; closed at the end.
+    :param chosen: selects the messages.
+    :param count: how many messages to return; None is no limit.
+    :param limit_s: for how long, in seconds; None is no limit.
     """
 
     def __init__(self, stream: Stream, chosen: RecordFilter, count: int | None, limit_s: float | None) -> None:
         self._stream, self._chosen, self._left = stream, chosen, count
         self._until = None if limit_s is None else time.monotonic() + limit_s
 
-    def __enter__(self) -> Watching:
+    def __enter__(self) -> MessageSource:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -139,9 +140,9 @@ class Watching:
 
 
 def peer(name: str, text: str) -> Endpoint:
-    """Read an endpoint that is connected to unless an @ stands before it.
+    """Read an endpoint to connect to, or to bind with an @ before it.
 
-    :param name: what to call it in an error.
+    :param name: its name in an error.
     :param text: what the user wrote.
     :raises SettingsError: for anything else.
     """
@@ -152,9 +153,9 @@ def peer(name: str, text: str) -> Endpoint:
 
 
 def attach(socket: RelaySocket, endpoint: Endpoint) -> None:
-    """Bind or connect `socket` as `endpoint` says, and tell the address that a port 0 has become.
+    """Bind or connect `socket` as `endpoint` says; prints the address if the system chooses it.
 
-    :raises StartError: if that cannot be had.
+    :raises StartError: if that fails.
     """
     verb = "bind" if endpoint.binds else "connect"
     try:
@@ -166,7 +167,7 @@ def attach(socket: RelaySocket, endpoint: Endpoint) -> None:
 
 
 class _Endpoint:
-    """The messages of a tap's endpoint."""
+    """The messages from a tap's endpoint."""
 
     def __init__(self, endpoint: Endpoint, direction: str | None) -> None:
         self._context: Any = zmq.green.Context()
@@ -200,19 +201,19 @@ class _Endpoint:
             self._socket.wait_readable()
 
     def close(self) -> None:
-        """End it."""
+        """Close it."""
         self._socket.close(0)
         gevent.get_hub().threadpool.apply(self._context.term)
 
 
 class _Http:
-    """The messages that a server's API gives as lines."""
+    """The messages from a server's API, as lines of JSON."""
 
     def __init__(self, host: str, port: int, path: str, token: str | None) -> None:
         self._address = f"{host}:{port}"
         self._connection = http.client.HTTPConnection(host, port)
         try:
-            # In place of the socket that http.client would open, which blocks the hub.
+            # http.client would open a socket that blocks the hub.
             self._connection.sock = green_socket.create_connection((host, port), timeout=_SILENCE_S)
             self._connection.request("GET", path, headers={} if token is None else {"Authorization": f"Bearer {token}"})
             self._response = self._connection.getresponse()
@@ -226,7 +227,7 @@ class _Http:
             raise
 
     def receive(self) -> list[Record]:
-        """The next message, or none at the end. Yields."""
+        """Wait for the next message; none at the end. Yields."""
         with FairYield() as turn:
             turn.wait()
         while True:
@@ -240,11 +241,11 @@ class _Http:
                 return [from_line(line)]
 
     def close(self) -> None:
-        """End it."""
+        """Close it."""
         self._connection.close()
 
     def _is_notice(self, line: bytes) -> bool:
-        """Whether the line tells of messages that are not shown; says so if it does."""
+        """Whether the line only reports messages that are not shown; prints that report."""
         try:
             said = json.loads(line)
         except ValueError:

@@ -30,9 +30,9 @@ def execute(options: Options) -> int:
             FileWriter(descriptor) as spool,
         ):
             writer = Writer(spool, metadata if is_new else None)
-            told = watching.until_signal()
-            spool.on_failure = told.tell
-            with told:
+            signalled = watching.until_signal()
+            spool.on_failure = signalled.interrupt
+            with signalled:
                 spool.wait_for_room()
                 for records in batches:
                     for record in records:
