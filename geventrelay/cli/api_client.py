@@ -1,4 +1,4 @@
-"""The documented JSON of a server that answers HTTP, wherever it runs."""
+"""Reads the JSON API of a server over HTTP."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from ..errors import SettingsError, StartError
 from .http_client import FAILURES, HttpClient, Refused
 
 DEFAULT_URL = "http://127.0.0.1:8080"
-"""Where a server answers, if nobody says otherwise."""
+"""The URL of a server by default."""
 
 VERSION = 1
-"""The version of the JSON that is understood here."""
+"""The version of the JSON that this client reads."""
 
-# More than a server with a thousand devices tells; something else that answers there may never end.
+# More than the answer of a server with a thousand devices. The answer of another program may never end.
 _MOST_BYTES = 32 << 20
 _CHUNK_BYTES = 1 << 16
 
 
 class Remote:
-    """A server that is asked over HTTP. Making one asks nothing.
+    """A server with HTTP. Making one sends no request.
 
-    :param url: where it answers; ``HOST:PORT`` or a bare port will do. :param timeout_s: how long an answer may take.
-    :raises SettingsError: if that is no such URL.
+    :param url: its URL, or ``HOST:PORT``, or a bare port.
+    :param timeout_s: how long an answer may take, in seconds.
+    :raises SettingsError: if the URL is not one of these.
     """
 
     def __init__(self, url: str, timeout_s: float) -> None:
@@ -36,7 +37,7 @@ class Remote:
     def devices(self) -> dict[str, Any]:
         """The answer of ``/api/devices``. Blocks the hub.
 
-        :raises StartError: if there is none, or it comes from something else.
+        :raises StartError: if there is no answer, or another program answers.
         """
         try:
             answer = json.loads(self._read("/api/devices"))
@@ -53,7 +54,7 @@ class Remote:
         data = b""
         try:
             with self._client.get(path) as response:
-                # By pieces: the time-out that urllib knows begins anew with each byte that comes.
+                # In pieces, because urllib's time-out starts again with each byte.
                 while chunk := response.read1(_CHUNK_BYTES):
                     data += chunk
                     if time.monotonic() > deadline:
@@ -76,7 +77,7 @@ def _read_url(text: str) -> str:
     url = f"http://127.0.0.1:{text}" if text.isdigit() else text if "://" in text else f"http://{text}"
     try:
         parts = urllib.parse.urlsplit(url)
-        parts.port  # noqa: B018 (raises for a port that is none)
+        parts.port  # noqa: B018 (raises for a wrong port)
     except ValueError:
         parts = urllib.parse.SplitResult("", "", "", "", "")
     printable = url.isascii() and url.isprintable() and " " not in url

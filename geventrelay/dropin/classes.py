@@ -1,8 +1,9 @@
 """pyzmq's `zmq.devices` classes for programs on gevent: change the import, and each runs in a greenlet.
 
-Options, addresses and names are collected first; `start` makes the sockets and runs the proxy. As in pyzmq, `Device`,
-`Proxy`, `ProxySteerable` and `MonitoredQueue` run in the caller (here: the calling greenlet), those whose names begin
-with ``Thread`` in the background (here: a greenlet of their own). `geventrelay.dropin.functions` says how they end.
+A device first collects options and addresses; `start` makes the sockets and runs the proxy. As in pyzmq, `Device`,
+`Proxy`, `ProxySteerable` and `MonitoredQueue` run in the caller (here: the calling greenlet). The classes whose names
+begin with ``Thread`` run in the background (here: each in its own greenlet). `geventrelay.dropin.functions` says how
+they end.
 """
 
 from __future__ import annotations
@@ -41,13 +42,13 @@ class Device:
 
     :param device_type: `zmq.QUEUE`, `zmq.FORWARDER` or `zmq.STREAMER`; as in pyzmq, all three do the same.
     :param in_type: the frontend's socket type, e.g. `zmq.ROUTER`.
-    :param out_type: the backend's; below 0, the frontend is the backend too.
+    :param out_type: the backend's socket type; below 0, the frontend is the backend too.
 
     :ivar daemon: kept for programs that set it; greenlets never keep a process alive.
     """
 
     context_factory: Callable[[], zmq.Context[Any]] = zmq.green.Context.instance
-    """Makes, or finds, the context in which the sockets are made."""
+    """Returns the context for the sockets."""
 
     def __init__(self, device_type: int = zmq.QUEUE, in_type: int | None = None, out_type: int | None = None) -> None:
         for name, kind in (("in_type", in_type), ("out_type", out_type)):
@@ -82,9 +83,9 @@ class Device:
         self.run()
 
     def run(self) -> None:
-        """Make the sockets and join them until a socket or the context goes, or TERMINATE comes. Yields.
+        """Make the sockets and join them until a socket or the context is closed, or TERMINATE comes. Yields.
 
-        :raises zmq.ZMQError: whatever goes wrong, but for ETERM and ENOTSOCK, which are how it ends.
+        :raises zmq.ZMQError: for every error except ETERM and ENOTSOCK, which are its normal end.
         """
         try:
             with unless_gone():
@@ -112,7 +113,7 @@ class Device:
         functions.proxy(sockets[0], sockets[-1])
 
     def _open(self) -> list[zmq.Socket[Any]]:
-        # A function stored in a class is a method, and would be given `self` if it were called through it.
+        # A function in a class is a method: called through the instance, it would get `self`.
         factory = vars(self).get("context_factory", type(self).context_factory)
         context: zmq.Context[Any] = factory()
         # Below 0, the backend's type says that there is none.
@@ -138,7 +139,9 @@ class Device:
 class Proxy(Device):
     """A `Device` with a monitor socket, which gets a copy of every message; `zmq.devices.Proxy`.
 
-    :param in_type: the frontend's socket type; `out_type` the backend's; `mon_type` the monitor's, a PUB by default.
+    :param in_type: the frontend's socket type.
+    :param out_type: the backend's.
+    :param mon_type: the monitor's.
     """
 
     def __init__(self, in_type: int, out_type: int, mon_type: int = zmq.PUB) -> None:
@@ -159,7 +162,9 @@ class Proxy(Device):
 class ProxySteerable(Proxy):
     """A `Proxy` that follows commands; `zmq.devices.ProxySteerable`.
 
-    :param in_type: the frontend's socket type; `out_type` the backend's; `mon_type` the monitor's.
+    :param in_type: the frontend's socket type.
+    :param out_type: the backend's.
+    :param mon_type: the monitor's.
     :param ctrl_type: the control socket's: REP, PAIR, ROUTER, PULL or SUB.
     """
 
@@ -179,10 +184,13 @@ class ProxySteerable(Proxy):
 
 
 class MonitoredQueue(Proxy):
-    """A `Proxy` whose copies say where they come from; `zmq.devices.MonitoredQueue`.
+    """A `Proxy` with copies that say where they come from; `zmq.devices.MonitoredQueue`.
 
-    :param in_type: the frontend's socket type; `out_type` the backend's; `mon_type` the monitor's.
-    :param in_prefix: the first part of the copies of what came in at the frontend; `out_prefix` at the backend.
+    :param in_type: the frontend's socket type.
+    :param out_type: the backend's.
+    :param mon_type: the monitor's.
+    :param in_prefix: the first part of the copies of messages that came in at the frontend.
+    :param out_prefix: the same for the backend.
     """
 
     def __init__(
@@ -202,13 +210,13 @@ class MonitoredQueue(Proxy):
 
 
 class _Background(Device):
-    """What makes a device run in a greenlet of its own."""
+    """Runs a device in its own greenlet."""
 
     launcher: gevent.Greenlet[[], None] | None = None
     """The greenlet that runs it; None before `start`."""
 
     def start(self) -> None:
-        """Run it in a greenlet of its own. Does not yield."""
+        """Run it in its own greenlet. Does not yield."""
         self.launcher = gevent.spawn(self.run)
 
     def join(self, timeout: float | None = None) -> None:
@@ -218,16 +226,16 @@ class _Background(Device):
 
 
 class ThreadDevice(_Background, Device):
-    """A `Device` in a greenlet of its own; `zmq.devices.ThreadDevice`."""
+    """A `Device` in its own greenlet; `zmq.devices.ThreadDevice`."""
 
 
 class ThreadProxy(_Background, Proxy):
-    """A `Proxy` in a greenlet of its own; `zmq.devices.ThreadProxy`."""
+    """A `Proxy` in its own greenlet; `zmq.devices.ThreadProxy`."""
 
 
 class ThreadProxySteerable(_Background, ProxySteerable):
-    """A `ProxySteerable` in a greenlet of its own; `zmq.devices.ThreadProxySteerable`."""
+    """A `ProxySteerable` in its own greenlet; `zmq.devices.ThreadProxySteerable`."""
 
 
 class ThreadMonitoredQueue(_Background, MonitoredQueue):
-    """A `MonitoredQueue` in a greenlet of its own; `zmq.devices.ThreadMonitoredQueue`."""
+    """A `MonitoredQueue` in its own greenlet; `zmq.devices.ThreadMonitoredQueue`."""

@@ -27,10 +27,10 @@ log = logging.getLogger("geventrelay")
 _ONLY_SENDS = (zmq.PUB, zmq.PUSH)
 _ONLY_RECEIVES = (zmq.SUB, zmq.PULL)
 
-# pyzmq tells nobody that a socket has been closed, so that has to be looked at now and then.
-_CLOSED_LOOK_S = 0.1
+# pyzmq has no event for a closed socket, so this is checked now and then.
+_CLOSED_CHECK_S = 0.1
 
-# As long as a device has for its drain. Without a bound, TERMINATE would wait for a peer that never comes.
+# The same as a device's drain time. Without a limit, TERMINATE would wait for a peer that never comes.
 _HAND_OVER_S = 1.0
 
 Socket = zmq.Socket[Any]
@@ -102,12 +102,12 @@ class ProxyRun:
             pump.pause()
 
     def resume(self) -> None:
-        """Go on after `pause`."""
+        """Read again after `pause`."""
         for pump in self._pumps:
             pump.resume()
 
     def terminate(self) -> None:
-        """Let `run` return, once what is in hand has been taken or has had its time."""
+        """Let `run` return once the messages in hand have been sent, or their time is over."""
         if not self._end.ready():
             self._end.set(0)
 
@@ -126,9 +126,9 @@ class ProxyRun:
         return borrowed
 
     def _wait(self) -> None:
-        """Return on TERMINATE, and raise whatever else ends it."""
+        """Return on TERMINATE; raise the error for every other end. Yields."""
         while not self._end.ready():
-            self._end.wait(_CLOSED_LOOK_S)
+            self._end.wait(_CLOSED_CHECK_S)
             if self._made_in != fork.current():
                 raise ForkedError("this proxy runs in the process that this one was forked from; start another here")
             if any(borrowed.raw.closed for borrowed in self._borrowed):
@@ -138,7 +138,7 @@ class ProxyRun:
     def _let_go(self) -> None:
         if self._made_in == fork.current():
             for pump in self._pumps:
-                # One of the two sockets may be gone by now.
+                # One of the two sockets may be closed by now.
                 with contextlib.suppress(zmq.ZMQError):
                     pump.deliver()
                 _log_losses(pump.snapshot())
@@ -155,7 +155,7 @@ class ProxyRun:
             return []
         outlets = [Outlet(to, destination.readiness, payload=self._payload)]
         if self._capture is not None:
-            # First, so that the copy is there when the message itself is.
+            # First, so that the copy is sent before the message itself.
             copy = Outlet(
                 "capture", self._capture.readiness, when_full=WhenFull.DROP, payload=self._payload, prefix=prefix
             )
@@ -166,13 +166,13 @@ class ProxyRun:
         try:
             job()
         except Exception as error:
-            # The first one wins; the others only follow from it.
+            # The first error wins; the others only follow from it.
             if not self._end.ready():
                 self._end.set_exception(error)
 
 
 def _hand_over(pump: Pump) -> None:
-    """Wait until what is in hand has been taken, or cannot be any more. Yields."""
+    """Wait until the message in hand has been sent, or cannot be sent any more. Yields."""
     with contextlib.suppress(zmq.ZMQError):
         while (full := pump.deliver()) is not None:
             full.wait_writable()

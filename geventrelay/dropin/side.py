@@ -46,7 +46,7 @@ class Side:
         :param args: as for `zmq.Socket.bind_to_random_port`; `kwargs` too.
         :raises zmq.ZMQBindError: if there is none.
         """
-        # Held until the port is known and let go again, as pyzmq does: it is bound for good at the start.
+        # Bound until the port is known and then released, as pyzmq does. `start` binds it again.
         with zmq.Context() as context, context.socket(zmq.PUSH) as probe:
             for _ in range(5):
                 port: int = probe.bind_to_random_port(addr, *args, **kwargs)

@@ -178,7 +178,7 @@ print(device.done, ending.is_alive())
 
 
 # What libzmq 4.3.5 gets right of steering: traffic, STATISTICS and TERMINATE on a REP. Its PAUSE and RESUME are broken
-# (any command of five bytes resumes, RESUME pauses), so that ours have nothing to be held against; test_steering.py has
+# (any command of five bytes resumes, RESUME pauses), so that ours have nothing to be held against; test_control.py has
 # them.
 STEERED = """
 control = socket(zmq.REQ, "inproc://control")

@@ -131,7 +131,7 @@ def test_wrong_wishes_are_refused(serve, streamer, path, headers, status, said):
 
 def test_without_a_token_nobody_may_watch(serve, streamer):
     answer = serve(streamer[0], token=False).ask("GET", PATH, BEARER)
-    assert (answer.status, "nobody may watch" in answer.json["error"]) == (403, True)
+    assert (answer.status, "cannot be watched" in answer.json["error"]) == (403, True)
 
 
 def test_a_device_that_is_not_up_cannot_be_watched(serve, streamer):
@@ -149,13 +149,13 @@ def test_asking_for_the_head_alone_leaves_no_watch(serve, streamer):
 
 
 def test_there_is_a_limit_to_watches_and_who_leaves_makes_room(serve, streamer, monkeypatch):
-    monkeypatch.setattr(taps, "MAX_WATCHES", 1)
+    monkeypatch.setattr(taps, "MAX_WATCHERS", 1)
     monkeypatch.setattr(taps, "SILENCE_S", 0.01)
     device, _ = streamer
     client = serve(device)
     with lines(client):
         answer = client.ask("GET", PATH, BEARER)
-        assert (answer.status, answer.json["error"]) == (503, "there are 1 watches already")
+        assert (answer.status, answer.json["error"]) == (503, "there are 1 watchers already")
     eventually(lambda: not device._wiring.tap._tapped, "the end of the watch")
     with lines(client):
         pass
