@@ -27,18 +27,18 @@ def execute(options: Options) -> int:
         with (
             watching.watch("--from", where, words) as batches,
             _opened(path, append=options["--append"]) as (descriptor, is_new),
-            FileWriter(descriptor) as spool,
+            FileWriter(descriptor) as file,
         ):
-            writer = Writer(spool, metadata if is_new else None)
+            writer = Writer(file, metadata if is_new else None)
             signalled = watching.until_signal()
-            spool.on_failure = signalled.interrupt
+            file.on_failure = signalled.interrupt
             with signalled:
-                spool.wait_for_room()
+                file.wait_for_room()
                 for records in batches:
                     for record in records:
                         writer.write(record)
                         nbytes += sum(map(len, record.parts))
-                    spool.wait_for_room()
+                    file.wait_for_room()
     except OSError as error:
         raise StartError(f"cannot write {path}: {error.strerror}") from None
     print(f"recorded messages={writer.records} bytes={nbytes} file={path}", file=sys.stderr)
