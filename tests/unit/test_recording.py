@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geventrelay.errors import RecordingError
-from geventrelay.recording import DamageKind, Reader, Record, RecordFilter, Writer, from_line, to_line
-from geventrelay.recording import format
+from geventrelay.recording import DamageKind, Reader, Record, RecordFilter, Writer, format, from_line, to_line
 
 SOURCES = st.binary(max_size=255).map(lambda name: name.decode(errors="surrogateescape"))
 RECORDS = st.builds(
