@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import gevent
 import zmq
@@ -16,10 +17,12 @@ from ..devices.snapshot import State
 from ..engine.counters import Drop, OutletSnapshot, PumpSnapshot
 from ..engine.native.choose import burst_name
 from ..engine.peertable import PeersSnapshot
-from ..server.server import Server
-from ..server.supervisor import SupervisedDevice
 from ..version import version
 from .hub_delay import HubDelay
+
+if TYPE_CHECKING:
+    from ..server.server import Server
+    from ..server.supervisor import SupervisedDevice
 
 _WHERE = ("device", "socket")
 _WHY = ("device", "socket", "reason")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..devices.device import Device
 from ..engine.counters import OutletSnapshot, PumpSnapshot
 from ..engine.native.choose import burst_name
 from ..engine.peertable import PeersSnapshot
-from ..server.server import Server
-from ..server.supervisor import SupervisedDevice
 from ..version import version
+
+if TYPE_CHECKING:
+    from ..devices.device import Device
+    from ..server.server import Server
+    from ..server.supervisor import SupervisedDevice
 
 VERSION = 1
 """Of the JSON: what one can rely on in it changes with this number alone."""

@@ -6,12 +6,14 @@ import importlib
 import logging
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..log import event
-from ..server.server import Server
 from .http.messages import Refusal, Request, Response
 from .hub_delay import HubDelay
+
+if TYPE_CHECKING:
+    from ..server.server import Server
 
 log = logging.getLogger("geventrelay")
 

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from ...errors import RecordingError, SettingsError, StartError
 from ...recording import DamageKind, Reader, Writer
 from ...recording.file_writer import FileWriter
-from .. import message_source as watching
 from ..arguments import Options, given_options
+from ..interrupt import until_signal
+from ..message_source import watch
 
 
 def execute(options: Options) -> int:
@@ -25,20 +26,20 @@ def execute(options: Options) -> int:
     try:
         # What is wrong with where it comes from is to be said before there is a file.
         with (
-            watching.watch("--from", where, words) as batches,
+            watch("--from", where, words) as batches,
             _opened(path, append=options["--append"]) as (descriptor, is_new),
-            FileWriter(descriptor) as spool,
+            FileWriter(descriptor) as file,
         ):
-            writer = Writer(spool, metadata if is_new else None)
-            told = watching.until_signal()
-            spool.on_failure = told.tell
-            with told:
-                spool.wait_for_room()
+            writer = Writer(file, metadata if is_new else None)
+            block = until_signal()
+            file.on_failure = block.interrupt
+            with block:
+                file.wait_for_room()
                 for records in batches:
                     for record in records:
                         writer.write(record)
                         nbytes += sum(map(len, record.parts))
-                    spool.wait_for_room()
+                    file.wait_for_room()
     except OSError as error:
         raise StartError(f"cannot write {path}: {error.strerror}") from None
     print(f"recorded messages={writer.records} bytes={nbytes} file={path}", file=sys.stderr)

@@ -17,9 +17,11 @@ from ...engine.fair import FairYield
 from ...errors import RecordingError, SettingsError, StartError
 from ...recording import DamageKind, Reader, Record, RecordFilter
 from ...settings.checks import one_of, seconds, whole
-from .. import message_source as watching
 from ..arguments import Options, given_options
+from ..endpoint import read_endpoint
+from ..interrupt import until_signal
 from ..message_sender import Outcome, Sender, SenderType
+from ..message_source import choice
 from ..process import print_stdout
 
 # How often, at the least, others have their turn while messages go out without a gap.
@@ -31,43 +33,43 @@ Advance = Callable[[int], None]
 class StopReason(enum.Enum):
     """Why a replay ended before the recording did."""
 
-    TOLD = "told to end"
-    NOBODY = "nobody took messages in time"
+    INTERRUPTED = "told to end"
+    NO_RECEIVER = "nobody took messages in time"
     LINGERING = "peers had not taken everything yet"
 
 
 def execute(options: Options) -> int:
     """Replay the recording that `options` name; the exit code. Yields all the while."""
     words = given_options(options)
-    path, endpoint = options["FILE"], watching.peer("--to", options["--to"])
+    path, endpoint = options["FILE"], read_endpoint("--to", options["--to"])
     kind = one_of(SenderType)("--type", words.get("--type", "PUB").upper())
     skip, speed = whole(0)("--skip-parts", words.get("--skip-parts", 0)), _speed(words.get("--speed", "1"))
     limit_s = seconds("--timeout", words["--timeout"]) if "--timeout" in words else None
-    chosen = watching.choice(words)
+    chosen = choice(words)
     try:
         with open(path, "rb") as file:
             reader = Reader(file)
-            counted, shown = _Counted(chosen), _told_of(reader, os.fstat(file.fileno()).st_size)
+            counted, shown = _Counted(chosen), _with_progress(reader, os.fstat(file.fileno()).st_size)
             sender, began = Sender(kind, endpoint, limit_s), time.monotonic()
             with contextlib.closing(shown):
-                fates, ending = _replay(_paced(filter(counted, shown), speed), sender, skip)
-            if not sender.close(hastily=ending is not None):
-                ending = ending or StopReason.LINGERING
+                outcomes, stop_reason = _replay(_paced(filter(counted, shown), speed), sender, skip)
+            if not sender.close(hastily=stop_reason is not None):
+                stop_reason = stop_reason or StopReason.LINGERING
             # On to the end of the file, so that what was not sent is counted too.
             total = counted.number + sum(1 for _ in filter(counted.chosen, reader))
     except OSError as error:
         raise StartError(f"cannot read {path}: {error.strerror}") from None
     except RecordingError as error:
         raise RecordingError(f"cannot replay {path}: {error}") from None
-    fates[Outcome.NOT_SENT] = total - sum(fates.values())
-    counts = " ".join(f"{fate.value}={count}" for fate, count in fates.items())
+    outcomes[Outcome.NOT_SENT] = total - sum(outcomes.values())
+    counts = " ".join(f"{outcome.value}={count}" for outcome, count in outcomes.items())
     print_stdout(f"replayed {counts} seconds={time.monotonic() - began:.1f}")
-    if ending is not None:
-        print(f"ended early: {ending.value}", file=sys.stderr)
+    if stop_reason is not None:
+        print(f"ended early: {stop_reason.value}", file=sys.stderr)
     if reader.damage is not None:
         print(f"{path}: {reader.damage}", file=sys.stderr)
     # Where the end is missing, all that is there was sent; behind a corrupt record there may be more.
-    return 1 if ending or (reader.damage and reader.damage.kind is DamageKind.CORRUPT) else 0
+    return 1 if stop_reason or (reader.damage and reader.damage.kind is DamageKind.CORRUPT) else 0
 
 
 class _Counted:
@@ -84,16 +86,16 @@ class _Counted:
 
 def _replay(records: Iterator[Record], sender: Sender, skip: int) -> tuple[dict[Outcome, int], StopReason | None]:
     """Send `records` and count what became of those of which that is known; why it ended early, if it did."""
-    fates = dict.fromkeys(Outcome, 0)
-    with watching.until_signal():
+    outcomes = dict.fromkeys(Outcome, 0)
+    with until_signal():
         for record in records:
             parts = record.parts[skip:]
-            fate = sender.send(parts) if parts else Outcome.TOO_SHORT
-            if fate is Outcome.NOT_SENT:
-                return fates, StopReason.NOBODY
-            fates[fate] += 1
-        return fates, None
-    return fates, StopReason.TOLD
+            outcome = sender.send(parts) if parts else Outcome.TOO_SHORT
+            if outcome is Outcome.NOT_SENT:
+                return outcomes, StopReason.NO_RECEIVER
+            outcomes[outcome] += 1
+        return outcomes, None
+    return outcomes, StopReason.INTERRUPTED
 
 
 def _paced(records: Iterator[Record], speed: float) -> Iterator[Record]:
@@ -125,7 +127,7 @@ def _speed(text: str) -> float:
     return speed
 
 
-def _told_of(reader: Reader, total: int) -> Generator[Record, None, None]:
+def _with_progress(reader: Reader, total: int) -> Generator[Record, None, None]:
     """The records of `reader`, while standard error shows how far in the file, of `total` bytes, they lie."""
     with _progress(total) as advance:
         for record in reader:

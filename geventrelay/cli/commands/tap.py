@@ -10,8 +10,9 @@ from datetime import datetime
 
 from ...recording import Record, to_line
 from ...settings.checks import one_of
-from .. import message_source as watching
 from ..arguments import Options, given_options
+from ..interrupt import until_signal
+from ..message_source import watch
 
 # What of a part is shown; the rest is told by its length.
 _SHOWN_BYTES = 200
@@ -30,7 +31,7 @@ def execute(options: Options) -> int:
     words = given_options(options)
     show = SHOW[one_of(Format)("--format", words.get("--format", "text"))]
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # it is the interpreter's own
-    with watching.until_signal(), watching.watch("ENDPOINT", options["ENDPOINT"], words) as batches:
+    with until_signal(), watch("ENDPOINT", options["ENDPOINT"], words) as batches:
         for records in batches:
             if not _print("".join(show(record) + "\n" for record in records)):
                 break

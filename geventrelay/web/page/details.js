@@ -1,4 +1,4 @@
-// What is behind "Details" of a device: exact figures, who is connected, and what is subscribed to. Fetched when opened.
+// The "Details" of a device: exact figures, connected peers, and subscriptions. Fetched when opened.
 
 import { ApiError, devicePath, get } from "./api.js";
 import { make, setHidden, setText } from "./dom.js";
@@ -11,8 +11,8 @@ const AGAIN_MS = 5000;
 export class Details {
   #messages = new Table("Messages", ["way", "received", "sent", "bytes sent", "dropped", "held"], "No traffic goes through it.");
   #sockets = new Table("Sockets", ["socket", "type", "peers", "disconnects", "retries", "failed handshakes", "addresses"], "It has no sockets.");
-  #peers = new Table("Peers", ["socket", "address", "connected for", "mechanism"], "Nobody is connected.");
-  #subscriptions = new Table("Subscriptions", ["topic", "who"], "Nobody subscribes.");
+  #peers = new Table("Peers", ["socket", "address", "connected for", "mechanism"], "No peer is connected.");
+  #subscriptions = new Table("Subscriptions", ["topic", "who"], "No peer subscribes.");
   #message = make("p", { class: "muted", role: "status", hidden: true });
   #device = null;
   #timer = 0;
@@ -32,13 +32,13 @@ export class Details {
     });
   }
 
-  // The figures that come with every event.
+  // Show the figures that come with every event.
   update(device) {
     this.#device = device;
     if (this.root.open) this.#show();
   }
 
-  // Fetch no more.
+  // Stop fetching.
   close() {
     clearTimeout(this.#timer);
   }
@@ -72,7 +72,7 @@ export class Details {
   }
 
   async #loadSubscriptions() {
-    // Only where an XPUB tells an XSUB are there any; to ask for others would be an error.
+    // Only an XPUB with an XSUB has subscriptions; for other devices the request would be an error.
     const types = new Set(this.#device?.sockets.filter((socket) => socket.key !== "tap").map((socket) => socket.type));
     if (!types.has("XPUB") || !types.has("XSUB")) return;
     const { subscriptions } = await get(devicePath(this.name, "subscriptions"));
@@ -86,6 +86,6 @@ function amounts(byReason) {
 
 function topicText({ topic, hex }) {
   if (hex === "") return "(everything)";
-  // A topic that is no text is shown by its bytes.
+  // A topic that is not text is shown as bytes.
   return /[\u0000-\u001f\u007f-\u009f\ufffd]/.test(topic ?? "\ufffd") ? `0x${hex}` : topic;
 }

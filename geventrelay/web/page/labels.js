@@ -1,4 +1,4 @@
-// What sockets, messages and losses are called for people who see this for the first time.
+// Names of sockets, messages and losses for people who see this page for the first time.
 
 const PEERS = {
   SUB: ["publisher", "publishers"],
@@ -9,7 +9,7 @@ const PEERS = {
   PUSH: ["puller", "pullers"],
 };
 
-// Sockets beside the traffic.
+// Sockets without traffic.
 const PEERS_BY_KEY = { control: ["peer", "peers"], tap: ["watcher", "watchers"] };
 
 const PEERS_BY_PATTERN = {
@@ -18,11 +18,11 @@ const PEERS_BY_PATTERN = {
 };
 
 const DROPS = {
-  no_peer: ["no peer", "nobody was connected to take them"],
+  no_peer: ["no peer", "no peer was connected to take them"],
   full: ["queue full", "the peer, or every peer, had a full queue"],
   not_ready: ["not ready", "the socket could not take them"],
   unroutable: ["unroutable", "the client that they were for had gone"],
-  stopped: ["stopped", "they had come in, and were not moved yet when the device closed"],
+  stopped: ["stopped", "they had come in, and were not moved before the device closed"],
   malformed: ["malformed", "they had too few parts to be sent on"],
 };
 
@@ -30,7 +30,7 @@ export function peersName(pattern, socket) {
   return PEERS_BY_KEY[socket.key] ?? PEERS_BY_PATTERN[pattern]?.[socket.key] ?? PEERS[socket.type] ?? ["peer", "peers"];
 }
 
-// What goes from one socket to the other.
+// The name of the messages from one socket to the other.
 export function cargo(pattern, source, destination) {
   if (pattern === "queue") return source.key === "frontend" ? "requests" : "replies";
   if (pattern === "streamer") return "tasks";

@@ -1,4 +1,4 @@
-// The page: events come in, and what can be seen follows them.
+// The page: shows what the server's events say.
 
 import { ApiError, getWithClock } from "./api.js";
 import { Card } from "./card.js";
@@ -10,9 +10,9 @@ import { Search } from "./search.js";
 import { Control } from "./control.js";
 import { Stream } from "./stream.js";
 
-// What the API has to say for this page to understand it.
+// The version of the API that this page reads.
 const VERSION = 1;
-// With more of them than this on the page, arrows that move would cost more than they tell.
+// With more arrows than this, moving them would cost more than it is worth.
 const MANY = 24;
 const CARD_PADDING = 34;
 
@@ -24,7 +24,7 @@ class Page {
   #meter = new Meter();
   #overview = new Overview();
   #search = new Search(() => this.#show());
-  #steering = new Control((can) => this.#allow(can), (device) => this.#take(device));
+  #control = new Control((can) => this.#allow(can), (device) => this.#take(device));
   #data = null;
   #aheadS = 0;
   #width = 0;
@@ -58,7 +58,7 @@ class Page {
       for (const card of this.#cards.values()) card.stale = true;
       this.#show();
     } catch (error) {
-      // Without the past, the curves begin now.
+      // Without a history, the curves begin now.
       if (!(error instanceof ApiError)) throw error;
     }
   }
@@ -94,11 +94,11 @@ class Page {
     }
     this.#overview.update(data, this.#rates, this.clock);
     this.#arrange(data.devices);
-    this.#steering.update(data.server);
+    this.#control.update(data.server);
     this.#show();
   }
 
-  // A device as an action left it; the next event has it too, up to a second later.
+  // Show a device after an action; the next event has it too, up to a second later.
   #take(device) {
     if (!this.#devices.has(device.name)) return;
     const devices = this.#data.devices.map((one) => (one.name === device.name ? device : one));
@@ -128,9 +128,9 @@ class Page {
     devices.forEach((device, index) => {
       let card = this.#cards.get(device.name);
       if (card === undefined) {
-        card = new Card(device.name, this.clock, (name, word) => this.#steering.act(name, word));
+        card = new Card(device.name, this.clock, (name, word) => this.#control.act(name, word));
         card.stale = true;
-        card.allow(this.#steering.allowed);
+        card.allow(this.#control.allowed);
         card.root.card = card;
         this.#cards.set(device.name, card);
       }
@@ -143,7 +143,7 @@ class Page {
     setClass(document.body, "few", devices.length < 3);
   }
 
-  // Bring what is on the screen up to date; the rest follows when it is scrolled there.
+  // Update what is on the screen; the rest follows when it scrolls into view.
   #show() {
     if (this.#data === null) return;
     this.#search.update(this.#data.devices, this.#rates);
@@ -156,7 +156,7 @@ class Page {
       if (takes && card.visible) this.#showCard(card);
     }
     setHidden(byId("empty"), shown > 0);
-    setText(byId("empty"), this.#cards.size ? "No device is like that." : "This server has no devices.");
+    setText(byId("empty"), this.#cards.size ? "No device matches." : "This server has no devices.");
   }
 
   #showCard(card) {

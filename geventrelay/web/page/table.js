@@ -1,4 +1,4 @@
-// A table whose cells change in place, so that whoever reads or scrolls it is not thrown out once a second.
+// A table whose cells change in place, so that a reader does not lose the place once a second.
 
 import { make, setHidden, setText } from "./dom.js";
 import { exact } from "./numbers.js";
@@ -10,7 +10,7 @@ export class Table {
   #none;
   #more = make("p", { class: "muted", hidden: true });
 
-  // `none` is what to say instead of no rows.
+  // `none` is the text for an empty table.
   constructor(caption, headings, none) {
     this.#none = make("p", { class: "muted", hidden: true }, none);
     this.root = make("div", { class: "table", role: "region", "aria-label": caption, tabindex: "0", hidden: true },
