@@ -11,7 +11,7 @@ from typing import Any
 
 import gevent
 import zmq
-from gevent.event import Event
+from gevent.event import Event as Signal
 from gevent.lock import RLock
 
 from ..components.control import Control, statistics
@@ -24,6 +24,7 @@ from ..errors import DeviceFailed, ForkedError, SettingsError, StartError
 from ..log import event
 from ..settings import DeviceSettings
 from .assembly import Assembly
+from .lifecycle import CLOSING, STATES, UP, Event, Phase, allows, next_phase
 from .live_changes import adjustment
 from .patterns import plan
 from .snapshot import DeviceSnapshot, State
@@ -62,7 +63,7 @@ class Device:
         watch_peers: bool = False,
     ) -> None:
         # Before anything can be refused: testing/leftovers.py meets devices that were, too.
-        self._state = State.STOPPED
+        self._phase = Phase.STOPPED
         self.settings = settings
         self._reload = reload
         self._descriptors = descriptors or {}
@@ -75,12 +76,12 @@ class Device:
         self._started_in = fork.current()
         self._drain_until = math.inf
         self._stop_requested = False
-        self._over = Event()
-        self._over.set()
+        self._down = Signal()
+        self._down.set()
         self._greenlets: list[gevent.Greenlet[..., None]] = []
 
     def __repr__(self) -> str:
-        return f"<Device {self.name} {self._state.value}>"
+        return f"<Device {self.name} {self.state.value}>"
 
     def __enter__(self) -> Device:
         self.start()
@@ -99,12 +100,12 @@ class Device:
     @property
     def state(self) -> State:
         """Where the device is in its life."""
-        return self._state
+        return STATES[self._phase]
 
     @property
     def started(self) -> bool:
         """Whether the device is up: running or paused."""
-        return self._state in (State.RUNNING, State.PAUSED)
+        return self._phase in UP
 
     @property
     def stop_requested(self) -> bool:
@@ -130,17 +131,21 @@ class Device:
         """
         self._refuse_child()
         with self._changing:
-            if self._state not in (State.STOPPED, State.FAILED):
+            if not allows(self._phase, Event.START):
                 return
+            self._change(Event.START)
             self.failure = None
             self._stop_requested = False
             self._started_in = fork.current()
             self._drain_until = math.inf
-            self._wiring = self._new_assembly()
-            self._wiring.open()
-            self._state = State.RUNNING
-            self._over.clear()
-            self._spawn_all()
+            try:
+                self._wiring = self._new_assembly()
+                self._wiring.open()
+                self._spawn_all()
+            except BaseException:
+                self._undo()
+                raise
+            self._change(Event.OPENED)
 
     def stop(self, timeout: float | None = None) -> None:
         """Take in nothing new, move what is there, and close. Yields; returns once all is closed.
@@ -162,7 +167,7 @@ class Device:
         """
         self.start()
         try:
-            self._over.wait()
+            self._down.wait()
         finally:
             self.stop(stop_timeout)
         if self.failure is not None:
@@ -170,7 +175,7 @@ class Device:
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until the device is not up, or for `timeout` seconds; whether it is not. Yields if it has to wait."""
-        return self._over.wait(timeout)
+        return self._down.wait(timeout)
 
     def adjust(self, settings: DeviceSettings) -> None:
         """Go on with other `settings`, without a restart: nothing is closed. Does not yield.
@@ -194,23 +199,23 @@ class Device:
     def pause(self) -> None:
         """Read nothing more until `resume`; what is in hand stays so. Does not yield; only if running."""
         self._refuse_child()
-        if self._state is State.RUNNING:
-            self._state = State.PAUSED
+        if allows(self._phase, Event.PAUSE):
+            self._change(Event.PAUSE)
             for pump in self._wiring.pumps:
                 pump.pause()
 
     def resume(self) -> None:
         """Go on after `pause`. Does not yield; only if paused."""
         self._refuse_child()
-        if self._state is State.PAUSED:
-            self._state = State.RUNNING
+        if allows(self._phase, Event.RESUME):
+            self._change(Event.RESUME)
             for pump in self._wiring.pumps:
                 pump.resume()
 
     def snapshot(self) -> DeviceSnapshot:
         """What has been counted since the last start; still there after a stop. Does not yield."""
         self._refuse_child()
-        return DeviceSnapshot(self.name, self._state, tuple(pump.snapshot() for pump in self._wiring.pumps))
+        return DeviceSnapshot(self.name, self.state, tuple(pump.snapshot() for pump in self._wiring.pumps))
 
     def peers(self) -> dict[str, PeersSnapshot]:
         """Who is connected to each socket that is watched, by the socket's key, and what was counted since the start.
@@ -257,8 +262,8 @@ class Device:
         sources = [pump.source for pump in self._plan.pumps]
         if direction is not None and direction not in sources:
             raise SettingsError("direction", "one of " + ", ".join(sources), direction)
-        if self._state in (State.STOPPED, State.FAILED):
-            raise StartError(f"cannot watch {self.name}: it is {self._state.value}")
+        if self._phase not in UP | CLOSING:
+            raise StartError(f"cannot watch {self.name}: it is {self.state.value}")
         tap = self._wiring.tap
         if tap is None:
             tap = self._wiring.make_tap()
@@ -270,7 +275,7 @@ class Device:
         return statistics(self.snapshot().pumps, self._plan.sockets[0].key)
 
     def _refuse_child(self) -> None:
-        if self._state is not State.STOPPED and self._started_in != fork.current():
+        if self._phase is not Phase.STOPPED and self._started_in != fork.current():
             raise ForkedError(
                 f"device {self.name} was started before this process was forked and belongs to its parent; "
                 "make a new Device in the child"
@@ -299,15 +304,31 @@ class Device:
     def _spawn(self, socket: str, job: Callable[[], None]) -> None:
         self._greenlets.append(gevent.spawn(self._run, socket, job))
 
+    def _change(self, what: Event) -> None:
+        """Note that `what` has happened. The one place where the phase changes; does not yield."""
+        self._phase = next_phase(self._phase, what)
+        if self._phase in UP:
+            self._down.clear()
+        elif self._phase not in CLOSING:
+            self._down.set()
+
+    def _undo(self) -> None:
+        greenlets, self._greenlets = self._greenlets, []
+        try:
+            gevent.killall(greenlets)
+            self._wiring.close(0)
+        finally:
+            self._change(Event.UNDONE)
+
     def _stop(self, timeout: float | None) -> None:
         seconds = self.settings.drain_s if timeout is None else timeout
         # Before the lock, so that a second and hastier stop shortens the first.
         self._drain_until = min(self._drain_until, time.monotonic() + seconds)
         with self._changing:
-            if not self.started:
+            if self._phase in UP:
+                self._change(Event.STOP)
+            elif self._phase is not Phase.FAILING:
                 return
-            self.resume()
-            self._state = State.STOPPING
             try:
                 self._drain()
             except zmq.ZMQError as error:
@@ -321,21 +342,26 @@ class Device:
         try:
             job()
         except Exception as error:
-            # The first one wins; the others only follow from it.
-            if self.failure is None:
-                self._fail(socket, error)
+            self._fail(socket, error)
 
     def _fail(self, socket: str, error: Exception) -> None:
-        log.error(event("failed", device=self.name, socket=socket, error=error), exc_info=error)
+        if not allows(self._phase, Event.FAIL):
+            # The first one wins; the others only follow from it.
+            return
+        was_up = self.started
+        self._change(Event.FAIL)
         self.failure = error
-        if self.started:
+        log.error(event("failed", device=self.name, socket=socket, error=error), exc_info=error)
+        if was_up:
             # In a greenlet of its own, for it ends the one that is running.
             gevent.spawn(self._stop, 0)
 
     def _drain(self) -> None:
         wiring, start = self._wiring, time.monotonic()
+        for pump in wiring.pumps:
+            pump.resume()
         wiring.unbind_receivers()
-        while self.failure is None and not wiring.drained and (now := time.monotonic()) < self._drain_until:
+        while self._phase is Phase.STOPPING and not wiring.drained and (now := time.monotonic()) < self._drain_until:
             if self._plan.answered and now - start > self._drain_until - now:
                 # Half the time has gone: clients that never pause must leave some of it to the replies.
                 wiring.pumps[0].pause()
@@ -343,14 +369,16 @@ class Device:
 
     def _shut_down(self, linger_ms: int | None) -> None:
         greenlets, self._greenlets = self._greenlets, []
-        gevent.killall(greenlets)
         try:
+            gevent.killall(greenlets)
             if self._wiring.tap is not None:
                 self._wiring.tap.close_watches()
-            if self.failure is None:
+            if self._phase is Phase.STOPPING:
                 self._wiring.count_the_rest()
         except zmq.ZMQError as error:
             log.warning(event("count-failed", device=self.name, reason=error))
-        self._wiring.close(linger_ms)
-        self._state = State.STOPPED if self.failure is None else State.FAILED
-        self._over.set()
+        finally:
+            try:
+                self._wiring.close(linger_ms)
+            finally:
+                self._change(Event.CLOSED)
