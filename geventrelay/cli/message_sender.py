@@ -13,6 +13,7 @@ import zmq.green
 from gevent.event import Event
 
 from ..endpoints import Endpoint
+from ..engine.libzmq import terminate
 from ..engine.readiness import plain_send
 from ..engine.socket import RelaySocket
 from . import message_source as watching
@@ -100,7 +101,7 @@ class Sender:
         gevent.kill(self._reader)
         self._socket.close(_HASTY_LINGER_MS if hastily else self._linger_ms)
         with watching.until_signal():
-            gevent.get_hub().threadpool.apply(self._context.term)
+            terminate(self._context)
             return True
         return False
 

@@ -22,6 +22,7 @@ from gevent import socket as green_socket
 
 from ..endpoints import Endpoint
 from ..engine.fair import FairYield
+from ..engine.libzmq import last_endpoint, terminate
 from ..engine.socket import RelaySocket
 from ..errors import RecordingError, SettingsError, StartError
 from ..recording import Record, RecordFilter, from_line
@@ -157,7 +158,7 @@ def attach(socket: RelaySocket, endpoint: Endpoint) -> None:
     except zmq.ZMQError as error:
         raise StartError(f"cannot {verb} {endpoint.address}: {zmq.strerror(error.errno or 0)}") from None
     if endpoint.binds and endpoint.is_wildcard:
-        print(f"bound to {socket.get_string(zmq.LAST_ENDPOINT).rstrip(chr(0))}", file=sys.stderr, flush=True)
+        print(f"bound to {last_endpoint(socket)}", file=sys.stderr, flush=True)
 
 
 class _Endpoint:
@@ -197,7 +198,7 @@ class _Endpoint:
     def close(self) -> None:
         """End it."""
         self._socket.close(0)
-        gevent.get_hub().threadpool.apply(self._context.term)
+        terminate(self._context)
 
 
 class _Http:

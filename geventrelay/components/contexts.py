@@ -14,6 +14,7 @@ import zmq.green
 from gevent.hub import get_hub
 
 from ..engine import fork as fork
+from ..engine.libzmq import terminate
 
 # libzmq's own limit is 1023, which a few hundred devices reach. A socket that is not there takes 16 bytes.
 MAX_SOCKETS = 16_384
@@ -48,5 +49,4 @@ def give_back(context: zmq.Context[Any]) -> None:
     shared.users -= 1
     if not shared.users:
         del _shared[key]
-        # term() waits for every socket, if only for a moment, and would keep the hub waiting with it.
-        get_hub().threadpool.apply(context.term)
+        terminate(context)

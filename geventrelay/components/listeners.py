@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import zmq
 
+from ..engine.libzmq import last_endpoint
 from ..engine.socket import RelaySocket
 from .plan import SocketPlan
 
@@ -50,11 +51,6 @@ def use_descriptor(socket: RelaySocket, descriptor: int) -> str:
     finally:
         socket.set(zmq.USE_FD, -1)
     return last_endpoint(socket)
-
-
-def last_endpoint(socket: RelaySocket) -> str:
-    """Where `socket` was bound last. Does not yield."""
-    return bytes(socket.get(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
 
 
 def own_addresses(plan: SocketPlan, addresses: list[str], descriptors: Mapping[tuple[str, int], int]) -> list[str]:

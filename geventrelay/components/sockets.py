@@ -14,10 +14,11 @@ import zmq
 from gevent import socket as green_socket
 
 from ..endpoints import Endpoint
+from ..engine.libzmq import last_endpoint
 from ..engine.socket import RelaySocket
 from ..errors import StartError
 from ..settings import DeviceSettings
-from .listeners import last_endpoint, use_descriptor
+from .listeners import use_descriptor
 from .plan import CONTROL, RECEIVE_ONLY, Adjustment, SocketPlan
 
 # So many probes of TCP keepalive without an answer mean that nobody is there.

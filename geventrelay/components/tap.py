@@ -8,8 +8,6 @@ device does not wait for him.
 
 from __future__ import annotations
 
-import itertools
-import os
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -21,9 +19,11 @@ import zmq
 
 from ..engine import fork as fork
 from ..engine.fair import FairYield
+from ..engine.libzmq import unique_inproc, unless_gone
 from ..engine.outlet import Outlet
 from ..engine.pump import Pump
 from ..engine.socket import RelaySocket
+from ..engine.subscriptions import Subscription, Topics, parse
 from ..recording import Record
 from ..recording.record import source_name
 from ..terms import WhenFull
@@ -40,8 +40,6 @@ WATCH_HWM = 1000
 _MESSAGES_AT_A_TIME = 100
 _BYTES_AT_A_TIME = 256 * 1024
 
-_numbers = itertools.count()
-
 
 class Tap:
     """Follows the subscriptions of a tap's watchers: has pumps copy to it, or not.
@@ -55,9 +53,9 @@ class Tap:
         self._context = context
         self._pumps = {pump.name.encode(): pump for pump in pumps}
         self._tapped: set[bytes] = set()
-        self._topics: set[bytes] = set()
+        self._topics = Topics()
         self._watches: list[TapReader] = []
-        self._address = f"inproc://geventrelay-tap-{os.getpid()}-{next(_numbers)}"
+        self._address = unique_inproc("tap")
         self._made_in = fork.current()
         self._bind()
 
@@ -80,7 +78,8 @@ class Tap:
         """
         try:
             for _ in range(_SUBSCRIPTIONS_AT_A_TIME):
-                self._follow(b"".join(part.bytes for part in self._socket.readiness.receive()))
+                for frame in self._socket.readiness.receive():
+                    self._follow(parse(frame.bytes))
         except zmq.Again:
             return False
         finally:
@@ -114,19 +113,14 @@ class Tap:
         for watch in watches:
             watch.close()
 
-    def _follow(self, message: bytes) -> None:
-        topic = message[1:]
-        # No other topic can concern a pump, and strangers may subscribe to as many as they like.
-        if not any(name.startswith(topic) for name in self._pumps):
-            return
-        if message[:1] == b"\1":
-            self._topics.add(topic)
-        elif message[:1] == b"\0":
-            self._topics.discard(topic)
+    def _follow(self, subscription: Subscription | None) -> None:
+        # No other topic can concern a pump, and a peer may subscribe to as many as it likes.
+        if subscription is not None and any(name.startswith(subscription.topic) for name in self._pumps):
+            self._topics.apply(subscription)
 
     def _switch(self) -> None:
         for name, pump in self._pumps.items():
-            wanted = name.startswith(tuple(self._topics))
+            wanted = self._topics.matches(name)
             if wanted and name not in self._tapped:
                 pump.set_tap(Outlet("tap", self._socket, when_full=WhenFull.DROP, prefix=name))
                 self._tapped.add(name)
@@ -202,16 +196,12 @@ class TapReader:
             self._socket.close(0)
 
     def _wait(self) -> None:
-        while not self._waiting and not self.closed:
-            try:
+        # It may be closed meanwhile.
+        with unless_gone():
+            while not self._waiting and not self.closed:
                 self._socket.wait_readable()
-            except zmq.ZMQError as error:
-                # It was closed while this slept.
-                if error.errno != zmq.ENOTSOCK:
-                    raise
-                return
-            if not self.closed:
-                self._drain()
+                if not self.closed:
+                    self._drain()
 
     def _drain(self) -> None:
         """Take everything that waits, which no pump adds to meanwhile; what is missing then is lost."""

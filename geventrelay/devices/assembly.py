@@ -13,10 +13,10 @@ from ..components import sockets as opening
 from ..components.listeners import own_addresses
 from ..components.plan import RECEIVE_ONLY, TAP, Adjustment, OutletPlan, Plan, SocketPlan, tap_plan
 from ..components.tap import Tap
-from ..engine import monitor as closing
 from ..engine.counters import Drop
+from ..engine.monitor import Monitor, close
 from ..engine.outlet import Outlet
-from ..engine.peers import SocketPeers
+from ..engine.peers import PEER_EVENTS, SocketPeers
 from ..engine.peertable import PeersSnapshot
 from ..engine.pump import Pump
 from ..engine.socket import RelaySocket
@@ -64,6 +64,7 @@ class Assembly:
         self.bound: dict[str, list[str]] = {}
         self.pumps: list[Pump] = []
         self.tap: Tap | None = None
+        self._monitors: dict[str, Monitor] = {}
         self._peers: dict[str, SocketPeers] = {}
         self._last_peers: dict[str, PeersSnapshot] = {}
 
@@ -129,11 +130,15 @@ class Assembly:
         peers, self._peers = self._peers, {}
         self._last_peers = {key: one.close() for key, one in peers.items()}
         sockets, self.sockets = self.sockets, {}
+        monitors, self._monitors = self._monitors, {}
         for plan in self._plan.sockets:
-            if _reaches_inproc(plan) and plan.key in sockets:
+            if _reaches_inproc(plan) and plan.key in monitors:
                 # It ends when its peers have noticed, which may be sockets of this very greenlet's.
-                sockets[plan.key].close(linger_ms)
-        closing.close(sockets.values(), linger_ms)
+                monitors.pop(plan.key).stop()
+        for key, socket in sockets.items():
+            if key not in monitors:
+                socket.close(linger_ms)
+        close(monitors.values(), linger_ms)
         shared, self._shared = self._shared, None
         if shared is not None:
             contexts.give_back(shared)
@@ -145,15 +150,20 @@ class Assembly:
     def _make(self) -> None:
         for plan in self._plan.sockets:
             self.sockets[plan.key] = opening.make_socket(self._context, plan, self._settings)
-            if (self._watch_peers or self._drops(plan.key)) and any(
-                one.transport != "inproc" for one in plan.endpoints
-            ):
-                self._peers[plan.key] = SocketPeers(self.sockets[plan.key], self._settings.name, plan.key)
+            if any(one.transport != "inproc" for one in plan.endpoints):
+                self._watch(plan.key)
         for pump in self._plan.pumps:
             outlets = [self._outlet(outlet) for outlet in pump.outlets]
             self.pumps.append(Pump(pump.source, self.sockets[pump.source], outlets))
         if TAP in self.sockets:
             self.tap = Tap(self.sockets[TAP], self._context, self.pumps)
+
+    def _watch(self, key: str) -> None:
+        # Also where no one asks for its peers: a stop waits for the monitor's last event.
+        follows = self._watch_peers or self._drops(key)
+        monitor = self._monitors[key] = Monitor(self.sockets[key], PEER_EVENTS if follows else 0)
+        if follows:
+            self._peers[key] = SocketPeers(monitor, self._settings.name, key)
 
     def _drops(self, key: str) -> bool:
         outlets = (outlet for pump in self._plan.pumps for outlet in pump.outlets)

@@ -238,7 +238,7 @@ class Device:
             return None
         sockets = self._wiring.sockets
         try:
-            return subscriptions(sockets[key]) if key in sockets else {}
+            return dict.fromkeys(subscriptions(sockets[key]), 1) if key in sockets else {}
         except zmq.ZMQError as error:
             # It may have been stopped meanwhile.
             if error.errno not in (zmq.ENOTSOCK, zmq.ETERM):

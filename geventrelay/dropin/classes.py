@@ -15,6 +15,7 @@ import zmq
 import zmq.green
 from gevent.event import Event
 
+from ..engine.libzmq import unless_gone
 from . import functions as dropin
 from .functions import device, monitored_queue, proxy, proxy_steerable
 
@@ -132,10 +133,8 @@ class Device:
         :raises zmq.ZMQError: whatever goes wrong, but for ETERM and ENOTSOCK, which are how it ends.
         """
         try:
-            self.run_device()
-        except zmq.ZMQError as error:
-            if error.errno not in (zmq.ETERM, zmq.ENOTSOCK):
-                raise
+            with unless_gone():
+                self.run_device()
         finally:
             self._ended.set()
 

@@ -10,6 +10,7 @@ import zmq.green
 from gevent.hub import get_hub
 
 from ..engine.readiness import Readiness
+from ..engine.socket import replace_watcher, watcher_of
 
 
 class _PairedWatcher:
@@ -60,14 +61,15 @@ class ForeignSocket:
         self.readiness.watcher.start(self.readiness.on_edge)
         self._both: _PairedWatcher | None = None
         if green:
-            self._both = socket._state_event = _PairedWatcher(socket._state_event, self.readiness.watcher)
+            self._both = _PairedWatcher(watcher_of(socket), self.readiness.watcher)
+            replace_watcher(socket, self._both)
 
     def give_back(self) -> None:
         """Stop watching the socket, which is left as it is. Does not yield; does nothing the second time."""
         socket: Any = self.raw
         # A socket that was closed meanwhile has none any more.
-        if self._both is not None and socket._state_event is self._both:
-            socket._state_event = self._both.owners
+        if self._both is not None and watcher_of(socket) is self._both:
+            replace_watcher(socket, self._both.owners)
         self.readiness.stop_watching()
         if self._own_descriptor is not None:
             os.close(self._own_descriptor)

@@ -17,15 +17,16 @@ Compiled where there is a compiler, as `geventrelay.engine.readiness` is.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import zmq
 from gevent.event import Event
 
-from .burst import Status
+from .burst import Burst, Status
+from .burst_python import PythonBurst
 from .counters import Drop, OutletSnapshot, PumpSnapshot
 from .fair import FairYield
-from .native.choose import new_burst
+from .native.choose import native_module
 from .outlet import Outlet
 from .readiness import Readiness
 from .socket import RelaySocket
@@ -38,6 +39,12 @@ BURST_BYTES = 1024 * 1024
 
 # An enum's member costs more to look up than to compare.
 _SOURCE_EMPTY, _OUTLET_FULL = Status.SOURCE_EMPTY, Status.OUTLET_FULL
+
+
+def _new_burst(source: Readiness, outlets: Sequence[Outlet]) -> Burst:
+    native = native_module()
+    make: Callable[[Readiness, Sequence[Outlet]], Burst] = PythonBurst if native is None else native.NativeBurst
+    return make(source, outlets)
 
 
 class Pump:
@@ -53,7 +60,7 @@ class Pump:
         self._source = source.readiness
         self._outlets = tuple(outlets)
         self._destinations = tuple(outlet.socket for outlet in outlets)
-        self._burst = new_burst(source.readiness, outlets)
+        self._burst = _new_burst(source.readiness, outlets)
         self._paused = False
         self._gate = Event()
 

@@ -17,10 +17,7 @@ of what a message costs that travels alone is spent here and in `geventrelay.eng
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import importlib
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +27,7 @@ from gevent.exceptions import ConcurrentObjectUseError
 from gevent.hub import get_hub
 
 from . import fork as fork
+from .native.choose import native_module
 
 # libzmq's own calls, without zmq.green's bookkeeping after each of them.
 plain_recv = zmq.Socket.recv
@@ -46,13 +44,10 @@ def _plain_events(socket: zmq.Socket[Any]) -> int:
 
 @functools.cache
 def _events_reader() -> Callable[[zmq.Socket[Any]], int]:
-    if os.environ.get("GEVENTRELAY_BURST") != "python":
-        # By name, since there may be no such file: it is built only where there is a compiler. And not before there is
-        # a socket, since what it imports in turn imports this.
-        with contextlib.suppress(ImportError):
-            reader: Callable[[zmq.Socket[Any]], int] = importlib.import_module("geventrelay.engine.native.burst").events
-            return reader
-    return _plain_events
+    # Not before there is a socket, since what the native module imports in turn imports this.
+    native = native_module()
+    reader: Callable[[zmq.Socket[Any]], int] = _plain_events if native is None else native.events
+    return reader
 
 
 class Readiness:

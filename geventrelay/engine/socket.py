@@ -10,6 +10,21 @@ import zmq.green
 from .readiness import Readiness
 
 
+def replace_watcher(socket: zmq.green.Socket[Any], watcher: Any) -> Any:
+    """Put `watcher` in the place of the one that a green `socket` has of its own descriptor. Does not yield.
+
+    :param watcher: has `stop` and `close`, which are called when the socket is closed.
+    :returns: the one that was there; None if the socket has been closed.
+    """
+    former, socket._state_event = socket._state_event, watcher
+    return former
+
+
+def watcher_of(socket: zmq.green.Socket[Any]) -> Any:
+    """The watcher that a green `socket` has of its own descriptor; None if it has been closed. Does not yield."""
+    return socket._state_event
+
+
 class RelaySocket(zmq.green.Socket):  # type: ignore[type-arg]  # generic for mypy, not when it runs
     """A `zmq.green.Socket` on which one greenlet may read while another writes, and neither oversleeps.
 
@@ -30,8 +45,8 @@ class RelaySocket(zmq.green.Socket):  # type: ignore[type-arg]  # generic for my
         self.readiness = Readiness(self)
         super().__init__(*args, **kwargs)
         # zmq.green's own, and straight to the port: this runs for every wake-up.
-        self.readiness.watcher = self._state_event
-        self._state_event.callback = self.readiness.on_edge
+        self.readiness.watcher = watcher_of(self)
+        self.readiness.watcher.callback = self.readiness.on_edge
 
     def __del__(self) -> None:
         # A socket that could not be made, say for want of descriptors, has no watcher, and zmq.green fails to close it.
@@ -77,7 +92,7 @@ class RelaySocket(zmq.green.Socket):  # type: ignore[type-arg]  # generic for my
         # Before the descriptor goes: libuv must not be left polling a closed one.
         self.readiness.stop_watching()
         # The same one, unless somebody who borrows the socket has put his own in its place.
-        watcher, self._state_event = self._state_event, None
+        watcher = replace_watcher(self, None)
         if watcher is not None:
             watcher.stop()
             watcher.close()

@@ -12,6 +12,7 @@ import zmq
 import zmq.green
 
 from ..endpoints import Endpoint
+from ..engine.libzmq import last_endpoint, terminate
 from ..engine.socket import RelaySocket
 from ..errors import SettingsError
 from ..settings.socket_types import directions
@@ -109,8 +110,7 @@ class FaultyDevice(Closing):
         for socket in self._sockets:
             socket.close(0)
         if not self._context.closed:
-            # term() blocks the thread that calls it until libzmq's own threads have let go.
-            gevent.get_hub().threadpool.apply(self._context.term)
+            terminate(self._context)
 
     def _open(self, kind: str, end: Endpoint) -> str:
         socket: RelaySocket = self._context.socket(zmq.SocketType[kind.upper()], socket_class=RelaySocket)
@@ -122,7 +122,7 @@ class FaultyDevice(Closing):
             socket.connect(end.address)
             return end.address
         socket.bind(end.address)
-        return socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
+        return last_endpoint(socket)
 
     def _carry(self, source: RelaySocket, destination: RelaySocket, direction: str) -> None:
         chance = random.Random(f"{self._seed} {direction}")

@@ -12,6 +12,7 @@ from zmq.utils.garbage import gc as zmq_garbage
 
 from ..devices.device import Device
 from ..devices.snapshot import State
+from ..engine.libzmq import last_endpoint, terminate
 
 # A greenlet that was started to end something, e.g. a device that failed, may need a moment.
 _MOMENT_S = 0.2
@@ -50,7 +51,7 @@ class Leftovers:
             (Device, lambda one: one.stop(0)),
             (gevent.Greenlet, lambda one: one.kill()),
             (zmq.Socket, lambda one: one.close(0)),
-            (zmq.Context, lambda one: gevent.get_hub().threadpool.apply(one.term)),
+            (zmq.Context, terminate),
         )
         for kind, end in ends:
             for one in found:
@@ -94,6 +95,6 @@ def _garbage_context() -> object:
 
 def _describe(one: object) -> str:
     if isinstance(one, zmq.Socket):
-        endpoint = one.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
+        endpoint = last_endpoint(one)
         return f"{one!r} ({endpoint or 'neither bound nor connected'})"
     return repr(one)

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import itertools
-import struct
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import zmq
 
+from ..engine.libzmq import last_endpoint
+from ..engine.monitor import Monitor
 from ..engine.socket import RelaySocket
+from ..engine.subscriptions import Subscription
 from .waiting import LIMIT_S, within
 
 LOCAL = "tcp://127.0.0.1:0"
 """A free port of this host, for whoever binds."""
 
-_EVENT = struct.Struct("=hi")
 _FAILED = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 _WATCHED = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | _FAILED
 _SUBSCRIBERS = (zmq.SUB, zmq.XSUB)
 # How many messages a failure tells of.
 _TOLD = 3
-_names = itertools.count()
 
 Parts = list[bytes]
 
@@ -54,7 +54,7 @@ class Peer:
         self._sent, self._received = _Log(), _Log()
         self._unread: deque[int] = deque()
         self._live = self._failed = 0
-        self._events = _monitor(self.socket, context)
+        self._monitor = Monitor(self.socket, _WATCHED)
         self.socket.set(zmq.LINGER, 0)
         for name, value in options.items():
             if name == "subscribe":
@@ -82,7 +82,7 @@ class Peer:
     def bind(self, endpoint: str = LOCAL) -> str:
         """Bind to `endpoint`, and return the address that this has led to. Does not yield."""
         self.socket.bind(endpoint)
-        self.endpoint = self.socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
+        self.endpoint = last_endpoint(self.socket)
         return self.endpoint
 
     def subscribe(self, *prefixes: str | bytes) -> None:
@@ -90,7 +90,7 @@ class Peer:
         for prefix in prefixes:
             prefix = prefix.encode() if isinstance(prefix, str) else prefix
             if self.type == zmq.XSUB:
-                self.socket.send(b"\1" + prefix)
+                self.socket.send(Subscription(prefix, wanted=True).frame)
             else:
                 self.socket.set(zmq.SUBSCRIBE, prefix)
             self.subscriptions.append(prefix)
@@ -114,7 +114,7 @@ class Peer:
     def wait_connections(self, count: int) -> None:
         """Yield until there are `count` connections or more, for ever if need be."""
         while self.connections < count:
-            self._events.wait_readable()
+            self._monitor.wait()
 
     def wait_for(self, event: int, within_s: float | None = None) -> None:
         """Read the socket monitor's events up to the first `event`.
@@ -128,7 +128,7 @@ class Peer:
                 while self._unread:
                     if self._unread.popleft() == event:
                         return
-                self._events.wait_readable()
+                self._monitor.wait()
 
     def saw(self, event: int) -> bool:
         """Whether `event` is among the monitor's events that nobody has read yet. Reads them; does not yield."""
@@ -199,10 +199,8 @@ class Peer:
 
     def close(self) -> None:
         """Close at once; what is still queued is lost. May be called twice."""
-        if not self.socket.closed:
-            self.socket.disable_monitor()
-            self.socket.close(0)
-        self._events.close(0)
+        self._monitor.stop()
+        self.socket.close(0)
 
     def _next(self) -> Parts:
         while is_mark(parts := self.socket.recv_multipart()):
@@ -219,15 +217,19 @@ class Peer:
         return f"{self} (received before: {self._received}; sent before: {self._sent}; {connections})"
 
     def _read_events(self) -> None:
-        while self._events.readable:
-            event, _ = _EVENT.unpack(self._events.recv_multipart(zmq.NOBLOCK)[0])
-            self._unread.append(event)
-            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                self._live += 1
-            elif event & _FAILED:
-                self._failed += 1
+        while events := self._monitor.read():
+            for event in events:
+                self._take(event.kind)
+
+    def _take(self, kind: int) -> None:
+        self._unread.append(kind)
+        if kind == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            self._live += 1
+        elif kind & _FAILED:
+            self._failed += 1
+        elif kind == zmq.EVENT_DISCONNECTED:
             # The end of a connection whose handshake failed is reported as well.
-            elif self._failed:
+            if self._failed:
                 self._failed -= 1
             else:
                 self._live -= 1
@@ -248,17 +250,6 @@ class _Log:
     def add(self, parts: Sequence[bytes]) -> None:
         self.count += 1
         self.last.append(short(parts))
-
-
-def _monitor(socket: RelaySocket, context: Any) -> RelaySocket:
-    address = f"inproc://geventrelay-testing-{next(_names)}"
-    socket.monitor(address, _WATCHED)
-    events: RelaySocket = context.socket(zmq.PAIR, socket_class=RelaySocket)
-    events.set(zmq.LINGER, 0)
-    # libzmq sends events from its io thread and would stop there when the pair is full.
-    events.set(zmq.RCVHWM, 0)
-    events.connect(address)
-    return events
 
 
 def short(parts: Sequence[bytes]) -> str:

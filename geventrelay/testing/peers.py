@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import gevent
 import zmq
 import zmq.green
 
+from ..engine.libzmq import terminate
 from ..errors import SettingsError
 from ..settings import SOCKET_TYPES
 from .leaks import open_sockets
@@ -97,4 +97,4 @@ class Peers(Closing):
             peer.close()
         if not self.context.closed and not open_sockets(self.context):
             # term() blocks the thread that calls it until libzmq's own threads have let go.
-            gevent.get_hub().threadpool.apply(self.context.term)
+            terminate(self.context)
