@@ -14,16 +14,17 @@ import zmq
 from gevent.event import Event as Signal
 from gevent.lock import RLock
 
-from ..components.control import Control, statistics
-from ..components.plan import CONTROL, TAP
+from ..components.component import DrainStep
+from ..components.control import statistics
 from ..components.tap import TapReader
 from ..engine import fork as fork
+from ..engine.libzmq import unless_gone
 from ..engine.peertable import PeersSnapshot
 from ..engine.subscriptions import subscriptions
 from ..errors import DeviceFailed, ForkedError, SettingsError, StartError
 from ..log import event
 from ..settings import DeviceSettings
-from .assembly import Assembly
+from .assembly import Assembly, sockets_of
 from .lifecycle import CLOSING, STATES, UP, Event, Phase, allows, next_phase
 from .live_changes import adjustment
 from .patterns import plan
@@ -71,7 +72,7 @@ class Device:
         self._plan = plan(settings)
         self._context = context
         self._watch_peers = watch_peers
-        self._wiring = self._new_assembly()
+        self._assembly = self._new_assembly()
         self._changing = RLock()
         self._started_in = fork.current()
         self._drain_until = math.inf
@@ -115,12 +116,12 @@ class Device:
     @property
     def endpoints(self) -> dict[str, list[str]]:
         """The addresses that each socket is bound to, by the socket's key; a port 0 shows as the one it got."""
-        return {key: list(addresses) for key, addresses in self._wiring.bound.items()}
+        return {key: list(addresses) for key, addresses in self._assembly.sockets.bound.items()}
 
     @property
     def sockets(self) -> dict[str, str]:
         """The type of each socket, e.g. ``ROUTER``, by the socket's key; whether it is up or not."""
-        return {one.key: zmq.SocketType(one.type).name for one in self._plan.sockets}
+        return {one.key: zmq.SocketType(one.type).name for one in sockets_of(self._plan, self.settings)}
 
     def start(self) -> None:
         """Bind and connect everything and begin to move messages; nothing happens if it is up already.
@@ -139,11 +140,11 @@ class Device:
             self._started_in = fork.current()
             self._drain_until = math.inf
             try:
-                self._wiring = self._new_assembly()
-                self._wiring.open()
-                self._spawn_all()
+                self._assembly = self._new_assembly()
+                self._assembly.open()
+                self._assembly.run()
             except BaseException:
-                self._undo()
+                self._close(Event.UNDONE, 0)
                 raise
             self._change(Event.OPENED)
 
@@ -189,33 +190,28 @@ class Device:
         self.settings, self._plan = settings, plan(settings)
         if not self.started:
             return
-        try:
-            self._wiring.adjust(self._plan, settings, change)
-        except zmq.ZMQError as error:
-            # A socket or the context has gone: the device is about to fail, and its next start has the new settings.
-            if error.errno not in (zmq.ENOTSOCK, zmq.ETERM):
-                raise
+        # If a socket or the context has gone, the device is about to fail, and its next start has the new settings.
+        with unless_gone():
+            self._assembly.apply(settings, change)
 
     def pause(self) -> None:
         """Read nothing more until `resume`; what is in hand stays so. Does not yield; only if running."""
         self._refuse_child()
         if allows(self._phase, Event.PAUSE):
             self._change(Event.PAUSE)
-            for pump in self._wiring.pumps:
-                pump.pause()
+            self._assembly.pause()
 
     def resume(self) -> None:
         """Go on after `pause`. Does not yield; only if paused."""
         self._refuse_child()
         if allows(self._phase, Event.RESUME):
             self._change(Event.RESUME)
-            for pump in self._wiring.pumps:
-                pump.resume()
+            self._assembly.resume()
 
     def snapshot(self) -> DeviceSnapshot:
         """What has been counted since the last start; still there after a stop. Does not yield."""
         self._refuse_child()
-        return DeviceSnapshot(self.name, self.state, tuple(pump.snapshot() for pump in self._wiring.pumps))
+        return DeviceSnapshot(self.name, self.state, self._assembly.snapshots())
 
     def peers(self) -> dict[str, PeersSnapshot]:
         """Who is connected to each socket that is watched, by the socket's key, and what was counted since the start.
@@ -224,26 +220,24 @@ class Device:
         `watch_peers` every other one is. Does not yield.
         """
         self._refuse_child()
-        return self._wiring.peers()
+        return self._assembly.sockets.peers()
 
-    def subscriptions(self) -> dict[bytes, int] | None:
-        """The topics that its XSUB asks publishers for; None where the pattern has none.
+    def subscriptions(self) -> tuple[bytes, ...] | None:
+        """The topics that its XSUB asks publishers for, sorted; None where the pattern has no XSUB.
 
-        Each has a count of 1, for libzmq tells nobody how many subscribers there are; see
-        `geventrelay.engine.subscriptions`. A device that is not up has no topics. Yields if there are thousands.
+        How many subscribers a topic has cannot be asked of libzmq; see `geventrelay.engine.subscriptions`. A device
+        that is not up has no topics. Yields if there are thousands.
         """
         self._refuse_child()
         key = next((one.key for one in self._plan.sockets if one.type == zmq.XSUB), None)
         if key is None:
             return None
-        sockets = self._wiring.sockets
-        try:
-            return dict.fromkeys(subscriptions(sockets[key]), 1) if key in sockets else {}
-        except zmq.ZMQError as error:
-            # It may have been stopped meanwhile.
-            if error.errno not in (zmq.ENOTSOCK, zmq.ETERM):
-                raise
-            return {}
+        sockets = self._assembly.sockets
+        # It may be stopped meanwhile.
+        found: tuple[bytes, ...] = ()
+        with unless_gone():
+            found = subscriptions(sockets[key]) if key in sockets else ()
+        return found
 
     def terminate(self) -> None:
         """Have the device stopped, as `stop` does, by a greenlet of its own. Does not yield."""
@@ -264,14 +258,10 @@ class Device:
             raise SettingsError("direction", "one of " + ", ".join(sources), direction)
         if self._phase not in UP | CLOSING:
             raise StartError(f"cannot watch {self.name}: it is {self.state.value}")
-        tap = self._wiring.tap
-        if tap is None:
-            tap = self._wiring.make_tap()
-            self._spawn(TAP, tap.run)
-        return tap.watch(direction)
+        return self._assembly.tap().watch(direction)
 
     def statistics(self) -> tuple[int, ...]:
-        """Eight counts of parts and bytes, as zmq_proxy_steerable(3) has them; see `steering.statistics`."""
+        """Eight counts of parts and bytes, as zmq_proxy_steerable(3) has them; see `components.control.statistics`."""
         return statistics(self.snapshot().pumps, self._plan.sockets[0].key)
 
     def _refuse_child(self) -> None:
@@ -285,24 +275,13 @@ class Device:
         return Assembly(
             self._plan,
             self.settings,
+            device=self,
+            on_death=self._fail,
             context=self._context,
+            reload=self._reload,
             descriptors=self._descriptors,
             watch_peers=self._watch_peers,
         )
-
-    def _spawn_all(self) -> None:
-        wiring = self._wiring
-        for pump in wiring.pumps:
-            fork.pause_in_children(pump)
-            self._spawn(pump.name, pump.run)
-        if CONTROL in wiring.sockets:
-            steering = Control(wiring.sockets[CONTROL].readiness, self, device=self.name, reload=self._reload)
-            self._spawn(CONTROL, steering.run)
-        if wiring.tap is not None:
-            self._spawn(TAP, wiring.tap.run)
-
-    def _spawn(self, socket: str, job: Callable[[], None]) -> None:
-        self._greenlets.append(gevent.spawn(self._run, socket, job))
 
     def _change(self, what: Event) -> None:
         """Note that `what` has happened. The one place where the phase changes; does not yield."""
@@ -311,14 +290,6 @@ class Device:
             self._down.clear()
         elif self._phase not in CLOSING:
             self._down.set()
-
-    def _undo(self) -> None:
-        greenlets, self._greenlets = self._greenlets, []
-        try:
-            gevent.killall(greenlets)
-            self._wiring.close(0)
-        finally:
-            self._change(Event.UNDONE)
 
     def _stop(self, timeout: float | None) -> None:
         seconds = self.settings.drain_s if timeout is None else timeout
@@ -329,56 +300,52 @@ class Device:
                 self._change(Event.STOP)
             elif self._phase is not Phase.FAILING:
                 return
+            interruption = None
             try:
-                self._drain()
-            except zmq.ZMQError as error:
-                # A socket or the context has gone: nothing is left to move.
-                if error.errno not in (zmq.ENOTSOCK, zmq.ETERM):
-                    raise
+                with unless_gone():
+                    self._drain()
             finally:
-                self._shut_down(linger_ms=0 if timeout == 0 else None)
+                interruption = self._close(Event.CLOSED, 0 if timeout == 0 else None)
+            if interruption is not None:
+                raise interruption
 
-    def _run(self, socket: str, job: Callable[[], None]) -> None:
+    def _drain(self) -> None:
+        """Move what has come in until all of it has gone, the time is over, or the device fails."""
+        start = time.monotonic()
+        self._assembly.resume()
+        self._assembly.stop_reading(DrainStep.BEGUN)
+        while not self._assembly.drained and (now := time.monotonic()) < self._drain_until:
+            if self._phase is Phase.FAILING:
+                return
+            if now - start > self._drain_until - now:
+                self._assembly.stop_reading(DrainStep.HALF_OVER)
+            gevent.sleep(_DRAIN_LOOK_S)
+
+    def _close(self, then: Event, linger_ms: int | None) -> BaseException | None:
+        """Close everything, whatever comes, and note that `then` has happened; what interrupted it, if anything did."""
+        failed = self._phase is not Phase.STOPPING
         try:
-            job()
-        except Exception as error:
-            self._fail(socket, error)
+            return self._assembly.close(linger_ms, failed=failed)
+        finally:
+            self._change(then)
 
-    def _fail(self, socket: str, error: Exception) -> None:
+    def _fail(self, key: str, error: BaseException) -> None:
+        """Close, since the greenlet of the component `key` has ended of `error`. Does not yield."""
         if not allows(self._phase, Event.FAIL):
             # The first one wins; the others only follow from it.
             return
-        was_up = self.started
+        in_drain = self._phase is Phase.STOPPING
         self._change(Event.FAIL)
-        self.failure = error
-        log.error(event("failed", device=self.name, socket=socket, error=error), exc_info=error)
-        if was_up:
+        self.failure = error if str(error) else DeviceFailed(f"the greenlet of {key} was killed")
+        log.error(event("failed", device=self.name, socket=key, error=self.failure), exc_info=error)
+        if not in_drain:
             # In a greenlet of its own, for it ends the one that is running.
-            gevent.spawn(self._stop, 0)
+            self._close_soon()
 
-    def _drain(self) -> None:
-        wiring, start = self._wiring, time.monotonic()
-        for pump in wiring.pumps:
-            pump.resume()
-        wiring.unbind_receivers()
-        while self._phase is Phase.STOPPING and not wiring.drained and (now := time.monotonic()) < self._drain_until:
-            if self._plan.answered and now - start > self._drain_until - now:
-                # Half the time has gone: clients that never pause must leave some of it to the replies.
-                wiring.pumps[0].pause()
-            gevent.sleep(_DRAIN_LOOK_S)
+    def _close_soon(self) -> None:
+        gevent.spawn(self._stop, 0).link(self._on_closed)
 
-    def _shut_down(self, linger_ms: int | None) -> None:
-        greenlets, self._greenlets = self._greenlets, []
-        try:
-            gevent.killall(greenlets)
-            if self._wiring.tap is not None:
-                self._wiring.tap.close_watches()
-            if self._phase is Phase.STOPPING:
-                self._wiring.count_the_rest()
-        except zmq.ZMQError as error:
-            log.warning(event("count-failed", device=self.name, reason=error))
-        finally:
-            try:
-                self._wiring.close(linger_ms)
-            finally:
-                self._change(Event.CLOSED)
+    def _on_closed(self, closing: gevent.Greenlet[..., Any]) -> None:
+        # gevent.killall over every greenlet ends it before it has begun.
+        if self._phase is Phase.FAILING and isinstance(closing.value, gevent.GreenletExit):
+            self._close_soon()

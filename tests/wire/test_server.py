@@ -61,7 +61,7 @@ def test_nothing_is_left_of_a_start_in_which_one_device_cannot(serve, peers: Pee
 
 
 def test_a_stop_during_the_start_leaves_nothing(serve, monkeypatch):
-    monkeypatch.setattr("geventrelay.components.sockets.green_socket.getaddrinfo", lambda *_, **__: gevent.sleep(60))
+    monkeypatch.setattr("geventrelay.components.endpoints.green_socket.getaddrinfo", lambda *_, **__: gevent.sleep(60))
     serving = serve(streamer("quick", frontend="ipc://*", backend="ipc://*"), streamer("slow"), ready=False)
     eventually(lambda: serving.server.devices["quick"].device.started, "one device to be up")
     serving.server.stop()
@@ -124,7 +124,7 @@ def test_a_restart_that_finds_its_port_taken_is_tried_again_until_it_is_free(ser
 
 def test_with_fail_fast_a_failure_ends_the_server(serve, caplog):
     serving = serve(streamer("unlucky"), streamer("other"), fail_fast=True)
-    serving.device("unlucky")._wiring.sockets["frontend"].close()
+    serving.device("unlucky")._assembly.sockets["frontend"].close()
     outcome = serving.ended()
     assert isinstance(outcome, DeviceFailed)
     assert str(outcome).startswith("unlucky: ")
