@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import gevent
 import zmq
 
 from ..endpoints import Endpoint
@@ -43,7 +42,7 @@ class DeviceSocket:
         self._monitor: Monitor | None = None
         self._peers: SocketPeers | None = None
         self._last_peers: PeersSnapshot | None = None
-        self._ending: gevent.Greenlet[..., None] | None = None
+        self._ending: Monitor | None = None
         self.socket = new_socket(context, plan, settings)
         try:
             self._watch(follow)
@@ -106,12 +105,13 @@ class DeviceSocket:
         if self._peers is not None:
             self._last_peers = self._peers.close()
             self._peers = None
-        monitor, self._monitor = self._monitor, None
-        if monitor is not None and (self._reaches_inproc or self.socket.closed):
+        if self._monitor is not None and (self._reaches_inproc or self.socket.closed):
             # Over inproc it ends when its peers have noticed, which may belong to the greenlet that would wait here.
-            monitor.stop()
-        elif monitor is not None:
-            self._ending = monitor.close_socket(linger_ms)
+            self._monitor.stop()
+            self._monitor = None
+        elif self._monitor is not None:
+            self._monitor.close_socket(linger_ms)
+            self._ending, self._monitor = self._monitor, None
         self.socket.close(linger_ms)
 
     def wait_closed(self) -> None:
@@ -120,7 +120,7 @@ class DeviceSocket:
         May be called twice.
         """
         if self._ending is not None:
-            self._ending.join()
+            self._ending.wait_destroyed()
         while self._files:
             self._files.pop().remove()
         self.bound = []

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import zmq
@@ -126,20 +126,18 @@ class Sockets(Component):
         :param linger_ms: how long to go on delivering what is queued, in ms; None for each socket's own time.
         :param failed: of no concern here.
         """
-        try:
-            self._close_all(linger_ms)
-        except Exception:
-            self._forget()
-            raise
+        steps: list[Callable[[], None]] = [functools.partial(one.close, linger_ms) for one in self._sockets.values()]
+        steps += [one.wait_closed for one in self._sockets.values()]
+        errors = []
+        for step in steps:
+            # After an error at one of them, the next ones have their turn; after an interruption, this is called again.
+            try:
+                step()
+            except Exception as error:
+                errors.append(error)
         self._forget()
-
-    def _close_all(self, linger_ms: int | None) -> None:
-        # Whatever goes wrong at one of them, the next ones have their turn. What is put on the stack last runs first.
-        with contextlib.ExitStack() as stack:
-            for one in self._sockets.values():
-                stack.callback(one.wait_closed)
-            for one in self._sockets.values():
-                stack.callback(one.close, linger_ms)
+        if errors:
+            raise errors[0]
 
     def _forget(self) -> None:
         self._last_peers = self.peers()
