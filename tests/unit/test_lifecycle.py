@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from geventrelay.devices.lifecycle import CLOSING, NEXT, STATES, UP, Event, Phase, allows, next_phase
 from geventrelay.devices.snapshot import State
+from geventrelay.server import lifecycle as supervised
 
 
 def reachable(table, first):
@@ -51,3 +52,23 @@ def test_a_device_has_failed_if_a_greenlet_died_since_it_was_opened(events):
         phase = next_phase(phase, event)
         died = (died or event is Event.FAIL) and event is not Event.START
         assert (phase in (Phase.FAILING, Phase.FAILED)) == died
+
+
+def test_a_supervised_device_can_come_into_every_stage_and_out_of_it_again():
+    assert reachable(supervised.NEXT, supervised.Stage.DOWN) == set(supervised.Stage)
+    assert all(supervised.Stage.DOWN in reachable(supervised.NEXT, stage) for stage in supervised.Stage)
+
+
+@given(st.lists(st.sampled_from(supervised.Event)))
+def test_whatever_happens_a_supervised_device_stays_stopped_until_it_is_renewed(events):
+    stage = supervised.Stage.DOWN
+    for event in events:
+        if not supervised.allows(stage, event):
+            with pytest.raises(RuntimeError, match=f"a supervised device that is {stage.value} .* {event.value}$"):
+                supervised.next_stage(stage, event)
+            continue
+        before, stage = stage, supervised.next_stage(stage, event)
+        assert before is not supervised.Stage.STOPPED or event is supervised.Event.RENEW
+        # Only one that is down is started, and one that has come up ends before anything else.
+        assert (event is supervised.Event.START) == (stage is supervised.Stage.STARTING)
+        assert before is not supervised.Stage.RUNNING or event is supervised.Event.END
