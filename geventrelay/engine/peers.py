@@ -1,6 +1,7 @@
-"""Who is connected to a socket, as its monitor tells (zmq_socket_monitor(3)): tcp and ipc, for inproc raises no events.
+"""Who is connected to a socket, by the events of its monitor (zmq_socket_monitor(3)): tcp and ipc; inproc has none.
 
-It also tells "nobody is there" from "everybody is full", to both of which libzmq answers EAGAIN.
+From this also follows whether a message was refused because no peer is there or because every peer is full: libzmq
+answers EAGAIN to both.
 """
 
 from __future__ import annotations
@@ -173,9 +174,9 @@ def _errno_name(number: int) -> str:
 
 
 def _address(descriptor: int) -> str:
-    """The other end of a connection of libzmq's; it may be gone, and its descriptor somebody else's for a moment.
+    """The other end of a connection of libzmq's. It may be gone, and its descriptor belong to another for a moment.
 
-    The end of the one it belonged to is among the events still to come then, so that nobody goes by this for long.
+    Then the event of its end is still to come, so that a wrong address does not stay for long.
     """
     try:
         with _borrowed(descriptor) as connection:
@@ -201,7 +202,7 @@ def _pid(connection: stdlib_socket.socket) -> str:
 
 
 def _has_spoken(descriptor: int) -> bool:
-    """Whether as much as a greeting has come in over a tcp connection; true where that cannot be told."""
+    """Whether as much as a greeting has come in over a tcp connection; true where that is not known."""
     if sys.platform != "linux":
         return True
     try:

@@ -3,14 +3,14 @@
 libzmq (4.3.5, zmq_socket_monitor(3)) gives the descriptor of a connection that is made and of one that ends, but not of
 one whose handshake goes through or fails: these say at which endpoint, and there a hundred may be under way. So:
 
-* a handshake that went through is put down to the connection that has waited longest there, of those from which enough
-  has come for one;
-* one that failed, to the connection that ends next there: libzmq's io thread reports both in one go;
-* a connection that ends with its handshake neither through nor failed is one that did not speak ZMTP 3. libzmq refuses
-  those without a word about it.
+* a handshake that went through is assigned to the connection that has waited longest there, of those from which enough
+  bytes have come for one;
+* one that failed is assigned to the connection that ends next there: libzmq's io thread reports both in one go;
+* a connection that ends with its handshake neither through nor failed did not speak ZMTP 3. libzmq refuses those
+  without an event of its own.
 
-Put down wrongly, a handshake is put right when the connection that it was put down to fails. How many are connected is
-right all along, and that is what tells ``no_peer`` from ``full``.
+A handshake assigned to the wrong connection is corrected when that connection fails. The number of connected peers is
+right at any time, and that is what ``no_peer`` and ``full`` are told apart by.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 NOT_ZMTP = "not_zmtp3"
-"""Why a handshake failed of which nothing is said: HTTP, a port scanner, libzmq before 4.0."""
+"""Why a handshake failed that libzmq reports nothing about: HTTP, a port scanner, libzmq before 4.0."""
 
-# Who opens thousands of connections and says nothing must not have all of them looked at for each peer that comes.
+# A client that opens thousands of connections and sends nothing must not have all of them looked at for each new peer.
 _CANDIDATES = 64
 
 
@@ -32,7 +32,8 @@ class PeerSnapshot:
     """One peer that is connected.
 
     :ivar address: ``host:port`` of the other end, or ``pid N`` over ipc; ``unknown`` where it cannot be had.
-    :ivar since: when it connected, as Unix time. :ivar mechanism: how it showed who it is, e.g. ``NULL``.
+    :ivar since: when it connected, as Unix time in seconds.
+    :ivar mechanism: the security mechanism, e.g. ``NULL``.
     """
 
     address: str
@@ -42,12 +43,13 @@ class PeerSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class PeersSnapshot:
-    """One socket's connections at one moment. Over inproc nobody can be seen.
+    """One socket's connections at one moment. Peers over inproc are not seen.
 
     :ivar peers: who is connected, the longest first.
-    :ivar connected_total: how many handshakes went through. :ivar disconnected_total: how many of them have ended.
+    :ivar connected_total: how many handshakes went through.
+    :ivar disconnected_total: how many of those connections have ended.
     :ivar handshake_failures: how many did not, by reason: an errno's name where the connection broke, ``zmtp_...`` or
-        ``zap_...`` for what was wrong, ``auth_STATUS`` where a ZAP handler said no, ``not_zmtp3`` for other bytes.
+        ``zap_...`` for what was wrong, ``auth_STATUS`` where a ZAP handler refused, ``not_zmtp3`` for other bytes.
     :ivar retries: how often connecting was tried again.
     """
 
@@ -72,8 +74,10 @@ class PeersSnapshot:
 class Connection:
     """A connection that has been made and not ended.
 
-    :ivar endpoint: which of the socket's own endpoints it is at. :ivar since: when it was seen, as Unix time.
-    :ivar address: the other end; None until somebody has looked. :ivar ready: whether its handshake is through.
+    :ivar endpoint: which of the socket's own endpoints it is at.
+    :ivar since: when it was seen, as Unix time in seconds.
+    :ivar address: the other end; None until it has been looked up.
+    :ivar ready: whether its handshake is through.
     """
 
     endpoint: str
@@ -104,13 +108,13 @@ class PeerTable:
     def gained(self, descriptor: int, endpoint: str, now: float) -> None:
         """A connection has been made at `endpoint`, as seen at `now`; it has this `descriptor`."""
         if descriptor in self._connections:
-            # libzmq tells of no end where it closes a connection itself.
+            # libzmq reports no end where it closes a connection itself.
             self._end(descriptor)
         self._connections[descriptor] = Connection(endpoint, now)
         self._pending[descriptor] = None
 
     def succeeded(self, endpoint: str) -> Connection | None:
-        """A handshake at `endpoint` is through; the connection that it is put down to, None if there can be none."""
+        """A handshake at `endpoint` is through; the connection that it is assigned to, None if there can be none."""
         descriptor = self._likeliest(endpoint)
         if descriptor is None:
             return None
@@ -132,7 +136,7 @@ class PeerTable:
         self._failing[endpoint] = reason
 
     def denied(self, endpoint: str, reason: str) -> None:
-        """A ZAP handler has said no at `endpoint`, for this `reason`; the connection ends some time."""
+        """A ZAP handler has refused a handshake at `endpoint`, for this `reason`; the connection ends some time."""
         self._failures[reason] += 1
         self._denied.setdefault(endpoint, deque()).append(reason)
 
@@ -160,7 +164,7 @@ class PeerTable:
         self._retries += 1
 
     def nameless(self) -> Iterable[tuple[int, Connection]]:
-        """The connections of which nobody has looked for the other end's address yet, with their descriptors."""
+        """The connections whose other end has not been looked up yet, with their descriptors."""
         return [(descriptor, one) for descriptor, one in self._connections.items() if one.address is None]
 
     def snapshot(self, mechanism: str) -> PeersSnapshot:
@@ -192,7 +196,7 @@ class PeerTable:
 
     def _fail(self, descriptor: int, connection: Connection) -> None:
         if connection.ready:
-            # The handshake that was put down to it was somebody else's.
+            # The handshake that was assigned to it was another connection's.
             other = self._likeliest(connection.endpoint)
             if other is not None:
                 self._mark_ready(other)
