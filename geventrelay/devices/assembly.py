@@ -40,8 +40,10 @@ class Assembly:
     :param descriptors: listening sockets that others have bound, see `Device`.
     :param watch_peers: whether to follow the peers of every socket, and not only where drops are told apart by them.
 
-    :ivar sockets: the device's sockets.
+    :ivar device: the device's name.
+    :ivar sockets: its sockets.
     :ivar components: all of them, in the order in which they are opened.
+    :ivar running: whether every component has its greenlet; not any more when `close` has begun.
     """
 
     def __init__(
@@ -56,10 +58,11 @@ class Assembly:
         descriptors: Mapping[tuple[str, int], int],
         watch_peers: bool,
     ) -> None:
+        self.device = settings.name
         self._settings = settings
         self._on_death = on_death
         self._made_in = fork.current()
-        self._closing = False
+        self.running = False
         self._greenlets: list[gevent.Greenlet[..., None]] = []
         followed = None if watch_peers else _told_apart(plan)
         self.sockets = Sockets(plan.sockets, settings, context=context, descriptors=descriptors, followed=followed)
@@ -78,6 +81,7 @@ class Assembly:
 
     def run(self) -> None:
         """Give each component its greenlet. Does not yield."""
+        self.running = True
         for component in self.components:
             self._spawn(component)
 
@@ -132,7 +136,7 @@ class Assembly:
         :param failed: whether the sockets may be in any condition.
         :returns: the first interruption, for the caller to raise; None without one.
         """
-        self._closing = True
+        self.running = False
         steps = [self._end_greenlets]
         steps += [
             functools.partial(component.close, linger_ms, failed=failed) for component in reversed(self.components)
@@ -147,7 +151,7 @@ class Assembly:
             try:
                 step()
             except Exception as error:
-                log.error(event("close-failed", device=self._settings.name, reason=error), exc_info=error)
+                log.error(event("close-failed", device=self.device, reason=error), exc_info=error)
             except BaseException as error:
                 interruption = interruption or error
                 continue
@@ -179,7 +183,7 @@ class Assembly:
 
     def _report(self, key: str, error: BaseException) -> None:
         # A forked child has copies of the greenlets, whose ends are no concern of the device's.
-        if not self._closing and self._made_in == fork.current():
+        if self.running and self._made_in == fork.current():
             self._on_death(key, error)
 
 

@@ -1,39 +1,27 @@
-"""A device: one running pattern. Owns its sockets and greenlets, and decides when they live and die."""
+"""A device: one running pattern, started, watched, commanded and stopped from outside."""
 
 from __future__ import annotations
 
-import logging
-import math
-import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
 import gevent
 import zmq
-from gevent.event import Event as Signal
-from gevent.lock import RLock
 
-from ..components.component import DrainStep
 from ..components.control import statistics
 from ..components.tap import TapReader
-from ..engine import fork as fork
 from ..engine.libzmq import unless_gone
 from ..engine.peertable import PeersSnapshot
 from ..engine.subscriptions import subscriptions
 from ..errors import DeviceFailed, ForkedError, SettingsError, StartError
-from ..log import event
 from ..settings import DeviceSettings
-from .assembly import Assembly, sockets_of
-from .lifecycle import CLOSING, STATES, UP, Event, Phase, allows, next_phase
+from .assembly import Assembly, OnDeath, sockets_of
+from .life import Life
+from .lifecycle import STATES, UP
 from .live_changes import adjustment
 from .patterns import plan
 from .snapshot import DeviceSnapshot, State
-
-log = logging.getLogger("geventrelay")
-
-# How often a stop looks whether everything has been moved. Only a device that is stopping pays for it.
-_DRAIN_LOOK_S = 0.01
 
 
 class Device:
@@ -47,10 +35,10 @@ class Device:
         ``inproc`` endpoints are to be shared with sockets that are no device's. By default devices on one hub share a
         context, if they have as many `io_threads`.
     :param reload: what a RELOAD at the control socket does; None where it is no command. See `Control`.
-    :param descriptors: listening sockets that somebody else has bound, by socket key and position among its endpoints;
-        they are used instead of binding, and stay their owner's.
-    :param watch_peers: whether to follow every socket's connections, for `peers` and the log. It costs two descriptors,
-        23 KB and 0.3 ms at the start for each socket; without it, that is done only where drops are told apart by it.
+    :param descriptors: listening sockets that others have bound, by socket key and position among its endpoints; they
+        are used instead of binding, and stay their owner's.
+    :param watch_peers: whether to follow every socket's connections, for `peers` and the log; without it, that is done
+        only where drops are told apart by it.
     :raises SettingsError: if that is no pattern's settings.
     """
 
@@ -63,23 +51,15 @@ class Device:
         descriptors: Mapping[tuple[str, int], int] | None = None,
         watch_peers: bool = False,
     ) -> None:
-        # Before anything can be refused: testing/leftovers.py meets devices that were, too.
-        self._phase = Phase.STOPPED
+        # Before anything is refused: testing/leaks.py also meets devices that were refused here.
+        self._life = Life(self._make_assembly)
         self.settings = settings
-        self._reload = reload
-        self._descriptors = descriptors or {}
-        self.failure: BaseException | None = None
         self._plan = plan(settings)
         self._context = context
+        self._reload = reload
+        self._descriptors = descriptors or {}
         self._watch_peers = watch_peers
-        self._assembly = self._new_assembly()
-        self._changing = RLock()
-        self._started_in = fork.current()
-        self._drain_until = math.inf
-        self._stop_requested = False
-        self._down = Signal()
-        self._down.set()
-        self._greenlets: list[gevent.Greenlet[..., None]] = []
+        self._life.prepare()
 
     def __repr__(self) -> str:
         return f"<Device {self.name} {self.state.value}>"
@@ -101,17 +81,22 @@ class Device:
     @property
     def state(self) -> State:
         """Where the device is in its life."""
-        return STATES[self._phase]
+        return STATES[self._life.phase]
 
     @property
     def started(self) -> bool:
         """Whether the device is up: running or paused."""
-        return self._phase in UP
+        return self._life.phase in UP
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What it has failed of; None if it has not, since the last start."""
+        return self._life.failure
 
     @property
     def stop_requested(self) -> bool:
-        """Whether somebody has asked for a stop since the last start, however it ended then."""
-        return self._stop_requested
+        """Whether a stop was asked for since the last start, however it ended then."""
+        return self._life.stop_requested
 
     @property
     def endpoints(self) -> dict[str, list[str]]:
@@ -131,34 +116,20 @@ class Device:
         :raises StartError: naming the endpoint that could not be had; everything else is undone by then.
         """
         self._refuse_child()
-        with self._changing:
-            if not allows(self._phase, Event.START):
-                return
-            self._change(Event.START)
-            self.failure = None
-            self._stop_requested = False
-            self._started_in = fork.current()
-            self._drain_until = math.inf
-            try:
-                self._assembly = self._new_assembly()
-                self._assembly.open()
-                self._assembly.run()
-            except BaseException:
-                self._close(Event.UNDONE, 0)
-                raise
-            self._change(Event.OPENED)
+        self._life.start()
 
     def stop(self, timeout: float | None = None) -> None:
         """Take in nothing new, move what is there, and close. Yields; returns once all is closed.
 
-        Sockets that only receive are unbound at once. The others stay open until replies have gone their way.
+        Sockets that only receive are unbound at once. The others stay open until replies have gone their way. An
+        interruption (`gevent.Timeout`, a kill) ends the moving; it is raised when all is closed.
 
         :param timeout: how many seconds to go on moving; 0 closes at once, None means the settings' `drain_s`.
             Closing then takes up to `linger_ms` more.
         """
         self._refuse_child()
-        self._stop_requested = True
-        self._stop(timeout)
+        self._life.stop_requested = True
+        self._life.stop(self.settings.drain_s if timeout is None else timeout, 0 if timeout == 0 else None)
 
     def serve_forever(self, stop_timeout: float | None = None) -> None:
         """Start if need be and wait until the device has been stopped by another greenlet.
@@ -168,7 +139,7 @@ class Device:
         """
         self.start()
         try:
-            self._down.wait()
+            self._life.join(None)
         finally:
             self.stop(stop_timeout)
         if self.failure is not None:
@@ -176,7 +147,7 @@ class Device:
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until the device is not up, or for `timeout` seconds; whether it is not. Yields if it has to wait."""
-        return self._down.wait(timeout)
+        return self._life.join(timeout)
 
     def adjust(self, settings: DeviceSettings) -> None:
         """Go on with other `settings`, without a restart: nothing is closed. Does not yield.
@@ -197,16 +168,12 @@ class Device:
     def pause(self) -> None:
         """Read nothing more until `resume`; what is in hand stays so. Does not yield; only if running."""
         self._refuse_child()
-        if allows(self._phase, Event.PAUSE):
-            self._change(Event.PAUSE)
-            self._assembly.pause()
+        self._life.pause()
 
     def resume(self) -> None:
         """Go on after `pause`. Does not yield; only if paused."""
         self._refuse_child()
-        if allows(self._phase, Event.RESUME):
-            self._change(Event.RESUME)
-            self._assembly.resume()
+        self._life.resume()
 
     def snapshot(self) -> DeviceSnapshot:
         """What has been counted since the last start; still there after a stop. Does not yield."""
@@ -250,102 +217,40 @@ class Device:
         The settings need no `tap` for this. The watch ends with the device at the latest.
 
         :param direction: the key of the socket whose messages to see, e.g. ``frontend``; None for all.
-        :raises SettingsError: if no messages come in at that socket. :raises StartError: if the device is not up.
+        :raises SettingsError: if no messages come in at that socket.
+        :raises StartError: if the device is not up.
         """
         self._refuse_child()
         sources = [pump.source for pump in self._plan.pumps]
         if direction is not None and direction not in sources:
             raise SettingsError("direction", "one of " + ", ".join(sources), direction)
-        if self._phase not in UP | CLOSING:
+        if not self._assembly.running:
             raise StartError(f"cannot watch {self.name}: it is {self.state.value}")
         return self._assembly.tap().watch(direction)
 
     def statistics(self) -> tuple[int, ...]:
-        """Eight counts of parts and bytes, as zmq_proxy_steerable(3) has them; see `components.control.statistics`."""
+        """Eight counts of parts and bytes, as zmq_proxy_steerable(3) has them; see `statistics`."""
         return statistics(self.snapshot().pumps, self._plan.sockets[0].key)
 
     def _refuse_child(self) -> None:
-        if self._phase is not Phase.STOPPED and self._started_in != fork.current():
+        if self._life.in_child:
             raise ForkedError(
                 f"device {self.name} was started before this process was forked and belongs to its parent; "
                 "make a new Device in the child"
             )
 
-    def _new_assembly(self) -> Assembly:
+    @property
+    def _assembly(self) -> Assembly:
+        return self._life.assembly
+
+    def _make_assembly(self, on_death: OnDeath) -> Assembly:
         return Assembly(
             self._plan,
             self.settings,
             device=self,
-            on_death=self._fail,
+            on_death=on_death,
             context=self._context,
             reload=self._reload,
             descriptors=self._descriptors,
             watch_peers=self._watch_peers,
         )
-
-    def _change(self, what: Event) -> None:
-        """Note that `what` has happened. The one place where the phase changes; does not yield."""
-        self._phase = next_phase(self._phase, what)
-        if self._phase in UP:
-            self._down.clear()
-        elif self._phase not in CLOSING:
-            self._down.set()
-
-    def _stop(self, timeout: float | None) -> None:
-        seconds = self.settings.drain_s if timeout is None else timeout
-        # Before the lock, so that a second and hastier stop shortens the first.
-        self._drain_until = min(self._drain_until, time.monotonic() + seconds)
-        with self._changing:
-            if self._phase in UP:
-                self._change(Event.STOP)
-            elif self._phase is not Phase.FAILING:
-                return
-            interruption = None
-            try:
-                with unless_gone():
-                    self._drain()
-            finally:
-                interruption = self._close(Event.CLOSED, 0 if timeout == 0 else None)
-            if interruption is not None:
-                raise interruption
-
-    def _drain(self) -> None:
-        """Move what has come in until all of it has gone, the time is over, or the device fails."""
-        start = time.monotonic()
-        self._assembly.resume()
-        self._assembly.stop_reading(DrainStep.BEGUN)
-        while not self._assembly.drained and (now := time.monotonic()) < self._drain_until:
-            if self._phase is Phase.FAILING:
-                return
-            if now - start > self._drain_until - now:
-                self._assembly.stop_reading(DrainStep.HALF_OVER)
-            gevent.sleep(_DRAIN_LOOK_S)
-
-    def _close(self, then: Event, linger_ms: int | None) -> BaseException | None:
-        """Close everything, whatever comes, and note that `then` has happened; what interrupted it, if anything did."""
-        failed = self._phase is not Phase.STOPPING
-        try:
-            return self._assembly.close(linger_ms, failed=failed)
-        finally:
-            self._change(then)
-
-    def _fail(self, key: str, error: BaseException) -> None:
-        """Close, since the greenlet of the component `key` has ended of `error`. Does not yield."""
-        if not allows(self._phase, Event.FAIL):
-            # The first one wins; the others only follow from it.
-            return
-        in_drain = self._phase is Phase.STOPPING
-        self._change(Event.FAIL)
-        self.failure = error if str(error) else DeviceFailed(f"the greenlet of {key} was killed")
-        log.error(event("failed", device=self.name, socket=key, error=self.failure), exc_info=error)
-        if not in_drain:
-            # In a greenlet of its own, for it ends the one that is running.
-            self._close_soon()
-
-    def _close_soon(self) -> None:
-        gevent.spawn(self._stop, 0).link(self._on_closed)
-
-    def _on_closed(self, closing: gevent.Greenlet[..., Any]) -> None:
-        # gevent.killall over every greenlet ends it before it has begun.
-        if self._phase is Phase.FAILING and isinstance(closing.value, gevent.GreenletExit):
-            self._close_soon()

@@ -169,7 +169,7 @@ def test_serve_forever_raises_when_the_greenlets_of_its_device_are_killed(settin
 def test_a_device_that_is_killed_while_it_fails_ends_all_the_same(settings, tmp_path, caplog):
     device = Device(settings)
     device.start()
-    device._fail("frontend", RuntimeError("no more"))
+    device._life.fail("frontend", RuntimeError("no more"))
     kill_every_greenlet()
     with within("the end of the device"):
         device.join()
