@@ -84,8 +84,8 @@ class Life:
     def stop(self, drain_s: float, linger_ms: int | None) -> None:
         """Drain and close the components; nothing happens if it is not up. Yields.
 
-        An interruption (`gevent.Timeout`, `GreenletExit`) ends the drain, and is raised when all is closed. While another
-        greenlet starts or stops the device, it is raised at once, and that greenlet goes on.
+        An interruption (`gevent.Timeout`, `GreenletExit`) ends the drain, and is raised when all is closed. While
+        another greenlet starts or stops the device, it is raised at once, and that greenlet goes on.
 
         :param drain_s: how long to go on moving what has come in, in seconds. The shortest of several stops counts.
         :param linger_ms: how long to go on delivering after that, in ms; None for each socket's own time.
