@@ -32,8 +32,7 @@ class PeerSnapshot:
     """One peer that is connected.
 
     :ivar address: ``host:port`` of the other end, or ``pid N`` over ipc; ``unknown`` where it cannot be had.
-    :ivar since: when it connected, as Unix time in seconds.
-    :ivar mechanism: the security mechanism, e.g. ``NULL``.
+    :ivar since: when it connected, as Unix time. :ivar mechanism: how it showed who it is, e.g. ``NULL``.
     """
 
     address: str
@@ -43,13 +42,12 @@ class PeerSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class PeersSnapshot:
-    """One socket's connections at one moment. Peers over inproc are not seen.
+    """One socket's connections at one moment. Over inproc nobody can be seen.
 
     :ivar peers: who is connected, the longest first.
-    :ivar connected_total: how many handshakes went through.
-    :ivar disconnected_total: how many of those connections have ended.
+    :ivar connected_total: how many handshakes went through. :ivar disconnected_total: how many of them have ended.
     :ivar handshake_failures: how many did not, by reason: an errno's name where the connection broke, ``zmtp_...`` or
-        ``zap_...`` for what was wrong, ``auth_STATUS`` where a ZAP handler refused, ``not_zmtp3`` for other bytes.
+        ``zap_...`` for what was wrong, ``auth_STATUS`` where a ZAP handler said no, ``not_zmtp3`` for other bytes.
     :ivar retries: how often connecting was tried again.
     """
 
