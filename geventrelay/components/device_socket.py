@@ -87,7 +87,7 @@ class DeviceSocket:
 
     @property
     def peers(self) -> SocketPeers | None:
-        """Tells at any time whether a peer is there; None where that cannot be told, as over inproc. Does not yield."""
+        """Knows whether a peer is there; None where that cannot be known, as over inproc. Does not yield."""
         return None if self._reaches_inproc else self._peers
 
     def snapshot(self) -> PeersSnapshot | None:

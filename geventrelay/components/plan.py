@@ -72,7 +72,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Adjustment:
-    """What the running SUB of a device is to be told.
+    """How the subscriptions of a running SUB change.
 
     :ivar subscribe: the prefixes that a SUB takes from now on.
     :ivar unsubscribe: those that it takes no more.

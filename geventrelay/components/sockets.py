@@ -69,7 +69,7 @@ class Sockets(Component):
         return {key: list(one.bound) for key, one in self._sockets.items() if one.plan.endpoints}
 
     def peers_of(self, key: str) -> SocketPeers | None:
-        """Tells whether a peer of the socket `key` is there; None where that cannot be told. Does not yield."""
+        """Knows whether a peer of the socket `key` is there; None where that cannot be known. Does not yield."""
         return self._sockets[key].peers
 
     def peers(self) -> dict[str, PeersSnapshot]:

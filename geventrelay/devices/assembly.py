@@ -38,7 +38,7 @@ class Assembly:
     :param context: where to make sockets; None for the context that devices share.
     :param reload: what a RELOAD does; None where it is no command.
     :param descriptors: listening sockets that others have bound, see `Device`.
-    :param watch_peers: whether to follow the peers of every socket, and not only where drops are told apart by them.
+    :param watch_peers: whether to follow the peers of every socket, and not only where messages are dropped.
 
     :ivar device: the device's name.
     :ivar sockets: its sockets.
@@ -64,7 +64,7 @@ class Assembly:
         self._made_in = fork.current()
         self.running = False
         self._greenlets: list[gevent.Greenlet[..., None]] = []
-        followed = None if watch_peers else _told_apart(plan)
+        followed = None if watch_peers else _dropping(plan)
         self.sockets = Sockets(plan.sockets, settings, context=context, descriptors=descriptors, followed=followed)
         self._pumps = pumps_of(plan, self.sockets, settings.name)
         environment = Environment(settings, self.sockets, self._pumps, device, reload)
@@ -192,7 +192,7 @@ def sockets_of(plan: Plan, settings: DeviceSettings) -> tuple[SocketPlan, ...]:
     return (*plan.sockets, *(socket for feature in FEATURES for socket in feature.sockets(settings)))
 
 
-def _told_apart(plan: Plan) -> frozenset[str]:
+def _dropping(plan: Plan) -> frozenset[str]:
     """The sockets at which messages are dropped, where it matters whether a peer is there."""
     outlets = (outlet for pump in plan.pumps for outlet in pump.outlets)
     return frozenset(outlet.socket for outlet in outlets if outlet.when_full is WhenFull.DROP)

@@ -49,7 +49,7 @@ class Event(enum.Enum):
     RESUME = "resume"
     STOP = "stop"
     FAIL = "fail"
-    """A greenlet of it has died that was not told to end."""
+    """A greenlet of it has ended, and not because the device ended it."""
     CLOSED = "closed"
     """Every component is closed."""
 

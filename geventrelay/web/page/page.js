@@ -24,7 +24,7 @@ class Page {
   #meter = new Meter();
   #overview = new Overview();
   #search = new Search(() => this.#show());
-  #steering = new Control((can) => this.#allow(can), (device) => this.#take(device));
+  #control = new Control((can) => this.#allow(can), (device) => this.#take(device));
   #data = null;
   #aheadS = 0;
   #width = 0;
@@ -94,7 +94,7 @@ class Page {
     }
     this.#overview.update(data, this.#rates, this.clock);
     this.#arrange(data.devices);
-    this.#steering.update(data.server);
+    this.#control.update(data.server);
     this.#show();
   }
 
@@ -128,9 +128,9 @@ class Page {
     devices.forEach((device, index) => {
       let card = this.#cards.get(device.name);
       if (card === undefined) {
-        card = new Card(device.name, this.clock, (name, word) => this.#steering.act(name, word));
+        card = new Card(device.name, this.clock, (name, word) => this.#control.act(name, word));
         card.stale = true;
-        card.allow(this.#steering.allowed);
+        card.allow(this.#control.allowed);
         card.root.card = card;
         this.#cards.set(device.name, card);
       }
