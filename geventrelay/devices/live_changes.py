@@ -3,7 +3,7 @@
 High-water marks cannot. libzmq has a listener's connections keep the marks that there were when it was bound
 (stream_listener_base_t::create_engine), gives new ones to those that are there already, and in doing so up to version
 4.3.5 writes to the queue of a peer that is just leaving after it has been freed (pipe_t::send_hwms_to_peer). A queue
-that is full at the time may also never be told that there is room again: that is told each time half of a queue has
+that is full at the time may also never learn that there is room again: that is reported each time half of a queue has
 been read, and the half is another one then.
 """
 

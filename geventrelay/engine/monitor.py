@@ -14,9 +14,11 @@ import contextlib
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import gevent
 import zmq
+from gevent.event import Event
 
 from .libzmq import unique_inproc, unless_gone
 from .socket import RelaySocket
@@ -55,6 +57,7 @@ class Monitor:
 
     def __init__(self, socket: RelaySocket, kinds: int = 0) -> None:
         self.socket = socket
+        self._destroyed = Event()
         self._events: RelaySocket = socket.context.socket(zmq.PAIR, socket_class=RelaySocket)
         address = unique_inproc("monitor")
         try:
@@ -114,17 +117,30 @@ class Monitor:
     def close_after_stopped(self) -> gevent.Greenlet[..., None]:
         """Have our end closed after EVENT_MONITOR_STOPPED, for a socket that has been closed. Does not yield.
 
-        :returns: the greenlet that does it.
+        :returns: the greenlet that does it. Killed, it goes on, for every socket of the context depends on it; killed
+            before it has begun, another one takes its place.
         """
-        return gevent.spawn(self._close_after_stopped)
+        closing = gevent.spawn(self._close_after_stopped)
+        closing.link(self._go_on)
+        return closing
+
+    def wait_destroyed(self) -> None:
+        """Yield until libzmq has destroyed the socket, after `close_socket`: its addresses are free then."""
+        self._destroyed.wait()
 
     def _close_after_stopped(self) -> None:
         try:
             with unless_gone():
                 while not any(event.kind == _STOPPED for event in self.read()):
-                    self.wait()
+                    with contextlib.suppress(gevent.GreenletExit):
+                        self.wait()
         finally:
             self._events.close(0)
+            self._destroyed.set()
+
+    def _go_on(self, closing: gevent.Greenlet[..., Any]) -> None:
+        if isinstance(closing.value, gevent.GreenletExit) and not self._destroyed.is_set():
+            self.close_after_stopped()
 
 
 def close(monitors: Iterable[Monitor], linger_ms: int | None) -> None:

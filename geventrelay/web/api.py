@@ -74,10 +74,10 @@ class Api:
         return json_response(report.connections(self._supervised(name).peers()))
 
     def _get_subscriptions(self, request: Request, name: str) -> Response:
-        counts = self._supervised(name).device.subscriptions()
-        if counts is None:
+        topics = self._supervised(name).device.subscriptions()
+        if topics is None:
             raise Refusal(HTTPStatus.NOT_FOUND, f"device {name} forwards no subscriptions (XSUB -> XPUB does)")
-        return json_response(report.subscriptions(counts))
+        return json_response(report.subscriptions(topics))
 
     def _get_history(self, request: Request) -> Response:
         devices = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..engine.counters import OutletSnapshot, PumpSnapshot
@@ -77,13 +77,12 @@ def connections(peers: Mapping[str, PeersSnapshot]) -> Json:
     }
 
 
-def subscriptions(counts: Mapping[bytes, int]) -> Json:
-    """The topics that are subscribed to, with their `counts`, sorted."""
+def subscriptions(topics: Iterable[bytes]) -> Json:
+    """The `topics` that are subscribed to, in their order. How many subscribers each has cannot be known."""
     return {
         "version": VERSION,
         "subscriptions": [
-            {"topic": topic.decode(errors="replace"), "hex": topic.hex(), "count": count}
-            for topic, count in sorted(counts.items())
+            {"topic": topic.decode(errors="replace"), "hex": topic.hex(), "count": 1} for topic in topics
         ],
     }
 

@@ -145,7 +145,7 @@ def test_a_device_that_is_not_up_cannot_be_watched(serve, streamer):
 def test_asking_for_the_head_alone_leaves_no_watch(serve, streamer):
     device, _ = streamer
     assert serve(device).ask("HEAD", PATH, BEARER).status == 405
-    eventually(lambda: not device._wiring.tap._tapped, "the copy to end")
+    eventually(lambda: not device._assembly.tap()._tapped, "the copy to end")
 
 
 def test_there_is_a_limit_to_watches_and_who_leaves_makes_room(serve, streamer, monkeypatch):
@@ -156,7 +156,7 @@ def test_there_is_a_limit_to_watches_and_who_leaves_makes_room(serve, streamer, 
     with lines(client):
         answer = client.ask("GET", PATH, BEARER)
         assert (answer.status, answer.json["error"]) == (503, "there are 1 watchers already")
-    eventually(lambda: not device._wiring.tap._tapped, "the end of the watch")
+    eventually(lambda: not device._assembly.tap()._tapped, "the end of the watch")
     with lines(client):
         pass
 
