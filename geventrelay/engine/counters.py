@@ -185,7 +185,7 @@ OF_PUMP = (
     *values_of(PumpSnapshot),
     Value(
         "held", Kind.GAUGE, "messages", "Messages read from the socket that some outlet has not taken yet.",
-        path=("held",), metric="held_messages", top=True,
+        path=("held",), metric="held_messages",
     ),
 )  # fmt: skip
 """Every value of a pump."""

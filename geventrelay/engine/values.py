@@ -41,7 +41,7 @@ class Value:
     :ivar metric: the name of its metric without ``geventrelay_`` and ``_total``; empty if it has none.
     :ivar by: for several numbers instead of one, what tells them apart, e.g. ``reason``; else empty.
     :ivar known: what is known of these reasons. A metric has them from the start, also while they are 0.
-    :ivar top: whether `geventrelay top` adds it up for each device, and shows its rate if it is a counter.
+    :ivar top: whether `geventrelay top` adds it up for each device, and shows its rate. Only a counter has one.
     """
 
     attribute: str

@@ -20,7 +20,7 @@ from .http.permissions import Guard, read_token
 from .http.router import Router
 from .http.static import page
 from .hub_delay import HubDelay
-from .scrape import metrics
+from .metrics import metrics
 from .tap import Taps
 
 log = logging.getLogger("geventrelay")

@@ -65,6 +65,21 @@ def test_a_table_fits_80_columns_and_has_every_device(run, stub):
 
 
 @pytest.mark.slow
+def test_servers_that_are_older_or_newer_are_shown_as_far_as_they_are_known(run, stub):
+    new = queue("new", received=7, state="dreaming")
+    new["pumps"][0]["outlets"][0]["dropped"] = {"too_late": 2}
+    answer = {"version": 1, "server": {}, "devices": [{"name": "old"}, new]}
+    stub.overrides["/api/devices"] = (200, answer)
+    lines = once(run, stub.url, "--once", env=columns(100)).output.splitlines()
+    assert lines[0].startswith("geventrelay ? (?), up 0 s, hub delay unknown")
+    assert ["old", *"??????"] in [line.split() for line in lines]
+    assert ["new", "dreaming", "0", "0", "0", "2", "0", "2/1"] in [line.split() for line in lines]
+    assert "new: dropped 2 too_late" in lines
+    old = json.loads(once(run, stub.url, "--once", "--json").output)["devices"][0]
+    assert (old["name"], old["received"], old["received_per_s"], old["peers"]) == ("old", None, None, {})
+
+
+@pytest.mark.slow
 def test_what_a_server_says_cannot_steer_the_terminal(run, stub):
     output = once(run, stub.url, "--once", env=columns(200)).output
     assert "\x1b" not in output
@@ -174,7 +189,7 @@ def test_a_server_that_never_answers(run):
         (200, {"hello": "world"}, "expected the API of geventrelay, got other JSON"),
         (200, {"version": 2, "server": {}, "devices": []}, "expected version 1 of the API, got 2"),
         (200, {"version": 1, "server": {}, "devices": [{}]},
-         "expected the API of geventrelay, got devices without 'pumps'"),
+         "expected the API of geventrelay, got devices without 'name'"),
         (404, {"no": "thing"}, "expected the API of geventrelay, got HTTP 404"),
         (421, {"error": "Host: expected ours"}, "HTTP 421: Host: expected ours"),
     ],

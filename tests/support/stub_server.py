@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any
 
 import geventrelay
+from geventrelay.web import report
 
 PAGE = Path(geventrelay.__file__).parent / "web" / "page"
 HEADERS = {
@@ -161,6 +162,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_events()
         elif path == "/api/devices":
             self._send(200, self.stub.answer())
+        elif path == "/api/values":
+            self._send(200, report.values())
         elif path == "/api/history":
             self._send(200, {"version": 1, "interval_s": 5, "devices": self.stub.history})
         elif path.endswith("/peers"):
