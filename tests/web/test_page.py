@@ -214,7 +214,7 @@ def test_a_number_that_is_described_needs_no_change_of_the_page(browser):
         cells = (
             "[...document.querySelectorAll('[aria-label=Messages] tbody tr')].map((row) => row.lastChild.textContent)"
         )
-        assert browser.evaluate(cells) == ["4,321", "–"]
+        assert browser.evaluate(cells) == ["4,321", "\u2013"]
         no_complaints(browser, stub)
 
 
