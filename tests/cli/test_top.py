@@ -58,7 +58,7 @@ def test_a_table_fits_80_columns_and_has_every_device(run, stub):
     (prices,) = (line.split() for line in lines if line.startswith("prices "))
     assert prices[1] == "running"
     assert float(prices[2]) > 0
-    assert prices[5:] == ["40", "0", "3/12/0"]
+    assert prices[-3:] == ["40", "0", "3/12/0"]
     assert "orders" in program.output
     assert "paused" in program.output
     assert "prices: dropped 40 no_peer" in lines
@@ -72,8 +72,10 @@ def test_servers_that_are_older_or_newer_are_shown_as_far_as_they_are_known(run,
     stub.overrides["/api/devices"] = (200, answer)
     lines = once(run, stub.url, "--once", env=columns(100)).output.splitlines()
     assert lines[0].startswith("geventrelay ? (?), up 0 s, hub delay unknown")
-    assert ["old", *"??????"] in [line.split() for line in lines]
-    assert ["new", "dreaming", "0", "0", "0", "2", "0", "2/1"] in [line.split() for line in lines]
+    (old,) = (line.split() for line in lines if line.startswith("old "))
+    assert set(old[1:]) == {"?"}
+    (new,) = (line.split() for line in lines if line.startswith("new "))
+    assert (new[1], new[-3:]) == ("dreaming", ["2", "0", "2/1"])
     assert "new: dropped 2 too_late" in lines
     old = json.loads(once(run, stub.url, "--once", "--json").output)["devices"][0]
     assert (old["name"], old["received"], old["received_per_s"], old["peers"]) == ("old", None, None, {})

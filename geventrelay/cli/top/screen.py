@@ -19,11 +19,13 @@ _STATES = {"running": "green", "paused": "yellow", "stopping": "yellow", "stoppe
 # The server's line, the totals, the table's head, and what follows it.
 _OTHER_LINES = 7
 _MOST_NOTES = 5
-# Of each counter, the heading of its column of rates; others have their own name there.
-_HEADINGS = {"received": "in/s", "sent": "out/s", "dropped": "drop/s"}
-_RATES = {name: _HEADINGS.get(name, f"{name}/s") for name in COUNTERS}
-# As wide as all columns but the first may become, with the space between them: state, rates, dropped, held, peers.
-_OTHER_COLUMNS = 10 + sum(max(len("999k"), len(heading)) + 2 for heading in _RATES.values()) + 9 + 6 + 14
+# The rates that are always there, and their headings. Others have a column where the screen is wide enough.
+_RATES = {"received": "in/s", "sent": "out/s", "dropped": "drop/s"}
+_MORE_RATES = {name: f"{name.replace('_', ' ')}/s" for name in COUNTERS if name not in _RATES}
+# As wide as all columns but the first and those of other rates may become, with the space between them.
+_OTHER_COLUMNS = 61
+# What the first column keeps before another rate gets a column.
+_NAME_COLUMN = 20
 
 
 class Screen:
@@ -97,21 +99,36 @@ class Screen:
 
 def _table(devices: Iterable[DeviceRates], width: int) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", expand=False)
-    table.add_column("device", no_wrap=True, overflow="ellipsis", min_width=8, max_width=max(8, width - _OTHER_COLUMNS))
+    table.add_column("device", no_wrap=True, overflow="ellipsis", min_width=8, max_width=_name_width(width))
     table.add_column("state", no_wrap=True, min_width=len("stopping"))
-    for name in (*_RATES.values(), "dropped", "held"):
+    rates = _rates_that_fit(width)
+    for name in (*rates.values(), "dropped", "held"):
         table.add_column(name, justify="right", no_wrap=True, min_width=max(len("999k"), len(name)))
     table.add_column("peers", no_wrap=True, min_width=7, max_width=12)
     for one in devices:
         table.add_row(
             _clean(one.name),
             _state(one),
-            *(_number(one.per_s[name], "bold red" if name == "dropped" else "") for name in _RATES),
+            *(_number(one.per_s[name], "bold red" if name == "dropped" else "") for name in rates),
             _number(one.total("dropped"), "red"),
             _number(one.held, "yellow"),
             "/".join(short(number) for number in one.peers.values()),
         )
     return table
+
+
+def _rates_that_fit(width: int) -> dict[str, str]:
+    shown, room = dict(_RATES), width - _OTHER_COLUMNS - _NAME_COLUMN
+    for name, heading in _MORE_RATES.items():
+        room -= len(heading) + 2
+        if room >= 0:
+            shown[name] = heading
+    return shown
+
+
+def _name_width(width: int) -> int:
+    more = sum(len(heading) + 2 for name, heading in _rates_that_fit(width).items() if name in _MORE_RATES)
+    return max(8, width - _OTHER_COLUMNS - more)
 
 
 def _state(one: DeviceRates) -> Text:
