@@ -26,7 +26,8 @@ class State(enum.Enum):
 class DeviceSnapshot:
     """A device at one moment.
 
-    :ivar name: the device's name. :ivar state: where it is in its life.
+    :ivar name: the device's name.
+    :ivar state: where it is in its life.
     :ivar pumps: one entry per direction of traffic, in the order in which the pattern names them.
     """
 
@@ -44,7 +45,7 @@ class DeviceSnapshot:
         return " ".join(f"{key}={value}" for key, value in self.accounting_keys().items())
 
     def accounting_keys(self) -> dict[str, object]:
-        """What `accounting` says, by its keys."""
+        """The keys and values of `accounting`."""
         keys: dict[str, object] = {"device": self.name}
         for pump in self.pumps:
             keys[f"{pump.source}.received"] = pump.received
@@ -56,14 +57,14 @@ class DeviceSnapshot:
     def merged_with(self, later: DeviceSnapshot) -> DeviceSnapshot:
         """The counts of both lives of one device, this one and a `later` one; name and state are the later one's.
 
-        A later one with other pumps or outlets counts from nothing: no sum would say what went where.
+        A later one with other pumps or outlets counts from 0: a sum would not say what went where.
         """
         if not later.pumps:
             pumps = tuple(pump.as_closed() for pump in self.pumps)
         elif _shape(self) != _shape(later):
             pumps = later.pumps
         else:
-            pumps = tuple(past.as_closed().merged_with(now) for past, now in zip(self.pumps, later.pumps, strict=True))
+            pumps = tuple(past.merged_with(now) for past, now in zip(self.pumps, later.pumps, strict=True))
         return DeviceSnapshot(later.name, later.state, pumps)
 
 

@@ -1,122 +1,171 @@
-"""What a pump counts: plain integers while it runs, a frozen snapshot when somebody asks."""
+"""What a pump counts: plain integers while it runs, a frozen snapshot for those who ask.
+
+Each value is declared, and described, in `OutletValues` or `PumpValues`. The counters, which a burst writes, and the
+snapshots are both made of these.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import enum
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+
+from .values import Frozen, Kind, Value, counter, frozen_copy, gauge, merged, values_of
 
 
 class Drop(enum.Enum):
-    """Why an outlet dropped a message. The values are the names used in accounting lines and metrics."""
+    """Why an outlet dropped a message.
 
-    NO_PEER = "no_peer"
-    """Nobody is connected to the outlet's socket."""
-    FULL = "full"
-    """The peer, or every peer, has its high-water mark's worth of messages waiting."""
-    NOT_READY = "not_ready"
-    """The socket could not take it; its transport (inproc) does not tell whether a peer is there at all."""
-    UNROUTABLE = "unroutable"
-    """A ROUTER knows no peer with the message's routing id (any more)."""
-    STOPPED = "stopped"
-    """It had come in, and was not moved yet when the device closed."""
-    MALFORMED = "malformed"
-    """The message has too few parts for this outlet: a ROUTER needs a routing id and at least one more."""
+    The values are the names in accounting lines, in the JSON and in metrics.
+
+    :ivar label: a few words for it.
+    :ivar help: one sentence that says what happened.
+    """
+
+    label: str
+    help: str
+
+    NO_PEER = "no_peer", "no peer", "No peer was connected to the socket."
+    FULL = "full", "queue full", "The peer, or every peer, had as many messages waiting as its high-water mark allows."
+    NOT_READY = (
+        "not_ready",
+        "not ready",
+        "The socket could not take it. Its transport (inproc) does not show whether a peer is connected.",
+    )
+    UNROUTABLE = "unroutable", "unroutable", "The ROUTER had no peer with the message's routing id, or no longer."
+    STOPPED = "stopped", "stopped", "It had come in, and was not moved yet when the device closed."
+    MALFORMED = (
+        "malformed",
+        "malformed",
+        "It had too few parts: a ROUTER needs a routing id and at least one more part.",
+    )
+
+    def __new__(cls, name: str, label: str, help: str) -> Drop:
+        """Make a member that is looked up by its name alone: ``Drop("full")``."""
+        made = object.__new__(cls)
+        made._value_, made.label, made.help = name, label, help
+        return made
+
+
+@dataclass(slots=True, kw_only=True)
+class OutletValues:
+    """What is counted of one outlet. ``sent`` means handed to libzmq, which queues it for the peer."""
+
+    sent: int = counter(
+        "messages", "Messages handed to libzmq for the socket's peers.",
+        path=("sent", "messages"), metric="sent_messages", top=True,
+    )  # fmt: skip
+    sent_parts: int = counter(
+        "parts", "Parts of the messages handed to libzmq for the socket's peers.",
+        path=("sent", "parts"), metric="sent_parts",
+    )  # fmt: skip
+    sent_bytes: int = counter(
+        "bytes", "Bytes of the messages handed to libzmq for the socket's peers.",
+        path=("sent", "bytes"), metric="sent_bytes",
+    )  # fmt: skip
+    dropped: dict[Drop, int] = counter(
+        "messages", "Messages that the socket did not take, by reason.",
+        path=("dropped",), metric="dropped_messages", by="reason", known=[one.value for one in Drop], top=True,
+    )  # fmt: skip
 
 
 @dataclass(slots=True)
-class OutletCounters:
-    """Running totals of one outlet. ``sent`` means handed to libzmq, which queues it for the peer."""
-
-    sent: int = 0
-    sent_parts: int = 0
-    sent_bytes: int = 0
-    dropped: dict[Drop, int] = field(default_factory=dict)
+class OutletCounters(OutletValues):
+    """Running totals of one outlet, written by the burst of its pump."""
 
     def drop(self, reason: Drop, messages: int = 1) -> None:
         """Count `messages` dropped for `reason`."""
         self.dropped[reason] = self.dropped.get(reason, 0) + messages
 
 
+@dataclass(slots=True, kw_only=True)
+class PumpValues:
+    """What is counted of one pump."""
+
+    received: int = counter(
+        "messages", "Messages read from the socket.",
+        path=("received", "messages"), metric="received_messages", top=True,
+    )  # fmt: skip
+    received_parts: int = counter(
+        "parts", "Parts of the messages read from the socket.", path=("received", "parts"), metric="received_parts"
+    )
+    received_bytes: int = counter(
+        "bytes", "Bytes of the messages read from the socket.", path=("received", "bytes"), metric="received_bytes"
+    )
+    bursts: int = counter("runs", "Times that the inner loop read from the socket.", path=("bursts",), metric="bursts")
+
+
 @dataclass(slots=True)
-class PumpCounters:
+class PumpCounters(PumpValues):
     """Running totals of one pump, written by its burst alone."""
 
     outlets: tuple[OutletCounters, ...]
-    received: int = 0
-    received_parts: int = 0
-    received_bytes: int = 0
-    bursts: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class OutletSnapshot:
-    """One outlet at one moment.
+@dataclass(slots=True)
+class OutletSnapshot(Frozen, OutletValues):
+    """One outlet at one moment: a copy of its counters.
 
     :ivar socket: the socket's key in its device, e.g. ``push``.
-    :ivar sent: messages handed to libzmq; `sent_parts` and `sent_bytes` are the same in parts and in bytes.
-    :ivar dropped: messages dropped, by reason.
     :ivar held: 1 while the pump has a message in hand that this outlet has not taken yet, else 0.
     """
 
     socket: str
-    sent: int
-    sent_parts: int
-    sent_bytes: int
-    dropped: Mapping[Drop, int]
-    held: int
+    held: int = gauge("messages", "Messages in hand that the socket has not taken yet.", path=("held",))
+
+    @classmethod
+    def of(cls, socket: str, counters: OutletCounters, held: int) -> OutletSnapshot:
+        """What has been counted up to now. Does not yield.
+
+        :param socket: the socket's key in its device.
+        :param counters: what its burst has counted.
+        :param held: 1 if it has yet to take the message in hand, else 0.
+        """
+        return frozen_copy(cls, counters, socket=socket, held=held)
 
     def merged_with(self, later: OutletSnapshot) -> OutletSnapshot:
-        """The counts of both lives of one outlet: this one, which is over, and a `later` one."""
-        reasons = dict.fromkeys((*self.dropped, *later.dropped))
-        return OutletSnapshot(
-            socket=self.socket,
-            sent=self.sent + later.sent,
-            sent_parts=self.sent_parts + later.sent_parts,
-            sent_bytes=self.sent_bytes + later.sent_bytes,
-            dropped={reason: self.dropped.get(reason, 0) + later.dropped.get(reason, 0) for reason in reasons},
-            held=self.held + later.held,
-        )
+        """The counts of both lives of one outlet: this one, which is over, and a `later` one; see `as_closed`."""
+        return merged(self.as_closed(), later, socket=self.socket)
 
     def as_closed(self) -> OutletSnapshot:
         """The same once its life is over: what was held then has been dropped, `Drop.STOPPED`."""
         if not self.held:
             return self
         stopped = self.dropped.get(Drop.STOPPED, 0) + self.held
-        return replace(self, dropped={**self.dropped, Drop.STOPPED: stopped}, held=0)
+        return dataclasses.replace(self, dropped={**self.dropped, Drop.STOPPED: stopped}, held=0)
 
 
-@dataclass(frozen=True, slots=True)
-class PumpSnapshot:
+@dataclass(slots=True)
+class PumpSnapshot(Frozen, PumpValues):
     """One pump at one moment: ``received == sent + sum(dropped) + held`` for each of its outlets.
 
+    ``received / bursts`` is how many messages a burst moves on average.
+
     :ivar source: the key of the socket that it reads.
-    :ivar received: messages read; `received_parts` and `received_bytes` are the same in parts and in bytes.
-    :ivar bursts: how often the inner loop ran; ``received / bursts`` is the mean batch.
-    :ivar outlets: where they went, in the order in which they are served.
+    :ivar outlets: where the messages went, in the order in which they are served.
     """
 
     source: str
-    received: int
-    received_parts: int
-    received_bytes: int
-    bursts: int
     outlets: tuple[OutletSnapshot, ...]
+
+    @classmethod
+    def of(cls, source: str, counters: PumpCounters, outlets: tuple[OutletSnapshot, ...]) -> PumpSnapshot:
+        """What has been counted up to now. Does not yield.
+
+        :param source: the key of the socket that the pump reads.
+        :param counters: what its burst has counted.
+        :param outlets: its outlets at the same moment.
+        """
+        return frozen_copy(cls, counters, source=source, outlets=outlets)
 
     def merged_with(self, later: PumpSnapshot) -> PumpSnapshot:
         """The counts of both lives of one pump: this one, which is over, and a `later` one to the same outlets."""
-        return PumpSnapshot(
-            source=self.source,
-            received=self.received + later.received,
-            received_parts=self.received_parts + later.received_parts,
-            received_bytes=self.received_bytes + later.received_bytes,
-            bursts=self.bursts + later.bursts,
-            outlets=tuple(one.merged_with(other) for one, other in zip(self.outlets, later.outlets, strict=True)),
-        )
+        outlets = tuple(one.merged_with(other) for one, other in zip(self.outlets, later.outlets, strict=True))
+        return merged(self, later, source=self.source, outlets=outlets)
 
     def as_closed(self) -> PumpSnapshot:
         """The same once its life is over; see `OutletSnapshot.as_closed`."""
-        return replace(self, outlets=tuple(outlet.as_closed() for outlet in self.outlets))
+        return dataclasses.replace(self, outlets=tuple(outlet.as_closed() for outlet in self.outlets))
 
     @property
     def held(self) -> int:
@@ -127,3 +176,16 @@ class PumpSnapshot:
     def balanced(self) -> bool:
         """Whether every message received is accounted for at every outlet."""
         return all(self.received == outlet.sent + sum(outlet.dropped.values()) + outlet.held for outlet in self.outlets)
+
+
+OF_OUTLET = values_of(OutletSnapshot)
+"""Every value of an outlet."""
+
+OF_PUMP = (
+    *values_of(PumpSnapshot),
+    Value(
+        "held", Kind.GAUGE, "messages", "Messages read from the socket that some outlet has not taken yet.",
+        path=("held",), metric="held_messages",
+    ),
+)  # fmt: skip
+"""Every value of a pump."""

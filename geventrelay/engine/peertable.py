@@ -18,7 +18,9 @@ from __future__ import annotations
 import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from .values import Kind, Value, counter, merged, values_of
 
 NOT_ZMTP = "not_zmtp3"
 """Why a handshake failed that libzmq reports nothing about: HTTP, a port scanner, libzmq before 4.0."""
@@ -31,8 +33,9 @@ _CANDIDATES = 64
 class PeerSnapshot:
     """One peer that is connected.
 
-    :ivar address: ``host:port`` of the other end, or ``pid N`` over ipc; ``unknown`` where it cannot be had.
-    :ivar since: when it connected, as Unix time. :ivar mechanism: how it showed who it is, e.g. ``NULL``.
+    :ivar address: ``host:port`` of the other end, or ``pid N`` over ipc; ``unknown`` where it is not known.
+    :ivar since: when it connected, as Unix time.
+    :ivar mechanism: how it authenticated, e.g. ``NULL``.
     """
 
     address: str
@@ -42,30 +45,45 @@ class PeerSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class PeersSnapshot:
-    """One socket's connections at one moment. Over inproc nobody can be seen.
+    """One socket's connections at one moment. Connections over inproc are not seen.
+
+    The reasons of `handshake_failures` are an errno's name where the connection broke, ``zmtp_...`` or ``zap_...`` for
+    what was wrong, ``auth_STATUS`` where a ZAP handler refused it, ``not_zmtp3`` for other bytes.
 
     :ivar peers: who is connected, the longest first.
-    :ivar connected_total: how many handshakes went through. :ivar disconnected_total: how many of them have ended.
-    :ivar handshake_failures: how many did not, by reason: an errno's name where the connection broke, ``zmtp_...`` or
-        ``zap_...`` for what was wrong, ``auth_STATUS`` where a ZAP handler said no, ``not_zmtp3`` for other bytes.
-    :ivar retries: how often connecting was tried again.
     """
 
     peers: tuple[PeerSnapshot, ...] = ()
-    connected_total: int = 0
-    disconnected_total: int = 0
-    handshake_failures: Mapping[str, int] = field(default_factory=dict)
-    retries: int = 0
+    connected_total: int = counter(
+        "connections", "Connections to the socket whose handshake went through.", metric="connects"
+    )
+    disconnected_total: int = counter(
+        "connections", "Connections to the socket that have ended, of those whose handshake went through.",
+        path=("disconnects",), metric="disconnects",
+    )  # fmt: skip
+    handshake_failures: Mapping[str, int] = counter(
+        "connections", "Connections to the socket whose handshake failed, by reason.",
+        path=("handshake_failures",), metric="handshake_failures", by="reason",
+    )  # fmt: skip
+    retries: int = counter(
+        "attempts", "Times that connecting the socket was tried again.", path=("retries",), metric="connect_retries"
+    )
+
+    @property
+    def connected(self) -> int:
+        """How many peers are connected."""
+        return len(self.peers)
 
     def merged_with(self, later: PeersSnapshot) -> PeersSnapshot:
         """The counts of both lives of one socket, this one and a `later` one; who is connected is the later one's."""
-        return PeersSnapshot(
-            later.peers,
-            self.connected_total + later.connected_total,
-            self.disconnected_total + later.disconnected_total,
-            dict(Counter(self.handshake_failures) + Counter(later.handshake_failures)),
-            self.retries + later.retries,
-        )
+        return merged(self, later, peers=later.peers)
+
+
+OF_SOCKET = (
+    Value("connected", Kind.GAUGE, "peers", "Peers that are connected to the socket.", ("peers",), "peers"),
+    *values_of(PeersSnapshot),
+)
+"""Every value of a socket."""
 
 
 @dataclass(slots=True)
@@ -173,10 +191,10 @@ class PeerTable:
                 for one in self._connections.values()
                 if one.ready
             ),
-            self._connected,
-            self._disconnected,
-            dict(self._failures),
-            self._retries,
+            connected_total=self._connected,
+            disconnected_total=self._disconnected,
+            handshake_failures=dict(self._failures),
+            retries=self._retries,
         )
 
     def _likeliest(self, endpoint: str) -> int | None:

@@ -141,24 +141,11 @@ class Pump:
     def snapshot(self) -> PumpSnapshot:
         """What has been counted up to now. Does not yield."""
         counters, waiting_for = self._burst.counters, self._burst.waiting_for
-        return PumpSnapshot(
-            source=self.name,
-            received=counters.received,
-            received_parts=counters.received_parts,
-            received_bytes=counters.received_bytes,
-            bursts=counters.bursts,
-            outlets=tuple(
-                OutletSnapshot(
-                    socket=outlet.name,
-                    sent=count.sent,
-                    sent_parts=count.sent_parts,
-                    sent_bytes=count.sent_bytes,
-                    dropped=dict(count.dropped),
-                    held=int(waiting_for is not None and index >= waiting_for),
-                )
-                for index, (outlet, count) in enumerate(zip(self._outlets, counters.outlets, strict=True))
-            ),
+        outlets = tuple(
+            OutletSnapshot.of(outlet.name, count, held=int(waiting_for is not None and index >= waiting_for))
+            for index, (outlet, count) in enumerate(zip(self._outlets, counters.outlets, strict=True))
         )
+        return PumpSnapshot.of(self.name, counters, outlets)
 
     def _blocked_by(self) -> Readiness:
         assert self._burst.waiting_for is not None  # OUTLET_FULL means just that

@@ -55,6 +55,7 @@ class Api:
             ("POST", "/api/devices/{}/drain"): self._drain,
             ("POST", "/api/reload"): self._reload,
             ("GET", "/api/history"): self._get_history,
+            ("GET", "/api/values"): self._get_values,
             ("GET", "/api/events"): self._get_events,
             ("GET", "/healthz"): self._get_health,
             ("GET", "/readyz"): self._get_readiness,
@@ -89,6 +90,9 @@ class Api:
             for name, series in self._history.devices.items()
         }
         return json_response({"version": report.VERSION, "interval_s": STEP_S, "devices": devices})
+
+    def _get_values(self, request: Request) -> Response:
+        return json_response(report.values())
 
     def _get_events(self, request: Request) -> Response:
         return self.events.response()

@@ -1,57 +1,78 @@
-"""What Prometheus scrapes. Needs `prometheus_client`, the extra ``metrics``; docs/http.rst lists every metric."""
+"""What Prometheus scrapes. Needs `prometheus_client`, the extra ``metrics``; `catalogue` has every metric.
+
+`prometheus_client` is imported when HTTP is first asked for: a server without it starts too, and the import takes time.
+"""
 
 from __future__ import annotations
 
+import logging
 import platform
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 import gevent
 import zmq
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector
 
 from ..devices.snapshot import State
-from ..engine.counters import Drop, OutletSnapshot, PumpSnapshot
 from ..engine.native.choose import burst_name
-from ..engine.peertable import PeersSnapshot
+from ..engine.values import Kind, Value
+from ..log import event
 from ..version import version
+from .catalogue import BUILD, DEVICE, OUTLET, PREFIX, PUMP, SERVER, SOCKET, DeviceValues, Scope, ServerValues
+from .http.messages import Refusal, Request, Response
 from .hub_delay import HubDelay
 
 if TYPE_CHECKING:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
     from ..server.server import Server
     from ..server.supervisor import SupervisedDevice
 
-_WHERE = ("device", "socket")
-_WHY = ("device", "socket", "reason")
+log = logging.getLogger("geventrelay")
 
-_PUMP: tuple[tuple[str, str, Callable[[PumpSnapshot], int]], ...] = (
-    ("received_messages", "Messages read from the socket.", lambda pump: pump.received),
-    ("received_parts", "Parts of the messages read from the socket.", lambda pump: pump.received_parts),
-    ("received_bytes", "Bytes of the messages read from the socket.", lambda pump: pump.received_bytes),
-    ("bursts", "Times that the inner loop read from the socket.", lambda pump: pump.bursts),
-)
-_OUTLET: tuple[tuple[str, str, Callable[[OutletSnapshot], int]], ...] = (
-    ("sent_messages", "Messages handed to libzmq for the socket's peers.", lambda outlet: outlet.sent),
-    ("sent_parts", "Parts of the messages handed to libzmq for the socket's peers.", lambda outlet: outlet.sent_parts),
-    ("sent_bytes", "Bytes of the messages handed to libzmq for the socket's peers.", lambda outlet: outlet.sent_bytes),
-)
-_PEERS: tuple[tuple[str, str, Callable[[PeersSnapshot], int]], ...] = (
-    ("connects", "Connections to the socket whose handshake went through.", lambda peers: peers.connected_total),
-    ("disconnects", "Connections to the socket that have ended.", lambda peers: peers.disconnected_total),
-    ("connect_retries", "Times that connecting the socket was tried again.", lambda peers: peers.retries),
-)
+_MISSING = "metrics need prometheus_client, which is not installed: pip install 'geventrelay[metrics]'"
+
+Samples = Sequence[tuple[tuple[str, ...], object]]
+"""Things of one kind at one moment, each behind the values of its labels."""
+
+
+def metrics(server: Server, hub_delay: HubDelay) -> Callable[[Request], Response]:
+    """The handler of ``/metrics``. Without `prometheus_client` it answers 501, and the log says so once.
+
+    :param server: the server.
+    :param hub_delay: how late its hub is.
+    """
+    try:
+        import prometheus_client  # noqa: F401 (whether it is there)
+    except ImportError as error:
+        if error.name != "prometheus_client":
+            raise
+        log.warning(event("no-metrics", reason=_MISSING))
+        return _refuse
+    made = Metrics(server, hub_delay)
+
+    def answer(request: Request) -> Response:
+        content, content_type = made.scrape(request.headers.get("accept", ""))
+        return Response(content, content_type, headers={"Cache-Control": "no-store"})
+
+    return answer
+
+
+def _refuse(request: Request) -> Response:
+    raise Refusal(HTTPStatus.NOT_IMPLEMENTED, _MISSING)
 
 
 class Metrics:
-    """Everything that is known of a server, apart from whatever else the process may tell Prometheus.
+    """Everything that is known of a server, and what `prometheus_client` itself knows of the process.
 
-    :param server: the server. :param hub_delay: how late its hub is.
+    :param server: the server.
+    :param hub_delay: how late its hub is.
     """
 
     def __init__(self, server: Server, hub_delay: HubDelay) -> None:
+        from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
         self._server = server
         self._hub_delay = hub_delay
         self._process = CollectorRegistry()
@@ -61,24 +82,34 @@ class Metrics:
     def scrape(self, accept: str) -> tuple[bytes, str]:
         """All metrics as they are now, and the format that they are in. Yields to the hub.
 
-        :param accept: which formats whoever asks would take: an Accept header, or nothing.
+        :param accept: an Accept header, or nothing: the formats that the client takes.
         """
+        from prometheus_client import CollectorRegistry
+        from prometheus_client.exposition import choose_encoder
+
         encode, content_type = choose_encoder(accept)
         registry = CollectorRegistry()
-        registry.register(_Collected([*self._collect(), *self._process.collect()]))
-        # For two hundred devices that takes a tenth of a second, for which the hub is not to be kept.
+        collected: Any = _Collected([*self._collect(), *self._process.collect()])
+        registry.register(collected)
+        # With two hundred devices this takes 0.1 s, in which the hub must not be blocked.
         return gevent.get_hub().threadpool.apply(encode, (registry,)), content_type
 
     def _collect(self) -> Iterator[Metric]:
         devices = list(self._server.devices.values())
-        yield from _of_server(self._server, self._hub_delay)
-        yield from _of_devices(devices)
-        yield from _of_pumps(devices)
-        yield from _of_peers(devices)
+        yield _build_info()
+        yield from _families(SERVER, [((), _of_server(self._server, self._hub_delay))])
+        yield from _families(DEVICE, [((one.name,), _of_device(one)) for one in devices])
+        pumps = [(one.name, pump) for one in devices for pump in one.snapshot().pumps]
+        yield from _families(PUMP, [((name, pump.source), pump) for name, pump in pumps])
+        yield from _families(
+            OUTLET, [((name, outlet.socket), outlet) for name, pump in pumps for outlet in pump.outlets]
+        )
+        sockets = [((one.name, key), peers) for one in devices for key, peers in one.peers().items()]
+        yield from _families(SOCKET, sockets)
 
 
-class _Collected(Collector):
-    """What has been collected already."""
+class _Collected:
+    """A collector, as `prometheus_client` calls it, of what has been collected already."""
 
     def __init__(self, families: list[Metric]) -> None:
         self._families = families
@@ -87,70 +118,45 @@ class _Collected(Collector):
         return self._families
 
 
-def _of_server(server: Server, hub_delay: HubDelay) -> Iterator[Metric]:
+def _of_server(server: Server, hub_delay: HubDelay) -> ServerValues:
+    return ServerValues(ready=server.ready, hub_delay_s=hub_delay.last_s, hub_delay_max_s=hub_delay.max_s)
+
+
+def _of_device(device: SupervisedDevice) -> DeviceValues:
+    return DeviceValues(states={state: int(device.state is state) for state in State}, restarts=device.restarts)
+
+
+def _build_info() -> Metric:
+    from prometheus_client.core import InfoMetricFamily
+
     build = {
         "version": version(), "burst": burst_name(), "gevent": gevent.__version__, "pyzmq": zmq.__version__,
         "libzmq": zmq.zmq_version(), "python": platform.python_version(),
     }  # fmt: skip
-    yield InfoMetricFamily("geventrelay_build", "What this is and what it runs on.", build)
-    yield GaugeMetricFamily("geventrelay_ready", "1 if every device is up, else 0.", int(server.ready))
-    late = "Seconds by which a timer fired late: what every greenlet waited for its turn"
-    yield GaugeMetricFamily("geventrelay_hub_delay_seconds", f"{late}, the last time.", hub_delay.last_s)
-    yield GaugeMetricFamily("geventrelay_hub_delay_max_seconds", f"{late}, at most in a minute.", hub_delay.max_s)
+    return InfoMetricFamily(BUILD.removesuffix("_info"), "What this is and what it runs on.", build)
 
 
-def _of_devices(devices: Iterable[SupervisedDevice]) -> Iterator[Metric]:
-    states = _gauge("device_state", "1 for the state that the device is in, 0 for the others.", ("device", "state"))
-    restarts = _counter("device_restarts", "Times that the device was started again after a failure.", ("device",))
-    for one in devices:
-        for state in State:
-            states.add_metric((one.name, state.value), int(one.state is state))
-        restarts.add_metric((one.name,), one.restarts)
-    yield from (states, restarts)
+def _families(scope: Scope, samples: Samples) -> Iterator[Metric]:
+    """A metric for each value of a `scope` that has one, with the `samples` of it."""
+    for value in scope.values:
+        if value.metric:
+            family = _family(value, scope.labels)
+            for where, one in samples:
+                _add(family, value, where, value.read(one))
+            yield family
 
 
-def _of_pumps(devices: Iterable[SupervisedDevice]) -> Iterator[Metric]:
-    pump_families = [(_counter(name, text, _WHERE), value) for name, text, value in _PUMP]
-    outlet_families = [(_counter(name, text, _WHERE), value) for name, text, value in _OUTLET]
-    held = _gauge("held_messages", "Messages read from the socket that some outlet has not taken yet.", _WHERE)
-    dropped = _counter("dropped_messages", "Messages that the socket did not take, by reason.", _WHY)
-    for one in devices:
-        for pump in one.snapshot().pumps:
-            where = (one.name, pump.source)
-            held.add_metric(where, pump.held)
-            for family, of_pump in pump_families:
-                family.add_metric(where, of_pump(pump))
-            for outlet in pump.outlets:
-                for family, of_outlet in outlet_families:
-                    family.add_metric((one.name, outlet.socket), of_outlet(outlet))
-                # Those that have not occurred too: a rate needs something to begin with.
-                for reason in Drop:
-                    dropped.add_metric((one.name, outlet.socket, reason.value), outlet.dropped.get(reason, 0))
-    yield from (family for family, _ in pump_families)
-    yield from (family for family, _ in outlet_families)
-    yield from (held, dropped)
+def _family(value: Value, labels: Iterable[str]) -> CounterMetricFamily | GaugeMetricFamily:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    made = CounterMetricFamily if value.kind is Kind.COUNTER else GaugeMetricFamily
+    return made(PREFIX + value.metric, value.help, labels=[*labels, value.by] if value.by else list(labels))
 
 
-def _of_peers(devices: Iterable[SupervisedDevice]) -> Iterator[Metric]:
-    families = [(_counter(name, text, _WHERE), value) for name, text, value in _PEERS]
-    connected = _gauge("peers", "Peers that are connected to the socket.", _WHERE)
-    failures = _counter("handshake_failures", "Connections whose handshake failed, by reason.", _WHY)
-    for one in devices:
-        for key, peers in one.peers().items():
-            where = (one.name, key)
-            connected.add_metric(where, len(peers.peers))
-            for family, value in families:
-                family.add_metric(where, value(peers))
-            for reason, count in peers.handshake_failures.items():
-                failures.add_metric((*where, reason), count)
-    yield connected
-    yield from (family for family, _ in families)
-    yield failures
-
-
-def _counter(name: str, text: str, labels: Iterable[str]) -> CounterMetricFamily:
-    return CounterMetricFamily(f"geventrelay_{name}", text, labels=list(labels))
-
-
-def _gauge(name: str, text: str, labels: Iterable[str]) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"geventrelay_{name}", text, labels=list(labels))
+def _add(family: CounterMetricFamily | GaugeMetricFamily, value: Value, where: tuple[str, ...], read: Any) -> None:
+    if not value.by:
+        family.add_metric(where, read)
+        return
+    # Those that have not occurred too: a rate needs a first value.
+    for reason, number in (dict.fromkeys(value.known, 0) | read).items():
+        family.add_metric((*where, reason), number)

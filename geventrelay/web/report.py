@@ -1,4 +1,4 @@
-"""What the API says of a server and its devices, as JSON has it; docs/http.rst describes every field."""
+"""The JSON of a server and its devices; docs/http.rst describes every field."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..engine.counters import OutletSnapshot, PumpSnapshot
+from ..engine.counters import OF_OUTLET, OF_PUMP, PumpSnapshot
 from ..engine.native.choose import burst_name
-from ..engine.peertable import PeersSnapshot
+from ..engine.peertable import OF_SOCKET, PeersSnapshot
+from ..engine.values import as_json
 from ..version import version
+from .catalogue import descriptions
 
 if TYPE_CHECKING:
     from ..devices.device import Device
@@ -17,15 +19,17 @@ if TYPE_CHECKING:
     from ..server.supervisor import SupervisedDevice
 
 VERSION = 1
-"""Of the JSON: what one can rely on in it changes with this number alone."""
+"""The version of the JSON. In a version, no field is removed or changes its meaning."""
 
 Json = dict[str, Any]
 
 
 def devices(server: Server, *, hub_delay_s: float, can_change: bool) -> Json:
-    """The `server` and all its devices.
+    """The server and all its devices.
 
-    :param hub_delay_s: how late a timer fired last. :param can_change: whether there is a token at all.
+    :param server: the server.
+    :param hub_delay_s: how late a timer fired last, in seconds.
+    :param can_change: whether the server has a token, so that changes are possible.
     """
     about = {
         "geventrelay": version(),
@@ -63,6 +67,11 @@ def device(supervised: SupervisedDevice) -> Json:
     }
 
 
+def values() -> Json:
+    """The description of every measured value, and of every reason to drop a message."""
+    return {"version": VERSION, **descriptions()}
+
+
 def connections(peers: Mapping[str, PeersSnapshot]) -> Json:
     """The `peers` of each socket of a device."""
     return {
@@ -94,32 +103,15 @@ def _socket(device: Device, key: str, kind: str, peers: PeersSnapshot | None) ->
         "type": kind,
         "bound": device.endpoints.get(key, []),
         "connects": [endpoint.address for endpoint in endpoints if not endpoint.binds],
-        # Over inproc nobody can be seen.
-        "peers": None if peers is None else len(peers.peers),
-        "disconnects": 0 if peers is None else peers.disconnected_total,
-        "handshake_failures": {} if peers is None else dict(peers.handshake_failures),
-        "retries": 0 if peers is None else peers.retries,
+        # Connections over inproc are not seen.
+        **as_json(OF_SOCKET, PeersSnapshot() if peers is None else peers),
+        **({"peers": None} if peers is None else {}),
     }
 
 
 def _pump(pump: PumpSnapshot) -> Json:
     return {
         "source": pump.source,
-        "received": _count(pump.received, pump.received_parts, pump.received_bytes),
-        "bursts": pump.bursts,
-        "held": pump.held,
-        "outlets": [_outlet(outlet) for outlet in pump.outlets],
+        **as_json(OF_PUMP, pump),
+        "outlets": [{"socket": outlet.socket, **as_json(OF_OUTLET, outlet)} for outlet in pump.outlets],
     }
-
-
-def _outlet(outlet: OutletSnapshot) -> Json:
-    return {
-        "socket": outlet.socket,
-        "sent": _count(outlet.sent, outlet.sent_parts, outlet.sent_bytes),
-        "dropped": {reason.value: count for reason, count in outlet.dropped.items()},
-        "held": outlet.held,
-    }
-
-
-def _count(messages: int, parts: int, nbytes: int) -> Json:
-    return {"messages": messages, "parts": parts, "bytes": nbytes}

@@ -19,7 +19,7 @@ from .http.permissions import Guard, read_token
 from .http.router import Router
 from .http.static import page
 from .hub_delay import HubDelay
-from .scrape import metrics
+from .metrics import metrics
 from .tap import Taps
 
 if TYPE_CHECKING:

@@ -58,10 +58,27 @@ def test_a_table_fits_80_columns_and_has_every_device(run, stub):
     (prices,) = (line.split() for line in lines if line.startswith("prices "))
     assert prices[1] == "running"
     assert float(prices[2]) > 0
-    assert prices[5:] == ["40", "0", "3/12/0"]
+    assert prices[-3:] == ["40", "0", "3/12/0"]
     assert "orders" in program.output
     assert "paused" in program.output
     assert "prices: dropped 40 no_peer" in lines
+
+
+@pytest.mark.slow
+def test_servers_that_are_older_or_newer_are_shown_as_far_as_they_are_known(run, stub):
+    new = queue("new", received=7, state="dreaming")
+    new["pumps"][0]["outlets"][0]["dropped"] = {"too_late": 2}
+    answer = {"version": 1, "server": {}, "devices": [{"name": "old"}, new]}
+    stub.overrides["/api/devices"] = (200, answer)
+    lines = once(run, stub.url, "--once", env=columns(100)).output.splitlines()
+    assert lines[0].startswith("geventrelay ? (?), up 0 s, hub delay unknown")
+    (old,) = (line.split() for line in lines if line.startswith("old "))
+    assert set(old[1:]) == {"?"}
+    (new,) = (line.split() for line in lines if line.startswith("new "))
+    assert (new[1], new[-3:]) == ("dreaming", ["2", "0", "2/1"])
+    assert "new: dropped 2 too_late" in lines
+    old = json.loads(once(run, stub.url, "--once", "--json").output)["devices"][0]
+    assert (old["name"], old["received"], old["received_per_s"], old["peers"]) == ("old", None, None, {})
 
 
 @pytest.mark.slow
@@ -174,7 +191,7 @@ def test_a_server_that_never_answers(run):
         (200, {"hello": "world"}, "expected the API of geventrelay, got other JSON"),
         (200, {"version": 2, "server": {}, "devices": []}, "expected version 1 of the API, got 2"),
         (200, {"version": 1, "server": {}, "devices": [{}]},
-         "expected the API of geventrelay, got devices without 'pumps'"),
+         "expected the API of geventrelay, got devices without 'name'"),
         (404, {"no": "thing"}, "expected the API of geventrelay, got HTTP 404"),
         (421, {"error": "Host: expected ours"}, "HTTP 421: Host: expected ours"),
     ],

@@ -17,6 +17,9 @@ from types import TracebackType
 from typing import Any
 
 import geventrelay
+from geventrelay.engine.counters import OF_OUTLET, OutletSnapshot
+from geventrelay.engine.values import as_json
+from geventrelay.web import report
 
 PAGE = Path(geventrelay.__file__).parent / "web" / "page"
 HEADERS = {
@@ -43,7 +46,9 @@ def pump(source: str, received: int, **outlets: dict[str, Any]) -> dict[str, Any
     made = []
     for key, changes in outlets.items():
         gone = sum(changes.get("dropped", {}).values()) + changes.get("held", 0)
-        made.append({"socket": key, "sent": count(received - gone), "dropped": {}, "held": 0} | changes)
+        sent = received - gone
+        counted = OutletSnapshot(key, held=0, sent=sent, sent_parts=sent, sent_bytes=100 * sent)
+        made.append({"socket": key, **as_json(OF_OUTLET, counted), **changes})
     held = max(one["held"] for one in made)
     return {"source": source, "received": count(received), "bursts": received // 10, "held": held, "outlets": made}
 
@@ -161,6 +166,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_events()
         elif path == "/api/devices":
             self._send(200, self.stub.answer())
+        elif path == "/api/values":
+            self._send(200, report.values())
         elif path == "/api/history":
             self._send(200, {"version": 1, "interval_s": 5, "devices": self.stub.history})
         elif path.endswith("/peers"):

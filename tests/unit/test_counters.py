@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geventrelay import DeviceSnapshot, Drop, OutletSnapshot, PumpSnapshot, State
-from geventrelay.engine.counters import OutletCounters, PumpCounters
+from geventrelay.engine.counters import OF_OUTLET, OF_PUMP, OutletCounters, PumpCounters
+from geventrelay.engine.values import values_of
 
 
 def outlet(sent: int, held: int = 0, socket: str = "push", **dropped: int) -> OutletSnapshot:
@@ -18,7 +19,7 @@ def outlet(sent: int, held: int = 0, socket: str = "push", **dropped: int) -> Ou
 
 
 def pump(received: int, *outlets: OutletSnapshot) -> PumpSnapshot:
-    return PumpSnapshot("sub", received, received, 0, bursts=1, outlets=outlets)
+    return PumpSnapshot("sub", outlets, received=received, received_parts=received, bursts=1)
 
 
 @given(st.integers(0, 99), st.integers(0, 99), st.integers(0, 99), st.integers(0, 1), st.integers(-1, 1))
@@ -62,3 +63,45 @@ def test_the_accounting_line_names_every_number():
     snapshot = DeviceSnapshot("relay", State.RUNNING, (pump(7, outlet(7, socket="pub"), outlet(4, 1, full=2)),))
     assert snapshot.accounting() == ("device=relay sub.received=7 pub.sent=7 push.sent=4 push.dropped.full=2 held=1")
     assert snapshot.held == 1
+
+
+COUNTS = st.integers(0, 10**12)
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> PumpSnapshot:
+    """A pump with two outlets in which everything is accounted for."""
+    outlets = []
+    received = draw(COUNTS)
+    for socket in ("pub", "push"):
+        held = draw(st.integers(0, min(1, received)))
+        full = draw(st.integers(0, received - held))
+        sent = received - held - full
+        outlets.append(outlet(sent, held, socket, full=full))
+    return pump(received, *outlets)
+
+
+@given(lives(), lives())
+def test_two_lives_add_up_and_stay_accounted_for(past, later):
+    both = past.merged_with(later)
+    assert both.balanced
+    assert (both.received, both.bursts, both.held) == (past.received + later.received, 2, later.held)
+    for one, first, second in zip(both.outlets, past.outlets, later.outlets, strict=True):
+        assert (one.socket, one.sent) == (first.socket, first.sent + second.sent)
+        assert one.dropped.get(Drop.STOPPED, 0) == first.held
+
+
+def test_a_snapshot_is_a_copy():
+    counters = PumpCounters((OutletCounters(),))
+    snapshot = PumpSnapshot.of("sub", counters, (OutletSnapshot.of("push", counters.outlets[0], held=0),))
+    counters.received = counters.outlets[0].sent = 5
+    counters.outlets[0].drop(Drop.FULL)
+    assert snapshot == PumpSnapshot("sub", (OutletSnapshot("push", held=0),))
+
+
+def test_every_number_that_is_counted_is_described_and_so_is_every_reason():
+    for cls, own in ((OutletSnapshot, {"socket"}), (PumpSnapshot, {"source", "outlets"})):
+        assert {one.name for one in dataclasses.fields(cls)} - own == {value.attribute for value in values_of(cls)}
+    for described in (*OF_OUTLET, *OF_PUMP, *Drop):
+        assert described.help.endswith("."), described
+    assert {Drop(one.value) for one in Drop} == set(Drop)

@@ -1,17 +1,24 @@
-"""docs/http.rst has every route and every metric, and no other."""
+"""docs/http.rst has every route, every value and every metric, and no other; so has docs/page.rst for `top`."""
 
 import json
 import re
 from pathlib import Path
 from types import MappingProxyType
 
+from geventrelay import Device, DeviceSnapshot, Drop, OutletSnapshot, PumpSnapshot, Queue
+from geventrelay.cli.top.rates import rates
+from geventrelay.engine.peertable import PeersSnapshot
+from geventrelay.testing import LOCAL
+from geventrelay.web import report
 from geventrelay.web.api import Api
+from geventrelay.web.catalogue import BUILD, SCOPES, metric_name
 from geventrelay.web.http.listener import MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_HEADER_BYTES, REQUEST_S, SEND_S
 from geventrelay.web.hub_delay import HubDelay
 from geventrelay.web.metrics import Metrics
 from geventrelay.web.tap import Taps
 
-TEXT = (Path(__file__).parents[2] / "docs" / "http.rst").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+TEXT = (DOCS / "http.rst").read_text(encoding="utf-8")
 
 
 class Nothing:
@@ -19,30 +26,126 @@ class Nothing:
     ready = True
 
 
+class Supervised:
+    """A device that has never been started, as a server has it."""
+
+    restarts, last_failure, started_at, next_start_s = 0, None, None, None
+
+    def __init__(self, device: Device) -> None:
+        self.device, self.name, self.settings, self.state = device, device.name, device.settings, device.state
+
+    def snapshot(self) -> DeviceSnapshot:
+        outlets = (OutletSnapshot("backend", held=0),)
+        return DeviceSnapshot(self.name, self.state, (PumpSnapshot("frontend", outlets),))
+
+    def peers(self) -> dict[str, PeersSnapshot]:
+        return dict.fromkeys(self.device.sockets, PeersSnapshot())
+
+
+class Server:
+    started_at, ready = 0.0, True
+
+    def __init__(self) -> None:
+        self.devices = {"queue": Supervised(Device(Queue(frontend=LOCAL, backend=LOCAL)))}
+
+
+def table(heading: str) -> list[list[str]]:
+    """The rows of the list-table whose first heading this is, each cell on one line."""
+    text = TEXT.partition(f"\n   * - {heading}\n")[2]
+    body = re.match(r"(?:   .*\n)*", text)
+    rows = re.split(r"^   \* - ", body[0], flags=re.MULTILINE)[1:]
+    return [[" ".join(cell.split()) for cell in re.split(r"^     - ?", row, flags=re.MULTILINE)] for row in rows]
+
+
+def examples(text: str) -> list[str]:
+    return re.findall(r"code-block:: json\n\n((?:    .*\n|\n)+)", text)
+
+
+def keys(value: object) -> object:
+    """The keys of JSON and of what is in it, without the values. Of a list, its first element stands for all."""
+    if isinstance(value, dict):
+        # What is by reason has other keys each time.
+        return {
+            key: keys(one) if key not in ("dropped", "handshake_failures", "peers") else None
+            for key, one in value.items()
+        }
+    return [keys(one) for one in value[:1] if isinstance(one, dict)] if isinstance(value, list) else None
+
+
 def test_every_metric_is_in_the_table_and_no_other():
     scraped, _ = Metrics(Nothing(), HubDelay()).scrape("")
     names = set(re.findall(r"^# TYPE (geventrelay_\w+)", scraped.decode(), re.MULTILINE))
-    assert names == set(re.findall(r"^``(geventrelay_\w+)``", TEXT, re.MULTILINE))
+    assert names == {row[0].strip("`") for row in table("metric")}
+
+
+def test_every_metric_has_its_labels_and_its_description_in_the_table():
+    described = {
+        metric_name(value): [", ".join([*scope.labels, value.by] if value.by else scope.labels) or "none", value.help]
+        for scope in SCOPES
+        for value in scope.values
+        if value.metric
+    }
+    written = {row[0].strip("`"): row[1:] for row in table("metric")}
+    del written[BUILD]
+    assert written == described
+
+
+def test_every_reason_to_drop_is_in_the_table_with_its_meaning():
+    assert table("reason") == [[f"``{reason.value}``", reason.help] for reason in Drop]
+
+
+def test_the_example_of_devices_has_every_key_and_no_other():
+    answer = json.loads(json.dumps(report.devices(Server(), hub_delay_s=0.0, can_change=True)))
+    (example,) = (json.loads(one) for one in examples(TEXT) if '"devices": [\n' in one)
+    assert keys(answer) == keys(example)
+
+
+def test_the_example_of_top_has_every_key_and_no_other():
+    answer = json.loads(json.dumps(report.devices(Server(), hub_delay_s=0.0, can_change=True)))
+    (made,) = rates(answer, {}, 0).values()
+    page = (DOCS / "page.rst").read_text(encoding="utf-8")
+    written = re.search(r'\{"version": 1, "server": \{\.\.\.\}, (?:.+\n)+', page)
+    (example,) = json.loads(written[0].replace("{...}", "{}"))["devices"]
+    assert keys(json.loads(json.dumps(made.as_json()))) == keys(example)
+
+
+def test_the_example_of_values_is_as_it_is_answered():
+    (example,) = (json.loads(one) for one in examples(TEXT) if '"values"' in one)
+    answer = report.values()
+    assert all(one in answer["values"] for one in example["values"])
+    assert example["drops"].items() <= answer["drops"].items()
+
+
+def test_every_path_of_a_value_leads_to_it_in_the_json():
+    answer = report.devices(Server(), hub_delay_s=0.0, can_change=True)
+    (device,) = answer["devices"]
+    pump = device["pumps"][0]
+    found = {"server": answer["server"], "device": device, "socket": device["sockets"][0], "pump": pump}
+    found["outlet"] = pump["outlets"][0]
+    for value in report.values()["values"]:
+        one = found[value["of"]]
+        for key in value["path"]:
+            one = one[key]
+        assert not value["path"] or isinstance(one, dict) == (value["by"] is not None), value
 
 
 def test_every_route_is_in_the_table():
     api = Api(Nothing(), can_change=False, history=None, hub_delay=None)
     made = {**api.routes, **Taps(Nothing(), None).routes}
     routes = {f"{method} {pattern.replace('{}', 'NAME')}" for method, pattern in made}
-    written = set(re.findall(r"^``((?:GET|POST) [^`]+)``", TEXT, re.MULTILINE))
-    assert routes | {"GET /", "GET /metrics"} == written
+    assert routes | {"GET /", "GET /metrics"} == {row[0].strip("`") for row in table("route")}
 
 
 def test_the_examples_are_json():
-    examples = re.findall(r"code-block:: json\n\n((?:    .*\n|\n)+)", TEXT)
-    assert len(examples) == 5
-    for example in examples:
+    assert len(examples(TEXT)) == 6
+    for example in examples(TEXT):
         assert json.loads(example)["version"] == 1
 
 
 def test_the_limits_are_those_of_the_code():
-    assert f"{MAX_CONNECTIONS} connections" in TEXT
-    assert f"{MAX_HEADER_BYTES // 1024} KiB for its headers" in TEXT
-    assert f"{MAX_BODY_BYTES // 1024} KiB for its body" in TEXT
-    assert f"{REQUEST_S:g} s from one answer" in TEXT
-    assert f"{SEND_S:g} s for a client" in TEXT
+    text = " ".join(TEXT.split())
+    assert f"{MAX_CONNECTIONS} connections" in text
+    assert f"{MAX_HEADER_BYTES // 1024} KiB for its headers" in text
+    assert f"{MAX_BODY_BYTES // 1024} KiB for its body" in text
+    assert f"{REQUEST_S:g} s from one answer" in text
+    assert f"{SEND_S:g} s for a client" in text

@@ -119,7 +119,9 @@ def test_thousands_that_say_nothing_are_not_all_looked_at():
 def test_two_lives_add_up():
     one = PeersSnapshot(connected_total=2, disconnected_total=2, handshake_failures={"a": 1}, retries=3)
     other = PeersSnapshot(connected_total=1, handshake_failures={"a": 1, "b": 2})
-    assert one.merged_with(other) == PeersSnapshot((), 3, 2, {"a": 2, "b": 2}, 3)
+    assert one.merged_with(other) == PeersSnapshot(
+        connected_total=3, disconnected_total=2, handshake_failures={"a": 2, "b": 2}, retries=3
+    )
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from(["peer", "silent", "http", "leave"])), max_size=40))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.stub_server import queue, relay
 
-from geventrelay.cli.top.rates import flows, short
+from geventrelay.cli.top.rates import COUNTERS, rates, short
 
 
 def answer(*devices):
@@ -13,27 +13,47 @@ def answer(*devices):
 
 
 def test_rates_are_differences_over_the_time_between():
-    before = flows(answer(relay("prices", received=100, dropped=10)), {}, 0)
-    (now,) = flows(answer(relay("prices", received=300, dropped=30)), before, 2.0).values()
-    assert (now.received, now.sent, now.dropped, now.dropped_total) == (300, 570, {"no_peer": 30}, 30)
-    assert (now.received_per_s, now.sent_per_s, now.dropped_per_s) == (100, 190, 10)
+    before = rates(answer(relay("prices", received=100, dropped=10)), {}, 0)
+    (now,) = rates(answer(relay("prices", received=300, dropped=30)), before, 2.0).values()
+    assert [now.total(name) for name in ("received", "sent", "dropped")] == [300, 570, 30]
+    assert now.counts["dropped"] == {"no_peer": 30}
+    assert [now.per_s[name] for name in ("received", "sent", "dropped")] == [100, 190, 10]
     assert now.peers == {"sub": 3, "pub": 12, "push": 0}
 
 
 def test_a_device_that_was_not_there_has_no_rates_yet():
-    before = flows(answer(queue("orders", received=5)), {}, 0)
-    found = flows(answer(queue("orders", received=7), queue("bills", received=1000)), before, 1.0)
-    assert [one.received_per_s for one in found.values()] == [4, 0]
+    before = rates(answer(queue("orders", received=5)), {}, 0)
+    found = rates(answer(queue("orders", received=7), queue("bills", received=1000)), before, 1.0)
+    assert [one.per_s["received"] for one in found.values()] == [4, 0]
 
 
 def test_a_server_that_began_anew_has_no_negative_rates():
-    before = flows(answer(queue("orders", received=500)), {}, 0)
-    assert flows(answer(queue("orders", received=3)), before, 1.0)["orders"].received_per_s == 0
+    before = rates(answer(queue("orders", received=500)), {}, 0)
+    assert rates(answer(queue("orders", received=3)), before, 1.0)["orders"].per_s["received"] == 0
+
+
+def test_what_an_older_server_does_not_send_is_unknown():
+    before = rates(answer({"name": "orders"}), {}, 0)
+    old = {"name": "orders", "pumps": [{"source": "a", "received": {"messages": 9}, "outlets": [{"socket": "b"}]}]}
+    (now,) = rates(answer(old), before, 1.0).values()
+    assert (now.state, now.pattern, now.restarts, now.held, now.peers) == (None, None, None, None, {})
+    assert now.counts == {**dict.fromkeys(COUNTERS), "received": 9}
+    assert now.per_s == dict.fromkeys(COUNTERS)
+    assert now.needs_a_look
+
+
+def test_what_a_newer_server_sends_more_is_passed_over():
+    new = queue("orders", received=7, state="dreaming", colour="blue")
+    new["pumps"][0]["outlets"][0] |= {"dropped": {"too_late": 2, "full": 1}, "delayed": {"messages": 3}}
+    new["sockets"][0]["mood"] = "good"
+    (now,) = rates(answer(new), {}, 0).values()
+    assert (now.state, now.counts["dropped"], now.total("dropped")) == ("dreaming", {"too_late": 2, "full": 1}, 3)
+    assert set(now.as_json()) == set(rates(answer(queue("orders")), {}, 0)["orders"].as_json())
 
 
 def test_devices_that_need_a_look_are_known():
     calm, stopped, stuck = queue("calm"), queue("stopped", state="stopped"), queue("stuck", held=1)
-    found = flows(answer(calm, stopped, stuck), {}, 0)
+    found = rates(answer(calm, stopped, stuck), {}, 0)
     assert [one.needs_a_look for one in found.values()] == [False, True, True]
 
 

@@ -9,6 +9,8 @@ import pytest
 from support.browser import Browser
 from support.stub_server import StubServer, device, pump, queue, relay, socket
 
+from geventrelay.web import report
+
 pytestmark = pytest.mark.slow
 
 TOKEN = "correct-horse"
@@ -188,6 +190,30 @@ def test_what_is_behind_details_is_fetched_when_they_are_opened(browser):
         shown = browser.evaluate("document.querySelector('.details').innerText")
         for wanted in ("12,345", "1,234 full", "127.0.0.1:40100", "prices", "(everything)", "0xff", "2 subscribers"):
             assert wanted in shown
+        no_complaints(browser, stub)
+
+
+def test_a_number_that_is_described_needs_no_change_of_the_page(browser):
+    def devices(_):
+        one = queue("orders", received=7)
+        one["pumps"][0]["outlets"][0]["sent"]["late"] = 4321
+        return [one]
+
+    with StubServer(devices) as stub:
+        described = report.values()
+        described["values"].append({**described["values"][-1], "path": ["sent", "late"], "help": "What was late."})
+        stub.overrides["/api/values"] = (200, described)
+        browser.open(stub.url)
+        browser.until("document.querySelector('.lane')")
+        browser.click("summary")
+        browser.until("document.querySelector('[aria-label=Messages] th[title=\"What was late.\"]')")
+        heads = "[...document.querySelectorAll('[aria-label=Messages] th')].map((one) => one.textContent)"
+        found = browser.evaluate(heads)
+        assert (found[:3], found[-1]) == (["way", "received", "sent"], "late sent")
+        cells = (
+            "[...document.querySelectorAll('[aria-label=Messages] tbody tr')].map((row) => row.lastChild.textContent)"
+        )
+        assert browser.evaluate(cells) == ["4,321", "\u2013"]
         no_complaints(browser, stub)
 
 

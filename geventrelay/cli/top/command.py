@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 import time
@@ -14,27 +13,29 @@ from ...settings.checks import seconds
 from ..api_client import DEFAULT_URL, Remote
 from ..arguments import Options, given_options
 from ..process import print_stdout
-from .rates import Flow, flows
+from .rates import DeviceRates, rates
 
 if TYPE_CHECKING:
     from .screen import Screen
 
 _PERIOD_S = 1.0
 
-Reading = tuple[dict[str, Any], dict[str, Flow]]
-"""What a server says about itself, and its devices by name."""
+Reading = tuple[dict[str, Any], dict[str, DeviceRates]]
+"""What a server sends about itself, and its devices by name."""
 
 
 def execute(options: Options) -> int:
     """Show the server of `options` until Ctrl-C, or once; the exit code. Blocks the hub.
 
-    :raises SettingsError: if the URL is none. :raises StartError: if the server does not answer.
+    :param options: the options of the command.
+    :raises SettingsError: if the URL is not valid.
+    :raises StartError: if the server does not answer.
     """
     remote = Remote(options["URL"] or DEFAULT_URL, seconds("--timeout", given_options(options).get("--timeout", 5)))
     try:
         if options["--json"]:
             return _print_json(remote, options["--once"])
-        # A screen that nobody looks at would have no end.
+        # What is not a terminal cannot end it with Ctrl-C.
         return _print_once(remote) if options["--once"] or not sys.stdout.isatty() else _watch(remote)
     except KeyboardInterrupt:
         return 0
@@ -52,20 +53,19 @@ def _readings(remote: Remote) -> Iterator[Reading]:
         yield answer["server"], before
 
 
-def _understood(remote: Remote, answer: dict[str, Any], before: dict[str, Flow], elapsed_s: float) -> dict[str, Flow]:
+def _understood(
+    remote: Remote, answer: dict[str, Any], before: dict[str, DeviceRates], elapsed_s: float
+) -> dict[str, DeviceRates]:
     try:
-        return flows(answer, before, elapsed_s)
+        return rates(answer, before, elapsed_s)
     except (KeyError, TypeError, AttributeError) as error:
         raise StartError(f"{remote.url}: expected the API of geventrelay, got devices without {error}") from None
 
 
 def _print_json(remote: Remote, once: bool) -> int:
     for server, devices in _readings(remote):
-        print_stdout(
-            json.dumps(
-                {"version": 1, "server": server, "devices": [dataclasses.asdict(one) for one in devices.values()]}
-            )
-        )
+        told = {"version": 1, "server": server, "devices": [one.as_json() for one in devices.values()]}
+        print_stdout(json.dumps(told))
         if once:
             break
     return 0
@@ -80,7 +80,7 @@ def _print_once(remote: Remote) -> int:
 
 def _watch(remote: Remote) -> int:
     screen = _screen(remote)
-    # The first answer has to come; later on a server may well be started again.
+    # Without a first answer this is an error. Later, the server may be restarted.
     readings: Iterator[Reading] | None = _readings(remote)
     screen.begin(remote.devices()["server"])
     with screen:

@@ -1,105 +1,149 @@
-"""Counters of two moments -> what each device does in a second."""
+"""Counters of two moments -> what each device does in a second.
+
+Which values there are is taken from their descriptions. A server may be older or newer than this program: what it does
+not send is None, and what is not known here is passed over.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...engine.counters import OF_OUTLET, OF_PUMP
+from ...engine.values import Value, added
+
 _STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+_OF_PUMP, _OF_OUTLET = ([value for value in values if value.top] for values in (OF_PUMP, OF_OUTLET))
+
+COUNTERS = tuple(value.attribute for value in (*_OF_PUMP, *_OF_OUTLET))
+"""The values that have a rate, by their attributes: `received`, `sent`, `dropped` and so on."""
+
+Count = int | Mapping[str, int] | None
+"""What has been counted: a number, numbers by reason, or None where the server does not send it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
+class DeviceRates:
     """One device at one moment.
 
-    :ivar peers: connected peers by socket; None where they cannot be seen (inproc).
-    :ivar received: messages so far; likewise `sent`, summed over its outlets, and `dropped`, by reason.
-    :ivar received_per_s: messages in a second; likewise `sent_per_s` and `dropped_per_s`.
-    :ivar held: messages in hand. :ivar failure: of what it failed last. :ivar next_start_in_s: when it starts again.
+    :ivar name: what it is called.
+    :ivar pattern: its pattern.
+    :ivar state: where it is in its life.
+    :ivar restarts: how often it was started again after a failure.
+    :ivar failure: why it failed last.
+    :ivar next_start_in_s: in how many seconds it is started again; None also if it is not.
+    :ivar peers: connected peers by socket; None where they are not seen (inproc).
+    :ivar held: messages in hand.
+    :ivar counts: what its pumps and outlets have counted so far, added up, by the values' attributes.
+    :ivar per_s: the rates of these, per second; None where they are not known.
     """
 
     name: str
-    pattern: str
-    state: str
-    restarts: int
+    pattern: str | None
+    state: str | None
+    restarts: int | None
     failure: str | None
     next_start_in_s: float | None
     peers: Mapping[str, int | None]
-    received: int
-    sent: int
-    dropped: Mapping[str, int]
-    held: int
-    received_per_s: float = 0.0
-    sent_per_s: float = 0.0
-    dropped_per_s: float = 0.0
+    held: int | None
+    counts: Mapping[str, Count]
+    per_s: Mapping[str, float | None]
 
-    @property
-    def dropped_total(self) -> int:
-        """Messages dropped so far, whatever the reason."""
-        return sum(self.dropped.values())
+    def total(self, name: str) -> int | None:
+        """What has been counted, whatever the reasons; None if that is not known.
+
+        :param name: the value's attribute.
+        """
+        count = self.counts.get(name)
+        return sum(count.values()) if isinstance(count, Mapping) else count
 
     @property
     def needs_a_look(self) -> bool:
-        """Whether it is not simply running."""
-        return self.state != "running" or self.dropped_per_s > 0 or self.held > 0
+        """Whether it does anything but run."""
+        return self.state != "running" or (self.per_s["dropped"] or 0) > 0 or (self.held or 0) > 0
 
-    def since(self, before: Flow | None, seconds: float) -> Flow:
+    def since(self, before: DeviceRates | None, seconds: float) -> DeviceRates:
         """The same with rates.
 
         :param before: the device `seconds` ago; None if it was not there, which leaves the rates at 0.
+        :param seconds: the time between.
         """
         if before is None or seconds <= 0:
             return self
-        return dataclasses.replace(
-            self,
-            received_per_s=_rate(before.received, self.received, seconds),
-            sent_per_s=_rate(before.sent, self.sent, seconds),
-            dropped_per_s=_rate(before.dropped_total, self.dropped_total, seconds),
-        )
+        per_s = {name: _rate(before.total(name), self.total(name), seconds) for name in COUNTERS}
+        return dataclasses.replace(self, per_s=per_s)
+
+    def as_json(self) -> dict[str, Any]:
+        """What ``--json`` prints of it; docs/page.rst describes it."""
+        fields = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        del fields["counts"], fields["per_s"]
+        return {**fields, **self.counts, **{f"{name}_per_s": rate for name, rate in self.per_s.items()}}
 
 
-def flows(answer: Mapping[str, Any], before: Mapping[str, Flow], seconds: float) -> dict[str, Flow]:
+def rates(answer: Mapping[str, Any], before: Mapping[str, DeviceRates], seconds: float) -> dict[str, DeviceRates]:
     """The devices of an answer of ``/api/devices``, by name and in its order.
 
-    :param answer: the decoded answer. :param before: what this gave `seconds` ago; empty for the first time.
+    :param answer: the decoded answer.
+    :param before: what this function returned `seconds` ago; empty for the first time.
+    :param seconds: the time between.
     """
-    made = (_flow(device) for device in answer["devices"])
+    made = (_device(device) for device in answer["devices"])
     return {one.name: one.since(before.get(one.name), seconds) for one in made}
 
 
-def _flow(device: Mapping[str, Any]) -> Flow:
-    outlets = [outlet for pump in device["pumps"] for outlet in pump["outlets"]]
-    dropped: dict[str, int] = {}
-    for outlet in outlets:
-        for reason, messages in outlet["dropped"].items():
-            dropped[reason] = dropped.get(reason, 0) + messages
-    return Flow(
+def _device(device: Mapping[str, Any]) -> DeviceRates:
+    pumps = device.get("pumps", ())
+    outlets = [outlet for pump in pumps for outlet in pump.get("outlets", ())]
+    known = "pumps" in device
+    counts = {
+        value.attribute: _sum(value, several) if known else None
+        for values, several in ((_OF_PUMP, pumps), (_OF_OUTLET, outlets))
+        for value in values
+    }
+    return DeviceRates(
         name=device["name"],
-        pattern=device["pattern"],
-        state=device["state"],
-        restarts=device["restarts"],
-        failure=device["failure"],
-        next_start_in_s=device["next_start_in_s"],
-        peers={socket["key"]: socket["peers"] for socket in device["sockets"]},
-        received=sum(pump["received"]["messages"] for pump in device["pumps"]),
-        sent=sum(outlet["sent"]["messages"] for outlet in outlets),
-        dropped=dropped,
-        held=device["held"],
+        pattern=device.get("pattern"),
+        state=device.get("state"),
+        restarts=device.get("restarts"),
+        failure=device.get("failure"),
+        next_start_in_s=device.get("next_start_in_s"),
+        peers={socket["key"]: socket.get("peers") for socket in device.get("sockets", ())},
+        held=device.get("held"),
+        counts=counts,
+        per_s={name: None if counts[name] is None else 0.0 for name in COUNTERS},
     )
 
 
-def _rate(before: int, now: int, seconds: float) -> float:
+def _sum(value: Value, several: Iterable[Mapping[str, Any]]) -> Count:
+    """A value of several pumps or outlets together; None if one of them does not have it."""
+    total: Any = {} if value.by else 0
+    for one in several:
+        found: Any = one
+        for key in value.path:
+            found = found.get(key)
+            if found is None:
+                return None
+        total = added(total, found) if value.by else total + found
+    return total  # type: ignore[no-any-return]
+
+
+def _rate(before: int | None, now: int | None, seconds: float) -> float | None:
+    if before is None or now is None:
+        return None
     # Counters go back only when the server was started again.
     return max(0.0, round((now - before) / seconds, 2))
 
 
-def short(value: float) -> str:
-    """A figure that can be read at a glance: 0.4, 310, 1.2k, 54k, 3.1M.
+def short(value: float | None) -> str:
+    """A number that is read at a glance: 0.4, 310, 1.2k, 54k, 3.1M; ``?`` for None.
 
     :param value: 0 or more.
     """
+    if value is None:
+        return "?"
     for step, letter in _STEPS:
         if value >= step * 0.9995:
             return f"{value / step:.{0 if value >= step * 9.95 else 1}f}{letter}"

@@ -5,12 +5,13 @@ import { make, setHidden, setText } from "./dom.js";
 import { duration, exact, plural } from "./numbers.js";
 import { Table } from "./table.js";
 import { addresses } from "./labels.js";
+import { columnsOf } from "./values.js";
 
 const AGAIN_MS = 5000;
 
 export class Details {
-  #messages = new Table("Messages", ["way", "received", "sent", "bytes sent", "dropped", "held"], "No traffic goes through it.");
-  #sockets = new Table("Sockets", ["socket", "type", "peers", "disconnects", "retries", "failed handshakes", "addresses"], "It has no sockets.");
+  #messages = new Table("Messages", [], "No traffic goes through it.");
+  #sockets = new Table("Sockets", [], "It has no sockets.");
   #peers = new Table("Peers", ["socket", "address", "connected for", "mechanism"], "No peer is connected.");
   #subscriptions = new Table("Subscriptions", ["topic", "who"], "No peer subscribes.");
   #message = make("p", { class: "muted", role: "status", hidden: true });
@@ -45,13 +46,15 @@ export class Details {
 
   #show() {
     if (this.#device === null) return;
+    const outlets = columnsOf("outlet");
+    this.#messages.setHeadings(["way", "received", ...outlets]);
     this.#messages.show(this.#device.pumps.flatMap((pump) => pump.outlets.map((outlet) => [
-      `${pump.source} → ${outlet.socket}`, exact(pump.received.messages), exact(outlet.sent.messages), exact(outlet.sent.bytes),
-      amounts(outlet.dropped), exact(outlet.held),
+      `${pump.source} → ${outlet.socket}`, exact(pump.received.messages), ...outlets.map(([, , text]) => text(outlet)),
     ])));
+    const sockets = columnsOf("socket");
+    this.#sockets.setHeadings(["socket", "type", ...sockets, "addresses"]);
     this.#sockets.show(this.#device.sockets.map((socket) => [
-      socket.key, socket.type, socket.peers === null ? "not seen" : exact(socket.peers), exact(socket.disconnects), exact(socket.retries),
-      amounts(socket.handshake_failures), addresses(socket).join(", ") || "none",
+      socket.key, socket.type, ...sockets.map(([, , text]) => text(socket)), addresses(socket).join(", ") || "none",
     ]));
   }
 
@@ -78,10 +81,6 @@ export class Details {
     const { subscriptions } = await get(devicePath(this.name, "subscriptions"));
     this.#subscriptions.show(subscriptions.map((one) => [topicText(one), plural(one.count, "subscriber", "subscribers")]));
   }
-}
-
-function amounts(byReason) {
-  return Object.entries(byReason).filter(([, number]) => number > 0).map(([reason, number]) => `${exact(number)} ${reason}`).join(", ") || "none";
 }
 
 function topicText({ topic, hex }) {

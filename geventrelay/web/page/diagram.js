@@ -4,10 +4,11 @@ import { draw, setAttribute, setClass, setText } from "./dom.js";
 import { layout, shapeOf } from "./layout.js";
 import { byteRate, count, exact, plural, rate } from "./numbers.js";
 import { counterKey } from "./rates.js";
-import { addresses, cargo, dropMeaning, dropName, isUp, peersName } from "./labels.js";
+import { addresses, cargo, isUp, peersName } from "./labels.js";
+import { dropMeaning, dropName } from "./values.js";
 
 const PLUGS = 6;
-const FLOWS = [[1000, "fast"], [10, "medium"], [0, "slow"]];
+const SPEEDS = [[1000, "fast"], [10, "medium"], [0, "slow"]];
 
 const pen = document.createElement("canvas").getContext("2d");
 
@@ -134,7 +135,7 @@ export class Diagram {
       setClass(root, "stuck", stuck);
       setClass(held.root, "on", stuck);
       setAttribute(line, "stroke-width", perSecond > 0 ? Math.min(6, 2 + Math.log10(1 + perSecond)).toFixed(1) : 1.5);
-      setAttribute(flow, "class", `flow ${FLOWS.find(([least]) => perSecond >= least)[1]}`);
+      setAttribute(flow, "class", `flow ${SPEEDS.find(([least]) => perSecond >= least)[1]}`);
       setText(title, `${goods} from ${lane.source} to ${lane.outlet}\n${exact(perSecond)} messages/s, ${exact(Math.round(bytes))} bytes/s\n` +
         `${exact(outlet.sent.messages)} messages, ${exact(outlet.sent.bytes)} bytes sent\n${outlet.held} held`);
     });

@@ -17,15 +17,6 @@ const PEERS_BY_PATTERN = {
   streamer: { backend: ["worker", "workers"] },
 };
 
-const DROPS = {
-  no_peer: ["no peer", "no peer was connected to take them"],
-  full: ["queue full", "the peer, or every peer, had a full queue"],
-  not_ready: ["not ready", "the socket could not take them"],
-  unroutable: ["unroutable", "the client that they were for had gone"],
-  stopped: ["stopped", "they had come in, and were not moved before the device closed"],
-  malformed: ["malformed", "they had too few parts to be sent on"],
-};
-
 export function peersName(pattern, socket) {
   return PEERS_BY_KEY[socket.key] ?? PEERS_BY_PATTERN[pattern]?.[socket.key] ?? PEERS[socket.type] ?? ["peer", "peers"];
 }
@@ -36,14 +27,6 @@ export function cargo(pattern, source, destination) {
   if (pattern === "streamer") return "tasks";
   if (pattern === "relay" && destination.key === "push") return "payloads";
   return source.type === "XPUB" ? "subscriptions" : "messages";
-}
-
-export function dropName(reason) {
-  return DROPS[reason]?.[0] ?? reason.replaceAll("_", " ");
-}
-
-export function dropMeaning(reason) {
-  return DROPS[reason]?.[1] ?? reason;
 }
 
 export function isUp(device) {

@@ -9,6 +9,7 @@ import { Meter } from "./rates.js";
 import { Search } from "./search.js";
 import { Control } from "./control.js";
 import { Stream } from "./stream.js";
+import { loadValues } from "./values.js";
 
 // The version of the API that this page reads.
 const VERSION = 1;
@@ -47,18 +48,20 @@ class Page {
     if (this.#lostSince) announce("The server is back.");
     this.#lostSince = 0;
     showConnection("live", "live");
-    this.#loadHistory();
+    this.#loadRest();
   }
 
-  async #loadHistory() {
+  // What the events do not have: the descriptions of the numbers, and the past.
+  async #loadRest() {
     try {
+      await loadValues();
       const { answer, aheadS } = await getWithClock("api/history");
       this.#aheadS = aheadS;
       this.#history.load(answer);
       for (const card of this.#cards.values()) card.stale = true;
       this.#show();
     } catch (error) {
-      // Without a history, the curves begin now.
+      // Without the past, the curves begin now; without descriptions, tables have fewer columns.
       if (!(error instanceof ApiError)) throw error;
     }
   }

@@ -1,4 +1,4 @@
-// A table whose cells change in place, so that a reader does not lose the place once a second.
+// A table whose cells change in place, so that a reader keeps the place in it.
 
 import { make, setHidden, setText } from "./dom.js";
 import { exact } from "./numbers.js";
@@ -6,6 +6,8 @@ import { exact } from "./numbers.js";
 const MOST_ROWS = 100;
 
 export class Table {
+  #head = make("tr");
+  #headings = "";
   #body = make("tbody");
   #none;
   #more = make("p", { class: "muted", hidden: true });
@@ -15,9 +17,20 @@ export class Table {
     this.#none = make("p", { class: "muted", hidden: true }, none);
     this.root = make("div", { class: "table", role: "region", "aria-label": caption, tabindex: "0", hidden: true },
       make("table", {}, make("caption", {}, caption),
-        make("thead", {}, make("tr", {}, ...headings.map((heading) => make("th", { scope: "col" }, heading)))),
+        make("thead", {}, this.#head),
         this.#body),
       this.#none, this.#more);
+    this.setHeadings(headings);
+  }
+
+  // Each is a text, or [text, what it is]. With other headings than before, the rows begin anew.
+  setHeadings(headings) {
+    const cells = headings.map((heading) => [heading].flat());
+    const now = cells.map(([text]) => text).join("\n");
+    if (now === this.#headings) return;
+    this.#headings = now;
+    this.#head.replaceChildren(...cells.map(([text, title]) => make("th", { scope: "col", title }, text)));
+    this.#body.replaceChildren();
   }
 
   // Show rows of texts.
