@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, cast
@@ -26,7 +26,7 @@ from ..engine.socket import RelaySocket
 from ..errors import RecordingError, SettingsError, StartError
 from ..recording import Record, RecordFilter, from_line
 from ..recording.record import source_name
-from ..settings.checks import seconds, whole
+from .message_options import WatchOptions
 
 # What is read before other greenlets, and signals, have their turn.
 _MESSAGES_AT_A_TIME = 200
@@ -51,7 +51,7 @@ class Stream(Protocol):
 
 
 class until_signal:
-    """Runs a ``with`` block to its end, or until SIGINT or SIGTERM comes, which ends it, quietly, where it yields."""
+    """Runs a ``with`` block until its end, or until SIGINT or SIGTERM ends it, without an error, where it yields."""
 
     def __init__(self) -> None:
         self._inside = False
@@ -78,38 +78,32 @@ class until_signal:
             self._block.throw(Interrupted)
 
 
-def choice(words: Mapping[str, Any]) -> RecordFilter:
-    """What the options ``--direction``, ``--topic`` and ``--sample`` among `words` choose.
+def watch(name: str, where: str, options: WatchOptions) -> Watching:
+    """Begin to watch messages. Yields.
 
-    :raises SettingsError: if they break a rule.
+    :param name: what to call `where` in an error.
+    :param where: a tap's endpoint, or an http URL.
+    :param options: which messages to watch, and for how long.
+    :raises SettingsError: if `where` breaks a rule, or the options do not fit it.
+    :raises StartError: if there is nothing to watch there.
     """
-    return RecordFilter(
-        words.get("--direction"), os.fsencode(words.get("--topic", "")), whole(1)("--sample", words.get("--sample", 1))
-    )
-
-
-def watch(name: str, where: str, words: Mapping[str, Any]) -> Watching:
-    """Begin to watch what the options in `words` ask for. Yields.
-
-    :param name: what to call `where` in an error. :param where: a tap's endpoint, or an http URL.
-    :raises SettingsError: if options break a rule. :raises StartError: if there is nothing to be had there.
-    """
-    chosen = choice(words)
-    count = whole(1)("--count", words["--count"]) if "--count" in words else None
-    seconds_s = seconds("--seconds", words["--seconds"]) if "--seconds" in words else None
     if where.startswith(("http://", "https://")):
-        # A server has chosen already.
-        return Watching(_http(name, where, words), RecordFilter(), count, seconds_s)
-    if wrong := next((one for one in ("--device", "--token-file") if one in words), None):
-        raise SettingsError(wrong, "an http:// address to go with it", where)
-    return Watching(_Endpoint(peer(name, where), chosen.direction), chosen, count, seconds_s)
+        # The server filters.
+        return Watching(_http(name, where, options), RecordFilter(), options.count, options.seconds_s)
+    for flag, value in (("--device", options.device), ("--token-file", options.token_file)):
+        if value is not None:
+            raise SettingsError(flag, "an http:// address to go with it", where)
+    stream = _Endpoint(peer(name, where), options.direction)
+    return Watching(stream, options.filter, options.count, options.seconds_s)
 
 
 class Watching:
     """Watched messages, some at a time; iterate over it once. A context manager.
 
-    :param stream: where they come from; closed in the end. :param chosen: which of them are wanted.
-    :param count: how many of these to take; None for all. :param limit_s: for how long, in seconds; None has no limit.
+    :param stream: where they come from; it is closed at the end.
+    :param chosen: which of them are wanted.
+    :param count: how many of these to take; None for all.
+    :param limit_s: for how long, in seconds; None has no limit.
     """
 
     def __init__(self, stream: Stream, chosen: RecordFilter, count: int | None, limit_s: float | None) -> None:
@@ -137,7 +131,8 @@ class Watching:
 def peer(name: str, text: str) -> Endpoint:
     """Read an endpoint that is connected to unless an @ stands before it.
 
-    :param name: what to call it in an error. :param text: what the user wrote.
+    :param name: what to call it in an error.
+    :param text: what the user wrote.
     :raises SettingsError: for anything else.
     """
     try:
@@ -259,31 +254,31 @@ class _Http:
         return f"{self._response.status} {self._response.reason}"
 
 
-def _http(name: str, where: str, words: Mapping[str, Any]) -> Stream:
+def _http(name: str, where: str, options: WatchOptions) -> Stream:
     rule = "http://HOST:PORT with --device NAME, or http://HOST:PORT/api/devices/NAME/tap"
     try:
         url = urlsplit(where)
         host, port = url.hostname, 80 if url.port is None else url.port
     except ValueError:
         raise SettingsError(name, rule, where) from None
-    device = words.get("--device")
+    device = options.device
     if url.scheme != "http" or host is None or (url.path in ("", "/")) != (device is not None):
         raise SettingsError(name, rule, where)
     path = url.path if device is None else f"/api/devices/{quote(device, safe='')}/tap"
-    asked = [option for option in ("--direction", "--topic", "--sample") if option in words]
-    query = {option[2:]: os.fsencode(words[option]) for option in asked}
-    return _Http(host, port, path + ("?" + urlencode(query) if query else ""), _token(words.get("--token-file")))
+    asked = {"direction": options.direction, "topic": options.topic, "sample": options.sample}
+    query = urlencode({key: os.fsencode(str(value)) for key, value in asked.items() if value not in (None, "", 1)})
+    return _Http(host, port, path + ("?" + query if query else ""), _token(options.token_file))
 
 
-def _token(path: str | None) -> str | None:
-    if path is None:
+def _token(file: Path | None) -> str | None:
+    if file is None:
         return None
     try:
-        lines = Path(path).read_text().splitlines()
+        lines = file.read_text().splitlines()
     except (OSError, ValueError) as error:
         raise SettingsError(
-            "--token-file", f"a file that can be read ({getattr(error, 'strerror', None) or error})", path
+            "--token-file", f"a file that can be read ({getattr(error, 'strerror', None) or error})", str(file)
         ) from None
     if not lines or not lines[0].strip().isascii():
-        raise SettingsError("--token-file", "a file whose first line is a token", path)
+        raise SettingsError("--token-file", "a file whose first line is a token", str(file))
     return lines[0].strip()

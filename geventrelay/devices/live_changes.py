@@ -17,11 +17,8 @@ import zmq
 from ..components.plan import Adjustment, SocketPlan
 from ..errors import SettingsError
 from ..settings import DeviceSettings
+from ..settings.option import options_of
 from .patterns import plan
-
-# `drain_s` is read when the device stops, `interface` not at all once the endpoints are complete: one that changes with
-# it is a difference of its own.
-_ADJUSTABLE = frozenset({"subscribe", "linger_ms", "drain_s", "interface"})
 
 
 def adjustment(old: DeviceSettings, new: DeviceSettings) -> Adjustment:
@@ -40,8 +37,9 @@ def restart_needed_by(old: DeviceSettings, new: DeviceSettings) -> str | None:
     """The first setting in which `new` differs from `old` such that only a restart makes it so; None for none."""
     if type(old) is not type(new):
         return "pattern"
+    live = {option.field for option in options_of(type(old)) if option.live}
     for field in dataclasses.fields(old):
-        if field.name not in _ADJUSTABLE and getattr(old, field.name) != getattr(new, field.name):
+        if field.name not in live and getattr(old, field.name) != getattr(new, field.name):
             return field.name
     # With and without prefixes a forwarder has other sockets.
     return None if _types(old) == _types(new) else "subscribe"

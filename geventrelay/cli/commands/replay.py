@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import gevent
@@ -16,13 +17,16 @@ import gevent
 from ...engine.fair import FairYield
 from ...errors import RecordingError, SettingsError, StartError
 from ...recording import DamageKind, Reader, Record, RecordFilter
-from ...settings.checks import one_of, seconds, whole
+from ...settings.checks import one_of, seconds, text, whole
+from ...settings.option import option, read_group
 from .. import message_source as watching
-from ..arguments import Options, given_options
+from ..arguments import given_options
+from ..command import Command, Options, sections_of
+from ..message_options import FilterOptions
 from ..message_sender import Outcome, Sender, SenderType
-from ..process import print_stdout
+from ..output import print_stdout
 
-# How often, at the least, others have their turn while messages go out without a gap.
+# After so many messages without a gap, other greenlets have their turn.
 _MESSAGES_AT_A_TIME = 100
 
 Advance = Callable[[int], None]
@@ -36,21 +40,61 @@ class StopReason(enum.Enum):
     LINGERING = "peers had not taken everything yet"
 
 
+def _sender_type(name: str, value: Any) -> Any:
+    return one_of(SenderType)(name, value.upper() if isinstance(value, str) else value)
+
+
+def _speed(name: str, value: Any) -> float:
+    if value == "max":
+        return math.inf
+    try:
+        speed = float(value)
+    except (TypeError, ValueError):
+        speed = math.nan
+    if not 0 < speed < math.inf:
+        raise SettingsError(name, "a number above 0, or max", value)
+    return speed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayOptions(FilterOptions):
+    """The options of ``geventrelay replay``."""
+
+    title = "Replaying"
+
+    target: str = option(
+        text, "where to send; it connects, or binds with @ before the endpoint", name="to", metavar="ENDPOINT"
+    )
+    type: SenderType = option(
+        _sender_type, "what to send with: PUB, PUSH, DEALER or PAIR", default=SenderType.PUB, metavar="TYPE"
+    )
+    speed: float = option(
+        _speed,
+        "divides the gaps: 1 is as it was, 10 is ten times as fast, max is without gaps",
+        default=1.0,
+        metavar="FACTOR",
+    )
+    skip_parts: int = option(
+        whole(0),
+        "leave out the first N parts of each message, e.g. the routing id that a ROUTER put there",
+        default=0,
+        metavar="N",
+    )
+    timeout_s: float | None = option(seconds, "how long to wait for a receiver", default=None, unset="no limit")
+
+
 def execute(options: Options) -> int:
-    """Replay the recording that `options` name; the exit code. Yields all the while."""
-    words = given_options(options)
-    path, endpoint = options["FILE"], watching.peer("--to", options["--to"])
-    kind = one_of(SenderType)("--type", words.get("--type", "PUB").upper())
-    skip, speed = whole(0)("--skip-parts", words.get("--skip-parts", 0)), _speed(words.get("--speed", "1"))
-    limit_s = seconds("--timeout", words["--timeout"]) if "--timeout" in words else None
-    chosen = watching.choice(words)
+    """Replay the recording that `options` name; the exit code. Yields meanwhile."""
+    chosen = read_group(ReplayOptions, given_options(options))
+    path, endpoint = options["FILE"], watching.peer("--to", chosen.target)
+    wanted = chosen.filter
     try:
         with open(path, "rb") as file:
             reader = Reader(file)
-            counted, shown = _Counted(chosen), _told_of(reader, os.fstat(file.fileno()).st_size)
-            sender, began = Sender(kind, endpoint, limit_s), time.monotonic()
+            counted, shown = _Counted(wanted), _told_of(reader, os.fstat(file.fileno()).st_size)
+            sender, began = Sender(chosen.type, endpoint, chosen.timeout_s), time.monotonic()
             with contextlib.closing(shown):
-                fates, ending = _replay(_paced(filter(counted, shown), speed), sender, skip)
+                fates, ending = _replay(_paced(filter(counted, shown), chosen.speed), sender, chosen.skip_parts)
             if not sender.close(hastily=ending is not None):
                 ending = ending or StopReason.LINGERING
             # On to the end of the file, so that what was not sent is counted too.
@@ -113,18 +157,6 @@ def _paced(records: Iterator[Record], speed: float) -> Iterator[Record]:
             yield record
 
 
-def _speed(text: str) -> float:
-    if text == "max":
-        return math.inf
-    try:
-        speed = float(text)
-    except ValueError:
-        speed = math.nan
-    if not 0 < speed < math.inf:
-        raise SettingsError("--speed", "a number above 0, or max", text)
-    return speed
-
-
 def _told_of(reader: Reader, total: int) -> Generator[Record, None, None]:
     """The records of `reader`, while standard error shows how far in the file, of `total` bytes, they lie."""
     with _progress(total) as advance:
@@ -157,3 +189,14 @@ def _progress(total: int) -> Iterator[Advance]:
     finally:
         if bar is not None:
             bar.close()
+
+
+REPLAY = Command(
+    "replay",
+    "FILE",
+    """\
+Sends the messages of a recording again, with the gaps that there were: see docs/tap.rst. It sends only while a receiver
+is connected that takes them, and prints at the end what became of the messages.""",
+    execute,
+    sections_of(ReplayOptions),
+)

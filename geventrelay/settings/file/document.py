@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import SettingsError
-from ..option import checks_of
 from ..server import ServerSettings, clashes
 from .device import DeviceTable
 from .keys import WRONG, Fault, Path, fault, keys_of, shown, unknown
@@ -56,14 +55,14 @@ def _expanded(path: Path, value: Any, environ: Mapping[str, str], faults: list[F
 
 def _process(table: Mapping[str, Any], faults: list[Fault]) -> dict[str, Any]:
     """The settings of the process, by field."""
-    fields, checks = keys_of(ServerSettings), checks_of(ServerSettings)
+    options = keys_of(ServerSettings)
     kept: dict[str, Any] = {}
     for key, value in table.items():
-        if key not in fields:
-            faults.append(unknown((key,), [*fields, "device"]))
+        if key not in options:
+            faults.append(unknown((key,), [*options, "device"], "the process"))
         elif value is not WRONG:
             try:
-                kept[fields[key]] = checks[fields[key]](key, value)
+                kept[options[key].field] = options[key].read(key, value)
             except SettingsError as error:
                 faults.append(((key,), error))
     return kept
