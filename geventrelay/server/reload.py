@@ -11,10 +11,13 @@ from ..settings.option import options_of
 
 @dataclass(frozen=True, slots=True)
 class ReloadResult:
-    """What becomes of each device, by name, in the order of the file.
+    """What happens to each device, by name, in the order of the file.
 
-    :ivar unchanged: goes on untouched. :ivar added: starts. :ivar removed: drains and goes.
-    :ivar changed: drains and starts again with other settings. :ivar adjusted: goes on and takes other settings.
+    :ivar unchanged: goes on untouched.
+    :ivar added: starts.
+    :ivar removed: drains and ends.
+    :ivar changed: drains and starts again with other settings.
+    :ivar adjusted: goes on and takes other settings.
     """
 
     unchanged: tuple[str, ...] = ()

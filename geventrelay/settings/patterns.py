@@ -137,10 +137,10 @@ class Forwarder(_Proxy):
     summary: ClassVar[str] = "XSUB <-> XPUB: messages for subscribers; their subscriptions travel to the publishers"
     about: ClassVar[str] = """\
 Publishers connect to the frontend, subscribers to the backend. A publisher sends only what some subscriber wants. With
---subscribe it is SUB -> PUB, and takes the same messages whoever is connected."""
+--subscribe it is SUB -> PUB, and takes the same messages with any subscribers and with none."""
 
     subscribe: Prefixes | None = _subscribe(
-        "take messages that begin with PREFIX, whoever subscribes", "what subscribers want"
+        "take messages that begin with PREFIX, with any subscribers and with none", "what subscribers want"
     )
     slow_subscriber: WhenFull | str = _slow_subscriber()
 

@@ -31,7 +31,7 @@ _HTTP = re.compile(r"(?:(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:/\s]+):)?(?P<port>
 
 @dataclass(frozen=True, slots=True)
 class HttpAddress:
-    """Where the server answers HTTP: a host, ``127.0.0.1`` unless told, and a port, of which 0 takes a free one."""
+    """Where the server answers HTTP: a host, by default ``127.0.0.1``, and a port; 0 takes a free port."""
 
     host: str
     port: int
@@ -109,9 +109,10 @@ class ServerSettings(Group):
 def clashes(
     http: HttpAddress | None, devices: Mapping[str, Mapping[str, Sequence[Endpoint]]]
 ) -> Iterator[tuple[tuple[str, str], SettingsError]]:
-    """What would be bound twice: each time a device's name and a socket's key, with what is wrong there.
+    """Each address that would be bound twice: a device's name and a socket's key, with what is wrong there.
 
-    :param http: where HTTP is answered. :param devices: the endpoints of each device's sockets, by name and by key.
+    :param http: where HTTP is answered.
+    :param devices: the endpoints of each device's sockets, by name and by key.
     """
     taken = Taken()
     if http is not None:
@@ -119,7 +120,7 @@ def clashes(
     for name, sockets in devices.items():
         own = [(key, endpoint) for key, endpoints in sockets.items() for endpoint in endpoints]
         for key, endpoint in own:
-            # What a device binds twice by itself is told where the device is checked.
+            # An address that one device binds twice has its error where the device is checked.
             owner = taken.owner(endpoint)
             if owner is not None:
                 yield (name, key), SettingsError(name, f"an address that {owner} does not bind", str(endpoint))

@@ -211,7 +211,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
     "messages would no longer be ZeroMQ's": ("router_raw", "stream_notify"),
     "a forwarder passes subscriptions on by itself": ("xpub_manual", "xpub_manual_last_value"),
     "the device sets it, so that bytes that are not ZMTP are refused": ("zap_domain",),
-    "nobody answers ZAP here, so that every peer would be refused": ("zap_enforce_domain", "plain_server"),
+    "ZAP requests get no answer here, so every peer would be refused": ("zap_enforce_domain", "plain_server"),
     "the server gives it to sockets that it was started with": ("use_fd",),
     "ipv6 is its successor": ("ipv4only",),
     "no device has a REQ": ("req_correlate", "req_relaxed"),

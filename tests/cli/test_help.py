@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from importlib import metadata
 
 import pytest
@@ -88,6 +89,32 @@ def test_no_line_of_help_is_taken_for_an_option():
         text = texts.text(command.load(name))
         lines = [line for line in text.splitlines() if line.lstrip().startswith("-")]
         assert {line.split()[0].partition("=")[0] for line in lines} - {"-h"} == explained(text) - {"--help"}
+
+
+@pytest.mark.parametrize(
+    ("words", "modules"),
+    [
+        (["--version"], {"pattern"}),
+        (["init"], {"init"}),
+        (["check", "x.toml"], {"run"}),
+        (["queue", "--frontend", "x"], {"pattern"}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_command_imports_the_module_of_no_other(run, words, modules):
+    code = f"""if True:
+        import sys
+        from geventrelay.cli import main
+        try:
+            main({words!r})
+        except SystemExit:
+            pass
+        names = [name for name in sys.modules if name.startswith("geventrelay.cli.commands.")]
+        print(*(name.rpartition(".")[2] for name in names), file=sys.stderr)
+        """
+    program = run([sys.executable, "-c", code])
+    assert program.wait() == 0, program.report()
+    assert set(program.errors.splitlines()[-1].split()) == modules
 
 
 def test_version_is_the_packages_and_names_the_burst(run):

@@ -45,9 +45,9 @@ def execute(options: Options) -> int:
             FileWriter(descriptor) as spool,
         ):
             writer = Writer(spool, metadata if is_new else None)
-            told = watching.until_signal()
-            spool.on_failure = told.tell
-            with told:
+            until_signal = watching.until_signal()
+            spool.on_failure = until_signal.tell
+            with until_signal:
                 spool.wait_for_room()
                 for records in batches:
                     for record in records:

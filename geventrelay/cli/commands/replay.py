@@ -35,8 +35,8 @@ Advance = Callable[[int], None]
 class StopReason(enum.Enum):
     """Why a replay ended before the recording did."""
 
-    TOLD = "told to end"
-    NOBODY = "nobody took messages in time"
+    SIGNAL = "by a signal"
+    NO_RECEIVER = "no receiver took messages in time"
     LINGERING = "peers had not taken everything yet"
 
 
@@ -110,12 +110,12 @@ def execute(options: Options) -> int:
         print(f"ended early: {ending.value}", file=sys.stderr)
     if reader.damage is not None:
         print(f"{path}: {reader.damage}", file=sys.stderr)
-    # Where the end is missing, all that is there was sent; behind a corrupt record there may be more.
+    # Where the end is missing, all that is there was sent. Behind a corrupt record there may be more.
     return 1 if ending or (reader.damage and reader.damage.kind is DamageKind.CORRUPT) else 0
 
 
 class _Counted:
-    """A choice that counts what it takes."""
+    """A filter that counts the records that it takes."""
 
     def __init__(self, chosen: RecordFilter) -> None:
         self.chosen, self.number = chosen, 0
@@ -127,26 +127,26 @@ class _Counted:
 
 
 def _replay(records: Iterator[Record], sender: Sender, skip: int) -> tuple[dict[Outcome, int], StopReason | None]:
-    """Send `records` and count what became of those of which that is known; why it ended early, if it did."""
+    """Send `records`. Returns how many had each outcome, and why it ended early, if it did."""
     fates = dict.fromkeys(Outcome, 0)
     with watching.until_signal():
         for record in records:
             parts = record.parts[skip:]
             fate = sender.send(parts) if parts else Outcome.TOO_SHORT
             if fate is Outcome.NOT_SENT:
-                return fates, StopReason.NOBODY
+                return fates, StopReason.NO_RECEIVER
             fates[fate] += 1
         return fates, None
-    return fates, StopReason.TOLD
+    return fates, StopReason.SIGNAL
 
 
 def _paced(records: Iterator[Record], speed: float) -> Iterator[Record]:
-    """Give out `records` when they are due: by the clock since the start, so that lateness does not add up."""
+    """Give out `records` when they are due, by the clock since the start, so that delays do not add up."""
     start, elapsed_s, before_ns = None, 0.0, None
     with FairYield() as turn:
         for number, record in enumerate(records):
             start = time.monotonic() if start is None else start
-            # A clock that was set back is no reason to wait, nor to hurry.
+            # A clock that was set back changes no gap.
             elapsed_s += 0 if before_ns is None else max(0, record.time_ns - before_ns) / 1e9
             before_ns = record.time_ns
             wait_s = start + elapsed_s / speed - time.monotonic()

@@ -47,7 +47,7 @@ def execute(options: Options) -> int:
     try:
         if chosen.json:
             return _print_json(remote, chosen.once)
-        # A screen that nobody looks at would have no end.
+        # Without a terminal, a screen would have no end.
         return _print_once(remote) if chosen.once or not sys.stdout.isatty() else _watch(remote)
     except KeyboardInterrupt:
         return 0

@@ -33,7 +33,7 @@ class DeviceTable:
         self._path: Path = ("device", name)
         self._values: dict[str, Any] = {"name": name}
         self._wrong: set[str] = set()
-        # Where that is written which errors of settings call by another name.
+        # Where each setting is written, by the name that errors of settings have for it.
         self._places: dict[str, Path] = {"name": self._path}
         try:
             device_name("", name or " ")
@@ -48,7 +48,7 @@ class DeviceTable:
             self._conclude(cls)
 
     def place(self, name: str) -> Path:
-        """Where the setting called `name` is written, or would be."""
+        """Where the setting called `name` is written, or would stand."""
         return self._places.get(name, self._path)
 
     def _pattern(self, pattern: Any) -> type[DeviceSettings] | None:
@@ -167,7 +167,7 @@ class DeviceTable:
 
 
 def _interface(value: Any) -> str:
-    """What bare ports bind; where it is wrong itself, that is told in its own place."""
+    """The host that bare ports bind. Where it is wrong itself, its own error says so."""
     try:
         return "*" if value is None else word("", value)
     except SettingsError:

@@ -1,4 +1,4 @@
-"""Keys of a configuration: where they stand, how they are shown, and which one was meant."""
+"""Keys of a configuration: where they stand, how they are shown, and which key was meant."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Path = tuple[str | int, ...]
 """Keys from the top down; an int is an index of a list."""
 
 Fault = tuple[Path, SettingsError]
-"""Where something is wrong, and what."""
+"""Where something is wrong, and what is wrong."""
 
 _FEW = 10
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -27,7 +27,7 @@ class _Wrong:
 
 
 WRONG: Any = _Wrong()
-"""Stands for a value that has been found wrong already."""
+"""Stands for a value that is known to be wrong."""
 
 
 def keys_of(cls: type[Group]) -> dict[str, Option]:
