@@ -4,13 +4,18 @@ Import this before zmq: where pyzmq is missing, it starts the program again in t
 scripts/quickstart made.
 """
 
+from __future__ import annotations
+
 import contextlib
+import io
 import itertools
 import json
 import os
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any, NoReturn
 
 try:
     import zmq
@@ -39,11 +44,12 @@ class GaveUp(Exception):
     """It could not be done, or not in time; the text is one line."""
 
 
-def run(main, doc):
+def run(main: Callable[[dict[str, Any]], None], doc: str) -> None:
     """Run `main(options)` and end the program: 0 fine, 1 could not, 2 usage; never with a traceback."""
     program = Path(sys.argv[0]).name
-    options = {}
-    sys.stdout.reconfigure(errors="backslashreplace")
+    options: dict[str, Any] = {}
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         options = read_options(doc)
         main(options)
@@ -52,23 +58,23 @@ def run(main, doc):
     except GaveUp as error:
         end(1, f"{program}: {error}")
     except zmq.ZMQError as error:
-        end(1, f"{program}: {zmq.strerror(error.errno)}")
+        end(1, f"{program}: {zmq.strerror(error.errno or 0)}")
     except BrokenPipeError:
         # The interpreter flushes standard output once more when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         end(1, f"{program}: standard output was closed")
     except KeyboardInterrupt:
         # Ctrl-C is how a receiver without --count is meant to end; everything else was cut short.
-        endless = "MESSAGE" not in options and options.get("--count") is None
+        endless = "MESSAGE" not in options and options.get("--count", 1) is None
         end(0 if endless else 1, f"{program}: interrupted")
 
 
-def end(status, line):
+def end(status: int, line: str) -> NoReturn:
     print(line, file=sys.stderr)
     sys.exit(status)
 
 
-def read_options(doc):
+def read_options(doc: str) -> dict[str, Any]:
     """Parse the command line by the help text, and turn the numbers into numbers."""
     try:
         options = dict(docopt(doc))
@@ -83,7 +89,7 @@ def read_options(doc):
     return options
 
 
-def read_number(name, text, kind, smallest):
+def read_number(name: str, text: str, kind: Callable[[str], Any], smallest: float) -> Any:
     rule = f"{'an integer' if kind is int else 'a number'} from {smallest} to {LARGEST}"
     try:
         number = kind(text)
@@ -94,7 +100,7 @@ def read_number(name, text, kind, smallest):
     return number
 
 
-def attach(socket, options):
+def attach(socket: zmq.Socket[bytes], options: dict[str, Any]) -> None:
     """Connect the socket to ENDPOINT, or bind it where an @ stands before it; a bare port is local."""
     text = options["ENDPOINT"]
     verb = "bind" if text.startswith("@") else "connect"
@@ -102,26 +108,26 @@ def attach(socket, options):
     if endpoint.isdigit():
         endpoint = f"tcp://127.0.0.1:{endpoint}"
     port = endpoint.rpartition(":")[2]
-    # libzmq would take such a port and never reach anybody.
+    # libzmq would take such a port and never reach a peer.
     if endpoint.startswith("tcp:") and port.isdecimal() and not (verb == "connect") <= int(port) <= 65535:
         raise UsageError(f"cannot {verb} {endpoint}: expected a port from {int(verb == 'connect')} to 65535")
     socket.linger = options.get("--linger", 0)
     try:
         getattr(socket, verb)(endpoint)
     except zmq.ZMQError as error:
-        line = f"cannot {verb} {endpoint}: {zmq.strerror(error.errno)}"
+        line = f"cannot {verb} {endpoint}: {zmq.strerror(error.errno or 0)}"
         malformed = error.errno in (zmq.EINVAL, zmq.EPROTONOSUPPORT)
         raise (UsageError if malformed else GaveUp)(line) from None
     if verb == "bind" and endpoint.endswith((":0", ":*")):
-        print(f"bound to {socket.last_endpoint.decode()}", file=sys.stderr, flush=True)
+        print(f"bound to {socket.getsockopt_string(zmq.LAST_ENDPOINT)}", file=sys.stderr, flush=True)
 
 
-def payloads(options):
+def payloads(options: dict[str, Any]) -> Iterator[bytes]:
     """Yield what to send: each MESSAGE, over and over up to --count, or else each line of standard input."""
     if options["MESSAGE"]:
         texts = [os.fsencode(text) for text in options["MESSAGE"]]
         total = options["--count"] or len(texts)
-        source = itertools.islice(itertools.cycle(texts), total)
+        source: Iterable[bytes] = itertools.islice(itertools.cycle(texts), total)
     else:
         total = options["--count"]
         source = itertools.islice((line.rstrip(b"\r\n") for line in sys.stdin.buffer), total)
@@ -134,7 +140,7 @@ def payloads(options):
             advance()
 
 
-def check_json(number, payload):
+def check_json(number: int, payload: bytes) -> None:
     try:
         json.loads(payload)
     except ValueError as error:
@@ -144,25 +150,28 @@ def check_json(number, payload):
 began = time.monotonic()
 
 
-def pace(number, rate):
+def pace(number: int, rate: float | None) -> None:
     """Wait until message `number` is due; by the clock since the start, so that lateness does not add up."""
     if rate:
         time.sleep(max(0, began + number / rate - time.monotonic()))
 
 
 @contextlib.contextmanager
-def progress(total):
-    """Give a function to call after each message; it draws a bar if there is tqdm, a terminal, and time."""
+def progress(total: int | None, unit: str = " messages") -> Iterator[Callable[..., object]]:
+    """Give a function to call after each message, or with how many; it draws a bar if there are tqdm and a terminal.
+
+    `unit` is what is counted; it begins with a space.
+    """
     try:
-        from tqdm import tqdm
+        from tqdm import tqdm  # type: ignore[import-untyped]
     except ImportError:
-        yield lambda: None
+        yield lambda count=1: None
         return
-    with tqdm(total=total, unit=" messages", delay=1, disable=not sys.stderr.isatty()) as bar:
+    with tqdm(total=total, unit=unit, delay=1, disable=not sys.stderr.isatty()) as bar:
         yield bar.update
 
 
-def arrivals(socket, options):
+def arrivals(socket: zmq.Socket[bytes], options: dict[str, Any]) -> Iterator[list[bytes]]:
     """Yield messages, each a list of parts, up to --count; give up after --timeout seconds without one."""
     for number in itertools.count():
         if number == options["--count"]:
@@ -175,24 +184,24 @@ def arrivals(socket, options):
         yield socket.recv_multipart()
 
 
-def milliseconds(seconds):
+def milliseconds(seconds: float | None) -> int:
     """ZeroMQ's notation of a time limit: -1 is none."""
     return -1 if seconds is None else min(LARGEST, int(seconds * 1000))
 
 
-def show(parts, options):
+def show(parts: list[bytes], options: dict[str, Any]) -> None:
     """Print one message: on one line, parts divided by a bar; --json lays out JSON over several."""
     layout = indent if options["--json"] else one_line
     print(" | ".join(layout(part) for part in parts), flush=True)
 
 
-def one_line(part):
+def one_line(part: bytes) -> str:
     """Text as it is; line ends, other control characters and bytes that are no text as escapes."""
     text = part.decode(errors="backslashreplace")
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def indent(part):
+def indent(part: bytes) -> str:
     """Lay out JSON, also behind a topic; what is not JSON stays on its line."""
     topic, space, payload = part.partition(b" ")
     for head, body in ((b"", part), (topic + space, payload)):

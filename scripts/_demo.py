@@ -112,10 +112,10 @@ class Show:
         self.publisher.connect(endpoints["sub"][0])
 
     def warm_up(self, relay):
-        """Return once a message has come through to everybody, so that none of the show's own is lost.
+        """Return once a message has come through to every receiver, so that none of the show's own is lost.
 
-        An XPUB hears of each subscription, so it knows when the relay listens. Whether the relay in turn
-        knows its subscriber and both pullers already, only a message that arrives can tell.
+        An XPUB receives each subscription, so it knows when the relay listens. Whether the relay in turn
+        knows its subscriber and both pullers already, only a message that arrives can show.
         """
         waiting = set(self.receivers)
         while waiting:
@@ -158,7 +158,7 @@ class Show:
                 yield names[socket], socket.recv()
 
     def complete(self):
-        """Tell whether all that was published has arrived: at the subscriber, and at one of the pullers."""
+        """Return whether all that was published has arrived: at the subscriber, and at one of the pullers."""
         pulled = self.counts["puller 1"] + self.counts["puller 2"]
         return self.counts["published"] == self.counts["subscriber"] == pulled
 
@@ -241,6 +241,6 @@ if __name__ == "__main__":
     try:
         main(float(sys.argv[1]))
     except BrokenPipeError:
-        # Whoever read the output has gone; there is nobody left to tell.
+        # The reader of the output has gone, so there is no place for a message.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .case import Case, fitting
 from .schedule import Results
-from .spread import Spread, ratio, spreads
+from .table import Spread, ratio, spreads
 
 Value = Callable[["Measured"], "float | None"]
 
@@ -139,8 +139,8 @@ def verdict(results: Results) -> str:
         value = bar.value(measured)
         if value is None:
             continue
-        told = f"{value:.2f} {bar.unit}".rstrip()
+        shown = f"{value:.2f} {bar.unit}".rstrip()
         mark = "met" if bar.met(value) else "MISSED"
         sign = "≥" if bar.at_least else "≤"
-        lines.append(f"  {bar.what:<74} {sign} {bar.limit:<6g} {told:>14}  {mark}")
+        lines.append(f"  {bar.what:<74} {sign} {bar.limit:<6g} {shown:>14}  {mark}")
     return "\n".join(["The bars", *lines]) if lines else ""

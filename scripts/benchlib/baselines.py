@@ -25,7 +25,7 @@ Sockets = dict[str, Any]
 Outlets = list[tuple[Any, Callable[[list[bytes]], list[bytes]]]]
 
 
-def open_sockets(context: zmq.Context, pattern: str, hwm: int) -> Sockets:
+def open_sockets(context: zmq.Context[Any], pattern: str, hwm: int) -> Sockets:
     sockets = {}
     for name, kind in SOCKETS[pattern].items():
         socket = sockets[name] = context.socket(kind)
@@ -44,7 +44,7 @@ def announce(path: Path, endpoints: dict[str, list[str]]) -> None:
     partly.rename(path)
 
 
-def _context(kind: str) -> zmq.Context:
+def _context(kind: str) -> zmq.Context[Any]:
     if not kind.startswith("green"):
         return zmq.Context.instance()
     import zmq.green as green
@@ -57,7 +57,7 @@ def ways(sockets: Sockets) -> list[tuple[Any, Outlets]]:
     if "sub" in sockets:
         return [(sockets["sub"], [(sockets["pub"], whole), (sockets["push"], payload)])]
     front, back = sockets["frontend"], sockets["backend"]
-    both = [(front, [(back, whole)]), (back, [(front, whole)])]
+    both: list[tuple[Any, Outlets]] = [(front, [(back, whole)]), (back, [(front, whole)])]
     return both[:1] if front.type == zmq.PULL else both
 
 
@@ -122,7 +122,7 @@ def main() -> None:
     kind, pattern, hwm, devices, ready, *board = sys.argv[1:]
     every = [open_sockets(_context(kind), pattern, int(hwm)) for _ in range(int(devices))]
     if board:
-        from .sleeper import sleep_beside
+        from .hosted import sleep_beside
 
         sleep_beside(Path(board[0]))
     endpoints = {name: [s[name].last_endpoint.decode() for s in every] for name in every[0]}

@@ -53,7 +53,7 @@ class Board:
         self.layout.stop = 1
 
     def counts(self, slots: int) -> list[int]:
-        return self.layout.count[:slots]
+        return list(self.layout.count[:slots])
 
     def note_time(self, time_ns: int) -> None:
         self.layout.time_ns[self.layout.times % TIMES] = time_ns

@@ -1,27 +1,68 @@
-"""A case: what is sent through a relay, and how."""
+"""A case: what is sent through a relay, and how. ``KINDS`` is the registry of all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import difflib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
-PATTERNS = ("streamer", "forwarder", "queue", "relay")
-EXTRAS = ("many", "beside", "memory")
 SIZES = {"16": 16, "100": 100, "1K": 1024, "64K": 65536, "1M": 1048576}
 HWMS = (1000, 100000)
-SUBSCRIBERS = (1, 10, 100)
-IN_FLIGHT = (1, 64)
-DEVICES = (1, 64)
 QUEUE_BYTES = 1000 * 2**16
 """The most that one queue may hold, 1000 messages of 64 KB: a message waits in up to four of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Cases that differ only in numbers. To add one, add it to ``KINDS``; README.rst names the other places.
+
+    ``device``: the pattern that the relay process runs.
+    ``title``, ``key``: its name in tables and on the command line; ``{n}`` is the number that varies, ``{s}`` a plural.
+    ``varies``: which field of :class:`Case` that number is in; ``numbers``: those of ``bench --full``.
+    ``most_hwm``: a higher HWM would change nothing.
+    ``extra``: no pattern of its own, so only ``--full``, ``--pattern`` and ``--case`` measure it.
+    """
+
+    name: str
+    device: str
+    title: str
+    key: str
+    varies: Literal["peers", "in_flight"] = "peers"
+    numbers: tuple[int, ...] = (1,)
+    most_hwm: int | None = None
+    extra: bool = False
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("streamer", "streamer", "streamer", "streamer"),
+        Kind("forwarder", "forwarder", "forwarder 1→{n}", "forwarder-1to{n}", numbers=(1, 10, 100)),
+        # No queue is ever longer than what is in flight: one HWM stands for all.
+        Kind(
+            "queue", "queue", "queue {n} in flight", "queue-{n}inflight",
+            varies="in_flight", numbers=(1, 64), most_hwm=HWMS[0],
+        ),
+        Kind("relay", "relay", "relay", "relay"),
+        Kind(
+            "many", "streamer", "{n} streamer{s} in one process", "many-{n}device{s}",
+            numbers=(1, 64), extra=True,
+        ),
+        Kind("beside", "streamer", "a greenlet beside a streamer", "beside", extra=True),
+        Kind("memory", "streamer", "memory under a stalled worker", "memory", extra=True),
+    )
+}  # fmt: skip
+PATTERNS = tuple(name for name, kind in KINDS.items() if not kind.extra)
+EXTRAS = tuple(name for name, kind in KINDS.items() if kind.extra)
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """One row of the matrix.
 
-    ``size`` in bytes; ``peers``: subscribers of a forwarder, devices of ``many``; ``in_flight``: requests
-    of a queue that are on their way at a time.
+    ``pattern``: the name of its kind; ``size`` in bytes; ``peers``: subscribers of a forwarder, devices of ``many``;
+    ``in_flight``: requests of a queue that are on their way at a time.
     """
 
     pattern: str
@@ -33,20 +74,22 @@ class Case:
     @property
     def device(self) -> str:
         """The pattern that the relay process runs."""
-        return "streamer" if self.pattern in EXTRAS else self.pattern
+        return KINDS[self.pattern].device
 
     @property
     def name(self) -> str:
-        return ", ".join(filter(None, [self._what(), size_name(self.size), f"HWM {self.hwm}"]))
+        """What tables call it."""
+        return f"{self._filled(KINDS[self.pattern].title)}, {size_name(self.size)}, HWM {self.hwm}"
 
-    def _what(self) -> str:
-        return {
-            "forwarder": f"forwarder 1→{self.peers}",
-            "queue": f"queue {self.in_flight} in flight",
-            "many": f"{self.peers} streamer{'s'[: self.peers > 1]} in one process",
-            "beside": "a greenlet beside a streamer",
-            "memory": "memory under a stalled worker",
-        }.get(self.pattern, self.pattern)
+    @property
+    def key(self) -> str:
+        """What ``--case`` calls it."""
+        sizes = {size: name for name, size in SIZES.items()}
+        return f"{self._filled(KINDS[self.pattern].key)}-{sizes.get(self.size, self.size)}-hwm{self.hwm}"
+
+    def _filled(self, text: str) -> str:
+        number: int = getattr(self, KINDS[self.pattern].varies)
+        return text.format(n=number, s="s" if number > 1 else "")
 
 
 def fitting(hwm: int, size: int) -> int:
@@ -62,28 +105,30 @@ def size_name(size: int) -> str:
 
 
 def cases(
-    patterns: Iterable[str],
+    kinds: Iterable[str],
     sizes: Iterable[int],
     hwms: Iterable[int],
-    peers: Iterable[int],
-    in_flight: Iterable[int],
+    numbers: Mapping[str, Iterable[int]] | None = None,
 ) -> list[Case]:
-    """Every case of the selection once; the HWM is lowered where a queue of it would not fit into memory."""
+    """Every case of the selection once; the HWM is lowered where a queue of it would not fit into memory.
+
+    ``numbers``: for a kind, other numbers than those of ``--full``.
+    """
     found: dict[Case, None] = {}
-    for pattern in patterns:
+    for kind in map(KINDS.__getitem__, kinds):
         for size in sizes:
             for hwm in hwms:
-                for case in _variants(pattern, size, fitting(hwm, size), peers, in_flight):
-                    found.setdefault(case)
+                fits = min(fitting(hwm, size), kind.most_hwm or hwm)
+                for number in (numbers or {}).get(kind.name, kind.numbers):
+                    found.setdefault(Case(kind.name, size, fits, **{kind.varies: number}))
     return list(found)
 
 
-def _variants(pattern: str, size: int, hwm: int, peers: Iterable[int], in_flight: Iterable[int]) -> Iterable[Case]:
-    if pattern == "forwarder":
-        return [Case(pattern, size, hwm, peers=n) for n in peers]
-    if pattern == "queue":
-        # No queue is ever longer than what is in flight: one HWM tells it all.
-        return [Case(pattern, size, min(hwm, HWMS[0]), in_flight=n) for n in in_flight]
-    if pattern == "many":
-        return [Case(pattern, size, hwm, peers=n) for n in DEVICES]
-    return [Case(pattern, size, hwm)]
+def every_case() -> dict[str, Case]:
+    """Those of ``--full`` by key: what ``--list`` shows and ``--case`` takes."""
+    return {case.key: case for case in cases(KINDS, SIZES.values(), HWMS)}
+
+
+def closest(key: str) -> str | None:
+    """The key that ``key`` was perhaps meant to be."""
+    return next(iter(difflib.get_close_matches(key, every_case(), 1)), None)

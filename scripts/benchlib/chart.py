@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from html import escape
 
 from .case import Case
-from .contender import BY_NAME
 from .schedule import Result, Results
-from .spread import Spread, spreads
+from .table import Spread, spreads
 
 WIDTH, NAME_WIDTH, PANEL, GAP, EDGE = 960, 196, 300, 84, 24
 BAR, BAR_STEP, CASE_HEAD, CASE_GAP, TOP = 13, 18, 24, 14, 92
@@ -71,7 +70,7 @@ def chart(results: Results, footnote: str) -> str:
     ]
     y = TOP
     for case, rows in shown:
-        parts.append(_group(case, rows, y))
+        parts.append(_group(case, rows, y, {name: result.label for name, result in results[case].items()}))
         y += _height(rows)
     parts.append(_text(EDGE, height - 16, footnote, "dim"))
     return "\n".join([*parts, "</svg>", ""])
@@ -98,7 +97,7 @@ def _axis(panel: _Panel, height: int) -> str:
     return "\n".join(parts)
 
 
-def _group(case: Case, rows: dict[str, dict[str, Spread]], top: int) -> str:
+def _group(case: Case, rows: dict[str, dict[str, Spread]], top: int, labels: dict[str, str]) -> str:
     # On the card's colour, so that the case's name is not crossed by the lines of the axis.
     parts = [
         f'<rect class="card" style="stroke:none" x="{EDGE}" y="{top - 2}" width="{WIDTH - 2 * EDGE}" height="20"/>',
@@ -106,7 +105,7 @@ def _group(case: Case, rows: dict[str, dict[str, Spread]], top: int) -> str:
     ]
     for i, (name, values) in enumerate(rows.items()):
         y = top + CASE_HEAD + i * BAR_STEP
-        parts.append(_text(EDGE + NAME_WIDTH - 10, y + BAR - 2.5, BY_NAME[name].label, "ink", "end"))
+        parts.append(_text(EDGE + NAME_WIDTH - 10, y + BAR - 2.5, labels[name], "ink", "end"))
         parts += [_bar(panel, name, values, rows[REFERENCE], y) for panel in PANELS]
     return "\n".join(parts)
 

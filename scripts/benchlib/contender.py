@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .case import EXTRAS, PATTERNS, Case
-from .child import Child
+from .child import HERE, Child
 
 READY_S = 10.0
 VERSION_S = 10
@@ -23,7 +23,9 @@ ANY_PORT = "tcp://127.0.0.1:0"
 class Contender:
     """``label`` names it in tables; ``patterns`` are what it can do; no ``command`` means no relay.
 
-    ``watched``: whether somebody scrapes it and has its page open while it is measured.
+    ``watched``: whether it is scraped, with its page open, while it is measured.
+    ``ours``: whether it is a geventrelay, of which there can be an older one.
+    ``python``: the interpreter that runs it; None is the one that runs the bench.
     """
 
     name: str
@@ -31,7 +33,19 @@ class Contender:
     patterns: frozenset[str]
     command: Command | None
     watched: bool = False
+    ours: bool = False
+    python: Path | None = None
     env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def interpreter(self) -> str:
+        """The path of what runs it."""
+        return str(self.python or sys.executable)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """An interpreter of its own finds its own geventrelay, and ours must not stand before that."""
+        return self.env | ({"PYTHONPATH": str(HERE.parent)} if self.python else {})
 
 
 def wrong_burst(contender: Contender, folder: Path) -> str:
@@ -43,17 +57,18 @@ def wrong_burst(contender: Contender, folder: Path) -> str:
     if forced is None:
         return ""
     log = folder / f"{contender.name}.log"
-    asked = Child([sys.executable, "-m", "geventrelay", "--version"], VERSION_S, "all", log, contender.env, talk=True)
+    command = [contender.interpreter, "-m", "geventrelay", "--version"]
+    asked = Child(command, VERSION_S, "all", log, contender.environment, talk=True)
     try:
-        # Its end closes the pipe, and the alarm is its end at the latest.
-        told = asked.pipes[1].read().decode(errors="replace").strip()
+        # Its end closes the pipe; an alarm ends it after VERSION_S.
+        answer = asked.pipes[1].read().decode(errors="replace").strip()
         asked.process.wait(VERSION_S)
         if asked.process.returncode:
             return asked.last_words()
     finally:
         asked.end()
-    if ("native" in told.lower()) != (forced == "native"):
-        return f"--version says {told!r} with GEVENTRELAY_BURST={forced}"
+    if ("native" in answer.lower()) != (forced == "native"):
+        return f"--version says {answer!r} with GEVENTRELAY_BURST={forced}"
     return ""
 
 
@@ -69,8 +84,8 @@ class Relay:
         self._watcher: Child | None = None
         self._watch = [sys.executable, "-m", "benchlib.watcher", str(self._ready)] if contender.watched else None
         self._watch_log = folder / f"{contender.name}-watcher.log"
-        command = [sys.executable, "-m", *contender.command(case, self._ready, self.board)]
-        self.child = Child(command, RELAY_LIMIT_S, cores, folder / f"{contender.name}.log", contender.env)
+        command = [contender.interpreter, "-m", *contender.command(case, self._ready, self.board)]
+        self.child = Child(command, RELAY_LIMIT_S, cores, folder / f"{contender.name}.log", contender.environment)
 
     def endpoints(self) -> dict[str, list[str]]:
         """Wait for its ready-file; raises :class:`ChildError` with its last words when there is none."""
@@ -84,7 +99,7 @@ class Relay:
             self._watcher = Child(self._watch, RELAY_LIMIT_S, "all", self._watch_log)
 
     def end(self) -> None:
-        """End it, and whoever watches it."""
+        """End it, and what watches it."""
         self.child.end()
         if self._watcher is not None:
             self._watcher.end()
@@ -129,6 +144,7 @@ CONTENDERS = (
         "geventrelay, native burst",
         _patterns(extras=EXTRAS),
         _server,
+        ours=True,
         env={"GEVENTRELAY_BURST": "native"},
     ),
     Contender(
@@ -137,6 +153,7 @@ CONTENDERS = (
         frozenset({"streamer", "queue"}),
         _everything_on,
         watched=True,
+        ours=True,
         env={"GEVENTRELAY_BURST": "native"},
     ),
     Contender(
@@ -144,6 +161,7 @@ CONTENDERS = (
         "geventrelay, Python burst",
         _patterns(extras=EXTRAS),
         _server,
+        ours=True,
         env={"GEVENTRELAY_BURST": "python"},
     ),
     Contender("proxy", "zmq.proxy in a thread", _patterns(extras=("many", "memory")), _baseline("proxy")),

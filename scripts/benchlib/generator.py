@@ -1,4 +1,4 @@
-"""The load generator as the parent sees it: source and sink processes, their jobs and their boards."""
+"""The load generator as the parent sees it: a source and a sink process, their jobs and their boards."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .board import Board
 from .case import Case
@@ -20,7 +21,7 @@ Ends = list[tuple[str, str]]
 """Socket types with what they connect to; "" binds instead."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Role:
     """What one side of a case does: ``name`` is a function of the load, ``ends`` its sockets."""
 
@@ -31,15 +32,16 @@ class Role:
 class Worker:
     """One load process."""
 
-    def __init__(self, name: str, folder: Path, library: Path | None) -> None:
+    def __init__(self, name: str, folder: Path, library: Path) -> None:
         self.board = Board(folder / f"board-{name}")
         self.slots = 0
         self._busy = self._lost = False
-        program = [sys.executable, "-m", "benchlib.load", str(self.board.path)]
-        if library:
-            program.append(str(library))
-        self._spawn = lambda: Child(program, WHOLE_LIMIT_S, "all", folder / f"{name}.log", talk=True)
+        self._program = [sys.executable, "-m", "benchlib.load", str(self.board.path), str(library)]
+        self._log = folder / f"{name}.log"
         self.child = self._spawn()
+
+    def _spawn(self) -> Child:
+        return Child(self._program, WHOLE_LIMIT_S, "all", self._log, talk=True)
 
     def start(self, role: Role, case: Case, limit_s: int) -> list[str]:
         """Begin a run; returns the endpoints of its sockets."""
@@ -48,17 +50,7 @@ class Worker:
             self.child, self._busy, self._lost = self._spawn(), False, False
         self.board.clear()
         self.slots = len(role.ends)
-        # A stalled worker's own queue is not what is measured: keep it short.
-        hwm = 1 if role.name == "stall" else case.hwm
-        job = {
-            "role": role.name,
-            "sockets": role.ends,
-            "hwm": hwm,
-            "size": case.size,
-            "in_flight": case.in_flight,
-            "limit_s": limit_s,
-        }
-        self.child.pipes[0].write(json.dumps(job).encode() + b"\n")
+        self.child.pipes[0].write(json.dumps(_job(role, case, limit_s)).encode() + b"\n")
         self._busy = True
         endpoints: list[str] = self._answer()["endpoints"]
         return endpoints
@@ -75,7 +67,7 @@ class Worker:
     def counts(self) -> list[int]:
         return self.board.counts(self.slots)
 
-    def _answer(self) -> dict[str, list[str]]:
+    def _answer(self) -> dict[str, Any]:
         output = self.child.pipes[1]
         self._lost = True  # until it has answered: a late answer would be taken for the next one's
         if not select.select([output], [], [], ANSWER_S)[0]:
@@ -83,13 +75,25 @@ class Worker:
         line = output.readline()
         if not line:
             raise ChildError(f"a load process ended: {self.child.last_words()}")
-        answer: dict[str, list[str]] = json.loads(line)
+        answer: dict[str, Any] = json.loads(line)
         self._lost = False
         return answer
 
 
+def _job(role: Role, case: Case, limit_s: int) -> dict[str, Any]:
+    return {
+        "role": role.name,
+        "sockets": role.ends,
+        # A stalled worker's own queue is not what is measured: keep it short.
+        "hwm": 1 if role.name == "stall" else case.hwm,
+        "size": case.size,
+        "in_flight": case.in_flight,
+        "limit_s": limit_s,
+    }
+
+
 def roles(case: Case, endpoints: dict[str, list[str]] | None) -> tuple[Role, Role]:
-    """Source and sink of a case; without endpoints the source binds, and the sink is told where later."""
+    """Source and sink of a case; without endpoints the source binds, and the sink gets its endpoints later."""
     devices = case.peers if case.pattern == "many" else 1
     subscribers = case.peers if case.pattern == "forwarder" else 1
     unbound = {name: [""] * devices for name in ("frontend", "backend", "sub", "pub")}
@@ -103,8 +107,8 @@ def roles(case: Case, endpoints: dict[str, list[str]] | None) -> tuple[Role, Rol
         taking = "subscribers" if subscribers > 1 else "sink"
         return _role("source", "PUB", at["frontend"]), _role(taking, "SUB", at["backend"] * subscribers)
     sink = _role("sink", "SUB", at["pub"])
-    # Without a relay there is nobody to turn a publication into a task.
-    sink.ends += [("PULL", endpoint) for endpoint in at.get("push", [])]
+    # Without a relay, nothing turns a publication into a task.
+    sink.ends.extend(("PULL", endpoint) for endpoint in at.get("push", []))
     return _role("source", "PUB", at["sub"]), sink
 
 
@@ -113,56 +117,43 @@ def _role(name: str, kind: str, endpoints: list[str]) -> Role:
 
 
 class Generator:
-    """Source and sink workers: one of each when compiled; two in Python, where one is slower than a relay.
+    """A source and a sink process.
 
-    ``cores_for`` tells where they run in a case; ``width``: how many cores that was in the last one.
+    ``cores_for`` returns where they run in a case; ``width``: how many cores that was in the last one.
     """
 
-    def __init__(self, folder: Path, library: Path | None, cores_for: Callable[[Case], set[int]]) -> None:
+    def __init__(self, folder: Path, library: Path, cores_for: Callable[[Case], set[int]]) -> None:
         self.width = 0
         self._cores_for = cores_for
-        number = 1 if library else 2
-        self._sources = [Worker(f"source{i}", folder, library) for i in range(number)]
-        self._sinks = [Worker(f"sink{i}", folder, library) for i in range(number)]
-        self._used: tuple[list[Worker], list[Worker]] = ([], [])
+        self._source = Worker("source", folder, library)
+        self._sink = Worker("sink", folder, library)
 
     def start(self, case: Case, endpoints: dict[str, list[str]] | None, limit_s: int) -> None:
         """Connect both sides and let the messages run."""
         self._place(self._cores_for(case))
         source, sink = roles(case, endpoints)
-        alone = endpoints is None or case.device in ("queue", "relay") or case.pattern in ("many", "memory")
-        sources, sinks = (self._sources[:1], self._sinks[:1]) if alone else (self._sources, self._sinks)
-        share = -(-len(sink.ends) // len(sinks)) if case.device == "forwarder" else len(sink.ends)
-        self._used = ([], [])
         if endpoints is None:
-            bound = self._begin(0, sources[0], source, case, limit_s)
-            sink.ends = [(kind, bound[i % len(bound)]) for i, (kind, _) in enumerate(sink.ends)]
-        for i, worker in enumerate(sinks):
-            first = i * share if case.device == "forwarder" else 0
-            if mine := sink.ends[first : first + share]:
-                self._begin(1, worker, Role(sink.name, mine), case, limit_s)
-        if endpoints is not None:
-            for worker in sources:
-                self._begin(0, worker, source, case, limit_s)
+            bound = self._source.start(source, case, limit_s)
+            ends = [(kind, bound[i % len(bound)]) for i, (kind, _) in enumerate(sink.ends)]
+            self._sink.start(Role(sink.name, ends), case, limit_s)
+        else:
+            self._sink.start(sink, case, limit_s)
+            self._source.start(source, case, limit_s)
 
     def _place(self, cores: set[int]) -> None:
         """Threads that a worker starts from now on (it does for each run) stay on these cores, too."""
         self.width = len(cores)
-        for worker in (*self._sources, *self._sinks):
-            if hasattr(os, "sched_setaffinity"):
+        if hasattr(os, "sched_setaffinity"):
+            for worker in (self._source, self._sink):
                 os.sched_setaffinity(worker.child.pid, cores)
 
-    def _begin(self, side: int, worker: Worker, role: Role, case: Case, limit_s: int) -> list[str]:
-        self._used[side].append(worker)
-        return worker.start(role, case, limit_s)
-
     def stop(self) -> None:
-        """End the run on both sides; the first failure is raised once all were told."""
+        """End the run on both sides; the first failure is raised once both have stopped."""
         failures = []
-        # Sinks first, and both before waiting for either: a source that has gone looks like a failure to its sink.
-        for worker in (*self._used[1], *self._used[0]):
+        # The sink first, and both before waiting for either: a source that has gone looks like a failure to its sink.
+        for worker in (self._sink, self._source):
             worker.board.stop()
-        for worker in (*self._used[0], *self._used[1]):
+        for worker in (self._source, self._sink):
             try:
                 worker.stop()
             except ChildError as error:
@@ -171,14 +162,14 @@ class Generator:
             raise failures[0]
 
     def sent(self) -> list[int]:
-        return [n for worker in self._used[0] for n in worker.counts()]
+        return self._source.counts()
 
     def received(self) -> list[int]:
-        return [n for worker in self._used[1] for n in worker.counts()]
+        return self._sink.counts()
 
     @property
     def requester(self) -> Board:
-        return self._used[0][0].board
+        return self._source.board
 
     def cpu_s(self) -> float:
-        return sum(worker.child.cpu_s() for worker in (*self._sources, *self._sinks))
+        return self._source.child.cpu_s() + self._sink.child.cpu_s()

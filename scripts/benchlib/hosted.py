@@ -1,19 +1,35 @@
-"""Streamers of this server in a process of one's own, through the Python API.
+"""Streamers of this server in a process of one's own, through the Python API; and a greenlet beside them.
 
 ``python -m benchlib.hosted HWM DEVICES READY_FILE [BOARD]``; with 0 devices, only the greenlet beside them.
+
+An older geventrelay runs this, too: only its public names are used.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import gevent
 
 from .baselines import announce
-from .sleeper import sleep_beside
+from .board import Board
 
 ANY_PORT = "tcp://127.0.0.1:0"
+SLEEP_S = 0.001
+
+
+def sleep_beside(path: Path) -> None:
+    """Start a greenlet that sleeps 1 ms at a time; how late it wakes up goes to the board at ``path``."""
+    gevent.spawn(_sleep, Board(path))
+
+
+def _sleep(board: Board) -> None:
+    while True:
+        due_ns = time.monotonic_ns() + int(SLEEP_S * 1e9)
+        gevent.sleep(SLEEP_S)
+        board.note_time(max(0, time.monotonic_ns() - due_ns))
 
 
 def main() -> None:
@@ -21,6 +37,7 @@ def main() -> None:
     endpoints: dict[str, list[str]] = {"frontend": [], "backend": []}
     devices = []
     for _ in range(int(count)):
+        # Not at the top: relays of other kinds have their greenlet from here, and may not load geventrelay.
         from geventrelay import Device, Streamer
 
         device = Device(Streamer(frontend=[ANY_PORT], backend=[ANY_PORT], sndhwm=int(hwm), rcvhwm=int(hwm)))

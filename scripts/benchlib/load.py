@@ -1,6 +1,8 @@
 """A load process: one job a line on standard input, two answers on standard output: ready, and done.
 
 It outlives the contenders, so that every one of them meets the same clients.
+
+``python -m benchlib.load BOARD LIBRARY``
 """
 
 from __future__ import annotations
@@ -16,14 +18,13 @@ from typing import Any
 import zmq
 
 from .board import Board
-from .native import NativeLoad
-from .pyload import PythonLoad
+from .native import NativeLoad, Socket
 from .wire import drain, subscribe
 
 STOP_SEEN_MS = 50
 
 
-def _open(context: zmq.Context, job: dict[str, Any], kind: str, endpoint: str) -> tuple[zmq.Socket, str]:
+def _open(context: zmq.Context[Socket], job: dict[str, Any], kind: str, endpoint: str) -> tuple[Socket, str]:
     socket = context.socket(getattr(zmq, kind))
     socket.linger = 0
     socket.sndhwm = socket.rcvhwm = job["hwm"]
@@ -37,14 +38,14 @@ def _open(context: zmq.Context, job: dict[str, Any], kind: str, endpoint: str) -
         socket.connect(endpoint)
         return socket, endpoint
     socket.bind("tcp://127.0.0.1:0")
-    return socket, socket.last_endpoint.decode()
+    return socket, socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
 
 def _say(answer: dict[str, Any]) -> None:
     print(json.dumps(answer), flush=True)
 
 
-def _work(load: NativeLoad | PythonLoad, board: Board, job: dict[str, Any]) -> None:
+def _work(load: NativeLoad, board: Board, job: dict[str, Any]) -> None:
     signal.alarm(job["limit_s"])  # the default action ends the process, even inside a C call
     with zmq.Context() as context:
         opened = [_open(context, job, kind, endpoint) for kind, endpoint in job["sockets"]]
@@ -68,12 +69,11 @@ def _work_raw(library: Path, board: Board, job: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    board = Board(Path(sys.argv[1]))
-    library = Path(sys.argv[2]) if sys.argv[2:] else None
-    load = NativeLoad(library) if library else PythonLoad(board)
+    board, library = Board(Path(sys.argv[1])), Path(sys.argv[2])
+    load = NativeLoad(library)
     for line in sys.stdin:
         job = json.loads(line)
-        if job["role"] == "subscribers" and library:
+        if job["role"] == "subscribers":
             _work_raw(library, board, job)
         else:
             _work(load, board, job)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,9 @@ FIRST_S = 8.0
 STALLED_S = 0.5
 STALL_LIMIT_S = 20.0
 Sample = dict[str, float]
+"""Values by metric: ``rate`` in messages/s, ``cpu_us`` for each of them, and so on."""
+Endpoints = dict[str, list[str]] | None
+"""The relay's, by socket; None without a relay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +55,27 @@ def measure(case: Case, relay: Relay | None, generator: Generator, timing: Timin
     if endpoints is not None and not any(endpoints.values()):
         endpoints = None
     try:
-        if case.pattern == "memory":
-            assert relay
-            return _memory(case, relay, endpoints, generator, timing)
-        generator.start(case, endpoints, timing.limit_s)
-        if relay:
-            relay.watch()
-        _await_first(generator)
-        time.sleep(timing.warm_up_s)
-        times = _times_of(case, relay, generator)
-        mark = int(times.layout.times) if times else 0
-        before = _read(relay, generator)
-        time.sleep(timing.window_s)
-        after = _read(relay, generator)
-        noted = times.times_since(mark) if times else []
-        if times and not noted:
-            # Whoever was to wake up slept through the whole window: the delay is at least that.
-            noted = [int(timing.window_s * 1e9)]
+        return WAYS.get(case.pattern, _window)(case, relay, endpoints, generator, timing)
     finally:
         generator.stop()
+
+
+def _window(case: Case, relay: Relay | None, endpoints: Endpoints, generator: Generator, timing: Timing) -> Sample:
+    """Let messages run, and compare the counters at both ends of the window."""
+    generator.start(case, endpoints, timing.limit_s)
+    if relay:
+        relay.watch()
+    _await_first(generator)
+    time.sleep(timing.warm_up_s)
+    times = _times_of(case, relay, generator)
+    mark = int(times.layout.times) if times else 0
+    before = _read(relay, generator)
+    time.sleep(timing.window_s)
+    after = _read(relay, generator)
+    noted = times.times_since(mark) if times else []
+    if times and not noted:
+        # The greenlet slept through the whole window: the delay is at least that.
+        noted = [int(timing.window_s * 1e9)]
     return _rates(case, before, after, generator.width) | percentiles(noted)
 
 
@@ -86,7 +92,7 @@ def _times_of(case: Case, relay: Relay | None, generator: Generator) -> Board | 
     if case.pattern == "beside":
         assert relay
         return Board(relay.board)
-    # With several in flight a round trip tells the length of the queue, not the cost of the relay.
+    # With several in flight a round trip shows the length of the queue, not the cost of the relay.
     return generator.requester if case.in_flight == 1 else None
 
 
@@ -152,10 +158,9 @@ def percentiles(times_ns: list[int]) -> Sample:
     return {"p50_us": ordered[round(0.5 * last)] / 1e3, "p99_us": ordered[round(0.99 * last)] / 1e3}
 
 
-def _memory(
-    case: Case, relay: Relay, endpoints: dict[str, list[str]] | None, generator: Generator, timing: Timing
-) -> Sample:
+def _memory(case: Case, relay: Relay | None, endpoints: Endpoints, generator: Generator, timing: Timing) -> Sample:
     """Flood a relay whose worker takes nothing until the source is held up; how much did the relay grow?"""
+    assert relay
     empty = relay.child.rss()
     generator.start(case, endpoints, timing.limit_s)
     end, still_since, last = time.monotonic() + STALL_LIMIT_S, time.monotonic(), [-1]
@@ -169,3 +174,7 @@ def _memory(
     grown = relay.child.rss() - empty
     both_hwms = 2 * case.hwm * case.size
     return {"grown_mb": grown / 2**20, "allowed_mb": both_hwms / 2**20, "of_allowed": grown / both_hwms}
+
+
+WAYS: dict[str, Callable[[Case, Relay | None, Endpoints, Generator, Timing], Sample]] = {"memory": _memory}
+"""The kinds of cases that are measured another way than by :func:`_window`."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import zmq
 
+Socket = zmq.Socket[bytes]
 SOURCES = [Path(__file__).with_name(name) for name in ("load.c", "wire.c")]
 COMPILE_LIMIT_S = 60
 _FUNCTIONS = (
@@ -20,7 +21,7 @@ _FUNCTIONS = (
 
 
 class Unavailable(Exception):
-    """There is no compiler, or pyzmq does not show libzmq's functions."""
+    """The load generator cannot be built; the text is what it needs."""
 
 
 class _Api(ctypes.Structure):
@@ -31,12 +32,12 @@ def build(folder: Path) -> Path:
     """Compile ``load.c`` and ``wire.c`` into ``folder``; raises :class:`Unavailable` with the reason."""
     compiler = shlex.split(os.environ.get("CC", "cc"))
     if not compiler or shutil.which(compiler[0]) is None:
-        raise Unavailable(f"no C compiler: {' '.join(compiler) or 'CC is empty'}")
+        raise Unavailable(f"a C compiler (CC, by default cc), and there is no {' '.join(compiler) or 'name in CC'}")
     library = folder / "load.so"
     command = [*compiler, "-O2", "-std=gnu11", "-shared", "-fPIC", "-o", str(library), *map(str, SOURCES)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=COMPILE_LIMIT_S, check=False)
     if done.returncode:
-        raise Unavailable(f"{SOURCES[0].parent}/*.c: {' '.join(done.stderr.split()[:40])}")
+        raise Unavailable(f"a C compiler that compiles {SOURCES[0].parent}/*.c: {' '.join(done.stderr.split()[:40])}")
     _api()
     return library
 
@@ -48,7 +49,7 @@ def _api() -> _Api:
         libzmq = ctypes.CDLL(extension.__file__)
         return _Api(*(ctypes.cast(getattr(libzmq, name), ctypes.c_void_p) for name in _FUNCTIONS))
     except (ImportError, OSError, AttributeError) as error:
-        raise Unavailable(f"pyzmq does not show libzmq's functions: {error}") from error
+        raise Unavailable(f"a pyzmq that shows libzmq's functions: {error}") from error
 
 
 class NativeLoad:
@@ -58,7 +59,7 @@ class NativeLoad:
         self._library = ctypes.CDLL(str(library))
         self._api = _api()
 
-    def run(self, role: str, board_address: int, sockets: list[zmq.Socket], size: int, in_flight: int) -> int:
+    def run(self, role: str, board_address: int, sockets: list[Socket], size: int, in_flight: int) -> int:
         """Run one role until the board says stop; returns an errno, 0 when all was well."""
         handles = (ctypes.c_void_p * len(sockets))(*(socket.underlying for socket in sockets))
         body = ctypes.create_string_buffer(b"t " + b"x" * max(0, size - 2), max(size, 2))

@@ -15,7 +15,7 @@ def _bar(total: int) -> Any:
     if not sys.stderr.isatty():
         return None
     try:
-        from tqdm import tqdm
+        from tqdm import tqdm  # type: ignore[import-untyped]
     except ImportError:
         return None
     # Without its monitor thread, which would wake up beside the measurements.

@@ -1,4 +1,4 @@
-"""The order of measurements: A B C A B C, each contender once in a round, so that a slow minute hits all."""
+"""The order of measurements: A B C, B C A, C A B; each contender once in a round, so that a slow minute hits all."""
 
 from __future__ import annotations
 
@@ -15,21 +15,30 @@ from .measure import Sample, Timing, measure
 
 @dataclass(slots=True)
 class Result:
-    """One contender in one case: a sample for each round that worked, a sentence for each that did not."""
+    """One contender in one case: a sample for each round that worked, a sentence for each that did not.
 
-    samples: list[Sample] = field(default_factory=list)
+    ``by_round``: the samples by the number of their round, from 0 on.
+    """
+
+    label: str
+    is_relay: bool = True
+    by_round: dict[int, Sample] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+
+    @property
+    def samples(self) -> list[Sample]:
+        return list(self.by_round.values())
 
 
 Results = dict[Case, dict[str, Result]]
 AfterEach = Callable[[str], None]
-"""Is told what was measured."""
+"""Gets what was measured."""
 CoresFor = Callable[[Case], str]
 """Where a case's relays run."""
 
 
 def find_missing(contenders: list[Contender], case: Case, folder: Path) -> dict[str, str]:
-    """The contenders that cannot be started here, each with its own words why."""
+    """The contenders that cannot be started here, each with the reason that it gave."""
     able = [contender for contender in contenders if case.pattern in contender.patterns]
     missing = {c.name: reason for c in able if (reason := wrong_burst(c, folder))}
     started = _start([c for c in able if c.name not in missing], case, folder, "all")
@@ -57,27 +66,33 @@ class Schedule:
 
     def run(self, case: Case, contenders: list[Contender], rounds: int, after_each: AfterEach) -> None:
         able = [contender for contender in contenders if case.pattern in contender.patterns]
-        found = self.results.setdefault(case, {contender.name: Result() for contender in able})
+        found = self.results.setdefault(case, {c.name: Result(c.label, c.command is not None) for c in able})
         for number in range(rounds):
             # All of a round start together, before any is measured: starting takes longer than measuring,
             # and a relay that waits for its first peer uses no CPU.
             relays = _start(able, case, self._folder, self._cores(case))
             try:
-                for contender in able:
-                    self._one(case, relays[contender.name], found[contender.name])
+                # Another one is first in each round, in case it matters which one a relay comes after.
+                for contender in rotated(able, number):
+                    self._one(case, relays[contender.name], found[contender.name], number)
                     after_each(f"{case.name}, round {number + 1}: {contender.label}")
             finally:
                 for relay in filter(None, relays.values()):
                     relay.end()
 
-    def _one(self, case: Case, relay: Relay | None, result: Result) -> None:
+    def _one(self, case: Case, relay: Relay | None, result: Result, number: int) -> None:
         try:
-            result.samples.append(measure(case, relay, self._generator, self._timing))
+            result.by_round[number] = measure(case, relay, self._generator, self._timing)
         except ChildError as error:
             result.failures.append(str(error))
         finally:
             if relay:
                 relay.end()
+
+
+def rotated(contenders: list[Contender], number: int) -> list[Contender]:
+    first = number % len(contenders) if contenders else 0
+    return contenders[first:] + contenders[:first]
 
 
 def _start(contenders: list[Contender], case: Case, folder: Path, cores: str) -> dict[str, Relay | None]:
@@ -88,7 +103,7 @@ def _start(contenders: list[Contender], case: Case, folder: Path, cores: str) ->
 
 
 def _settle(relay: Relay) -> None:
-    """Wait until it is up; whoever failed says so when its turn comes."""
+    """Wait until it is up; one that failed says so when its turn comes."""
     try:
         relay.endpoints()
     except ChildError:

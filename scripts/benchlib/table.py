@@ -1,19 +1,50 @@
-"""The tables on standard output."""
+"""The tables on standard output: medians over the rounds with their spread, and ratios of medians."""
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .case import Case
-from .contender import BY_NAME
+from .measure import Sample
 from .schedule import Result
-from .spread import Spread, ratio, spreads
 
 NOISY = 0.25
 BUSY_OTHERS = 0.1
 LOAD_FULL = 0.97
 SETTLED = 0.25
 """A queue fills and empties by halves: a window must see several of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Over the rounds of one run: the median, the least and the most."""
+
+    median: float
+    low: float
+    high: float
+
+    @property
+    def width(self) -> float:
+        """From the least to the most, as a share of the median."""
+        return (self.high - self.low) / self.median if self.median else 0.0
+
+
+def spread(values: Iterable[float]) -> Spread:
+    found = list(values)
+    return Spread(statistics.median(found), min(found), max(found))
+
+
+def spreads(samples: list[Sample]) -> dict[str, Spread]:
+    """One :class:`Spread` for each metric."""
+    names: dict[str, None] = {name: None for sample in samples for name in sample}
+    return {name: spread(sample[name] for sample in samples if name in sample) for name in names}
+
+
+def ratio(of: Spread | None, to: Spread | None) -> float | None:
+    """Ratio of medians; None where one of them is missing or nothing was measured."""
+    return of.median / to.median if of and to and to.median else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +94,19 @@ def columns(case: Case) -> list[Column]:
 
 
 def table(case: Case, found: dict[str, Result]) -> str:
-    """One case: a row for each contender; failed rounds are named below, in the contender's own words."""
+    """One case: a row for each contender; failed rounds are named below, with the contender's reason."""
     measured = {name: spreads(result.samples) for name, result in found.items()}
     rows = [_headings(case, found)]
     for name, values in measured.items():
         if values:
-            rows.append([BY_NAME[name].label, *_cells(case, values, measured)])
-    lines = [case.name, *_aligned(rows)]
-    for name, result in found.items():
+            rows.append([found[name].label, *_cells(case, values, measured)])
+    lines = [case.name, *aligned(rows)]
+    for result in found.values():
         if result.failures:
             failed = f"{len(result.failures)} round(s) failed: {result.failures[-1]}"
-            lines.append(f"  {BY_NAME[name].label}: {failed}")
-    return "\n".join(lines + [f"  {remark}" for remark in remarks(measured, columns(case))])
+            lines.append(f"  {result.label}: {failed}")
+    relays = [name for name, result in found.items() if result.is_relay]
+    return "\n".join(lines + [f"  {remark}" for remark in remarks(measured, relays, columns(case))])
 
 
 def _headings(case: Case, found: dict[str, Result]) -> list[str]:
@@ -107,12 +139,13 @@ def _short(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _aligned(rows: list[list[str]]) -> list[str]:
+def aligned(rows: list[list[str]], left: int = 1) -> list[str]:
+    """Rows as lines, with a rule below the first; the first ``left`` columns are text, the others numbers."""
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
     lines = []
     for row in rows:
         padded = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
-        padded[0] = row[0].ljust(widths[0])
+        padded[:left] = [cell.ljust(width) for cell, width in zip(row[:left], widths[:left], strict=True)]
         lines.append("  " + "  ".join(padded))
     lines.insert(1, "  " + "  ".join("-" * width for width in widths))
     return lines
@@ -126,23 +159,27 @@ def _unsettled(values: dict[str, Spread]) -> bool:
     return "windows_to_fill" in values and values["windows_to_fill"].median > SETTLED
 
 
-def remarks(measured: dict[str, dict[str, Spread]], shown: list[Column]) -> list[str]:
-    """What a reader must know before trusting the rows above."""
+def remarks(measured: dict[str, dict[str, Spread]], relays: list[str], shown: list[Column]) -> list[str]:
+    """What a reader must know before trusting the rows above; ``relays``: the contenders that are one."""
     found = []
     wide = [name for name, values in measured.items() if "rate" in values and values["rate"].width > NOISY]
     if wide:
         found.append(f"Wide spread (over {NOISY:.0%} of the median): {', '.join(wide)}.")
-    relays = {name: values for name, values in measured.items() if BY_NAME[name].command}
-    limited = [name for name, values in relays.items() if _full(values)]
+    limited = [name for name in relays if _full(measured[name])]
     if limited:
         found.append(f"The clients' cores were full, the relay might do more: {', '.join(limited)}.")
-    unsettled = [name for name, values in relays.items() if _unsettled(values)]
+    unsettled = [name for name in relays if _unsettled(measured[name])]
     if unsettled and any(column.metric == "source_rate" for column in shown):
         found.append(
             "The queues hold more than a window's messages, so source/s and delivered may be those of queues "
             f"that fill: {', '.join(unsettled)}."
         )
     others = [values["others_cores"].high for values in measured.values() if "others_cores" in values]
-    if others and max(others) > BUSY_OTHERS:
-        found.append(f"Other programs took up to {max(others):.2f} of a core in a measured window.")
-    return found
+    return found + busy_others(others)
+
+
+def busy_others(cores: list[float]) -> list[str]:
+    """The remark that other programs were busy, if they were; ``cores``: how many of them they took in each window."""
+    if max(cores, default=0) <= BUSY_OTHERS:
+        return []
+    return [f"Other programs took up to {max(cores):.2f} of a core in a measured window."]

@@ -71,7 +71,7 @@ def test_pub_sub_and_pull_through_a_relay(start, client, peers):
     server = start(*RELAY)
     sub = client("sub", "--count", "1", "--subscribe", "prices ", server["pub"])
     pull = client("pull", "--count", "1", server["push"])
-    # The relay takes everything from everybody, so pub cannot see who listens behind it: it goes on until both have.
+    # The relay takes everything from every publisher, so pub cannot see what is behind it: it goes on until both have.
     client("pub", "--topic", "prices", "--rate", "50", "--count", "1000", server["sub"], '{"a": 1}')
     expect(sub, output='prices {"a": 1}\n')
     expect(pull, output='{"a": 1}\n')
@@ -230,18 +230,18 @@ def test_a_receiver_without_a_count_has_had_what_there_was(start, client, peers)
     expect(client("pull", "--timeout", "0.5", server["backend"]), 0, "one\n")
 
 
-def test_push_gives_up_when_nobody_takes_its_message(client):
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        program = client("push", "--timeout", "0.2", str(nobody.getsockname()[1]), "task")
-        expect(program, 1, "", "push: nobody took a message within 0.2 s\n")
+def test_push_gives_up_when_no_peer_takes_its_message(client):
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        program = client("push", "--timeout", "0.2", str(deaf.getsockname()[1]), "task")
+        expect(program, 1, "", "push: no peer took a message within 0.2 s\n")
 
 
-def test_pub_gives_up_when_nobody_subscribes(start, client):
+def test_pub_gives_up_when_no_peer_subscribes(start, client):
     server = start("forwarder", "--frontend", "0", "--backend", "0")
     expect(
         client("pub", "--wait", "0.2", server["frontend"], "news"),
-        1, "", "pub: nobody subscribed to this message within 0.2 s\n",
+        1, "", "pub: no peer subscribed to this message within 0.2 s\n",
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Many messages through streamer and queue: none lost, none twice, in order. `scripts/soak` is the whole of it."""
+"""The legs of `scripts/soak`, a little of each: none lost, none twice, in order, and what else they check."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from soaklib.churn import Account, Seen, faults
 
 SOAK = Path(__file__).parents[2] / "scripts" / "soak"
 MESSAGES = int(os.environ.get("GEVENTRELAY_TEST_MESSAGES", "20000"))
@@ -29,9 +30,67 @@ def test_what_arrives_has_the_hash_of_what_was_sent(pattern):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("option", "value"), [("--messages", "0"), ("--size", "19"), ("--sources", "x")])
-def test_a_wrong_number_is_refused_by_name(option, value):
-    done = soak(f"{option}={value}")
+def test_without_a_leg_the_quick_ones_run():
+    done = soak("--messages=100", "--burst=python")
+    assert done.returncode == 0, done.stderr
+    assert [line.split(":")[0] for line in done.stdout.splitlines() if "none lost" in line] == ["streamer", "queue"]
+
+
+@pytest.mark.slow
+def test_workers_that_stay_get_all_that_was_pushed():
+    # No longer than it has to be: in the last 5 seconds no worker leaves.
+    done = soak("churn", "--seconds=5")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 were queued for the 0 workers that left" in done.stdout
+    assert "all is well" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("argument", "named"),
+    [
+        ("--messages=0", "--messages"),
+        ("--size=19", "--size"),
+        ("--sources=x", "--sources"),
+        ("--burst=fast", "--burst"),
+        ("forwarder", "LEG"),
+        ("churn", "--seconds"),
+    ],
+)
+def test_a_wrong_argument_is_refused_by_name(argument, named):
+    done = soak(argument)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert option in done.stderr
+    assert named in done.stderr
+
+
+# What the leg churn finds
+
+WELL = Seen(pushed=1000, got=1000, left=0, waits=[0.01], memory_mb=[20.0, 30.0, 30.0, 30.0, 30.0])
+
+
+def seen(**changes):
+    return Seen(**{name: getattr(WELL, name) for name in Seen.__slots__} | changes)
+
+
+@pytest.mark.parametrize(
+    ("clients", "account", "wrong"),
+    [
+        (WELL, (1000, 1000, 0), []),
+        (seen(got=990), (1000, 990, 10), []),
+        (seen(left=1, got=0), (1000, 1000, 0), []),
+        (
+            WELL,
+            (999, 999, 0),
+            ["the streamer did not receive what was pushed", "more is missing than workers can have taken along"],
+        ),
+        (WELL, (1000, 1000, 1), ["its accounting does not add up"]),
+        (seen(got=999), (1000, 1000, 0), ["more is missing than workers can have taken along"]),
+        (seen(left=1, pushed=9000, got=3999), (9000, 9000, 0), ["more is missing than workers can have taken along"]),
+        (seen(waits=[0.1, 1.1]), (1000, 1000, 0), ["a request waited too long"]),
+        (seen(waits=[]), (1000, 1000, 0), ["no request was answered"]),
+        (seen(memory_mb=[20.0, 30.0, 30.0, 30.0, 38.1]), (1000, 1000, 0), ["memory grew"]),
+    ],
+)
+def test_churn_names_each_fault(clients, account, wrong):
+    assert faults(clients, Account(*account)) == wrong

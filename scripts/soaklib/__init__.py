@@ -1,0 +1,1 @@
+"""The legs of ``scripts/soak``: one noun per module."""
