@@ -15,8 +15,11 @@ _NEED_A_RESTART = ("http", "http_token_file", "ready_file")
 class ReloadResult:
     """What becomes of each device, by name, in the order of the file.
 
-    :ivar unchanged: goes on untouched. :ivar added: starts. :ivar removed: drains and goes.
-    :ivar changed: drains and starts again with other settings. :ivar adjusted: goes on and takes other settings.
+    :ivar unchanged: goes on untouched.
+    :ivar added: starts.
+    :ivar removed: drains and goes.
+    :ivar changed: drains and starts again with other settings.
+    :ivar adjusted: goes on and takes other settings.
     """
 
     unchanged: tuple[str, ...] = ()
