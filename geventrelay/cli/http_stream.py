@@ -7,7 +7,6 @@ import json
 import os
 import sys
 import urllib.request
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -17,6 +16,7 @@ from gevent import socket
 from ..errors import RecordingError, SettingsError, StartError
 from ..recording import Record, from_line
 from .http_client import FAILURES, HttpClient, Refused
+from .message_options import WatchOptions
 
 # A server sends at least an empty line every few seconds.
 _SILENCE_S = 30.0
@@ -90,16 +90,12 @@ class HttpStream:
         return True
 
 
-def open_http(
-    name: str, where: str, *, device: str | None, query: Mapping[str, str], token_file: str | Path | None
-) -> HttpStream:
+def open_http(name: str, where: str, options: WatchOptions) -> HttpStream:
     """Begin to watch a device over HTTP. Yields.
 
     :param name: the name of `where` in an error.
     :param where: the server's URL, or that of the device's tap.
-    :param device: the device's name, for a server's URL; None for a tap's.
-    :param query: which messages to send, as docs/http.rst has it.
-    :param token_file: a file whose first line is the server's token; None sends none.
+    :param options: the device (for a server's URL), the token's file, and which messages to send.
     :raises SettingsError: if `where` or the file breaks a rule.
     :raises StartError: if the server does not answer, or with an error.
     """
@@ -109,19 +105,21 @@ def open_http(
         host, port = url.hostname, 80 if url.port is None else url.port
     except ValueError:
         raise SettingsError(name, rule, where) from None
+    device = options.device
     if url.scheme != "http" or host is None or (url.path in ("", "/")) != (device is not None):
         raise SettingsError(name, rule, where)
     path = url.path if device is None else f"/api/devices/{quote(device, safe='')}/tap"
-    encoded = urlencode({key: os.fsencode(value) for key, value in query.items()})
+    query = {"direction": options.direction, "topic": options.topic, "sample": options.sample}
+    encoded = urlencode({key: os.fsencode(str(value)) for key, value in query.items() if value not in (None, "", 1)})
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return HttpStream(address, path + ("?" + encoded if encoded else ""), _token(token_file))
+    return HttpStream(address, path + ("?" + encoded if encoded else ""), _token(options.token_file))
 
 
-def _token(path: str | Path | None) -> str | None:
+def _token(path: Path | None) -> str | None:
     if path is None:
         return None
     try:
-        lines = Path(path).read_text().splitlines()
+        lines = path.read_text().splitlines()
     except (OSError, ValueError) as error:
         rule = f"a file that can be read ({getattr(error, 'strerror', None) or error})"
         raise SettingsError("--token-file", rule, str(path)) from None

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Iterator
+from typing import Protocol
 
 import gevent
 
 from ..engine.fair import FairYield
 from ..errors import SettingsError
 from ..recording import Record, RecordFilter
-from ..settings.checks import seconds, whole
 from .endpoint import read_endpoint
 from .http_stream import open_http
+from .message_options import WatchOptions
 from .tap_stream import TapStream
 
 
@@ -68,33 +67,22 @@ class MessageSource:
         return gevent.with_timeout(left_s, self._stream.receive, timeout_value=[])
 
 
-def choice(words: Mapping[str, Any]) -> RecordFilter:
-    """The filter that ``--direction``, ``--topic`` and ``--sample`` among the options `words` describe.
-
-    :raises SettingsError: if they break a rule.
-    """
-    return RecordFilter(
-        words.get("--direction"), os.fsencode(words.get("--topic", "")), whole(1)("--sample", words.get("--sample", 1))
-    )
-
-
-def watch(name: str, where: str, words: Mapping[str, Any]) -> MessageSource:
-    """Begin to watch what the options in `words` describe. Yields.
+def watch(name: str, where: str, options: WatchOptions) -> MessageSource:
+    """Begin to watch messages. Yields.
 
     :param name: the name of `where` in an error.
     :param where: a tap's endpoint, or an http URL.
-    :raises SettingsError: if options break a rule.
+    :param options: which messages to watch, and for how long.
+    :raises SettingsError: if `where` breaks a rule, or the options do not fit it.
     :raises StartError: if no messages can be watched there.
     """
-    chosen = choice(words)
-    count = whole(1)("--count", words["--count"]) if "--count" in words else None
-    seconds_s = seconds("--seconds", words["--seconds"]) if "--seconds" in words else None
+    stream: Stream
     if where.startswith(("http://", "https://")):
-        query = {one[2:]: words[one] for one in ("--direction", "--topic", "--sample") if one in words}
-        device, token_file = words.get("--device"), words.get("--token-file")
-        stream = open_http(name, where, device=device, query=query, token_file=token_file)
+        stream = open_http(name, where, options)
         # The server has applied the filter already.
-        return MessageSource(stream, RecordFilter(), count, seconds_s)
-    if wrong := next((one for one in ("--device", "--token-file") if one in words), None):
-        raise SettingsError(wrong, "an http:// address to go with it", where)
-    return MessageSource(TapStream(read_endpoint(name, where), chosen.direction), chosen, count, seconds_s)
+        return MessageSource(stream, RecordFilter(), options.count, options.seconds_s)
+    for flag, value in (("--device", options.device), ("--token-file", options.token_file)):
+        if value is not None:
+            raise SettingsError(flag, "an http:// address to go with it", where)
+    stream = TapStream(read_endpoint(name, where), options.direction)
+    return MessageSource(stream, options.filter, options.count, options.seconds_s)

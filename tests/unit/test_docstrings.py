@@ -59,7 +59,7 @@ def test_every_public_name_has_a_docstring_that_mentions_each_argument():
     assert not wrong, "\n".join(wrong)
 
 
-TO_MEND = ("settings/", "cli/commands/", "cli/process.py")
+TO_MEND: tuple[str, ...] = ()
 """Where lines with several fields still stand; this list only gets shorter."""
 
 _FIELD = re.compile(r":(?:param \w+|ivar \w+|raises [\w.]+|returns):")

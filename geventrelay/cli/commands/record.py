@@ -8,26 +8,41 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from ...errors import RecordingError, SettingsError, StartError
 from ...recording import DamageKind, Reader, Writer
 from ...recording.file_writer import FileWriter
-from ..arguments import Options, given_options
+from ...settings.checks import flag, text
+from ...settings.option import option, read_group
+from ..arguments import given_options
+from ..command import Command, Options, sections_of
 from ..interrupt import until_signal
+from ..message_options import WatchOptions
 from ..message_source import watch
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordOptions(WatchOptions):
+    """The options of ``geventrelay record``."""
+
+    title = "Recording"
+
+    source: str = option(text, "a tap's endpoint, or http://HOST:PORT of a server", name="from", metavar="ENDPOINT")
+    append: bool = option(flag, "go on with a file that is there", default=False)
+
+
 def execute(options: Options) -> int:
-    """Record what `options` ask for until there is no more, or it is told to end; the exit code. Yields."""
-    words = given_options(options)
-    path, where = options["FILE"], options["--from"]
-    metadata = {"device": words.get("--device"), "started": round(time.time(), 6), "from": where}
+    """Record what `options` ask for until there is no more, or it is stopped; the exit code. Yields."""
+    chosen = read_group(RecordOptions, given_options(options))
+    path = options["FILE"]
+    metadata = {"device": chosen.device, "started": round(time.time(), 6), "from": chosen.source}
     nbytes = 0
     try:
-        # What is wrong with where it comes from is to be said before there is a file.
+        # An error of the source has to come before there is a file.
         with (
-            watch("--from", where, words) as batches,
-            _opened(path, append=options["--append"]) as (descriptor, is_new),
+            watch("--from", chosen.source, chosen) as batches,
+            _opened(path, append=chosen.append) as (descriptor, is_new),
             FileWriter(descriptor) as file,
         ):
             writer = Writer(file, metadata if is_new else None)
@@ -58,7 +73,7 @@ def _opened(path: str, *, append: bool) -> Iterator[tuple[int, bool]]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StartError(f"cannot write {path}: somebody else is recording there") from None
+            raise StartError(f"cannot write {path}: another process is recording there") from None
         is_new = os.fstat(descriptor).st_size == 0
         if not is_new:
             _go_to_end(descriptor, path)
@@ -81,3 +96,14 @@ def _go_to_end(descriptor: int, path: str) -> None:
         print(f"{path}: {reader.damage}; that piece is removed", file=sys.stderr)
     os.ftruncate(descriptor, reader.offset)
     os.lseek(descriptor, reader.offset, os.SEEK_SET)
+
+
+RECORD = Command(
+    "record",
+    "FILE",
+    """\
+Keeps in a file what a tap shows, until SIGINT or SIGTERM: see docs/tap.rst. It says on standard error how many messages
+it has recorded.""",
+    execute,
+    sections_of(RecordOptions),
+)
