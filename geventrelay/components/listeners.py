@@ -37,7 +37,8 @@ def use_descriptor(socket: RelaySocket, descriptor: int) -> str:
     """Let `socket` listen on the listening socket `descriptor`. Does not yield.
 
     :returns: where that is.
-    :raises zmq.ZMQError: if libzmq refuses it. :raises OSError: if there is no descriptor for a copy.
+    :raises zmq.ZMQError: if libzmq refuses it.
+    :raises OSError: if there is no descriptor for a copy.
     """
     # libzmq closes the one that it gets; with a copy, the next start finds the original.
     copy = os.dup(descriptor)

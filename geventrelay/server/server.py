@@ -52,7 +52,8 @@ class Server:
     :param delays: makes what decides how long a device that failed waits for its next start.
     :param site: makes what answers HTTP where the settings ask for that; None where nothing does.
 
-    :ivar settings: what is running. :ivar devices: the devices by name, in the order of `settings`.
+    :ivar settings: what is running.
+    :ivar devices: the devices by name, in the order of `settings`.
     :ivar started_at: when it was started, as Unix time; None before that.
     """
 

@@ -371,7 +371,7 @@ def test_two_recorders_cannot_write_one_file(started, tap, folder):
     program = started("record", path, "--from", tap.endpoint)
     program.until(lambda: path.exists() and path.stat().st_size, "the file")
     done = call("record", path, "--from", "tcp://127.0.0.1:1", "--append", code=1)
-    assert done.stderr == f"cannot write {path}: somebody else is recording there\n"
+    assert done.stderr == f"cannot write {path}: another process is recording there\n"
 
 
 def test_a_file_that_cannot_be_written_is_told(folder):

@@ -83,7 +83,7 @@ def command(endpoint: Endpoint, control_type: ControlType, word: str, timeout_s:
         socket.linger = 0
         socket.sndtimeo = socket.rcvtimeo = wait_ms = int(timeout_s * 1000)
         if control_type in (ControlType.PULL, ControlType.PAIR):
-            # So that a send fails where nobody is. (Not where answers come: see components/new_socket.py.)
+            # So that a send fails without a peer. (Not where answers come: see components/new_socket.py.)
             socket.immediate = True
         try:
             socket.connect(endpoint.address)

@@ -73,7 +73,7 @@ def _opened(path: str, *, append: bool) -> Iterator[tuple[int, bool]]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StartError(f"cannot write {path}: somebody else is recording there") from None
+            raise StartError(f"cannot write {path}: another process is recording there") from None
         is_new = os.fstat(descriptor).st_size == 0
         if not is_new:
             _go_to_end(descriptor, path)
