@@ -14,12 +14,12 @@ from typing import Any
 from ..errors import SettingsError, StartError
 
 DEFAULT_URL = "http://127.0.0.1:8080"
-"""Where a server answers, if nobody says otherwise."""
+"""Where a server answers if no URL is given."""
 
 VERSION = 1
 """The version of the JSON that is understood here."""
 
-# More than a server with a thousand devices tells; something else that answers there may never end.
+# More than a server with a thousand devices sends. The answer of some other program may never end.
 _MOST_BYTES = 32 << 20
 _CHUNK_BYTES = 1 << 16
 
@@ -27,14 +27,15 @@ _CHUNK_BYTES = 1 << 16
 class Remote:
     """A server that is asked over HTTP. Making one asks nothing.
 
-    :param url: where it answers; ``HOST:PORT`` or a bare port will do. :param timeout_s: how long an answer may take.
-    :raises SettingsError: if that is no such URL.
+    :param url: where it answers: a URL, ``HOST:PORT`` or a bare port.
+    :param timeout_s: how long an answer may take, in seconds.
+    :raises SettingsError: if the URL is not valid.
     """
 
     def __init__(self, url: str, timeout_s: float) -> None:
         self.url = _read_url(url)
         self._timeout_s = timeout_s
-        # A server on this host or the next is not asked through anybody's proxy.
+        # A server on this host or the next is not asked through a proxy.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def devices(self) -> dict[str, Any]:

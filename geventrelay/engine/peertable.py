@@ -90,8 +90,10 @@ OF_SOCKET = (
 class Connection:
     """A connection that has been made and not ended.
 
-    :ivar endpoint: which of the socket's own endpoints it is at. :ivar since: when it was seen, as Unix time.
-    :ivar address: the other end; None until somebody has looked. :ivar ready: whether its handshake is through.
+    :ivar endpoint: which of the socket's own endpoints it is at.
+    :ivar since: when it was seen, as Unix time.
+    :ivar address: the other end; None until it has been looked up.
+    :ivar ready: whether its handshake has succeeded.
     """
 
     endpoint: str

@@ -1,4 +1,4 @@
-"""The routes of the API: what each path tells, and what each does."""
+"""The routes of the API: what each path answers, and what each does."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ log = logging.getLogger("geventrelay")
 class Api:
     """Answers requests about a server.
 
-    :param server: the server. :param can_change: whether there is a token at all, so that it can be told anything.
-    :param history: what it was like lately. :param hub_delay: how late its hub is.
+    :param server: the server.
+    :param can_change: whether it has a token, so that changes are possible.
+    :param history: its rates of the last 15 minutes.
+    :param hub_delay: how late its hub is.
     """
 
     def __init__(self, server: Server, *, can_change: bool, history: History, hub_delay: HubDelay) -> None:

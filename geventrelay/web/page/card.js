@@ -70,7 +70,7 @@ export class Card {
     setText(this.#toggle, word === "pause" ? "Pause" : "Resume");
     setAttribute(this.#toggle, "aria-label", `${word === "pause" ? "Pause" : "Resume"} ${this.name}`);
     this.#toggle.disabled = !isUp(device);
-    // One that waits for its next start can be told not to.
+    // A device that waits for its next start can be stopped for good.
     this.#drain.disabled = this.#toggle.disabled && device.next_start_in_s === null;
   }
 
@@ -85,7 +85,7 @@ export class Card {
 function failureText(device) {
   if (device.failure === null) return "";
   const next = device.next_start_in_s;
-  // A device that is up again tells what its last failure was.
+  // A device that is up again still shows its last failure.
   const lead = device.state === "failed" ? "Failed" : "Failed before";
   return `${lead}: ${device.failure}` + (next === null ? "" : ` (starts again in ${duration(next)})`);
 }

@@ -75,7 +75,7 @@ export class Details {
   }
 
   async #loadSubscriptions() {
-    // Only where an XPUB tells an XSUB are there any; to ask for others would be an error.
+    // Only a device with an XPUB and an XSUB has any; for others the answer would be an error.
     const types = new Set(this.#device?.sockets.filter((socket) => socket.key !== "tap").map((socket) => socket.type));
     if (!types.has("XPUB") || !types.has("XSUB")) return;
     const { subscriptions } = await get(devicePath(this.name, "subscriptions"));

@@ -6,7 +6,7 @@ import { count, duration, exact, milliseconds, rate } from "./numbers.js";
 const TILES = [
   ["received", "Received", "What all devices read from their sockets"],
   ["sent", "Sent", "What all devices handed on; more than they received where each message goes to two sockets"],
-  ["dropped", "Dropped", "What nobody could be given"],
+  ["dropped", "Dropped", "What no peer could take"],
   ["held", "Held", "Messages in hand, which their destinations do not take"],
 ];
 

@@ -1,4 +1,4 @@
-// The server's events, for as long as somebody looks at the page. Says when they stop coming, and tries again.
+// The server's events, for as long as the page is on the screen. Reports when they stop, and tries again.
 
 // Events come once a second; a server that is silent for longer has hung, or the network has.
 const SILENCE_MS = 5000;
