@@ -2,11 +2,20 @@
 
 from setuptools import Extension, setup
 
+
+def native(name: str, *parts: str) -> Extension:
+    """A compiled module of the engine; `parts` are those whose inline functions it is made of."""
+    folder = "geventrelay/engine/native"
+    depends = [f"{folder}/{part}.pxd" for part in (*parts, name) if part != "burst"]
+    return Extension(f"geventrelay.engine.native.{name}", [f"{folder}/{name}.pyx"], depends=depends, optional=True)
+
+
 setup(
     ext_modules=[
         # Optional: without a compiler the install succeeds, and the burst in Python serves. No include directories and
         # no libraries: libzmq's functions are looked up in what pyzmq has loaded.
-        Extension("geventrelay.engine.native.burst", ["geventrelay/engine/native/burst.pyx"], optional=True),
+        native("libzmq"),
+        native("burst", "libzmq", "message", "lane"),
         # Plain Python too, and used as such where these could not be built.
         Extension("geventrelay.engine.readiness", ["geventrelay/engine/readiness.py"], optional=True),
         Extension("geventrelay.engine.pump", ["geventrelay/engine/pump.py"], optional=True),

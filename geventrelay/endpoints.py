@@ -1,4 +1,4 @@
-"""Where a socket binds or connects, as people write it."""
+"""Endpoints: the addresses that users write, and whether a socket binds them or connects to them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EVERY_HOST = frozenset({"*", "0.0.0.0", "[::]", "::"})
 class Endpoint:
     """One address and what to do with it.
 
-    :ivar address: as libzmq takes it, e.g. ``tcp://*:5555``; see zmq_tcp(7), zmq_ipc(7), zmq_inproc(7).
+    :ivar address: the address as libzmq takes it, e.g. ``tcp://*:5555``; see zmq_tcp(7), zmq_ipc(7), zmq_inproc(7).
     :ivar binds: True to bind there, False to connect.
     """
 
@@ -58,7 +58,7 @@ class Endpoint:
         return self.port in ("0", "*") or self.address == "ipc://*"
 
     def clashes(self, other: Endpoint) -> bool:
-        """Whether this and `other` cannot both be bound, as far as can be told without trying."""
+        """Whether this and `other` cannot both be bound, as far as that can be known without trying."""
         if not (self.binds and other.binds) or self.is_wildcard or other.is_wildcard:
             return False
         if self.address == other.address:
@@ -71,8 +71,8 @@ class Endpoint:
 
         :param value: ``tcp://host:port``, ``ipc://path``, ``inproc://name``, or a port as text or int, which
             stands for ``tcp://INTERFACE:PORT``. ``@`` before it binds, which is the default; ``>`` connects
-            (as in czmq). Readiness 0 binds a free port. An `Endpoint` is passed through.
-        :param name: what to call the input in an error.
+            (as in czmq). Port 0 binds a free port. An `Endpoint` is returned as it is.
+        :param name: the name of the input in an error.
         :param interface: the host that a bare port binds; one that connects goes to this host, or to
             127.0.0.1 where it is ``*``.
         :raises SettingsError: for anything else.
@@ -100,18 +100,18 @@ class Endpoint:
 
 
 class Taken:
-    """Which addresses are bound, and by whom; quick for thousands of them too."""
+    """Which addresses are bound, and by which owner; fast also with thousands of them."""
 
     def __init__(self) -> None:
         self._owners: dict[str, list[tuple[Endpoint, str]]] = defaultdict(list)
 
     def owner(self, endpoint: Endpoint) -> str | None:
-        """Who binds what `endpoint` would need; None if nobody does."""
+        """The owner that binds the address that `endpoint` needs; None if it is free."""
         others = self._owners.get(endpoint.port or endpoint.address, ())
         return next((owner for other, owner in others if endpoint.clashes(other)), None)
 
     def add(self, endpoint: Endpoint, owner: str) -> None:
-        """Note that `owner` binds `endpoint`, if that can be bound once only."""
+        """Note that `owner` binds `endpoint`, unless several owners can bind it."""
         if endpoint.binds and not endpoint.is_wildcard:
             self._owners[endpoint.port or endpoint.address].append((endpoint, owner))
 
@@ -136,7 +136,7 @@ def _check_tcp(rest: str, binds: bool) -> str | None:
     port = match["port"]
     if port == "*":
         return None if binds else "a host and a port to connect to"
-    # isdecimal() alone would let other scripts' digits through.
+    # isdecimal() alone accepts the digits of other scripts.
     if not (port.isascii() and port.isdecimal() and int(port) <= 65535):
         return PORT_RULE
     if not binds and (int(port) == 0 or match["host"] in _EVERY_HOST):

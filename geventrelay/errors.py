@@ -1,4 +1,4 @@
-"""Every exception of the package, by whose fault it is."""
+"""Every exception of the package, sorted by whose fault it is."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class GeventRelayError(Exception):
 class SettingsError(GeventRelayError, ValueError):
     """The caller's fault: an input broke a rule. Nothing was started.
 
-    The text reads ``name: expected RULE, got VALUE``; the three pieces are attributes, so that a front end
-    can show the name under which its user knows the input.
+    The text is ``name: expected RULE, got VALUE``. The three pieces are attributes, so that a front end can show the
+    name that its user knows.
 
     :param name: the input, e.g. ``sndhwm`` (``--sndhwm`` when it came from the command line).
-    :param rule: what would have been right, e.g. ``an integer >= 0``.
+    :param rule: what is allowed, e.g. ``an integer >= 0``.
     :param value: what was given.
     """
 
@@ -36,8 +36,8 @@ class SettingsError(GeventRelayError, ValueError):
 class Problem:
     """One thing that is wrong with a configuration file.
 
-    :ivar line: where, counted from 1; None where no line can be named.
-    :ivar key: the key with the tables that it stands in, e.g. ``device.prices.sndhwm``; empty for the file itself.
+    :ivar line: the line, counted from 1; None if no line can be named.
+    :ivar key: the key with its tables, e.g. ``device.prices.sndhwm``; empty for the file itself.
     :ivar text: what is wrong, e.g. ``expected an integer from 0 to 2147483647, got 'many'``.
     """
 
@@ -50,9 +50,10 @@ class Problem:
 
 
 class ConfigurationError(SettingsError):
-    """A configuration file is wrong; the text has a line for each of its problems, beginning with ``FILE:LINE:``.
+    """A configuration file is wrong; the text has one line for each problem, which begins with ``FILE:LINE:``.
 
-    :param path: the file. :param problems: all that is wrong with it, at least one.
+    :param path: the file.
+    :param problems: everything that is wrong with it, at least one problem.
     """
 
     def __init__(self, path: Path, problems: Iterable[Problem]) -> None:
@@ -63,19 +64,19 @@ class ConfigurationError(SettingsError):
 
 
 class StartError(GeventRelayError, RuntimeError):
-    """This process could not do what was asked: an endpoint could not be bound, a host did not resolve.
+    """This process could not start what it was asked to: an endpoint could not be bound, a host did not resolve.
 
-    Whatever had been started before the failure has been undone when this is raised.
+    When this is raised, everything that had been started before the failure has been stopped again.
     """
 
 
 class DeviceFailed(GeventRelayError, RuntimeError):
-    """A running device ended because one of its greenlets died; ``__cause__`` is what killed it."""
+    """A running device ended because one of its greenlets died; ``__cause__`` is the error of that greenlet."""
 
 
 class ForkedError(GeventRelayError, RuntimeError):
-    """A forked child used a device of its parent. The parent's is unharmed; the child is to make one of its own."""
+    """A forked child used a device of its parent. The parent's device is unharmed; the child must make its own."""
 
 
 class RecordingError(GeventRelayError, ValueError):
-    """A recording's fault: a file or a line that is none or of an unknown version, or a message that it cannot hold."""
+    """A recording's fault: not a recording, an unknown version, or a message that does not fit into one."""

@@ -1,7 +1,7 @@
-"""What the log says: an event with a name and its keys, which whoever writes the log turns into a line.
+"""Log events: a name and keys, which a log handler turns into a line.
 
-``log.info(event("bound", device="prices", socket="frontend"))`` reads ``bound device=prices socket=frontend`` wherever
-nobody knows of events; `geventrelay.server.logs` makes JSON of the same call, without parsing it.
+``log.info(event("bound", device="prices", socket="frontend"))`` becomes the text ``bound device=prices
+socket=frontend`` in any log handler. `geventrelay.server.logs` makes JSON of the same call without parsing the text.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import json
 import re
 from collections.abc import Mapping
 
-# What needs no quotes to be told from what follows it.
+# A value that needs no quotes: its end is clear without them.
 _PLAIN = re.compile(r"[^\s\"'=\\]+")
 
 
 class LogEvent:
     """One event. Its text is ``NAME key=value ...``; values with spaces, quotes or nothing in them are quoted.
 
-    :ivar name: what happened, in one word or a few. :ivar keys: to whom and why.
+    :ivar name: what happened, in one word or a few words.
+    :ivar keys: where it happened and why.
     """
 
     __slots__ = ("keys", "name")
@@ -31,7 +32,7 @@ class LogEvent:
 
 
 def event(name: str, /, **keys: object) -> LogEvent:
-    """An event to be logged: `name` says what happened, `keys` to whom and why."""
+    """Make an event for the log: `name` says what happened, `keys` say where and why. Does not yield."""
     return LogEvent(name, keys)
 
 

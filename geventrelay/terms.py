@@ -1,4 +1,4 @@
-"""Terms that several rooms share: what happens to a message that no peer can take, and which part of it is sent."""
+"""Enums that several folders share: what happens to a message that no peer can take, and which part of it is sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class WhenFull(enum.Enum):
     DROP = "drop"
     """It is dropped and counted."""
     BLOCK = "block"
-    """It is held, and nothing more is read until it is taken: the senders feel it as backpressure."""
+    """It is held, and nothing more is read until a peer takes it: senders get backpressure."""
 
 
 class Payload(enum.Enum):
@@ -20,10 +20,10 @@ class Payload(enum.Enum):
     AUTO = "auto"
     """SPACE for a message of one part, PARTS for a message of several."""
     SPACE = "space"
-    """What follows the first space of the first part (all of it where there is none), and the other parts."""
+    """The text after the first space of the first part (the whole part if it has no space), and the other parts."""
     PARTS = "parts"
-    """Every part but the first; a message of one part goes whole."""
+    """Every part except the first; a message of one part is sent whole."""
     WHOLE = "whole"
     """The message as it came."""
     SWAP = "swap"
-    """Every part, the first two swapped: from one ROUTER to another, sender's id and addressee's id."""
+    """Every part, with the first two swapped: from one ROUTER to another, the ids of sender and receiver."""

@@ -1,4 +1,4 @@
-"""What this is: the version that is installed."""
+"""The version of the installed package."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import functools
 @functools.cache
 def version() -> str:
     """The package's version; ``unknown`` from a source tree that is not installed."""
-    # Here, since most of what runs never asks.
+    # Imported here, because most runs never need it.
     from importlib import metadata
 
     try:

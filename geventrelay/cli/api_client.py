@@ -1,47 +1,43 @@
-"""The documented JSON of a server that answers HTTP, wherever it runs."""
+"""Reads the JSON API of a server over HTTP."""
 
 from __future__ import annotations
 
-import http.client
 import json
-import socket
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from typing import Any
 
 from ..errors import SettingsError, StartError
+from .http_client import FAILURES, HttpClient, Refused
 
 DEFAULT_URL = "http://127.0.0.1:8080"
-"""Where a server answers if no URL is given."""
+"""The URL of a server by default."""
 
 VERSION = 1
-"""The version of the JSON that is understood here."""
+"""The version of the JSON that this client reads."""
 
-# More than a server with a thousand devices sends. The answer of some other program may never end.
+# More than the answer of a server with a thousand devices. The answer of another program may never end.
 _MOST_BYTES = 32 << 20
 _CHUNK_BYTES = 1 << 16
 
 
 class Remote:
-    """A server that is asked over HTTP. Making one asks nothing.
+    """A server with HTTP. Making one sends no request.
 
-    :param url: where it answers: a URL, ``HOST:PORT`` or a bare port.
+    :param url: its URL, or ``HOST:PORT``, or a bare port.
     :param timeout_s: how long an answer may take, in seconds.
-    :raises SettingsError: if the URL is not valid.
+    :raises SettingsError: if the URL is not one of these.
     """
 
     def __init__(self, url: str, timeout_s: float) -> None:
         self.url = _read_url(url)
         self._timeout_s = timeout_s
-        # A server on this host or the next is not asked through a proxy.
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        self._client = HttpClient(self.url, timeout_s)
 
     def devices(self) -> dict[str, Any]:
         """The answer of ``/api/devices``. Blocks the hub.
 
-        :raises StartError: if there is none, or it comes from something else.
+        :raises StartError: if there is no answer, or another program answers.
         """
         try:
             answer = json.loads(self._read("/api/devices"))
@@ -57,38 +53,21 @@ class Remote:
         deadline = time.monotonic() + self._timeout_s
         data = b""
         try:
-            with self._opener.open(self.url + path, timeout=self._timeout_s) as response:
-                # By pieces: the time-out that urllib knows begins anew with each byte that comes.
+            with self._client.get(path) as response:
+                # In pieces, because urllib's time-out starts again with each byte.
                 while chunk := response.read1(_CHUNK_BYTES):
                     data += chunk
                     if time.monotonic() > deadline:
                         raise TimeoutError
                     if len(data) > _MOST_BYTES:
                         raise self._strange(f"more than {_MOST_BYTES} bytes")
-        except urllib.error.HTTPError as error:
-            with error:
-                raise self._refused(error) from None
-        except (OSError, http.client.HTTPException) as error:
-            raise StartError(f"cannot read {self.url}: {self._reason(error)}") from None
+        except Refused as refused:
+            if refused.sentence is None:
+                raise self._strange(f"HTTP {refused.status}") from None
+            raise StartError(f"{self.url}: HTTP {refused.status}: {refused}") from None
+        except FAILURES as error:
+            raise StartError(f"cannot read {self.url}: {self._client.reason(error)}") from None
         return data
-
-    def _reason(self, error: Exception) -> str:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        if isinstance(reason, TimeoutError):
-            return f"no answer within {self._timeout_s:g} s"
-        if isinstance(reason, socket.gaierror):
-            return "no such host"
-        if isinstance(reason, http.client.HTTPException):
-            return "what answers there does not speak HTTP"
-        strerror = getattr(reason, "strerror", None)
-        return str(strerror or reason)
-
-    def _refused(self, error: urllib.error.HTTPError) -> StartError:
-        try:
-            sentence = json.loads(error.read(_CHUNK_BYTES))["error"]
-        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
-            return self._strange(f"HTTP {error.code}")
-        return StartError(f"{self.url}: HTTP {error.code}: {sentence}")
 
     def _strange(self, what: str) -> StartError:
         return StartError(f"{self.url}: expected the API of geventrelay, got {what}")
@@ -98,7 +77,7 @@ def _read_url(text: str) -> str:
     url = f"http://127.0.0.1:{text}" if text.isdigit() else text if "://" in text else f"http://{text}"
     try:
         parts = urllib.parse.urlsplit(url)
-        parts.port  # noqa: B018 (raises for a port that is none)
+        parts.port  # noqa: B018 (raises for a wrong port)
     except ValueError:
         parts = urllib.parse.SplitResult("", "", "", "", "")
     printable = url.isascii() and url.isprintable() and " " not in url

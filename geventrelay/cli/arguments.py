@@ -1,78 +1,54 @@
-"""Arguments -> options by name, or one sentence about what is wrong with them."""
+"""Arguments -> a command and its options by flag, or one sentence about what is wrong with them."""
 
 from __future__ import annotations
 
 import contextlib
 import difflib
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from docopt import DocoptExit, docopt
 
-from ..engine.native.choose import burst_name
 from ..errors import SettingsError
-from ..settings import PATTERNS, ServerSettings
-from ..settings.option import needed_options, options_of
+from ..settings import PATTERNS
+from ..settings.places import place_of
 from ..version import version
-from .help import HELP, OPTIONS, usage
-from .process import print_stdout
+from .command import DEFAULT, Command, Options, load, names
+from .help import overview, synopsis, text
+from .output import print_stdout
 
-Options = Mapping[str, Any]
-"""What docopt made of the arguments; None, False or an empty list for what was not given."""
-
-PROCESS_OPTIONS = tuple(options_of(ServerSettings))
-"""The options of a process, whatever runs in it."""
-
-_WATCHING = ("--device", "--token-file", "--direction", "--topic", "--sample", "--count", "--seconds")
-
-# The options that each command takes; a pattern is one.
-_OWN = {
-    **{pattern: (*options_of(cls), *PROCESS_OPTIONS) for pattern, cls in PATTERNS.items()},
-    "run": PROCESS_OPTIONS,
-    "check": (),
-    "init": (),
-    "ctl": ("--control-type", "--timeout", "--json"),
-    "tap": (*_WATCHING, "--format"),
-    "record": ("--from", *_WATCHING, "--append"),
-    "replay": ("--to", "--type", "--speed", "--skip-parts", "--timeout", "--direction", "--topic", "--sample"),
-    "top": ("--timeout", "--json", "--once"),
-}
+_GENERAL = ("--help", "--version")
+_HELP = (["-h"], ["--help"], ["help"])
 
 
-def parse(arguments: Sequence[str]) -> Options:
-    """Read `arguments`; prints and exits for ``--help`` and ``--version``.
+def parse(arguments: Sequence[str]) -> tuple[Command, Options]:
+    """Read `arguments`. Prints and exits for help and ``--version``, and prints help where there are none.
 
     :raises StartError: if what is to be printed cannot be.
     :raises SettingsError: if they are no command, with what is wrong with them.
     """
-    # docopt prints by itself, and minds neither a full disk nor a reader that has gone.
-    said = io.StringIO()
+    words = list(arguments)
+    if not words or words in _HELP:
+        print_stdout(overview())
+        raise SystemExit(0)
+    command = load(_command_name(words))
+    # docopt prints by itself, and ignores a full disk and a reader that has gone.
+    printed = io.StringIO()
     try:
-        with contextlib.redirect_stdout(said):
-            parsed: dict[str, Any] = docopt(HELP, list(arguments), version=_Version())
+        with contextlib.redirect_stdout(printed):
+            return command, docopt(text(command), words, version=_Version())
     except DocoptExit:
-        raise _usage_error(arguments) from None
+        raise _usage_error(command, words) from None
     except SystemExit:
         # --help or --version.
-        print_stdout(said.getvalue().rstrip("\n"))
+        print_stdout(printed.getvalue().rstrip("\n"))
         raise
-    for option in given_options(parsed):
-        _check_belongs(option, command(parsed))
-    return parsed
 
 
-def command(options: Options) -> str:
-    """Which command `options` are for; a pattern is one, and the relay is meant where none is named."""
-    return next((word for word in _OWN if options[word]), "relay")
-
-
-def given_options(options: Options, known: Iterable[str] = OPTIONS) -> dict[str, Any]:
-    """Those of `options` that were on the command line.
-
-    :param known: the options to look for.
-    """
-    return {option: options[option] for option in known if options[option] not in (None, False, [])}
+def given_options(options: Options) -> dict[str, Any]:
+    """Those of `options` that were on the command line."""
+    return {flag: value for flag, value in options.items() if flag[:2] == "--" and value not in (None, False, [])}
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -82,42 +58,74 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 class _Version:
-    """Looked up only when somebody asks for it: that takes a tenth of the time to start."""
+    """Looked up only when it is asked for: that takes a tenth of the time to start."""
 
     def __str__(self) -> str:
+        from ..engine.native.choose import burst_name
+
         return f"geventrelay {version()}, {burst_name()} burst"
 
 
-def _usage_error(arguments: Sequence[str]) -> SettingsError:
+def _command_name(arguments: Sequence[str]) -> str:
+    """The first word that is neither an option nor the value of one; the default where there is none."""
+    words = iter(arguments)
+    for word in words:
+        if not word.startswith("-") or word == "-":
+            if word not in names():
+                raise SettingsError("usage", "a pattern or a command" + nearest(word, names()), word)
+            return word
+        if word.startswith("--") and "=" not in word and _takes_value(word):
+            next(words, None)
+    return DEFAULT
+
+
+def _takes_value(flag: str) -> bool:
+    """Whether the option `flag`, of whatever command, has a value; for arguments that begin with an option."""
+    if flag in _GENERAL:
+        return False
+    # Patterns come first: their options are at hand, and other commands' modules take their time.
+    for name in names():
+        options = {option.flag: option for option in load(name).options}
+        for meant in _meant(flag, options):
+            return options[meant].takes_value
+    raise _misplaced(flag, load(DEFAULT))
+
+
+def _usage_error(command: Command, arguments: Sequence[str]) -> SettingsError:
     """What is wrong with arguments that docopt did not take; it only says that something is."""
-    options = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
-    for option in options:
-        if not any(known.startswith(option) for known in OPTIONS):
-            return SettingsError("usage", "a known option" + nearest(option, OPTIONS), option)
-    words = [argument for argument in arguments if not argument.startswith("-")]
-    first = words[0] if arguments and arguments[:1] == words[:1] else None
-    if first is not None and first not in _OWN:
-        return SettingsError("usage", "a pattern or a command" + nearest(first, _OWN), first)
-    if first is not None and first not in PATTERNS:
-        for option in options:
-            _check_belongs(option, first)
-        return SettingsError("usage", usage(first), " ".join(arguments))
-    pattern = next((word for word in words if word in PATTERNS), "relay")
-    for option in options:
-        _check_belongs(option, pattern)
-    missing = [one for one in needed_options(PATTERNS[pattern]) if not any(_may_mean(each, one) for each in options)]
-    rule = (
-        f"{pattern} to be given {' and '.join(missing)}" if missing else "each option with its value and nothing else"
-    )
-    return SettingsError("usage", f"{rule} (see geventrelay --help)", " ".join(arguments))
+    given = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
+    own = _flags(command)
+    for flag in given:
+        if not _meant(flag, own):
+            return _misplaced(flag, command)
+    meant = {one for flag in given for one in _meant(flag, own)}
+    missing = [option.flag for option in command.options if option.needed and option.flag not in meant]
+    if command.name not in PATTERNS:
+        rule = synopsis(command)
+    elif missing:
+        rule = f"{command.name} to be given {' and '.join(missing)} (see geventrelay {command.name} --help)"
+    else:
+        rule = f"each option with its value and nothing else (see geventrelay {command.name} --help)"
+    return SettingsError("usage", rule, " ".join(arguments))
 
 
-def _may_mean(given: str, option: str) -> bool:
-    # docopt takes the beginning of an option for the option, unless it is one itself.
-    return given == option or (given not in OPTIONS and len(given) > len("--") and option.startswith(given))
+def _misplaced(flag: str, command: Command) -> SettingsError:
+    """What is wrong with an option that `command` does not have: where it belongs, or which one was meant."""
+    owners = [name for name in names() if _meant(flag, _flags(load(name)))]
+    place = place_of(flag)
+    if not owners:
+        hint = f" ({place} of a configuration file)" if place else nearest(flag, _flags(command))
+        return SettingsError("usage", "a known option" + hint, flag)
+    file = f"; in a configuration file, {place}" if place and command.name in ("run", "check") else ""
+    return SettingsError(flag, f"a command that has it ({', '.join(owners)}{file})", command.name)
 
 
-def _check_belongs(option: str, word: str) -> None:
-    owners = [owner for owner, known in _OWN.items() if any(_may_mean(option, one) for one in known)]
-    if word not in owners:
-        raise SettingsError(option, f"a command that has it ({', '.join(owners)})", word)
+def _flags(command: Command) -> list[str]:
+    return [*(option.flag for option in command.options), *_GENERAL]
+
+
+def _meant(given: str, known: Collection[str]) -> list[str]:
+    """Which of the `known` options `given` can be: docopt takes the beginning of an option for the option."""
+    if given in known:
+        return [given]
+    return [flag for flag in known if len(given) > len("--") and flag.startswith(given)]

@@ -1,4 +1,4 @@
-"""Sends messages so that none goes to nobody: waits for somebody who takes them, and says what became of each."""
+"""Sends messages only while a peer can take them: waits for one, and returns the outcome of each message."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ import zmq.green
 from gevent.event import Event
 
 from ..endpoints import Endpoint
+from ..engine.libzmq import terminate
 from ..engine.readiness import plain_send
 from ..engine.socket import RelaySocket
-from . import message_source as watching
+from .endpoint import attach
+from .interrupt import until_signal
 
 _NOW, _MORE = int(zmq.DONTWAIT), int(zmq.DONTWAIT | zmq.SNDMORE)
 
-# Who does not read what has been sent to him is not waited for longer where the replay has ended early.
+# After an early end of the replay, a peer that does not read has only this time, in ms.
 _HASTY_LINGER_MS = 1000
 
 
 class SenderType(enum.Enum):
-    """What to send with."""
+    """The socket type that sends."""
 
     PUB = "PUB"
     PUSH = "PUSH"
@@ -33,33 +35,35 @@ class SenderType(enum.Enum):
 
 
 class Outcome(enum.Enum):
-    """What became of a message. The values are the names in the summary."""
+    """The outcome of a message. The values are the names in the summary."""
 
     SENT = "sent"
-    """Handed to libzmq, for a peer that was there."""
+    """Handed to libzmq for a connected peer."""
     UNWANTED = "unwanted"
-    """Nobody has subscribed to what it begins with."""
+    """No peer has subscribed to a prefix of it."""
     TOO_SHORT = "too_short"
-    """Nothing is left of it without the parts that were to be left out."""
+    """Nothing is left without the skipped parts."""
     NOT_SENT = "not_sent"
-    """The replay ended before."""
+    """The replay ended before it."""
 
 
 class Sender:
-    """A socket to send with, that waits for who takes messages rather than lose them.
+    """A socket that sends, and waits for a receiver so that no message is lost.
 
-    As a PUB it is an XPUB that never drops (ZMQ_XPUB_NODROP), waits while nobody has subscribed to anything, and waits
-    for subscribers who are slow. What comes back to a DEALER or PAIR is read and thrown away.
+    As a PUB it is an XPUB that never drops (ZMQ_XPUB_NODROP). It waits while there is no subscription, and for slow
+    subscribers. Messages that come back to a DEALER or PAIR are read and thrown away.
 
-    :param kind: what to send with. :param endpoint: where. :param limit_s: how long to wait each time; None for ever.
-    :raises StartError: if the endpoint cannot be had.
+    :param kind: the socket type.
+    :param endpoint: where to connect or bind.
+    :param limit_s: how long to wait for a receiver each time, in seconds; None is no limit.
+    :raises StartError: if it cannot connect or bind there.
     """
 
     def __init__(self, kind: SenderType, endpoint: Endpoint, limit_s: float | None) -> None:
         self._limit_s = limit_s
         self._linger_ms = -1 if limit_s is None else int(limit_s * 1000)
         self._topics: set[bytes] = set()
-        self._somebody = Event()
+        self._receiver_present = Event()
         self._publishes = kind is SenderType.PUB
         self._context: Any = zmq.green.Context()
         socket_type = zmq.XPUB if self._publishes else zmq.SocketType[kind.value]
@@ -67,21 +71,21 @@ class Sender:
         if self._publishes:
             self._socket.set(zmq.XPUB_NODROP, 1)
         else:
-            # A connection that is still being made is nobody.
+            # A connection in its handshake is not a peer yet.
             self._socket.set(zmq.IMMEDIATE, 1)
-            self._somebody.set()
+            self._receiver_present.set()
         self._reader = gevent.spawn(self._read)
         try:
-            watching.attach(self._socket, endpoint)
+            attach(self._socket, endpoint)
         except BaseException:
             self.close()
             raise
 
     def send(self, parts: Sequence[bytes]) -> Outcome:
-        """Send a message of `parts` as soon as somebody takes it, and say what became of it. Yields if need be."""
-        if not self._somebody.is_set():
+        """Send a message of `parts` as soon as a peer takes it; returns the outcome. Yields if it must wait."""
+        if not self._receiver_present.is_set():
             print("waiting for a subscription", file=sys.stderr, flush=True)
-            if not self._somebody.wait(self._limit_s):
+            if not self._receiver_present.wait(self._limit_s):
                 return Outcome.NOT_SENT
         if self._publishes and not parts[0].startswith(tuple(self._topics)):
             return Outcome.UNWANTED
@@ -93,23 +97,23 @@ class Sender:
         return Outcome.SENT
 
     def close(self, *, hastily: bool = False) -> bool:
-        """Close when all has left, or the time is over; whether it came to that before SIGINT or SIGTERM did. Yields.
+        """Close when everything is sent or the time is over; False if SIGINT or SIGTERM came before that. Yields.
 
-        :param hastily: whether what still waits for a peer is to wait a second at most.
+        :param hastily: whether queued messages wait for a peer for one second at most.
         """
         gevent.kill(self._reader)
         self._socket.close(_HASTY_LINGER_MS if hastily else self._linger_ms)
-        with watching.until_signal():
-            gevent.get_hub().threadpool.apply(self._context.term)
+        with until_signal():
+            terminate(self._context)
             return True
         return False
 
     def _send_now(self, parts: Sequence[bytes]) -> None:
-        """Send without waiting, at a third of what zmq.green's own call costs; raises `zmq.Again` if that cannot be."""
+        """Send without waiting, in a third of the time of zmq.green's call; raises `zmq.Again` if no peer takes it."""
         first, *others = parts
         plain_send(self._socket, first, _MORE if others else _NOW)
         if others:
-            # Who took the first part takes them all.
+            # The peer that took the first part takes all parts.
             self._socket.send_multipart(others)
         self._socket.after_write()
 
@@ -125,6 +129,6 @@ class Sender:
             elif message[:1] == b"\0":
                 self._topics.discard(message[1:])
             if self._topics:
-                self._somebody.set()
+                self._receiver_present.set()
             else:
-                self._somebody.clear()
+                self._receiver_present.clear()

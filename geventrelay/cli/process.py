@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import resource
 import sys
 from collections.abc import Callable
@@ -12,13 +11,16 @@ from ..errors import StartError
 from ..server import logs
 from ..server.server import Server, Site
 from ..settings import ServerSettings
+from .output import print_stdout
 
 
 def serve(settings: ServerSettings, load: Callable[[], ServerSettings] | None = None) -> int:
-    """Run a server until it is told to stop; the exit code. Yields all the while.
+    """Run a server until it is stopped; the exit code. Yields meanwhile.
 
-    :param settings: what to run. :param load: reads them again; None where there is no file to read.
-    :raises StartError: if it could not start. :raises DeviceFailed: if it failed while running.
+    :param settings: what to run.
+    :param load: reads them again; None where there is no file to read.
+    :raises StartError: if it could not start.
+    :raises DeviceFailed: if it failed while running.
     """
     logs.set_up(settings.log_level, settings.log_format)
     server = Server(settings, load=load, site=_site)
@@ -37,19 +39,6 @@ def _site(server: Server) -> Site:
     from ..web.site import site_for
 
     return site_for(server)
-
-
-def print_stdout(text: str) -> None:
-    """Print `text`.
-
-    :raises StartError: if it cannot be printed, print_stdout because the disk is full or the reader has gone.
-    """
-    try:
-        print(text, flush=True)
-    except OSError as error:
-        # What Python still has buffered must not raise at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise StartError(f"cannot write to standard output: {error.strerror}") from None
 
 
 def _raise_descriptor_limit() -> None:

@@ -6,6 +6,7 @@ under load that doubled the processor time of a message. Devices on one hub with
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ import zmq.green
 from gevent.hub import get_hub
 
 from ..engine import fork as fork
+from ..engine.libzmq import terminate
+from ..errors import StartError
 
 # libzmq's own limit is 1023, which a few hundred devices reach. A socket that is not there takes 16 bytes.
 MAX_SOCKETS = 16_384
@@ -30,10 +33,14 @@ _shared: dict[tuple[int, Any, int], _Shared] = {}
 
 
 def take(io_threads: int) -> zmq.Context[Any]:
-    """The context of this hub's devices with so many `io_threads`; to be given back. Does not yield."""
+    """The context of this hub's devices with so many `io_threads`; to be given back. Does not yield.
+
+    :raises StartError: if there are too few descriptors for a new one.
+    """
     key = (fork.current(), get_hub(), io_threads)
     shared = _shared.get(key)
     if shared is None:
+        _check_descriptors(io_threads)
         context = zmq.green.Context(io_threads)
         context.set(zmq.MAX_SOCKETS, MAX_SOCKETS)
         shared = _shared[key] = _Shared(context)
@@ -42,11 +49,24 @@ def take(io_threads: int) -> zmq.Context[Any]:
 
 
 def give_back(context: zmq.Context[Any]) -> None:
-    """Say that a user of a `context` from `take` has closed his sockets; the last one ends it. Yields."""
+    """Give back a `context` from `take`, all of whose user's sockets are closed; the last user ends it. Yields."""
     key = next(key for key, shared in _shared.items() if shared.context is context)
     shared = _shared[key]
     shared.users -= 1
     if not shared.users:
         del _shared[key]
-        # term() waits for every socket, if only for a moment, and would keep the hub waiting with it.
-        get_hub().threadpool.apply(context.term)
+        terminate(context)
+
+
+def _check_descriptors(io_threads: int) -> None:
+    """Try whether a context can have its descriptors: libzmq aborts the process where one is missing (epoll.cpp)."""
+    found: list[int] = []
+    try:
+        # The first socket starts the io threads and the reaper, each with an epoll and an eventfd, and has one itself.
+        for _ in range(io_threads + 1 + 1):
+            found += os.pipe()
+    except OSError as error:
+        raise StartError(f"cannot make a ZeroMQ context: {error.strerror}") from error
+    finally:
+        for descriptor in found:
+            os.close(descriptor)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
 
 import gevent
 import zmq
@@ -24,35 +23,28 @@ from ..engine.fair import FairYield
 from ..engine.readiness import Readiness, plain_send
 from ..errors import GeventRelayError
 from ..log import event
+from ..settings import ControlType, DeviceSettings
+from .component import Component, Controllable, Environment, Feature
+from .plan import SocketPlan, endpoints_of
 
 log = logging.getLogger("geventrelay")
 
-PAUSE, RESUME, TERMINATE, STATISTICS = COMMANDS = (b"PAUSE", b"RESUME", b"TERMINATE", b"STATISTICS")
+CONTROL = "control"
+"""The key of the socket where commands come in."""
+
+PAUSE, RESUME, TERMINATE, STATISTICS = (b"PAUSE", b"RESUME", b"TERMINATE", b"STATISTICS")
 RELOAD = b"RELOAD"
 STATISTIC = struct.Struct("=Q")
 """How each part of the answer to STATISTICS is packed: an unsigned 64-bit integer in the host's byte order."""
 
 
-class Controllable(Protocol):
-    """What a control socket steers."""
-
-    def pause(self) -> None:
-        """Read nothing more."""
-
-    def resume(self) -> None:
-        """Go on after `pause`."""
-
-    def terminate(self) -> None:
-        """End, soon and without waiting for it."""
-
-    def statistics(self) -> tuple[int, ...]:
-        """Eight counts; see `statistics`."""
-
-
 def statistics(pumps: Iterable[PumpSnapshot], frontend: str) -> tuple[int, ...]:
-    """What STATISTICS tells: parts received, bytes received, parts sent, bytes sent; of the frontend, then the backend.
+    """What STATISTICS answers: parts and bytes received, parts and bytes sent; of the frontend, then of the backend.
 
-    :param pumps: the device's pumps. :param frontend: the frontend's key; every other socket counts as backend.
+    Does not yield.
+
+    :param pumps: the device's pumps.
+    :param frontend: the frontend's key; every other socket counts as backend.
     """
     totals = {True: [0, 0, 0, 0], False: [0, 0, 0, 0]}
     for pump in pumps:
@@ -69,27 +61,27 @@ def statistics(pumps: Iterable[PumpSnapshot], frontend: str) -> tuple[int, ...]:
 class Control:
     """Follows the commands that come in on a control socket.
 
-    :param port: the control socket, a REP, PAIR, ROUTER, PULL or SUB; over a ROUTER, requests have the envelope that a
-        DEALER or a REQ gives them, and answers go back in it.
-    :param target: what to steer.
-    :param device: what it is called in logs.
+    :param readiness: the control socket's, a REP, PAIR, ROUTER, PULL or SUB; over a ROUTER, requests have the envelope
+        that a DEALER or a REQ gives them, and answers go back in it.
+    :param target: what follows the commands.
+    :param device: its name in the log.
     :param reload: what RELOAD does, raising `GeventRelayError` where it cannot; None where it is no command. It runs in
         a greenlet of its own, for it may end the one that asks.
     """
 
     def __init__(
         self,
-        port: Readiness,
+        readiness: Readiness,
         target: Controllable,
         *,
         device: str = "proxy",
         reload: Callable[[], object] | None = None,
     ) -> None:
-        self._readiness = port
+        self._readiness = readiness
         self._target = target
         self._device = device
         self._reload = reload
-        self._type = port.raw.type
+        self._type = readiness.raw.type
         self._made_in = fork.current()
 
     def run(self) -> None:
@@ -157,10 +149,54 @@ class Control:
                 plain_send(self._readiness.raw, part, zmq.DONTWAIT | zmq.SNDMORE)
             plain_send(self._readiness.raw, parts[-1], zmq.DONTWAIT)
         except zmq.ZMQError as error:
-            # Whoever asked has gone, or takes no answers: that must not end what is steered.
+            # The client has gone, or takes no answers: that must not end what it controls.
             if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
                 raise
             log.warning(event("reply-failed", device=self._device, reason=error))
+
+
+class ControlComponent(Component):
+    """The control socket of a device.
+
+    :param plan: the socket.
+    :param environment: the device's.
+    """
+
+    key = CONTROL
+
+    def __init__(self, plan: SocketPlan, environment: Environment) -> None:
+        self._plan = plan
+        self._environment = environment
+        self._control: Control | None = None
+
+    def open(self) -> None:
+        """Make the socket, and bind or connect it; see `Component.open`."""
+        environment = self._environment
+        socket = environment.sockets.make(self._plan)
+        environment.sockets.open_endpoints(self.key)
+        name, reload = environment.settings.name, environment.reload
+        self._control = Control(socket.readiness, environment.device, device=name, reload=reload)
+
+    def run(self) -> None:
+        """Follow commands; see `Control.run`."""
+        assert self._control is not None  # it is opened before it runs
+        self._control.run()
+
+
+def _sockets(settings: DeviceSettings) -> tuple[SocketPlan, ...]:
+    if settings.control is None:
+        return ()
+    kind = zmq.SocketType[ControlType(settings.control_type).value]
+    options = ((zmq.SUBSCRIBE, b""),) if kind == zmq.SUB else ()
+    return (SocketPlan(CONTROL, kind, endpoints_of(settings.control), options),)
+
+
+def _components(environment: Environment) -> tuple[Component, ...]:
+    return tuple(ControlComponent(plan, environment) for plan in _sockets(environment.settings))
+
+
+FEATURE = Feature(_sockets, _components)
+"""A control socket for a device whose settings have a `control`."""
 
 
 def _text(command: list[bytes]) -> str:
@@ -171,5 +207,5 @@ def _try(reload: Callable[[], object], failures: list[str]) -> None:
     try:
         reload()
     except GeventRelayError as error:
-        # Whoever carries it out logs it too.
+        # The server that carries it out logs it too.
         failures.append(str(error))

@@ -1,19 +1,18 @@
-"""Listening sockets that somebody else has bound, e.g. systemd, and that libzmq is handed with ZMQ_USE_FD."""
+"""Listening sockets that another process has bound, for example systemd, and that libzmq gets by ZMQ_USE_FD."""
 
 from __future__ import annotations
 
 import os
 import socket as stdlib_socket
-from collections.abc import Mapping
 
 import zmq
 
+from ..engine.libzmq import last_endpoint
 from ..engine.socket import RelaySocket
-from .plan import SocketPlan
 
 
 def listening_address(descriptor: int) -> str:
-    """Where a `descriptor` listens, as an endpoint is written; empty if it is no socket that ZeroMQ could listen on."""
+    """Where a `descriptor` listens, as an endpoint is written; empty if ZeroMQ cannot listen on it. Does not yield."""
     try:
         # A copy, which may be closed here without harm.
         with stdlib_socket.socket(fileno=os.dup(descriptor)) as one:
@@ -35,7 +34,11 @@ def listening_address(descriptor: int) -> str:
 
 
 def use_descriptor(socket: RelaySocket, descriptor: int) -> str:
-    """Have `socket` listen on the listening socket `descriptor`, and say where that is. Does not yield."""
+    """Let `socket` listen on the listening socket `descriptor`. Does not yield.
+
+    :returns: where that is.
+    :raises zmq.ZMQError: if libzmq refuses it. :raises OSError: if there is no descriptor for a copy.
+    """
     # libzmq closes the one that it gets; with a copy, the next start finds the original.
     copy = os.dup(descriptor)
     # A connection that is gone again when libzmq comes to accept it must not stop its io thread.
@@ -50,18 +53,3 @@ def use_descriptor(socket: RelaySocket, descriptor: int) -> str:
     finally:
         socket.set(zmq.USE_FD, -1)
     return last_endpoint(socket)
-
-
-def last_endpoint(socket: RelaySocket) -> str:
-    """Where `socket` was bound last. Does not yield."""
-    return bytes(socket.get(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
-
-
-def own_addresses(plan: SocketPlan, addresses: list[str], descriptors: Mapping[tuple[str, int], int]) -> list[str]:
-    """Those of the `addresses` to which a socket of this `plan` is bound that are ours.
-
-    :param descriptors: the listening sockets that are somebody else's, by socket key and position among its endpoints.
-    """
-    positions = [position for position, endpoint in enumerate(plan.endpoints) if endpoint.binds]
-    bound = zip(positions, addresses, strict=True)
-    return [address for position, address in bound if (plan.key, position) not in descriptors]

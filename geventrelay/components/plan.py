@@ -8,32 +8,31 @@ from typing import Any, cast
 import zmq
 
 from ..endpoints import Endpoint
-from ..settings import DeviceSettings, Endpoints
+from ..settings import Endpoints
 from ..terms import Payload, WhenFull
 
 RECEIVE_ONLY = frozenset({zmq.SUB, zmq.XSUB, zmq.PULL})
 """Socket types whose peers send and never receive more than subscriptions."""
-
-CONTROL = "control"
-"""The key of the socket that steers a device."""
-
-TAP = "tap"
-"""The key of the socket that publishes a copy of a device's traffic."""
-
-# Enough for a watcher who reads; one who does not is not to hold up a stop.
-_TAP_LINGER_MS = 100
 
 Options = tuple[tuple[int, Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SocketPlan:
-    """A socket to be made: its `key` in the device, its type, where it goes, and its own options."""
+    """A socket to be made.
+
+    :ivar key: what it is called in the device, e.g. ``frontend``.
+    :ivar type: its ZeroMQ type, e.g. `zmq.SUB`.
+    :ivar endpoints: where it binds and connects.
+    :ivar options: libzmq's options that it has besides those that every socket of the device has.
+    :ivar longest_linger_ms: the most that it may linger, in ms, whatever the settings say; None for no bound.
+    """
 
     key: str
     type: int
     endpoints: tuple[Endpoint, ...]
     options: Options = ()
+    longest_linger_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,27 +46,33 @@ class OutletPlan:
 
 @dataclass(frozen=True, slots=True)
 class PumpPlan:
-    """A pump to be made, from the socket with the key `source`."""
+    """A pump to be made.
+
+    :ivar source: the key of the socket that it reads.
+    :ivar outlets: where its messages go.
+    :ivar answered_by: the `source` of the pump that brings a reply to each message of this one; None without replies.
+    """
 
     source: str
     outlets: tuple[OutletPlan, ...]
+    answered_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a device is made of.
+    """What a pattern is made of.
 
-    :ivar answered: whether each message of the first pump is answered by one of the second, as requests are.
+    :ivar sockets: in the order in which they are opened.
+    :ivar pumps: in the order in which they are reported.
     """
 
     sockets: tuple[SocketPlan, ...]
     pumps: tuple[PumpPlan, ...]
-    answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Adjustment:
-    """What the running SUB of a device is to be told.
+    """How the subscriptions of a running SUB change.
 
     :ivar subscribe: the prefixes that a SUB takes from now on.
     :ivar unsubscribe: those that it takes no more.
@@ -77,13 +82,6 @@ class Adjustment:
     unsubscribe: tuple[bytes, ...] = ()
 
 
-def tap_plan(settings: DeviceSettings) -> SocketPlan:
-    """The socket at which a device with these `settings` can be watched; without `tap` among them, it goes nowhere."""
-    endpoints = () if settings.tap is None else endpoints_of(settings.tap)
-    return SocketPlan(TAP, zmq.XPUB, endpoints, ((zmq.LINGER, min(settings.linger_ms, _TAP_LINGER_MS)),))
-
-
 def endpoints_of(endpoints: Endpoints) -> tuple[Endpoint, ...]:
-    """The `endpoints` of checked settings, as what they are there. Does not yield."""
-    # DeviceSettings has turned what the user wrote into this.
+    """The `endpoints` of settings, which are checked, so that they have this type. Does not yield."""
     return cast("tuple[Endpoint, ...]", endpoints)

@@ -1,68 +1,88 @@
-"""The tap of a device: a copy of its traffic, for whoever wants to watch.
+"""The tap of a device: a copy of its traffic, for programs that watch.
 
 A tap is an XPUB. Each message goes out there as ``[SOURCE, *parts]``, where SOURCE is the key of the socket at which it
-came in, so that a watcher chooses a direction by what it subscribes to. Pumps copy only while somebody has subscribed,
-and only the directions that somebody has subscribed to. As with every PUB, who cannot keep up loses messages, and the
-device does not wait for him.
+came in, so that a watcher chooses a direction by what it subscribes to. Pumps copy only while there are subscriptions,
+and only the directions that are subscribed to. As with every PUB, a watcher that is too slow loses messages, and the
+device does not wait for it.
 """
 
 from __future__ import annotations
 
-import itertools
-import os
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
 
 import gevent
 import zmq
 
 from ..engine import fork as fork
 from ..engine.fair import FairYield
+from ..engine.libzmq import unique_inproc, unless_gone
 from ..engine.outlet import Outlet
 from ..engine.pump import Pump
 from ..engine.socket import RelaySocket
+from ..engine.subscriptions import Subscription, Topics, parse
 from ..recording import Record
 from ..recording.record import source_name
+from ..settings import DeviceSettings
 from ..terms import WhenFull
+from .component import Component, Environment, Feature
+from .plan import SocketPlan, endpoints_of
+from .pump import PumpComponent
+from .sockets import Sockets
 
+TAP = "tap"
+"""The key of the socket that publishes a copy of a device's traffic."""
+
+# Enough for a watcher that reads; one that does not must not hold up a stop.
+_LINGER_MS = 100
 # The bursts that write to the tap take its edges away, and do not look whether a subscription has come with them.
 _LOOK_S = 0.1
-# What a turn of reading subscriptions may take: a watcher who subscribes without a pause is not to stop everything.
+# How many subscriptions are read at a time: a watcher that subscribes without a pause must not stop everything.
 _SUBSCRIPTIONS_AT_A_TIME = 1000
 
 WATCH_HWM = 1000
-"""How many messages wait for a `TapReader` before it loses some; as many again may be in its hands."""
+"""How many messages wait for a `TapReader` before it loses some; it may have as many again in its own queue."""
 
-# What is handed out at a time, so that whoever takes it lets other greenlets run in between.
+# What is handed out at a time, so that other greenlets run in between.
 _MESSAGES_AT_A_TIME = 100
 _BYTES_AT_A_TIME = 256 * 1024
 
-_numbers = itertools.count()
 
+class Tap(Component):
+    """Follows the subscriptions of a tap's watchers, and lets pumps copy to it or not.
 
-class Tap:
-    """Follows the subscriptions of a tap's watchers: has pumps copy to it, or not.
-
-    :param socket: an XPUB to which nobody but the pumps writes, neither bound nor connected yet.
-    :param context: where it was made. :param pumps: those whose messages it is to get.
+    :param plan: an XPUB; it may have no endpoints, and is then for watchers in this process alone.
+    :param sockets: the device's.
+    :param pumps: the device's, which are open when this is opened.
     """
 
-    def __init__(self, socket: RelaySocket, context: Any, pumps: Iterable[Pump]) -> None:
-        self._socket = socket
-        self._context = context
-        self._pumps = {pump.name.encode(): pump for pump in pumps}
+    key = TAP
+
+    def __init__(self, plan: SocketPlan, sockets: Sockets, pumps: Sequence[PumpComponent]) -> None:
+        self._plan = plan
+        self._sockets = sockets
+        self._sources = tuple(pumps)
+        self._pumps: dict[bytes, Pump] = {}
         self._tapped: set[bytes] = set()
-        self._topics: set[bytes] = set()
+        self._topics = Topics()
         self._watches: list[TapReader] = []
-        self._address = f"inproc://geventrelay-tap-{os.getpid()}-{next(_numbers)}"
+        self._address = unique_inproc("tap")
+
+    def open(self) -> None:
+        """Make the XPUB, and bind or connect it; see `Component.open`. Without endpoints it does not yield."""
+        self._socket = self._sockets.make(self._plan)
         self._made_in = fork.current()
+        self._pumps = {one.key.encode(): one.pump for one in self._sources}
         self._bind()
+        self._sockets.open_endpoints(self.key)
 
     def run(self) -> None:
-        """Follow subscriptions for ever. Yields; raises `zmq.ZMQError` when the socket or the context goes."""
+        """Follow subscriptions; see `Component.run`.
+
+        :raises zmq.ZMQError: when the socket or the context goes.
+        """
         with FairYield() as turn:
             # In a forked child, any call on the socket would go on for ever.
             while self._made_in == fork.current():
@@ -80,7 +100,8 @@ class Tap:
         """
         try:
             for _ in range(_SUBSCRIPTIONS_AT_A_TIME):
-                self._follow(b"".join(part.bytes for part in self._socket.readiness.receive()))
+                for frame in self._socket.readiness.receive():
+                    self._follow(parse(frame.bytes))
         except zmq.Again:
             return False
         finally:
@@ -93,7 +114,7 @@ class Tap:
         :param direction: the key of the socket whose messages to see; None for all of them.
         """
         pumps = [pump for name, pump in self._pumps.items() if direction is None or name.decode() == direction]
-        socket: RelaySocket = self._context.socket(zmq.SUB, socket_class=RelaySocket)
+        socket: RelaySocket = self._sockets.context.socket(zmq.SUB, socket_class=RelaySocket)
         socket.set(zmq.LINGER, 0)
         # Over inproc the marks of both ends add up, and 0 at either end would be no limit.
         socket.set(zmq.RCVHWM, 1)
@@ -102,31 +123,30 @@ class Tap:
         # Only when the XPUB has been looked at does it know of this subscription, and from then on messages count.
         while self.look():
             pass
-        # Whoever follows the subscriptions is to look more often from now on.
+        # `run` has to look more often from now on.
         self._socket.readiness.wake_both()
         watch = TapReader(socket, pumps)
         self._watches = [*(one for one in self._watches if not one.closed), watch]
         return watch
 
-    def close_watches(self) -> None:
-        """End every watch; what has come in for it can still be taken. Does not yield."""
+    def close(self, linger_ms: int | None, *, failed: bool) -> None:
+        """End every watch; what has come in for it can still be taken. Does not yield.
+
+        :param linger_ms: of no concern here, see `Component.close`.
+        :param failed: likewise.
+        """
         watches, self._watches = self._watches, []
         for watch in watches:
             watch.close()
 
-    def _follow(self, message: bytes) -> None:
-        topic = message[1:]
-        # No other topic can concern a pump, and strangers may subscribe to as many as they like.
-        if not any(name.startswith(topic) for name in self._pumps):
-            return
-        if message[:1] == b"\1":
-            self._topics.add(topic)
-        elif message[:1] == b"\0":
-            self._topics.discard(topic)
+    def _follow(self, subscription: Subscription | None) -> None:
+        # No other topic can concern a pump, and a peer may subscribe to as many as it likes.
+        if subscription is not None and any(name.startswith(subscription.topic) for name in self._pumps):
+            self._topics.apply(subscription)
 
     def _switch(self) -> None:
         for name, pump in self._pumps.items():
-            wanted = name.startswith(tuple(self._topics))
+            wanted = self._topics.matches(name)
             if wanted and name not in self._tapped:
                 pump.set_tap(Outlet("tap", self._socket, when_full=WhenFull.DROP, prefix=name))
                 self._tapped.add(name)
@@ -143,12 +163,31 @@ class Tap:
         self._socket.set(zmq.SNDHWM, sndhwm)
 
 
+def tap_plan(settings: DeviceSettings) -> SocketPlan:
+    """The socket at which a device of `settings` can be watched; it has no endpoints if they have no `tap`."""
+    endpoints = () if settings.tap is None else endpoints_of(settings.tap)
+    return SocketPlan(TAP, zmq.XPUB, endpoints, longest_linger_ms=_LINGER_MS)
+
+
+def _planned(settings: DeviceSettings) -> tuple[SocketPlan, ...]:
+    return () if settings.tap is None else (tap_plan(settings),)
+
+
+def _components(environment: Environment) -> tuple[Component, ...]:
+    return tuple(Tap(plan, environment.sockets, environment.pumps) for plan in _planned(environment.settings))
+
+
+FEATURE = Feature(_planned, _components)
+"""A tap for a device whose settings have a `tap`."""
+
+
 class TapReader:
     """What passes through a device, as it passes; see `Device.watch`. A context manager.
 
-    Who takes too slowly loses messages, which are counted, and the device does not wait for him.
+    A reader that is too slow loses messages, which are counted, and the device does not wait for it.
 
-    :param socket: a SUB on the tap whose subscription is in force. :param pumps: those whose messages it gets.
+    :param socket: a SUB on the tap whose subscription is in force.
+    :param pumps: those whose messages it gets.
     :ivar lost: how many messages have passed and are not seen here.
     """
 
@@ -202,16 +241,12 @@ class TapReader:
             self._socket.close(0)
 
     def _wait(self) -> None:
-        while not self._waiting and not self.closed:
-            try:
+        # It may be closed meanwhile.
+        with unless_gone():
+            while not self._waiting and not self.closed:
                 self._socket.wait_readable()
-            except zmq.ZMQError as error:
-                # It was closed while this slept.
-                if error.errno != zmq.ENOTSOCK:
-                    raise
-                return
-            if not self.closed:
-                self._drain()
+                if not self.closed:
+                    self._drain()
 
     def _drain(self) -> None:
         """Take everything that waits, which no pump adds to meanwhile; what is missing then is lost."""

@@ -1,48 +1,49 @@
-"""The sockets and pumps of one start of a device: made, opened, watched, and closed again."""
+"""The components of one start of a device: a list made from its plan, opened, run in greenlets, and closed again."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+import functools
+import logging
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import gevent
 import zmq
 
-from ..components import contexts
-from ..components import sockets as opening
-from ..components.listeners import own_addresses
-from ..components.plan import RECEIVE_ONLY, TAP, Adjustment, OutletPlan, Plan, SocketPlan, tap_plan
-from ..components.tap import Tap
-from ..engine import monitor as closing
-from ..engine.counters import Drop
-from ..engine.outlet import Outlet
-from ..engine.peers import SocketPeers
-from ..engine.peertable import PeersSnapshot
-from ..engine.pump import Pump
-from ..engine.socket import RelaySocket
+from ..components.component import Component, Controllable, DrainStep, Environment
+from ..components.plan import Adjustment, Plan, SocketPlan
+from ..components.pump import pumps_of
+from ..components.sockets import Sockets
+from ..components.tap import Tap, tap_plan
+from ..engine import fork as fork
+from ..engine.counters import PumpSnapshot
+from ..log import event
 from ..settings import DeviceSettings
 from ..terms import WhenFull
+from .features import FEATURES
 
-# What is still unread at the end is lost with its socket, so it is read to be counted; a queue of 10000 takes 20 ms.
-_COUNT_THE_REST_S = 0.1
+log = logging.getLogger("geventrelay")
 
-
-def _reaches_inproc(socket_plan: SocketPlan) -> bool:
-    return any(endpoint.transport == "inproc" for endpoint in socket_plan.endpoints)
+OnDeath = Callable[[str, BaseException], None]
+"""Is called with a component's key and what ended its greenlet, when that was not the assembly itself."""
 
 
 class Assembly:
-    """What a plan becomes between `open` and `close`. Making one does no I/O; each is opened once.
+    """The components of one start of a device. Making one does no I/O; it is opened once.
 
-    :param plan: what to make. :param settings: the device's.
-    :param context: where to make it; None for the one that devices share.
-    :param descriptors: listening sockets that somebody else has bound, see `Device`.
-    :param watch_peers: whether to follow the connections of every socket, and not of those alone whose drops are told
-        apart by them.
+    :param plan: the pattern's sockets and pumps.
+    :param settings: the device's.
+    :param device: what the control socket commands.
+    :param on_death: called in a greenlet of its own or in the one that dies, and may yield.
+    :param context: where to make sockets; None for the context that devices share.
+    :param reload: what a RELOAD does; None where it is no command.
+    :param descriptors: listening sockets that others have bound, see `Device`.
+    :param watch_peers: whether to follow the peers of every socket, and not only where messages are dropped.
 
-    :ivar sockets: by key. :ivar pumps: in the order of the plan; they are still there when all is closed.
-    :ivar bound: the addresses that each socket is bound to, by its key.
-    :ivar tap: None where there is none, or not yet.
+    :ivar device: the device's name.
+    :ivar sockets: its sockets.
+    :ivar components: all of them, in the order in which they are opened.
+    :ivar running: whether every component has its greenlet; not any more when `close` has begun.
     """
 
     def __init__(
@@ -50,118 +51,148 @@ class Assembly:
         plan: Plan,
         settings: DeviceSettings,
         *,
+        device: Controllable,
+        on_death: OnDeath,
         context: zmq.Context[Any] | None,
+        reload: Callable[[], object] | None,
         descriptors: Mapping[tuple[str, int], int],
         watch_peers: bool,
     ) -> None:
-        self._plan = plan
+        self.device = settings.name
         self._settings = settings
-        self._descriptors = descriptors
-        self._watch_peers = watch_peers
-        self._shared: zmq.Context[Any] | None = None
-        self._context: Any = context
-        self.sockets: dict[str, RelaySocket] = {}
-        self.bound: dict[str, list[str]] = {}
-        self.pumps: list[Pump] = []
-        self.tap: Tap | None = None
-        self._peers: dict[str, SocketPeers] = {}
-        self._last_peers: dict[str, PeersSnapshot] = {}
+        self._on_death = on_death
+        self._made_in = fork.current()
+        self.running = False
+        self._greenlets: list[gevent.Greenlet[..., None]] = []
+        followed = None if watch_peers else _dropping(plan)
+        self.sockets = Sockets(plan.sockets, settings, context=context, descriptors=descriptors, followed=followed)
+        self._pumps = pumps_of(plan, self.sockets, settings.name)
+        environment = Environment(settings, self.sockets, self._pumps, device, reload)
+        added = (component for feature in FEATURES for component in feature.components(environment))
+        self.components: list[Component] = [self.sockets, *self._pumps, *added]
 
     def open(self) -> None:
-        """Make everything, bind and connect. Yields while host names are resolved.
+        """Open every component. Yields while host names are resolved; after an error, `close` is to be called.
 
-        :raises StartError: naming the endpoint that could not be had; everything else is undone by then.
+        :raises StartError: naming the endpoint that could not be had.
         """
-        try:
-            if self._context is None:
-                self._context = self._shared = contexts.take(self._settings.io_threads)
-            self._make()
-            for plan in self._plan.sockets:
-                socket = self.sockets[plan.key]
-                self.bound[plan.key] = opening.open_endpoints(socket, plan, self._settings.name, self._descriptors)
-        except BaseException:
-            self.close(0)
-            raise
+        for component in self.components:
+            component.open()
 
-    def adjust(self, plan: Plan, settings: DeviceSettings, change: Adjustment) -> None:
-        """Give the running sockets the `change` that leads to another `plan` and other `settings`. Does not yield."""
-        self._plan, self._settings = plan, settings
-        for socket_plan in plan.sockets:
-            opening.adjust(self.sockets[socket_plan.key], socket_plan, settings, change)
+    def run(self) -> None:
+        """Give each component its greenlet. Does not yield."""
+        self.running = True
+        for component in self.components:
+            self._spawn(component)
 
-    def unbind_receivers(self) -> None:
-        """Stop listening at the sockets that only receive: what has come in can still be read. Does not yield."""
-        for plan in self._plan.sockets:
-            if plan.type in RECEIVE_ONLY:
-                opening.unbind(self.sockets[plan.key], self.bound[plan.key])
+    def pause(self) -> None:
+        """Read nothing more. Does not yield."""
+        for component in self.components:
+            component.pause()
+
+    def resume(self) -> None:
+        """Go on after `pause`. Does not yield."""
+        for component in self.components:
+            component.resume()
+
+    def stop_reading(self, step: DrainStep) -> None:
+        """Take in less, now that a drain has come to `step`. Does not yield."""
+        for component in self.components:
+            component.stop_reading(step)
 
     @property
     def drained(self) -> bool:
-        """Whether all that came in has been moved, and each request that was handed out was answered."""
-        if self._plan.answered:
-            requests, replies = (pump.snapshot().outlets[0] for pump in self.pumps)
-            # Unroutable ones do not count: they answer nobody who still waits.
-            if replies.sent + replies.dropped.get(Drop.FULL, 0) < requests.sent:
-                return False
-        return all(pump.drained for pump in self.pumps)
+        """Whether all that came in has been moved. Does not yield."""
+        return all(component.drained for component in self.components)
 
-    def count_the_rest(self) -> None:
-        """Count what has not been read as dropped; for when the pumps' greenlets have ended. Yields."""
-        for pump in self.pumps:
-            pump.discard(time.monotonic() + _COUNT_THE_REST_S)
+    def apply(self, settings: DeviceSettings, change: Adjustment) -> None:
+        """Go on with other `settings`, whose subscriptions differ by `change`. Does not yield."""
+        self._settings = settings
+        for component in self.components:
+            component.apply(settings, change)
 
-    def peers(self) -> dict[str, PeersSnapshot]:
-        """Who is connected to each socket that is watched, by its key; when all is closed, only what was counted."""
-        return {**self._last_peers, **{key: peers.snapshot() for key, peers in self._peers.items()}}
+    def snapshots(self) -> tuple[PumpSnapshot, ...]:
+        """What each component has counted, in order; those that count nothing are not there. Does not yield."""
+        found = (component.snapshot() for component in self.components)
+        return tuple(one for one in found if one is not None)
 
-    def make_tap(self) -> Tap:
-        """Make a tap that nobody but this process can reach; the caller runs it. Does not yield."""
-        self.sockets[TAP] = opening.make_socket(self._context, tap_plan(self._settings), self._settings)
-        self.tap = Tap(self.sockets[TAP], self._context, self.pumps)
-        return self.tap
+    def tap(self) -> Tap:
+        """The tap of these components, made and run now if there is none. Does not yield."""
+        for component in self.components:
+            if isinstance(component, Tap):
+                return component
+        made = Tap(tap_plan(self._settings), self.sockets, self._pumps)
+        made.open()
+        self.components.append(made)
+        self._spawn(made)
+        return made
 
-    def close(self, linger_ms: int | None) -> None:
-        """Close everything. Yields until all of it has gone; does nothing the second time.
+    def close(self, linger_ms: int | None, *, failed: bool) -> BaseException | None:
+        """End every greenlet and close every component, the last one first. Yields.
 
-        :param linger_ms: how long to go on delivering what is queued, in ms; None for each socket's own.
+        Interruptions (`gevent.Timeout`, `GreenletExit`) do not end it; errors are logged and do not end it either.
+
+        :param linger_ms: how long to go on delivering what is queued, in ms; None for each socket's own time.
+        :param failed: whether the sockets may be in any condition.
+        :returns: the first interruption, for the caller to raise; None without one.
         """
-        self.tap = None
-        peers, self._peers = self._peers, {}
-        self._last_peers = {key: one.close() for key, one in peers.items()}
-        sockets, self.sockets = self.sockets, {}
-        for plan in self._plan.sockets:
-            if _reaches_inproc(plan) and plan.key in sockets:
-                # It ends when its peers have noticed, which may be sockets of this very greenlet's.
-                sockets[plan.key].close(linger_ms)
-        closing.close(sockets.values(), linger_ms)
-        shared, self._shared = self._shared, None
-        if shared is not None:
-            contexts.give_back(shared)
-        bound, self.bound = self.bound, {}
-        for plan in self._plan.sockets:
-            if plan.key in bound:
-                opening.remove_ipc_files(own_addresses(plan, bound[plan.key], self._descriptors))
+        self.running = False
+        steps = [self._end_greenlets]
+        steps += [
+            functools.partial(component.close, linger_ms, failed=failed) for component in reversed(self.components)
+        ]
+        interruptions = [self._finish(step) for step in steps]
+        return next((one for one in interruptions if one is not None), None)
 
-    def _make(self) -> None:
-        for plan in self._plan.sockets:
-            self.sockets[plan.key] = opening.make_socket(self._context, plan, self._settings)
-            if (self._watch_peers or self._drops(plan.key)) and any(
-                one.transport != "inproc" for one in plan.endpoints
-            ):
-                self._peers[plan.key] = SocketPeers(self.sockets[plan.key], self._settings.name, plan.key)
-        for pump in self._plan.pumps:
-            outlets = [self._outlet(outlet) for outlet in pump.outlets]
-            self.pumps.append(Pump(pump.source, self.sockets[pump.source], outlets))
-        if TAP in self.sockets:
-            self.tap = Tap(self.sockets[TAP], self._context, self.pumps)
+    def _finish(self, step: Callable[[], None]) -> BaseException | None:
+        """Call `step` until it ends by itself, and return what interrupted it first."""
+        interruption = None
+        while True:
+            try:
+                step()
+            except Exception as error:
+                log.error(event("close-failed", device=self.device, reason=error), exc_info=error)
+            except BaseException as error:
+                interruption = interruption or error
+                continue
+            return interruption
 
-    def _drops(self, key: str) -> bool:
-        outlets = (outlet for pump in self._plan.pumps for outlet in pump.outlets)
-        return any(outlet.socket == key and outlet.when_full is WhenFull.DROP for outlet in outlets)
+    def _end_greenlets(self) -> None:
+        # Not the one that runs this, should it be one of them: it would wait for its own end.
+        gevent.killall([one for one in self._greenlets if one is not gevent.getcurrent()])
 
-    def _outlet(self, plan: OutletPlan) -> Outlet:
-        socket, peers = self.sockets[plan.socket], self._peers.get(plan.socket)
-        if _reaches_inproc(next(one for one in self._plan.sockets if one.key == plan.socket)):
-            # So nobody can tell whether somebody is there.
-            peers = None
-        return Outlet(plan.socket, socket, when_full=plan.when_full, payload=plan.payload, peers=peers)
+    def _spawn(self, component: Component) -> None:
+        if component.runs:
+            greenlet = gevent.spawn(self._run, component)
+            greenlet.link(functools.partial(self._on_end, component.key))
+            self._greenlets.append(greenlet)
+
+    def _run(self, component: Component) -> None:
+        try:
+            component.run()
+        except BaseException as error:
+            self._report(component.key, error)
+            if not isinstance(error, (Exception, gevent.GreenletExit, gevent.Timeout)):
+                # KeyboardInterrupt and SystemExit are for the main greenlet.
+                raise
+
+    def _on_end(self, key: str, greenlet: gevent.Greenlet[..., Any]) -> None:
+        # One that was killed before it began has never come to `_run`. This is the hub, which must not wait.
+        if isinstance(greenlet.value, gevent.GreenletExit):
+            gevent.spawn(self._report, key, greenlet.value)
+
+    def _report(self, key: str, error: BaseException) -> None:
+        # A forked child has copies of the greenlets, whose ends are no concern of the device's.
+        if self.running and self._made_in == fork.current():
+            self._on_death(key, error)
+
+
+def sockets_of(plan: Plan, settings: DeviceSettings) -> tuple[SocketPlan, ...]:
+    """The sockets of a device of `settings`: those of its pattern's `plan`, and its features'. Does not yield."""
+    return (*plan.sockets, *(socket for feature in FEATURES for socket in feature.sockets(settings)))
+
+
+def _dropping(plan: Plan) -> frozenset[str]:
+    """The sockets at which messages are dropped, where it matters whether a peer is there."""
+    outlets = (outlet for pump in plan.pumps for outlet in pump.outlets)
+    return frozenset(outlet.socket for outlet in outlets if outlet.when_full is WhenFull.DROP)

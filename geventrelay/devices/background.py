@@ -1,31 +1,6 @@
 """pyzmq's `zmq.devices` classes, under the name that programs import: see `geventrelay.dropin.classes`."""
 
-from ..dropin.classes import (
-    Device,
-    MonitoredQueue,
-    Proxy,
-    ProxySteerable,
-    ThreadDevice,
-    ThreadMonitoredQueue,
-    ThreadProxy,
-    ThreadProxySteerable,
-    device,
-    monitored_queue,
-    proxy,
-    proxy_steerable,
-)
+from ..dropin import classes
+from ..dropin.classes import *  # noqa: F403
 
-__all__ = [
-    "Device",
-    "MonitoredQueue",
-    "Proxy",
-    "ProxySteerable",
-    "ThreadDevice",
-    "ThreadMonitoredQueue",
-    "ThreadProxy",
-    "ThreadProxySteerable",
-    "device",
-    "monitored_queue",
-    "proxy",
-    "proxy_steerable",
-]
+__all__ = classes.__all__

@@ -1,37 +1,27 @@
-"""A device: one running pattern. Owns its sockets and greenlets, and decides when they live and die."""
+"""A device: one running pattern, started, watched, commanded and stopped from outside."""
 
 from __future__ import annotations
 
-import logging
-import math
-import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
 import gevent
 import zmq
-from gevent.event import Event
-from gevent.lock import RLock
 
-from ..components.control import Control, statistics
-from ..components.plan import CONTROL, TAP
+from ..components.control import statistics
 from ..components.tap import TapReader
-from ..engine import fork as fork
+from ..engine.libzmq import unless_gone
 from ..engine.peertable import PeersSnapshot
 from ..engine.subscriptions import subscriptions
 from ..errors import DeviceFailed, ForkedError, SettingsError, StartError
-from ..log import event
 from ..settings import DeviceSettings
-from .assembly import Assembly
+from .assembly import Assembly, OnDeath, sockets_of
+from .life import Life
+from .lifecycle import STATES, UP
 from .live_changes import adjustment
 from .patterns import plan
 from .snapshot import DeviceSnapshot, State
-
-log = logging.getLogger("geventrelay")
-
-# How often a stop looks whether everything has been moved. Only a device that is stopping pays for it.
-_DRAIN_LOOK_S = 0.01
 
 
 class Device:
@@ -45,10 +35,10 @@ class Device:
         ``inproc`` endpoints are to be shared with sockets that are no device's. By default devices on one hub share a
         context, if they have as many `io_threads`.
     :param reload: what a RELOAD at the control socket does; None where it is no command. See `Control`.
-    :param descriptors: listening sockets that somebody else has bound, by socket key and position among its endpoints;
-        they are used instead of binding, and stay their owner's.
-    :param watch_peers: whether to follow every socket's connections, for `peers` and the log. It costs two descriptors,
-        23 KB and 0.3 ms at the start for each socket; without it, that is done only where drops are told apart by it.
+    :param descriptors: listening sockets that others have bound, by socket key and position among its endpoints; they
+        are used instead of binding, and stay their owner's.
+    :param watch_peers: whether to follow every socket's connections, for `peers` and the log; without it, that is done
+        only where drops are told apart by it.
     :raises SettingsError: if that is no pattern's settings.
     """
 
@@ -61,26 +51,18 @@ class Device:
         descriptors: Mapping[tuple[str, int], int] | None = None,
         watch_peers: bool = False,
     ) -> None:
-        # Before anything can be refused: testing/leftovers.py meets devices that were, too.
-        self._state = State.STOPPED
+        # Before anything is refused: testing/leaks.py also meets devices that were refused here.
+        self._life = Life(self._make_assembly)
         self.settings = settings
-        self._reload = reload
-        self._descriptors = descriptors or {}
-        self.failure: BaseException | None = None
         self._plan = plan(settings)
         self._context = context
+        self._reload = reload
+        self._descriptors = descriptors or {}
         self._watch_peers = watch_peers
-        self._wiring = self._new_assembly()
-        self._changing = RLock()
-        self._started_in = fork.current()
-        self._drain_until = math.inf
-        self._stop_requested = False
-        self._over = Event()
-        self._over.set()
-        self._greenlets: list[gevent.Greenlet[..., None]] = []
+        self._life.prepare()
 
     def __repr__(self) -> str:
-        return f"<Device {self.name} {self._state.value}>"
+        return f"<Device {self.name} {self.state.value}>"
 
     def __enter__(self) -> Device:
         self.start()
@@ -99,27 +81,32 @@ class Device:
     @property
     def state(self) -> State:
         """Where the device is in its life."""
-        return self._state
+        return STATES[self._life.phase]
 
     @property
     def started(self) -> bool:
         """Whether the device is up: running or paused."""
-        return self._state in (State.RUNNING, State.PAUSED)
+        return self._life.phase in UP
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What it has failed of; None if it has not, since the last start."""
+        return self._life.failure
 
     @property
     def stop_requested(self) -> bool:
-        """Whether somebody has asked for a stop since the last start, however it ended then."""
-        return self._stop_requested
+        """Whether a stop was asked for since the last start, however it ended then."""
+        return self._life.stop_requested
 
     @property
     def endpoints(self) -> dict[str, list[str]]:
         """The addresses that each socket is bound to, by the socket's key; a port 0 shows as the one it got."""
-        return {key: list(addresses) for key, addresses in self._wiring.bound.items()}
+        return {key: list(addresses) for key, addresses in self._assembly.sockets.bound.items()}
 
     @property
     def sockets(self) -> dict[str, str]:
         """The type of each socket, e.g. ``ROUTER``, by the socket's key; whether it is up or not."""
-        return {one.key: zmq.SocketType(one.type).name for one in self._plan.sockets}
+        return {one.key: zmq.SocketType(one.type).name for one in sockets_of(self._plan, self.settings)}
 
     def start(self) -> None:
         """Bind and connect everything and begin to move messages; nothing happens if it is up already.
@@ -129,30 +116,20 @@ class Device:
         :raises StartError: naming the endpoint that could not be had; everything else is undone by then.
         """
         self._refuse_child()
-        with self._changing:
-            if self._state not in (State.STOPPED, State.FAILED):
-                return
-            self.failure = None
-            self._stop_requested = False
-            self._started_in = fork.current()
-            self._drain_until = math.inf
-            self._wiring = self._new_assembly()
-            self._wiring.open()
-            self._state = State.RUNNING
-            self._over.clear()
-            self._spawn_all()
+        self._life.start()
 
     def stop(self, timeout: float | None = None) -> None:
         """Take in nothing new, move what is there, and close. Yields; returns once all is closed.
 
-        Sockets that only receive are unbound at once. The others stay open until replies have gone their way.
+        Sockets that only receive are unbound at once. The others stay open until replies have gone their way. An
+        interruption (`gevent.Timeout`, a kill) ends the moving; it is raised when all is closed.
 
         :param timeout: how many seconds to go on moving; 0 closes at once, None means the settings' `drain_s`.
             Closing then takes up to `linger_ms` more.
         """
         self._refuse_child()
-        self._stop_requested = True
-        self._stop(timeout)
+        self._life.stop_requested = True
+        self._life.stop(self.settings.drain_s if timeout is None else timeout, 0 if timeout == 0 else None)
 
     def serve_forever(self, stop_timeout: float | None = None) -> None:
         """Start if need be and wait until the device has been stopped by another greenlet.
@@ -162,7 +139,7 @@ class Device:
         """
         self.start()
         try:
-            self._over.wait()
+            self._life.join(None)
         finally:
             self.stop(stop_timeout)
         if self.failure is not None:
@@ -170,7 +147,7 @@ class Device:
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until the device is not up, or for `timeout` seconds; whether it is not. Yields if it has to wait."""
-        return self._over.wait(timeout)
+        return self._life.join(timeout)
 
     def adjust(self, settings: DeviceSettings) -> None:
         """Go on with other `settings`, without a restart: nothing is closed. Does not yield.
@@ -184,33 +161,24 @@ class Device:
         self.settings, self._plan = settings, plan(settings)
         if not self.started:
             return
-        try:
-            self._wiring.adjust(self._plan, settings, change)
-        except zmq.ZMQError as error:
-            # A socket or the context has gone: the device is about to fail, and its next start has the new settings.
-            if error.errno not in (zmq.ENOTSOCK, zmq.ETERM):
-                raise
+        # If a socket or the context has gone, the device is about to fail, and its next start has the new settings.
+        with unless_gone():
+            self._assembly.apply(settings, change)
 
     def pause(self) -> None:
         """Read nothing more until `resume`; what is in hand stays so. Does not yield; only if running."""
         self._refuse_child()
-        if self._state is State.RUNNING:
-            self._state = State.PAUSED
-            for pump in self._wiring.pumps:
-                pump.pause()
+        self._life.pause()
 
     def resume(self) -> None:
         """Go on after `pause`. Does not yield; only if paused."""
         self._refuse_child()
-        if self._state is State.PAUSED:
-            self._state = State.RUNNING
-            for pump in self._wiring.pumps:
-                pump.resume()
+        self._life.resume()
 
     def snapshot(self) -> DeviceSnapshot:
         """What has been counted since the last start; still there after a stop. Does not yield."""
         self._refuse_child()
-        return DeviceSnapshot(self.name, self._state, tuple(pump.snapshot() for pump in self._wiring.pumps))
+        return DeviceSnapshot(self.name, self.state, self._assembly.snapshots())
 
     def peers(self) -> dict[str, PeersSnapshot]:
         """Who is connected to each socket that is watched, by the socket's key, and what was counted since the start.
@@ -219,26 +187,24 @@ class Device:
         `watch_peers` every other one is. Does not yield.
         """
         self._refuse_child()
-        return self._wiring.peers()
+        return self._assembly.sockets.peers()
 
-    def subscriptions(self) -> dict[bytes, int] | None:
-        """The topics that its XSUB asks publishers for; None where the pattern has none.
+    def subscriptions(self) -> tuple[bytes, ...] | None:
+        """The topics that its XSUB asks publishers for, sorted; None where the pattern has no XSUB.
 
-        Each has a count of 1, for libzmq tells nobody how many subscribers there are; see
-        `geventrelay.engine.subscriptions`. A device that is not up has no topics. Yields if there are thousands.
+        How many subscribers a topic has cannot be asked of libzmq; see `geventrelay.engine.subscriptions`. A device
+        that is not up has no topics. Yields if there are thousands.
         """
         self._refuse_child()
         key = next((one.key for one in self._plan.sockets if one.type == zmq.XSUB), None)
         if key is None:
             return None
-        sockets = self._wiring.sockets
-        try:
-            return subscriptions(sockets[key]) if key in sockets else {}
-        except zmq.ZMQError as error:
-            # It may have been stopped meanwhile.
-            if error.errno not in (zmq.ENOTSOCK, zmq.ETERM):
-                raise
-            return {}
+        sockets = self._assembly.sockets
+        # It may be stopped meanwhile.
+        found: tuple[bytes, ...] = ()
+        with unless_gone():
+            found = subscriptions(sockets[key]) if key in sockets else ()
+        return found
 
     def terminate(self) -> None:
         """Have the device stopped, as `stop` does, by a greenlet of its own. Does not yield."""
@@ -251,106 +217,40 @@ class Device:
         The settings need no `tap` for this. The watch ends with the device at the latest.
 
         :param direction: the key of the socket whose messages to see, e.g. ``frontend``; None for all.
-        :raises SettingsError: if no messages come in at that socket. :raises StartError: if the device is not up.
+        :raises SettingsError: if no messages come in at that socket.
+        :raises StartError: if the device is not up.
         """
         self._refuse_child()
         sources = [pump.source for pump in self._plan.pumps]
         if direction is not None and direction not in sources:
             raise SettingsError("direction", "one of " + ", ".join(sources), direction)
-        if self._state in (State.STOPPED, State.FAILED):
-            raise StartError(f"cannot watch {self.name}: it is {self._state.value}")
-        tap = self._wiring.tap
-        if tap is None:
-            tap = self._wiring.make_tap()
-            self._spawn(TAP, tap.run)
-        return tap.watch(direction)
+        if not self._assembly.running:
+            raise StartError(f"cannot watch {self.name}: it is {self.state.value}")
+        return self._assembly.tap().watch(direction)
 
     def statistics(self) -> tuple[int, ...]:
-        """Eight counts of parts and bytes, as zmq_proxy_steerable(3) has them; see `steering.statistics`."""
+        """Eight counts of parts and bytes, as zmq_proxy_steerable(3) has them; see `statistics`."""
         return statistics(self.snapshot().pumps, self._plan.sockets[0].key)
 
     def _refuse_child(self) -> None:
-        if self._state is not State.STOPPED and self._started_in != fork.current():
+        if self._life.in_child:
             raise ForkedError(
                 f"device {self.name} was started before this process was forked and belongs to its parent; "
                 "make a new Device in the child"
             )
 
-    def _new_assembly(self) -> Assembly:
+    @property
+    def _assembly(self) -> Assembly:
+        return self._life.assembly
+
+    def _make_assembly(self, on_death: OnDeath) -> Assembly:
         return Assembly(
             self._plan,
             self.settings,
+            device=self,
+            on_death=on_death,
             context=self._context,
+            reload=self._reload,
             descriptors=self._descriptors,
             watch_peers=self._watch_peers,
         )
-
-    def _spawn_all(self) -> None:
-        wiring = self._wiring
-        for pump in wiring.pumps:
-            fork.pause_in_children(pump)
-            self._spawn(pump.name, pump.run)
-        if CONTROL in wiring.sockets:
-            steering = Control(wiring.sockets[CONTROL].readiness, self, device=self.name, reload=self._reload)
-            self._spawn(CONTROL, steering.run)
-        if wiring.tap is not None:
-            self._spawn(TAP, wiring.tap.run)
-
-    def _spawn(self, socket: str, job: Callable[[], None]) -> None:
-        self._greenlets.append(gevent.spawn(self._run, socket, job))
-
-    def _stop(self, timeout: float | None) -> None:
-        seconds = self.settings.drain_s if timeout is None else timeout
-        # Before the lock, so that a second and hastier stop shortens the first.
-        self._drain_until = min(self._drain_until, time.monotonic() + seconds)
-        with self._changing:
-            if not self.started:
-                return
-            self.resume()
-            self._state = State.STOPPING
-            try:
-                self._drain()
-            except zmq.ZMQError as error:
-                # A socket or the context has gone: nothing is left to move.
-                if error.errno not in (zmq.ENOTSOCK, zmq.ETERM):
-                    raise
-            finally:
-                self._shut_down(linger_ms=0 if timeout == 0 else None)
-
-    def _run(self, socket: str, job: Callable[[], None]) -> None:
-        try:
-            job()
-        except Exception as error:
-            # The first one wins; the others only follow from it.
-            if self.failure is None:
-                self._fail(socket, error)
-
-    def _fail(self, socket: str, error: Exception) -> None:
-        log.error(event("failed", device=self.name, socket=socket, error=error), exc_info=error)
-        self.failure = error
-        if self.started:
-            # In a greenlet of its own, for it ends the one that is running.
-            gevent.spawn(self._stop, 0)
-
-    def _drain(self) -> None:
-        wiring, start = self._wiring, time.monotonic()
-        wiring.unbind_receivers()
-        while self.failure is None and not wiring.drained and (now := time.monotonic()) < self._drain_until:
-            if self._plan.answered and now - start > self._drain_until - now:
-                # Half the time has gone: clients that never pause must leave some of it to the replies.
-                wiring.pumps[0].pause()
-            gevent.sleep(_DRAIN_LOOK_S)
-
-    def _shut_down(self, linger_ms: int | None) -> None:
-        greenlets, self._greenlets = self._greenlets, []
-        gevent.killall(greenlets)
-        try:
-            if self._wiring.tap is not None:
-                self._wiring.tap.close_watches()
-            if self.failure is None:
-                self._wiring.count_the_rest()
-        except zmq.ZMQError as error:
-            log.warning(event("count-failed", device=self.name, reason=error))
-        self._wiring.close(linger_ms)
-        self._state = State.STOPPED if self.failure is None else State.FAILED
-        self._over.set()

@@ -1,10 +1,10 @@
-"""What of a device's settings can change while it runs, and what a change comes to.
+"""What a change of settings means for a running device: what it can take, or that it needs a restart.
 
-High-water marks cannot. libzmq has a listener's connections keep the marks that there were when it was bound
-(stream_listener_base_t::create_engine), gives new ones to those that are there already, and in doing so up to version
-4.3.5 writes to the queue of a peer that is just leaving after it has been freed (pipe_t::send_hwms_to_peer). A queue
-that is full at the time may also never be told that there is room again: that is told each time half of a queue has
-been read, and the half is another one then.
+An option says itself whether it is live. High-water marks are not, for three reasons. A listener of libzmq gives its
+connections the marks that it had when it was bound (stream_listener_base_t::create_engine), and only connections that
+are there already get new ones. Up to version 4.3.5, libzmq then writes to the queue of a peer that is just leaving,
+after the queue has been freed (pipe_t::send_hwms_to_peer). And a full queue may never be written to again: its sender
+waits until half of the queue has been read, and the half is another number then.
 """
 
 from __future__ import annotations
@@ -17,15 +17,12 @@ import zmq
 from ..components.plan import Adjustment, SocketPlan
 from ..errors import SettingsError
 from ..settings import DeviceSettings
+from ..settings.option import options_of
 from .patterns import plan
-
-# `drain_s` is read when the device stops, `interface` not at all once the endpoints are complete: one that changes with
-# it is a difference of its own.
-_ADJUSTABLE = frozenset({"subscribe", "linger_ms", "drain_s", "interface"})
 
 
 def adjustment(old: DeviceSettings, new: DeviceSettings) -> Adjustment:
-    """What makes a running device of `old` settings one of `new` settings.
+    """The change that gives a running device of `old` settings the `new` ones.
 
     :raises SettingsError: naming the first setting that would need a restart.
     """
@@ -37,13 +34,14 @@ def adjustment(old: DeviceSettings, new: DeviceSettings) -> Adjustment:
 
 
 def restart_needed_by(old: DeviceSettings, new: DeviceSettings) -> str | None:
-    """The first setting in which `new` differs from `old` such that only a restart makes it so; None for none."""
+    """The first setting in which `new` differs from `old` and which needs a restart; None if no restart is needed."""
     if type(old) is not type(new):
         return "pattern"
+    live = {option.field for option in options_of(type(old)) if option.live}
     for field in dataclasses.fields(old):
-        if field.name not in _ADJUSTABLE and getattr(old, field.name) != getattr(new, field.name):
+        if field.name not in live and getattr(old, field.name) != getattr(new, field.name):
             return field.name
-    # With and without prefixes a forwarder has other sockets.
+    # With prefixes, a forwarder has other sockets than without.
     return None if _types(old) == _types(new) else "subscribe"
 
 
@@ -56,5 +54,5 @@ def _subscriptions(settings: DeviceSettings) -> list[bytes]:
 
 
 def subscriptions(socket: SocketPlan) -> list[bytes]:
-    """The prefixes that a planned `socket` takes; a control socket's are none of the settings'."""
+    """The prefixes that a planned `socket` subscribes to, by the device's settings."""
     return [value for option, value in socket.options if option == zmq.SUBSCRIBE]

@@ -1,8 +1,9 @@
 """pyzmq's `zmq.devices` classes for programs on gevent: change the import, and each runs in a greenlet.
 
-Options, addresses and names are collected first; `start` makes the sockets and runs the proxy. As in pyzmq, `Device`,
-`Proxy`, `ProxySteerable` and `MonitoredQueue` run in the caller (here: the calling greenlet), those whose names begin
-with ``Thread`` in the background (here: a greenlet of their own). `geventrelay.dropin.functions` says how they end.
+A device first collects options and addresses; `start` makes the sockets and runs the proxy. As in pyzmq, `Device`,
+`Proxy`, `ProxySteerable` and `MonitoredQueue` run in the caller (here: the calling greenlet). The classes whose names
+begin with ``Thread`` run in the background (here: each in its own greenlet). `geventrelay.dropin.functions` says how
+they end.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ import zmq
 import zmq.green
 from gevent.event import Event
 
-from . import functions as dropin
+from ..engine.libzmq import unless_gone
+from . import functions
 from .functions import device, monitored_queue, proxy, proxy_steerable
+from .side import Side, of_side
 
 __all__ = [
     "Device",
@@ -34,39 +37,18 @@ __all__ = [
 ]
 
 
-class _Side:
-    """What has been asked for one of the sockets."""
-
-    def __init__(self, socket_type: int) -> None:
-        self.type = socket_type
-        self.binds: list[str] = []
-        self.connects: list[str] = []
-        self.options: list[tuple[int, Any]] = []
-
-    def make(self, context: zmq.Context[Any]) -> zmq.Socket[Any]:
-        """The socket, with its options set."""
-        socket = context.socket(self.type)
-        try:
-            for option, value in self.options:
-                socket.setsockopt(option, value)
-        except BaseException:
-            socket.close(0)
-            raise
-        return cast("zmq.Socket[Any]", socket)
-
-
 class Device:
     """Two sockets joined by `geventrelay.proxy`; `zmq.devices.Device`.
 
     :param device_type: `zmq.QUEUE`, `zmq.FORWARDER` or `zmq.STREAMER`; as in pyzmq, all three do the same.
     :param in_type: the frontend's socket type, e.g. `zmq.ROUTER`.
-    :param out_type: the backend's; below 0, the frontend is the backend too.
+    :param out_type: the backend's socket type; below 0, the frontend is the backend too.
 
     :ivar daemon: kept for programs that set it; greenlets never keep a process alive.
     """
 
     context_factory: Callable[[], zmq.Context[Any]] = zmq.green.Context.instance
-    """Makes, or finds, the context in which the sockets are made."""
+    """Returns the context for the sockets."""
 
     def __init__(self, device_type: int = zmq.QUEUE, in_type: int | None = None, out_type: int | None = None) -> None:
         for name, kind in (("in_type", in_type), ("out_type", out_type)):
@@ -76,66 +58,38 @@ class Device:
         self.in_type, self.out_type = cast("int", in_type), cast("int", out_type)
         self.daemon = True
         self._ended = Event()
-        self._in, self._out = _Side(self.in_type), _Side(self.out_type)
+        self._sides: dict[str, Side] = {}
         self._reserved: set[str] = set()
+        self._add_side("in", self.in_type)
+        self._add_side("out", self.out_type)
 
     @property
     def done(self) -> bool:
         """Whether it has ended."""
         return self._ended.is_set()
 
-    def bind_in(self, addr: str) -> None:
-        """Have the frontend bind `addr` at the start."""
-        self._in.binds.append(addr)
+    bind_in = of_side(Side.bind, "in", "the frontend")
+    connect_in = of_side(Side.connect, "in", "the frontend")
+    setsockopt_in = of_side(Side.setsockopt, "in", "the frontend")
+    bind_in_to_random_port = of_side(Side.bind_to_random_port, "in", "the frontend")
 
-    def connect_in(self, addr: str) -> None:
-        """Have the frontend connect to `addr` at the start."""
-        self._in.connects.append(addr)
-
-    def setsockopt_in(self, opt: int, value: Any) -> None:
-        """Have the frontend's socket option `opt` set to `value` at the start."""
-        self._in.options.append((opt, value))
-
-    def bind_in_to_random_port(self, addr: str, *args: int, **kwargs: int) -> int:
-        """Have the frontend bind a free port of `addr`, e.g. ``tcp://127.0.0.1``, and return which.
-
-        :param args: as for `zmq.Socket.bind_to_random_port`; `kwargs` too.
-        """
-        return self._bind_random(self._in, addr, *args, **kwargs)
-
-    def bind_out(self, addr: str) -> None:
-        """Have the backend bind `addr` at the start."""
-        self._out.binds.append(addr)
-
-    def connect_out(self, addr: str) -> None:
-        """Have the backend connect to `addr` at the start."""
-        self._out.connects.append(addr)
-
-    def setsockopt_out(self, opt: int, value: Any) -> None:
-        """Have the backend's socket option `opt` set to `value` at the start."""
-        self._out.options.append((opt, value))
-
-    def bind_out_to_random_port(self, addr: str, *args: int, **kwargs: int) -> int:
-        """Have the backend bind a free port of `addr` and return which; see `bind_in_to_random_port`.
-
-        :param args: as there; `kwargs` too.
-        """
-        return self._bind_random(self._out, addr, *args, **kwargs)
+    bind_out = of_side(Side.bind, "out", "the backend")
+    connect_out = of_side(Side.connect, "out", "the backend")
+    setsockopt_out = of_side(Side.setsockopt, "out", "the backend")
+    bind_out_to_random_port = of_side(Side.bind_to_random_port, "out", "the backend")
 
     def start(self) -> None:
         """Run until it ends, as `run` does. Yields."""
         self.run()
 
     def run(self) -> None:
-        """Make the sockets and join them until a socket or the context goes, or TERMINATE comes. Yields.
+        """Make the sockets and join them until a socket or the context is closed, or TERMINATE comes. Yields.
 
-        :raises zmq.ZMQError: whatever goes wrong, but for ETERM and ENOTSOCK, which are how it ends.
+        :raises zmq.ZMQError: for every error except ETERM and ENOTSOCK, which are its normal end.
         """
         try:
-            self.run_device()
-        except zmq.ZMQError as error:
-            if error.errno not in (zmq.ETERM, zmq.ENOTSOCK):
-                raise
+            with unless_gone():
+                self.run_device()
         finally:
             self._ended.set()
 
@@ -152,127 +106,91 @@ class Device:
         """Wait until it has ended, or for `timeout` seconds. Yields."""
         self._ended.wait(timeout)
 
-    def _sides(self) -> list[_Side]:
-        return [self._in] if self.out_type < 0 else [self._in, self._out]
+    def _add_side(self, key: str, socket_type: int) -> None:
+        self._sides[key] = Side(socket_type, self._reserved)
 
     def _join(self, *sockets: zmq.Socket[Any]) -> None:
-        dropin.proxy(sockets[0], sockets[-1])
+        functions.proxy(sockets[0], sockets[-1])
 
     def _open(self) -> list[zmq.Socket[Any]]:
-        # A function stored in a class is a method, and would be given `self` if it were called through it.
+        # A function in a class is a method: called through the instance, it would get `self`.
         factory = vars(self).get("context_factory", type(self).context_factory)
         context: zmq.Context[Any] = factory()
+        # Below 0, the backend's type says that there is none.
+        sides = [side for key, side in self._sides.items() if key != "out" or self.out_type >= 0]
         sockets: list[zmq.Socket[Any]] = []
         try:
-            for side in self._sides():
+            for side in sides:
                 sockets.append(side.make(context))
             # Every bind before any connect, as pyzmq does: a side may connect to the other over inproc.
-            for action, addresses in (("bind", "binds"), ("connect", "connects")):
-                for side, socket in zip(self._sides(), sockets, strict=True):
-                    for address in getattr(side, addresses):
-                        getattr(socket, action)(address)
+            for side, socket in zip(sides, sockets, strict=True):
+                for address in side.binds:
+                    socket.bind(address)
+            for side, socket in zip(sides, sockets, strict=True):
+                for address in side.connects:
+                    socket.connect(address)
         except BaseException:
             for socket in sockets:
                 socket.close(0)
             raise
         return sockets
 
-    def _bind_random(self, side: _Side, addr: str, *args: int, **kwargs: int) -> int:
-        # Held until the port is known and let go again, as pyzmq does: it is bound for good at the start.
-        with zmq.Context() as context, context.socket(zmq.PUSH) as probe:
-            for _ in range(5):
-                port: int = probe.bind_to_random_port(addr, *args, **kwargs)
-                if f"{addr}:{port}" not in self._reserved:
-                    break
-            else:
-                raise zmq.ZMQBindError("Could not reserve random port.")
-        self._reserved.add(f"{addr}:{port}")
-        side.binds.append(f"{addr}:{port}")
-        return port
-
 
 class Proxy(Device):
     """A `Device` with a monitor socket, which gets a copy of every message; `zmq.devices.Proxy`.
 
-    :param in_type: the frontend's socket type; `out_type` the backend's; `mon_type` the monitor's, a PUB by default.
+    :param in_type: the frontend's socket type.
+    :param out_type: the backend's.
+    :param mon_type: the monitor's.
     """
 
     def __init__(self, in_type: int, out_type: int, mon_type: int = zmq.PUB) -> None:
         Device.__init__(self, in_type=in_type, out_type=out_type)
         self.mon_type = mon_type
-        self._mon = _Side(mon_type)
+        self._add_side("mon", mon_type)
 
-    def bind_mon(self, addr: str) -> None:
-        """Have the monitor bind `addr` at the start."""
-        self._mon.binds.append(addr)
-
-    def connect_mon(self, addr: str) -> None:
-        """Have the monitor connect to `addr` at the start."""
-        self._mon.connects.append(addr)
-
-    def setsockopt_mon(self, opt: int, value: Any) -> None:
-        """Have the monitor's socket option `opt` set to `value` at the start."""
-        self._mon.options.append((opt, value))
-
-    def bind_mon_to_random_port(self, addr: str, *args: int, **kwargs: int) -> int:
-        """Have the monitor bind a free port of `addr` and return which; see `bind_in_to_random_port`.
-
-        :param args: as there; `kwargs` too.
-        """
-        return self._bind_random(self._mon, addr, *args, **kwargs)
-
-    def _sides(self) -> list[_Side]:
-        return [*Device._sides(self), self._mon]
+    bind_mon = of_side(Side.bind, "mon", "the monitor")
+    connect_mon = of_side(Side.connect, "mon", "the monitor")
+    setsockopt_mon = of_side(Side.setsockopt, "mon", "the monitor")
+    bind_mon_to_random_port = of_side(Side.bind_to_random_port, "mon", "the monitor")
 
     def _join(self, *sockets: zmq.Socket[Any]) -> None:
         *_, backend, monitor = sockets
-        dropin.proxy(sockets[0], backend, monitor)
+        functions.proxy(sockets[0], backend, monitor)
 
 
 class ProxySteerable(Proxy):
     """A `Proxy` that follows commands; `zmq.devices.ProxySteerable`.
 
-    :param in_type: the frontend's socket type; `out_type` the backend's; `mon_type` the monitor's.
+    :param in_type: the frontend's socket type.
+    :param out_type: the backend's.
+    :param mon_type: the monitor's.
     :param ctrl_type: the control socket's: REP, PAIR, ROUTER, PULL or SUB.
     """
 
     def __init__(self, in_type: int, out_type: int, mon_type: int = zmq.PUB, ctrl_type: int | None = None) -> None:
         Proxy.__init__(self, in_type, out_type, mon_type)
         self.ctrl_type = ctrl_type
-        self._ctrl = _Side(cast("int", ctrl_type))
+        self._add_side("ctrl", cast("int", ctrl_type))
 
-    def bind_ctrl(self, addr: str) -> None:
-        """Have the control socket bind `addr` at the start."""
-        self._ctrl.binds.append(addr)
-
-    def connect_ctrl(self, addr: str) -> None:
-        """Have the control socket connect to `addr` at the start."""
-        self._ctrl.connects.append(addr)
-
-    def setsockopt_ctrl(self, opt: int, value: Any) -> None:
-        """Have the control socket's option `opt` set to `value` at the start."""
-        self._ctrl.options.append((opt, value))
-
-    def bind_ctrl_to_random_port(self, addr: str, *args: int, **kwargs: int) -> int:
-        """Have the control socket bind a free port of `addr` and return which; see `bind_in_to_random_port`.
-
-        :param args: as there; `kwargs` too.
-        """
-        return self._bind_random(self._ctrl, addr, *args, **kwargs)
-
-    def _sides(self) -> list[_Side]:
-        return [*Proxy._sides(self), self._ctrl]
+    bind_ctrl = of_side(Side.bind, "ctrl", "the control socket")
+    connect_ctrl = of_side(Side.connect, "ctrl", "the control socket")
+    setsockopt_ctrl = of_side(Side.setsockopt, "ctrl", "the control socket")
+    bind_ctrl_to_random_port = of_side(Side.bind_to_random_port, "ctrl", "the control socket")
 
     def _join(self, *sockets: zmq.Socket[Any]) -> None:
         *_, backend, monitor, control = sockets
-        dropin.proxy_steerable(sockets[0], backend, monitor, control)
+        functions.proxy_steerable(sockets[0], backend, monitor, control)
 
 
 class MonitoredQueue(Proxy):
-    """A `Proxy` whose copies say where they come from; `zmq.devices.MonitoredQueue`.
+    """A `Proxy` with copies that say where they come from; `zmq.devices.MonitoredQueue`.
 
-    :param in_type: the frontend's socket type; `out_type` the backend's; `mon_type` the monitor's.
-    :param in_prefix: the first part of the copies of what came in at the frontend; `out_prefix` at the backend.
+    :param in_type: the frontend's socket type.
+    :param out_type: the backend's.
+    :param mon_type: the monitor's.
+    :param in_prefix: the first part of the copies of messages that came in at the frontend.
+    :param out_prefix: the same for the backend.
     """
 
     def __init__(
@@ -288,17 +206,17 @@ class MonitoredQueue(Proxy):
 
     def _join(self, *sockets: zmq.Socket[Any]) -> None:
         *_, backend, monitor = sockets
-        dropin.monitored_queue(sockets[0], backend, monitor, *self._prefixes)
+        functions.monitored_queue(sockets[0], backend, monitor, *self._prefixes)
 
 
 class _Background(Device):
-    """What makes a device run in a greenlet of its own."""
+    """Runs a device in its own greenlet."""
 
     launcher: gevent.Greenlet[[], None] | None = None
     """The greenlet that runs it; None before `start`."""
 
     def start(self) -> None:
-        """Run it in a greenlet of its own. Does not yield."""
+        """Run it in its own greenlet. Does not yield."""
         self.launcher = gevent.spawn(self.run)
 
     def join(self, timeout: float | None = None) -> None:
@@ -308,16 +226,16 @@ class _Background(Device):
 
 
 class ThreadDevice(_Background, Device):
-    """A `Device` in a greenlet of its own; `zmq.devices.ThreadDevice`."""
+    """A `Device` in its own greenlet; `zmq.devices.ThreadDevice`."""
 
 
 class ThreadProxy(_Background, Proxy):
-    """A `Proxy` in a greenlet of its own; `zmq.devices.ThreadProxy`."""
+    """A `Proxy` in its own greenlet; `zmq.devices.ThreadProxy`."""
 
 
 class ThreadProxySteerable(_Background, ProxySteerable):
-    """A `ProxySteerable` in a greenlet of its own; `zmq.devices.ThreadProxySteerable`."""
+    """A `ProxySteerable` in its own greenlet; `zmq.devices.ThreadProxySteerable`."""
 
 
 class ThreadMonitoredQueue(_Background, MonitoredQueue):
-    """A `MonitoredQueue` in a greenlet of its own; `zmq.devices.ThreadMonitoredQueue`."""
+    """A `MonitoredQueue` in its own greenlet; `zmq.devices.ThreadMonitoredQueue`."""

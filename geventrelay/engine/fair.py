@@ -9,11 +9,11 @@ from gevent.hub import Waiter, get_hub
 
 
 class FairYield:
-    """One greenlet's way to step back while it has more to do; to be used in a ``with`` block.
+    """How a greenlet that has more to do lets the others run first; to be used in a ``with`` block.
 
-    `gevent.sleep` of 0 is no such way under load: gevent runs callbacks in batches of 50 before it looks at anything
-    else, so that greenlets which all sleep for 0 keep a timer that is due waiting for dozens of their rounds. A timer
-    of 0 comes back after the hub has looked; the one here is made once and used until the block ends.
+    `gevent.sleep` of 0 does not do that under load. gevent runs callbacks in batches of 50 before it looks at anything
+    else, so greenlets that all sleep for 0 keep a timer that is due waiting for dozens of their rounds. A timer of 0
+    comes back after the hub has looked; the one here is made once and used until the block ends.
     """
 
     def __init__(self) -> None:
@@ -27,8 +27,8 @@ class FairYield:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # libuv has every timer that was made in a list until it is closed, started or not, but gevent frees one that is
-        # only forgotten: libuv would then write into memory that is another's.
+        # libuv keeps every timer that was made in a list until it is closed, started or not. gevent frees one that is
+        # only forgotten: libuv would then write into memory that has another owner.
         self._timer.close()
 
     def wait(self) -> None:

@@ -1,4 +1,4 @@
-"""Tells whether this process is a forked child of the one in which something was made.
+"""Whether this process is a forked child of the one in which something was made.
 
 libzmq's sockets do not survive a fork: a child that used one would take the parent's wake-ups and corrupt its state.
 """
@@ -11,7 +11,7 @@ from typing import Protocol
 
 
 class Pausable(Protocol):
-    """What moves messages and can be told not to."""
+    """What moves messages and can be paused."""
 
     def pause(self) -> None:
         """Move nothing more. Must not yield."""

@@ -56,7 +56,7 @@ class Outlet:
     :param when_full: what happens to a message that the socket cannot take now.
     :param payload: which part of each message goes there.
     :param prefix: a part to put before each message; None for none.
-    :param peers: tells ``no_peer`` from ``full`` when a message is dropped; None where that cannot be told.
+    :param peers: who is connected, so that a drop is ``no_peer`` or ``full``; None where that is not known.
     """
 
     def __init__(
@@ -81,10 +81,10 @@ class Outlet:
     def events_interval(self) -> int:
         """After how many messages a burst reads EVENTS of this outlet's socket; 0 for never.
 
-        A PUB takes a message whether there is room for it or not, and learns of room only from what its peers' queues
-        tell it: in zmq_send at most once in 3 million ticks of the processor's clock (max_command_delay in libzmq),
-        before which a burst can fill a queue twice over. Peers tell of it each time that they have taken half of the
-        high-water mark (pipe_t::compute_lwm), so half of that misses nothing.
+        A PUB takes a message whether there is room for it or not. It learns of room from messages that its peers'
+        queues send it, and zmq_send reads these at most once in 3 million ticks of the processor's clock
+        (max_command_delay in libzmq), before which a burst can fill a queue twice over. Peers send one each time that
+        they have taken half of the high-water mark (pipe_t::compute_lwm), so half of that misses nothing.
         """
         if self.socket.raw.type not in (zmq.PUB, zmq.XPUB):
             return 0

@@ -1,6 +1,7 @@
-"""Who is connected to a socket, as its monitor tells (zmq_socket_monitor(3)): tcp and ipc, for inproc raises no events.
+"""Who is connected to a socket, by the events of its monitor (zmq_socket_monitor(3)): tcp and ipc; inproc has none.
 
-It also tells "nobody is there" from "everybody is full", to both of which libzmq answers EAGAIN.
+From this also follows whether a message was refused because no peer is there or because every peer is full: libzmq
+answers EAGAIN to both.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import contextlib
 import dataclasses
 import errno
 import ipaddress
-import itertools
 import logging
 import socket as stdlib_socket
 import struct
@@ -22,14 +22,13 @@ import zmq
 from gevent import monkey
 
 from ..log import LogEvent, event
-from .monitor import close_after_stopped
+from .libzmq import unless_gone
+from .monitor import Monitor, MonitorEvent
 from .peertable import PeersSnapshot, PeerTable
 from .readiness import plain_get
-from .socket import RelaySocket
 
 log = logging.getLogger("geventrelay")
 
-_EVENT = struct.Struct("=Hi")
 _GAINED = int(zmq.EVENT_ACCEPTED | zmq.EVENT_CONNECTED)
 _LOST = int(zmq.EVENT_DISCONNECTED)
 _SUCCEEDED = int(zmq.EVENT_HANDSHAKE_SUCCEEDED)
@@ -37,9 +36,10 @@ _BROKEN = int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)
 _WRONG = int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
 _DENIED = int(zmq.EVENT_HANDSHAKE_FAILED_AUTH)
 _RETRIED = int(zmq.EVENT_CONNECT_RETRIED)
-_WATCHED = _GAINED | _LOST | _SUCCEEDED | _BROKEN | _WRONG | _DENIED | _RETRIED | int(zmq.EVENT_MONITOR_STOPPED)
-# Not EVENT_ACCEPT_FAILED: with no descriptor to be had, libzmq tries again without a pause and reports each try. That
-# is a quarter of a million events a second, which nobody could follow.
+# Not EVENT_ACCEPT_FAILED: without a free descriptor, libzmq tries again without a pause and reports each try. That is a
+# quarter of a million events a second, more than can be read.
+PEER_EVENTS = _GAINED | _LOST | _SUCCEEDED | _BROKEN | _WRONG | _DENIED | _RETRIED
+"""The events that `SocketPeers` needs of a `Monitor`."""
 
 # Taking in one takes some 5 us, during which everything else waits.
 _AT_A_TIME = 1_000
@@ -62,32 +62,22 @@ _TCP_INFO_RECEIVED = struct.Struct("=128xQ")
 # In a program that is monkey-patched, gevent's would have the hub's loop take note of a descriptor that is not its own.
 _PlainSocket: Any = monkey.get_original("socket", "socket")
 
-_names = itertools.count()
-
 
 class SocketPeers:
     """Follows the connections of one socket.
 
-    Events come through a pair of sockets without a high-water mark, so that none is lost however late they are read.
-
-    :param socket: the socket to watch, with its options set and nothing bound or connected yet; it must not have
-        another monitor.
-    :param device: what its device is called in the log. :param key: the socket's key there.
+    :param monitor: the socket's monitor, opened for `PEER_EVENTS` before the socket was bound or connected. Its owner
+        ends it, after `close`.
+    :param device: the device's name in the log.
+    :param key: the socket's key there.
     """
 
-    def __init__(self, socket: RelaySocket, device: str = "", key: str = "") -> None:
-        address = f"inproc://geventrelay-peers-{next(_names)}"
-        socket.monitor(address, _WATCHED)
-        self._socket = socket
+    def __init__(self, monitor: Monitor, device: str = "", key: str = "") -> None:
+        self._monitor = monitor
         self._whose = {"device": device, "socket": key}
-        self._mechanism = _MECHANISMS.get(int(plain_get(socket, zmq.MECHANISM)), "unknown")
+        self._mechanism = _MECHANISMS.get(int(plain_get(monitor.socket, zmq.MECHANISM)), "unknown")
         self._table = PeerTable(_has_spoken)
         self._news: list[tuple[int, LogEvent]] = []
-        self._events: RelaySocket = socket.context.socket(zmq.PAIR, socket_class=RelaySocket)
-        # libzmq sends events from its io thread and would stop there when the pair is full.
-        self._events.set(zmq.RCVHWM, 0)
-        self._events.set(zmq.LINGER, 0)
-        self._events.connect(address)
         self._greenlet = gevent.spawn(self._follow)
 
     def now(self) -> int:
@@ -107,27 +97,21 @@ class SocketPeers:
         return self._table.snapshot(self._mechanism)
 
     def close(self) -> PeersSnapshot:
-        """Stop watching, and say what has been counted. Call it before the watched socket is closed."""
+        """Stop following, and return what has been counted. Call it before the socket is closed. Yields."""
         self._greenlet.kill()
         with contextlib.suppress(zmq.ZMQError):
             for _ in range(_LAST_READS):
                 if not self._read():
                     break
         self._tell_news()
-        if self._socket.closed:
-            # By somebody else; there may be events to come, and nobody to hear them would be the end of everything.
-            close_after_stopped(self._events)
-        else:
-            self._socket.disable_monitor()
-            self._events.close()
         return dataclasses.replace(self._table.snapshot(self._mechanism), peers=())
 
     def _follow(self) -> None:
-        # Events that nobody asks for would pile up.
-        with contextlib.suppress(zmq.ZMQError):
-            # The end of the context ends this, too; that it has come is for the socket's own greenlets to tell.
+        # Events that are not read would pile up.
+        with unless_gone():
+            # The end of the context ends this too; the socket's own greenlets report it.
             while True:
-                self._events.wait_readable()
+                self._monitor.wait()
                 more = self._read()
                 self._name_addresses()
                 self._tell_news()
@@ -136,30 +120,26 @@ class SocketPeers:
 
     def _read(self) -> bool:
         """Take in events, so many at most; whether there may be more."""
-        port = self._events.readiness
-        for _ in range(_AT_A_TIME):
-            if not port.readable:
-                return False
-            head, endpoint = port.receive()
-            number, value = _EVENT.unpack(head.bytes)
-            self._take(number, value, endpoint.bytes.decode(errors="replace"))
-        return True
+        events = self._monitor.read(_AT_A_TIME)
+        for one in events:
+            self._take(one)
+        return len(events) == _AT_A_TIME
 
-    def _take(self, number: int, value: int, endpoint: str) -> None:
-        table = self._table
-        if number & _GAINED:
+    def _take(self, one: MonitorEvent) -> None:
+        table, kind, value, endpoint = self._table, one.kind, one.value, one.endpoint
+        if kind & _GAINED:
             table.gained(value, endpoint, time.time())
-        elif number == _LOST:
+        elif kind == _LOST:
             self._note_lost(value, endpoint)
-        elif number == _SUCCEEDED:
+        elif kind == _SUCCEEDED:
             table.succeeded(endpoint)
-        elif number == _BROKEN:
+        elif kind == _BROKEN:
             table.failed(endpoint, _errno_name(value), detail=False)
-        elif number == _WRONG:
+        elif kind == _WRONG:
             table.failed(endpoint, _PROTOCOL_ERRORS.get(value, f"protocol_{value:#x}"))
-        elif number == _DENIED:
+        elif kind == _DENIED:
             table.denied(endpoint, f"auth_{value}")
-        elif number == _RETRIED:
+        elif kind == _RETRIED:
             table.retried()
 
     def _note_lost(self, descriptor: int, endpoint: str) -> None:
@@ -194,9 +174,9 @@ def _errno_name(number: int) -> str:
 
 
 def _address(descriptor: int) -> str:
-    """The other end of a connection of libzmq's; it may be gone, and its descriptor somebody else's for a moment.
+    """The other end of a connection of libzmq's. It may be gone, and its descriptor belong to another for a moment.
 
-    The end of the one it belonged to is among the events still to come then, so that nobody goes by this for long.
+    Then the event of its end is still to come, so that a wrong address does not stay for long.
     """
     try:
         with _borrowed(descriptor) as connection:
@@ -222,7 +202,7 @@ def _pid(connection: stdlib_socket.socket) -> str:
 
 
 def _has_spoken(descriptor: int) -> bool:
-    """Whether as much as a greeting has come in over a tcp connection; true where that cannot be told."""
+    """Whether as much as a greeting has come in over a tcp connection; true where that is not known."""
     if sys.platform != "linux":
         return True
     try:

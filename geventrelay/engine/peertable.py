@@ -3,14 +3,14 @@
 libzmq (4.3.5, zmq_socket_monitor(3)) gives the descriptor of a connection that is made and of one that ends, but not of
 one whose handshake goes through or fails: these say at which endpoint, and there a hundred may be under way. So:
 
-* a handshake that went through is put down to the connection that has waited longest there, of those from which enough
-  has come for one;
-* one that failed, to the connection that ends next there: libzmq's io thread reports both in one go;
-* a connection that ends with its handshake neither through nor failed is one that did not speak ZMTP 3. libzmq refuses
-  those without a word about it.
+* a handshake that went through is assigned to the connection that has waited longest there, of those from which enough
+  bytes have come for one;
+* one that failed is assigned to the connection that ends next there: libzmq's io thread reports both in one go;
+* a connection that ends with its handshake neither through nor failed did not speak ZMTP 3. libzmq refuses those
+  without an event of its own.
 
-Put down wrongly, a handshake is put right when the connection that it was put down to fails. How many are connected is
-right all along, and that is what tells ``no_peer`` from ``full``.
+A handshake assigned to the wrong connection is corrected when that connection fails. The number of connected peers is
+right at any time, and that is what ``no_peer`` and ``full`` are told apart by.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from .values import Kind, Value, counter, merged, values_of
 
 NOT_ZMTP = "not_zmtp3"
-"""Why a handshake failed of which nothing is said: HTTP, a port scanner, libzmq before 4.0."""
+"""Why a handshake failed that libzmq reports nothing about: HTTP, a port scanner, libzmq before 4.0."""
 
-# Who opens thousands of connections and says nothing must not have all of them looked at for each peer that comes.
+# A client that opens thousands of connections and sends nothing must not have all of them looked at for each new peer.
 _CANDIDATES = 64
 
 
@@ -91,9 +91,9 @@ class Connection:
     """A connection that has been made and not ended.
 
     :ivar endpoint: which of the socket's own endpoints it is at.
-    :ivar since: when it was seen, as Unix time.
+    :ivar since: when it was seen, as Unix time in seconds.
     :ivar address: the other end; None until it has been looked up.
-    :ivar ready: whether its handshake has succeeded.
+    :ivar ready: whether its handshake is through.
     """
 
     endpoint: str
@@ -124,13 +124,13 @@ class PeerTable:
     def gained(self, descriptor: int, endpoint: str, now: float) -> None:
         """A connection has been made at `endpoint`, as seen at `now`; it has this `descriptor`."""
         if descriptor in self._connections:
-            # libzmq tells of no end where it closes a connection itself.
+            # libzmq reports no end where it closes a connection itself.
             self._end(descriptor)
         self._connections[descriptor] = Connection(endpoint, now)
         self._pending[descriptor] = None
 
     def succeeded(self, endpoint: str) -> Connection | None:
-        """A handshake at `endpoint` is through; the connection that it is put down to, None if there can be none."""
+        """A handshake at `endpoint` is through; the connection that it is assigned to, None if there can be none."""
         descriptor = self._likeliest(endpoint)
         if descriptor is None:
             return None
@@ -152,7 +152,7 @@ class PeerTable:
         self._failing[endpoint] = reason
 
     def denied(self, endpoint: str, reason: str) -> None:
-        """A ZAP handler has said no at `endpoint`, for this `reason`; the connection ends some time."""
+        """A ZAP handler has refused a handshake at `endpoint`, for this `reason`; the connection ends some time."""
         self._failures[reason] += 1
         self._denied.setdefault(endpoint, deque()).append(reason)
 
@@ -180,7 +180,7 @@ class PeerTable:
         self._retries += 1
 
     def nameless(self) -> Iterable[tuple[int, Connection]]:
-        """The connections of which nobody has looked for the other end's address yet, with their descriptors."""
+        """The connections whose other end has not been looked up yet, with their descriptors."""
         return [(descriptor, one) for descriptor, one in self._connections.items() if one.address is None]
 
     def snapshot(self, mechanism: str) -> PeersSnapshot:
@@ -212,7 +212,7 @@ class PeerTable:
 
     def _fail(self, descriptor: int, connection: Connection) -> None:
         if connection.ready:
-            # The handshake that was put down to it was somebody else's.
+            # The handshake that was assigned to it was another connection's.
             other = self._likeliest(connection.endpoint)
             if other is not None:
                 self._mark_ready(other)

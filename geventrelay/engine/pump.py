@@ -8,8 +8,8 @@ The way of a message::
                          |
                          +-- in hand, while an outlet that blocks is full
 
-The burst runs until it has nothing to read, nowhere to send, or has had its share of the hub. The pump then
-waits for the one thing that holds it up, and nothing else: with nothing to move it uses no CPU.
+The burst runs until it has nothing to read, nowhere to send, or has spent its budget. The pump then waits for the one
+socket that holds it up, and for nothing else: with nothing to move it uses no CPU.
 
 Compiled where there is a compiler, as `geventrelay.engine.readiness` is.
 """
@@ -17,27 +17,31 @@ Compiled where there is a compiler, as `geventrelay.engine.readiness` is.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import zmq
 from gevent.event import Event
 
-from .burst import Status
+from .burst import NOTHING, Budget, Burst, Status
+from .burst_python import PythonBurst
 from .counters import Drop, OutletSnapshot, PumpSnapshot
 from .fair import FairYield
-from .native.choose import new_burst
+from .native.choose import native_module
 from .outlet import Outlet
 from .readiness import Readiness
 from .socket import RelaySocket
 
-# A burst keeps every other greenlet waiting: a thousand small messages take the native burst 0.1 to 0.3 ms and the one
-# in Python 1 to 2 ms. Fewer are no fairer (from 250 to 4000, a greenlet beside it wakes up equally late, within the
-# noise), while from 4 MB on large messages cost tens of ms; docs/performance.rst has the figures.
-BURST_MESSAGES = 1000
-BURST_BYTES = 1024 * 1024
+BUDGET = Budget()
+"""What each run of a pump's burst may move."""
 
 # An enum's member costs more to look up than to compare.
 _SOURCE_EMPTY, _OUTLET_FULL = Status.SOURCE_EMPTY, Status.OUTLET_FULL
+
+
+def _new_burst(source: Readiness, outlets: Sequence[Outlet]) -> Burst:
+    native = native_module()
+    make: Callable[[Readiness, Sequence[Outlet]], Burst] = PythonBurst if native is None else native.NativeBurst
+    return make(source, outlets)
 
 
 class Pump:
@@ -53,22 +57,22 @@ class Pump:
         self._source = source.readiness
         self._outlets = tuple(outlets)
         self._destinations = tuple(outlet.socket for outlet in outlets)
-        self._burst = new_burst(source.readiness, outlets)
+        self._burst = _new_burst(source.readiness, outlets)
         self._paused = False
         self._gate = Event()
 
     def run(self) -> None:
-        """Move messages for ever. Yields to the hub; raises `zmq.ZMQError` when a socket or the context goes."""
+        """Move messages without end. Yields to the hub; raises `zmq.ZMQError` when a socket or the context goes."""
         source, burst = self._source, self._burst
         with FairYield() as turn:
             while True:
                 if self._paused:
                     self._gate.wait()
-                status = burst.run(BURST_MESSAGES, BURST_BYTES)
+                status = burst.run(BUDGET)
                 blocked = self._blocked_by() if status is _OUTLET_FULL else None
-                # Those who read from the outlets' sockets: the sends may have taken their edge.
+                # For readers of the outlets' sockets: the sends may have taken their edge.
                 for destination in self._destinations:
-                    # The blocked one looks after its reader when it is waited for.
+                    # The wait for the blocked one reads its EVENTS too.
                     if destination is not blocked:
                         destination.after_write()
                 if status is _SOURCE_EMPTY:
@@ -93,17 +97,19 @@ class Pump:
     def set_tap(self, outlet: Outlet | None) -> None:
         """Give a copy of each message that is read from now on to `outlet` too; None ends that. Does not yield.
 
-        Several pumps may share the socket of a tap, since bursts do not yield; what it cannot take is lost to it alone.
+        Several pumps may share the socket of a tap, since bursts do not yield. What it cannot take is lost to it alone.
+
+        :param outlet: see `Burst.set_tap`.
         """
         self._burst.set_tap(outlet)
 
     def deliver(self) -> Readiness | None:
         """Offer what is in hand once more and read nothing; for when the pump's greenlet has ended. Does not yield.
 
-        :returns: the port of the outlet that has no room for it yet; None once nothing is in hand.
+        :returns: the readiness of the outlet that has no room for it yet; None once nothing is in hand.
         :raises zmq.ZMQError: when a socket or the context has gone.
         """
-        if self._burst.waiting_for is None or self._burst.run(0, 0) is not _OUTLET_FULL:
+        if self._burst.waiting_for is None or self._burst.run(NOTHING) is not _OUTLET_FULL:
             return None
         return self._blocked_by()
 
@@ -114,7 +120,7 @@ class Pump:
         """
         with FairYield() as turn:
             while time.monotonic() < until:
-                for _ in range(BURST_MESSAGES):
+                for _ in range(BUDGET.messages):
                     try:
                         parts = self._source.receive()
                     except zmq.Again:

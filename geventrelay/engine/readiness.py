@@ -1,15 +1,15 @@
 # cython: annotation_typing=False
-"""What a pump needs of a socket: to sleep until it can be read or written, and never to oversleep.
+"""How a pump waits until a socket is readable or writable, without missing a wake-up.
 
-libzmq tells of news through one file descriptor per socket. It is edge-triggered: it becomes readable when
-*something* happened, and whichever call on the socket next looks at its mailbox takes the edge away, whether or not
-that call wanted the news (zmq_getsockopt(3), ZMQ_FD). With a reader and a writer greenlet on one socket, one of them
-can so take the edge that the other sleeps on. zmq.green then wakes up 11.6 s later by a timer.
+libzmq signals news through one file descriptor per socket. It is edge-triggered: it becomes readable when *something*
+happened, and the next call on the socket that looks at its mailbox takes the edge away, whether or not that call
+wanted the news (zmq_getsockopt(3), ZMQ_FD). With a reader and a writer greenlet on one socket, one of them can take
+the edge that the other waits for. With zmq.green, the other then wakes up 11.6 s later, by a timer.
 
-Two rules close that hole, and this module is the one place that knows them:
+Two rules prevent that, and this module is the one place that knows them:
 
-* before a greenlet sleeps, EVENTS is read again: what an earlier call took away still shows there;
-* whoever made calls on the socket reads EVENTS afterwards and wakes the *other* direction if its time has come.
+* before a greenlet waits, EVENTS is read again: what an earlier call took away still shows there;
+* after calls on the socket, the caller reads EVENTS and wakes the *other* direction if its time has come.
 
 This is plain Python that is also compiled where there is a compiler, with the types that readiness.pxd gives it: most
 of what a message costs that travels alone is spent here and in `geventrelay.engine.pump`.
@@ -17,10 +17,7 @@ of what a message costs that travels alone is spent here and in `geventrelay.eng
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import importlib
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +27,7 @@ from gevent.exceptions import ConcurrentObjectUseError
 from gevent.hub import get_hub
 
 from . import fork as fork
+from .native.choose import native_module
 
 # libzmq's own calls, without zmq.green's bookkeeping after each of them.
 plain_recv = zmq.Socket.recv
@@ -46,13 +44,10 @@ def _plain_events(socket: zmq.Socket[Any]) -> int:
 
 @functools.cache
 def _events_reader() -> Callable[[zmq.Socket[Any]], int]:
-    if os.environ.get("GEVENTRELAY_BURST") != "python":
-        # By name, since there may be no such file: it is built only where there is a compiler. And not before there is
-        # a socket, since what it imports in turn imports this.
-        with contextlib.suppress(ImportError):
-            reader: Callable[[zmq.Socket[Any]], int] = importlib.import_module("geventrelay.engine.native.burst").events
-            return reader
-    return _plain_events
+    # Not before there is a socket, since what the native module imports in turn imports this.
+    native = native_module()
+    reader: Callable[[zmq.Socket[Any]], int] = _plain_events if native is None else native.events
+    return reader
 
 
 class Readiness:
@@ -62,8 +57,8 @@ class Readiness:
     whether that is an option of libzmq's: what a wake-up sets would cost more than all the rest of it.
 
     :param socket: the socket to make non-blocking calls on; it is in `raw` from then on.
-    :ivar watcher: gevent's watcher of the socket's descriptor, which is to call `on_edge`; set by who made the port.
-    :ivar pollout_always_set: whether POLLOUT is not to be believed, as with XPUB_NODROP.
+    :ivar watcher: gevent's watcher of the socket's descriptor, which is to call `on_edge`; set by this one's maker.
+    :ivar pollout_always_set: whether POLLOUT is always set and so says nothing, as with XPUB_NODROP.
     """
 
     __slots__ = (
@@ -107,8 +102,9 @@ class Readiness:
     def wait_readable(self, found_nothing: bool = False) -> None:
         """Yield to the hub until a message can be read, or return at once if one can. May return early.
 
-        :param found_nothing: whether the caller has just had EAGAIN from a recv, and nobody used the socket since. That
-            recv has looked at all the news there was (socket_base_t::recv in libzmq), so EVENTS need not be read again.
+        :param found_nothing: whether the caller has just had EAGAIN from a recv, and the socket was not used since.
+            That recv has looked at all the news there was (socket_base_t::recv in libzmq), so EVENTS need not be read
+            again.
         """
         if (not found_nothing or self._writer is not None) and self.check_events() & _POLLIN:
             return
@@ -123,9 +119,9 @@ class Readiness:
     def wait_writable(self) -> None:
         """Yield to the hub until a send is worth another try. May return early.
 
-        POLLOUT is not to be believed with XPUB_NODROP. There the first call returns at once, having read EVENTS for
-        the reader's sake: an edge taken by that reading is seen by the caller's next try. Only when that try has
-        failed too does the second call sleep, until anything at all happens on the socket.
+        POLLOUT says nothing with XPUB_NODROP. There the first call reads EVENTS, for the reader's sake, and returns at
+        once: if that reading took an edge, the caller's next try sees what it was for. Only when that try has failed
+        too, the second call waits, until anything at all happens on the socket.
         """
         if self.pollout_always_set:
             self._tried_again = not self._tried_again
@@ -154,18 +150,18 @@ class Readiness:
             self.check_events()
 
     def on_edge(self) -> None:
-        """Wake whom the news concerns; for the watcher of the file descriptor, and so for the hub alone."""
+        """Wake the greenlets that the news concerns; called by the descriptor's watcher, and so by the hub alone."""
         self._tried_again = False
         if self._made_in != self._fork_count.number:
             self.stop_watching()
         elif (self._reader is None) != (self._writer is None):
-            # There is only one whom it can concern, and his next call takes the edge away.
+            # It can only concern the one that waits, whose next call takes the edge away.
             self.wake_both()
         else:
             self.process_events()
 
     def process_events(self) -> None:
-        """Read EVENTS and wake whom it concerns, if only to see that the socket has gone. Does not yield."""
+        """Read EVENTS and wake the greenlets that it concerns, also when the socket has gone. Does not yield."""
         self._tried_again = False
         try:
             self.check_events()
@@ -181,7 +177,10 @@ class Readiness:
             watcher.close()
 
     def check_events(self) -> int:
-        """Read EVENTS, wake whom it concerns, and return it. Does not yield; raises as `zmq.Socket.get` does."""
+        """Read EVENTS, wake the greenlets that it concerns, and return it. Does not yield.
+
+        :raises zmq.ZMQError: as `zmq.Socket.get` does.
+        """
         events = self._read_events(self.raw)
         if events & _POLLIN:
             self._wake_reader()
@@ -190,12 +189,12 @@ class Readiness:
         return events
 
     def wake_both(self) -> None:
-        """Wake whoever waits, so that he sees what has become of the socket. Does not yield."""
+        """Wake every greenlet that waits, so that it sees what has become of the socket. Does not yield."""
         self._wake_reader()
         self._wake_writer()
 
     def _wake_reader(self) -> None:
-        # He may have woken up by himself since the hub was asked to do this.
+        # It may have woken up by other means since the hub was asked to do this.
         if self._reader is not None:
             if getcurrent() is self._hub:
                 self._reader.switch()

@@ -10,12 +10,27 @@ import zmq.green
 from .readiness import Readiness
 
 
-class RelaySocket(zmq.green.Socket):  # type: ignore[type-arg]  # generic for mypy, not when it runs
-    """A `zmq.green.Socket` on which one greenlet may read while another writes, and neither oversleeps.
+def replace_watcher(socket: zmq.green.Socket[Any], watcher: Any) -> Any:
+    """Put `watcher` in the place of the one that a green `socket` has of its own descriptor. Does not yield.
 
-    Everything that zmq.green offers works as usual and blocks only the calling greenlet. Whoever makes non-blocking
-    calls of his own waits with `wait_readable` and `wait_writable`, and calls `after_read` or `after_write` when he has
-    made some.
+    :param watcher: has `stop` and `close`, which are called when the socket is closed.
+    :returns: the one that was there; None if the socket has been closed.
+    """
+    former, socket._state_event = socket._state_event, watcher
+    return former
+
+
+def watcher_of(socket: zmq.green.Socket[Any]) -> Any:
+    """The watcher that a green `socket` has of its own descriptor; None if it has been closed. Does not yield."""
+    return socket._state_event
+
+
+class RelaySocket(zmq.green.Socket):  # type: ignore[type-arg]  # generic for mypy, not when it runs
+    """A `zmq.green.Socket` on which one greenlet may read while another writes, and neither misses a wake-up.
+
+    Everything that zmq.green offers works as usual and blocks only the calling greenlet. A caller that makes
+    non-blocking calls itself waits with `wait_readable` and `wait_writable`, and calls `after_read` or `after_write`
+    after those calls.
 
     :ivar readiness: what does the waiting. The hook ``_Socket__state_changed`` is zmq.green's private name for what
         runs on every edge and after every call, and overriding it is what makes one persistent watcher per socket
@@ -23,15 +38,15 @@ class RelaySocket(zmq.green.Socket):  # type: ignore[type-arg]  # generic for my
     """
 
     # pyzmq turns the setting of unknown attributes into socket options, so these are declared here.
-    readiness: Readiness = None  # type: ignore[assignment]  # each has one before anybody can see it
+    readiness: Readiness = None  # type: ignore[assignment]  # each has one before it can be seen
     _state_event: Any = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.readiness = Readiness(self)
         super().__init__(*args, **kwargs)
-        # zmq.green's own, and straight to the port: this runs for every wake-up.
-        self.readiness.watcher = self._state_event
-        self._state_event.callback = self.readiness.on_edge
+        # zmq.green's own watcher, and straight to the readiness: this runs for every wake-up.
+        self.readiness.watcher = watcher_of(self)
+        self.readiness.watcher.callback = self.readiness.on_edge
 
     def __del__(self) -> None:
         # A socket that could not be made, say for want of descriptors, has no watcher, and zmq.green fails to close it.
@@ -76,8 +91,8 @@ class RelaySocket(zmq.green.Socket):  # type: ignore[type-arg]  # generic for my
         """
         # Before the descriptor goes: libuv must not be left polling a closed one.
         self.readiness.stop_watching()
-        # The same one, unless somebody who borrows the socket has put his own in its place.
-        watcher, self._state_event = self._state_event, None
+        # The same one, unless a `ForeignSocket` has put its own in that place.
+        watcher = replace_watcher(self, None)
         if watcher is not None:
             watcher.stop()
             watcher.close()

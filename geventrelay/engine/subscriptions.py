@@ -1,37 +1,90 @@
-"""Which topics a running forwarder is subscribed to, asked of its XSUB in the way a publisher learns it.
+"""Subscriptions as XPUB and XSUB exchange them (RFC 29): frames parsed, topics kept, and an XSUB asked for its own.
 
-An XSUB tells every publisher that connects all that it is subscribed to. So one connects over inproc, reads that, and
-leaves: nothing of it is in the way of a message, and nothing is kept between two questions.
+An XSUB sends every publisher that connects all that it is subscribed to. So `subscriptions` connects one over inproc,
+reads that, and leaves: nothing of it is in the way of a message, and nothing is kept between two questions.
 
-How many subscribers a topic has, libzmq tells nobody. An XPUB reports a topic's first subscription and the end of its
-last. With ZMQ_XPUB_VERBOSER it would report each, a client's second subscription to what it has already among them, of
-which no end is reported: the XSUB would go on asking publishers for a topic that nobody wants any more.
+How many subscribers a topic has cannot be asked. An XPUB reports a topic's first subscription and the end of its last.
+With ZMQ_XPUB_VERBOSER it would report each, also a client's second subscription to the same topic, whose end it does
+not report: the XSUB would go on asking publishers for a topic that has no subscriber any more.
 """
 
 from __future__ import annotations
 
-import contextlib
-import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import gevent
 import zmq
 
+from .libzmq import unique_inproc, unless_gone
 from .socket import RelaySocket
 
-_SUBSCRIBE, _UNSUBSCRIBE = b"\x01", b"\x00"
+_CANCEL, _SUBSCRIBE = 0, 1
 # A hundred thousand topics take a sixth of a second, which others are not to wait.
 _READ_AT_A_TIME = 5_000
 _PAUSE_S = 0.001
 
-_names = itertools.count()
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What one frame of an XPUB says.
+
+    :ivar topic: the prefix of the messages that are meant; ``b""`` is all of them.
+    :ivar wanted: whether they are wanted from now on, or no more.
+    """
+
+    topic: bytes
+    wanted: bool
+
+    @property
+    def frame(self) -> bytes:
+        """The same as a frame; `parse` of it is this again."""
+        return bytes([_SUBSCRIBE if self.wanted else _CANCEL]) + self.topic
 
 
-def subscriptions(xsub: RelaySocket) -> dict[bytes, int]:
-    """The topics that `xsub` asks publishers for, each with a count of 1; see above. Yields if there are thousands.
+def parse(frame: bytes) -> Subscription | None:
+    """What a `frame` read from an XPUB says; None for one that is no subscription. Does not yield.
+
+    A subscriber may send messages upstream too. libzmq (xpub_t::xread_activated) decides frame by frame, by the first
+    byte, also within a message of several parts; so give every part to this by itself.
+    """
+    if not frame or frame[0] > _SUBSCRIBE:
+        return None
+    return Subscription(frame[1:], frame[0] == _SUBSCRIBE)
+
+
+class Topics:
+    """The set of topics that are subscribed to: an XPUB reports first subscriptions and last ends, so no counts."""
+
+    def __init__(self) -> None:
+        self._topics: set[bytes] = set()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._topics)
+
+    def __len__(self) -> int:
+        return len(self._topics)
+
+    def apply(self, subscription: Subscription | None) -> None:
+        """Keep or forget the topic of a `subscription`; None, for what was none, changes nothing. Does not yield."""
+        if subscription is None:
+            return
+        if subscription.wanted:
+            self._topics.add(subscription.topic)
+        else:
+            self._topics.discard(subscription.topic)
+
+    def matches(self, head: bytes) -> bool:
+        """Whether a message whose first part is `head` is subscribed to. Does not yield."""
+        return any(head.startswith(topic) for topic in self._topics)
+
+
+def subscriptions(xsub: RelaySocket) -> tuple[bytes, ...]:
+    """The topics that `xsub` asks publishers for, sorted. Yields if there are thousands.
 
     :raises zmq.ZMQError: if the socket or its context goes meanwhile.
     """
-    address = f"inproc://geventrelay-subscriptions-{next(_names)}"
+    address = unique_inproc("subscriptions")
     publisher: RelaySocket = xsub.context.socket(zmq.XPUB, socket_class=RelaySocket)
     try:
         publisher.set(zmq.RCVHWM, 0)
@@ -41,26 +94,23 @@ def subscriptions(xsub: RelaySocket) -> dict[bytes, int]:
         # The call may have taken news that a pump waits for.
         xsub.readiness.process_events()
         try:
-            return _read(publisher)
+            return tuple(sorted(_read(publisher)))
         finally:
-            with contextlib.suppress(zmq.ZMQError):
+            with unless_gone():
                 xsub.disconnect(address)
                 xsub.readiness.process_events()
     finally:
         publisher.close(0)
 
 
-def _read(publisher: RelaySocket) -> dict[bytes, int]:
-    topics: dict[bytes, int] = {}
+def _read(publisher: RelaySocket) -> Topics:
+    topics = Topics()
     while True:
         for _ in range(_READ_AT_A_TIME):
             try:
-                message = publisher.readiness.receive()[0].bytes
+                frames = publisher.readiness.receive()
             except zmq.Again:
                 return topics
-            # A client of the XPUB may send upstream what it likes.
-            if message[:1] == _SUBSCRIBE:
-                topics[message[1:]] = 1
-            elif message[:1] == _UNSUBSCRIBE:
-                topics.pop(message[1:], None)
+            for frame in frames:
+                topics.apply(parse(frame.bytes))
         gevent.sleep(_PAUSE_S)

@@ -1,7 +1,7 @@
-"""What has passed through a device, kept: a record, a file of records, and a record as a line of JSON.
+"""Messages in files: a record, a file of records, and a record as a line of JSON.
 
-Files are read and written through binary file objects; nothing here opens one, and no socket either. docs/tap.rst
-documents both formats.
+Files are read and written through binary file objects. Nothing here opens a file or a socket. docs/tap.rst describes
+both formats.
 """
 
 from .format import Writer

@@ -1,8 +1,8 @@
-"""What stands between whoever records and the disk: writes and syncs in the hub's threadpool.
+"""Writes bytes to a file in the hub's thread pool, so that the disk never stops the greenlets.
 
 Bytes are written as soon as they come, and synced (fsync) once a second and at the end. So a recorder that is killed
-loses what came in the last few milliseconds, and a machine that loses its power what came in the last second. Neither
-a write nor a sync ever runs on the hub's thread, where it would stop every greenlet for as long as the disk takes.
+loses the last few milliseconds, and a machine that loses its power loses the last second. Neither a write nor a sync
+runs on the hub's thread, where it would stop every greenlet until the disk is ready.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
-# A pipe or a terminal cannot be synced, and need not be.
+# A pipe or a terminal cannot be synced, and does not need to be.
 _NOT_SYNCABLE = (errno.EINVAL, errno.ENOTSUP)
 
 SYNC_S = 1.0
-"""How often what has been written is synced, in seconds."""
+"""How often written bytes are synced, in seconds."""
 
 LIMIT_BYTES = 16 * 1024 * 1024
-"""How much may wait for the disk before `FileWriter.wait_for_room` waits."""
+"""The number of bytes that may wait for the disk before `FileWriter.wait_for_room` waits."""
 
 
 class FileWriter:
-    """Takes bytes at once and has them written, in order; a context manager that ends with a sync.
+    """Takes bytes at once and writes them in order; a context manager that ends with a sync.
 
-    :param descriptor: a file that is open for writing, at the place where to write.
-    :ivar on_failure: called by the hub, once, if the disk refuses something.
-    :raises OSError: from every method, once the disk has refused something.
+    :param descriptor: a file that is open for writing, at the position where to write.
+    :ivar on_failure: the hub calls it once if a write or a sync fails.
+    :raises OSError: from every method, after a write or a sync has failed.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -52,7 +52,7 @@ class FileWriter:
         self.close()
 
     def write(self, data: bytes) -> None:
-        """Take `data`. Does not yield; the caller is to call `wait_for_room` now and then."""
+        """Take `data`. Does not yield; the caller must call `wait_for_room` now and then."""
         self._raise()
         self._waiting.append(data)
         self._waiting_bytes += len(data)
@@ -61,12 +61,12 @@ class FileWriter:
         self._news.set()
 
     def wait_for_room(self) -> None:
-        """Yield until not more than `LIMIT_BYTES` wait for the disk."""
+        """Wait until at most `LIMIT_BYTES` wait for the disk. Yields."""
         self._room.wait()
         self._raise()
 
     def close(self) -> None:
-        """Write and sync what is left. Yields; the file stays open."""
+        """Write and sync the rest. Yields; the file stays open."""
         self._ending = True
         self._news.set()
         self._greenlet.join()
@@ -87,7 +87,7 @@ class FileWriter:
     def _write_all(self) -> None:
         synced, clean = time.monotonic(), True
         while True:
-            # With nothing new, only what has not been synced yet is a reason to wake up.
+            # Without new bytes, only bytes that are not synced yet are a reason to wake up.
             self._news.wait(None if clean else max(0.0, synced + SYNC_S - time.monotonic()))
             self._news.clear()
             ending = self._ending
@@ -110,7 +110,7 @@ def _in_threadpool(job: Callable[..., None], *arguments: Any) -> None:
 
 
 def _error_of(job: Callable[..., None], *arguments: Any) -> OSError | None:
-    # What is raised in the threadpool is printed there as well.
+    # An exception in the thread pool would be printed there as well.
     try:
         job(*arguments)
     except OSError as error:

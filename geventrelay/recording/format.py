@@ -1,14 +1,14 @@
-"""The bytes of a recording: how a header and a record are laid out. All numbers are little-endian.
+"""The bytes of a recording: the format of its header and its records. All numbers are little-endian.
 
 A file begins with a header::
 
-    8 bytes   89 47 52 45 43 0D 0A 1A: "GREC" between bytes that no text has, so that a broken transfer shows
-    uint16    version of this layout: 1
+    8 bytes   89 47 52 45 43 0D 0A 1A: "GREC" between bytes that no text has, so that a broken transfer is detected
+    uint16    version of this format: 1
     uint32    length of the metadata, in bytes
     uint32    CRC-32 of the 14 bytes before it and the metadata
     ...       the metadata: a JSON object in UTF-8
 
-Records follow, each after the other and nothing in between::
+Records follow, with nothing between them::
 
     uint32    length of the body, in bytes
     int64     when the message was seen, in ns since 1970 (UTC)
@@ -16,8 +16,8 @@ Records follow, each after the other and nothing in between::
     uint32    CRC-32 of the 16 bytes before it
     ...       the body: uint8 length of the source's name, the name; then for each part uint32 length, the part
 
-A record's own length is under a checksum of its own. So a file that ends in the middle of a record can be told from one
-whose bytes have changed, and neither is read as something that never was. CRC-32 is zlib's (that of RFC 1952).
+The length of a record has its own checksum. So a reader can tell a file that ends in the middle of a record from a file
+whose bytes have changed, and it never returns a record that was not written. CRC-32 is that of zlib (RFC 1952).
 """
 
 from __future__ import annotations
@@ -29,13 +29,12 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from ..errors import RecordingError
-from . import format as layout
 from .record import Record, source_name, source_part
 
 MAGIC = b"\x89GREC\r\n\x1a"
 VERSION = 1
 MOST_METADATA_BYTES = 1024 * 1024
-"""What a header may declare: a file that is none is not to be read into memory for its metadata."""
+"""The limit for metadata: a file that is not a recording must not be read into memory as metadata."""
 
 MOST_BODY_BYTES = 2**32 - 1
 MOST_SOURCE_BYTES = 255
@@ -49,9 +48,10 @@ HEAD_BYTES = HEAD.size + CRC.size
 
 
 def header(metadata: Mapping[str, Any]) -> bytes:
-    """The bytes with which a recording begins.
+    """The bytes at the beginning of a recording.
 
-    :param metadata: what JSON can hold; not more than `MOST_METADATA_BYTES` of it.
+    :param metadata: values that JSON can hold, at most `MOST_METADATA_BYTES` as JSON.
+    :raises ValueError: if it is larger.
     """
     text = json.dumps(metadata).encode()
     if len(text) > MOST_METADATA_BYTES:
@@ -63,7 +63,7 @@ def header(metadata: Mapping[str, Any]) -> bytes:
 def pack(record: Record) -> bytes:
     """The bytes of one `record`.
 
-    :raises RecordingError: if the source's name takes more than 255 bytes, or the whole of it 4 GiB.
+    :raises RecordingError: if the source's name has more than 255 bytes, or the body 4 GiB or more.
     """
     source = source_part(record.source)
     if len(source) > MOST_SOURCE_BYTES:
@@ -79,9 +79,9 @@ def pack(record: Record) -> bytes:
 
 
 def unpack(time_ns: int, body: bytes) -> Record:
-    """The record of which `body` is the body and `time_ns` the time.
+    """The record with this `time_ns` and this `body`.
 
-    :raises ValueError: if the lengths in it do not add up, which no writer of ours leaves behind a right checksum.
+    :raises ValueError: if its lengths do not add up. Our writer never makes such a body with a right checksum.
     """
     try:
         at = 1 + body[0]
@@ -102,18 +102,18 @@ def _too_large(nbytes: int) -> tuple[bytes, ...]:
 
 
 class Sink(Protocol):
-    """What a recording is written to: a file opened for writing bytes, or whatever takes them all."""
+    """A recording is written to this: a file open for writing bytes, or any object that takes all bytes."""
 
     def write(self, data: bytes, /) -> Any:
         """Take all of `data`."""
 
 
 class Writer:
-    """Writes records one after the other. It keeps nothing back, and leaves flushing and closing to the file's owner.
+    """Writes records one after the other. It buffers nothing; the owner of the file flushes and closes it.
 
     :param file: where to write; each record is one call of its ``write``.
-    :param metadata: what the header is to say; None writes no header, for a file that has one already and stands at the
-        end of its last whole record.
+    :param metadata: the metadata of the header; None writes no header, for a file that has one and is positioned at the
+        end of its last complete record.
     :ivar records: how many have been written.
     """
 
@@ -121,12 +121,12 @@ class Writer:
         self.records = 0
         self._file = file
         if metadata is not None:
-            file.write(layout.header(metadata))
+            file.write(header(metadata))
 
     def write(self, record: Record) -> None:
         """Write one `record`.
 
         :raises RecordingError: if it is larger than the format can hold; nothing is written then.
         """
-        self._file.write(layout.pack(record))
+        self._file.write(pack(record))
         self.records += 1

@@ -1,7 +1,7 @@
 """A record as a line of JSON, for programs that read a tap over HTTP or from a pipe.
 
 ``{"time": 1700000000.123456, "source": "frontend", "parts": ["text", {"hex": "00ff"}]}``: a part that is UTF-8 is a
-string, any other an object with its bytes in hexadecimal. The line is ASCII, control characters escaped.
+string; any other part is an object with its bytes in hexadecimal. The line is ASCII, with control characters escaped.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _BILLION = 1_000_000_000
 
 
 def to_line(record: Record) -> str:
-    """One `record` as a line, without the line's end. The time keeps its microseconds."""
+    """The `record` as a line, without a line end. The time is exact to the microsecond."""
     message = {
         "time": round(record.time_ns / _BILLION, 6),
         "source": record.source,
@@ -26,9 +26,9 @@ def to_line(record: Record) -> str:
 
 
 def from_line(line: str | bytes) -> Record:
-    """The record that `to_line` made into `line`; its time is only as exact as the line's.
+    """The record of a `line` from `to_line`; its time is as exact as the line's.
 
-    :raises RecordingError: if it is no such line.
+    :raises RecordingError: if it is not such a line.
     """
     try:
         message = json.loads(line)

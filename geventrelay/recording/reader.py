@@ -1,4 +1,4 @@
-"""Reads a recording from a binary file object, up to the last record that is whole."""
+"""Reads a recording from a binary file object, up to the last complete record."""
 
 from __future__ import annotations
 
@@ -10,34 +10,35 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..errors import RecordingError
-from . import format as layout
+from . import format
 from .record import Record
 
 _CHUNK_BYTES = 256 * 1024
 
 
 class Source(Protocol):
-    """What a recording is read from: a file opened for reading bytes; it need not be seekable."""
+    """A recording is read from this: a file open for reading bytes; it need not be seekable."""
 
     def read(self, size: int, /) -> bytes:
-        """Up to `size` bytes, and none only at the end."""
+        """Up to `size` bytes; none only at the end."""
 
 
 class DamageKind(enum.Enum):
-    """Why a recording cannot be read on."""
+    """Why reading a recording ended early."""
 
     TRUNCATED = "truncated"
-    """It ends in the middle of a record: whoever wrote it was killed, or the disk was full. All before is whole."""
+    """It ends in the middle of a record: its writer was killed, or the disk was full. Everything before is complete."""
     CORRUPT = "corrupt"
-    """A record's bytes are not those that were written. What follows it is not read."""
+    """The bytes of a record have changed. The records after it are not read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Where reading ended before its time, and why.
+    """Where reading ended early, and why.
 
-    :ivar kind: whether the rest is missing or wrong. :ivar offset: the byte at which the first bad record begins.
-    :ivar reason: in words.
+    :ivar kind: whether the rest is missing or wrong.
+    :ivar offset: the byte at which the first bad record begins.
+    :ivar reason: the reason as text.
     """
 
     kind: DamageKind
@@ -51,13 +52,13 @@ class Damage:
 class Reader:
     """The records of a recording, in the order in which they were written; iterate over it once.
 
-    It holds a buffer of 256 KiB, or one record if that is larger. A record comes out only if its checksums are right.
+    It has a buffer of 256 KiB, or of one record if that is larger. It returns a record only if its checksums are right.
 
-    :param file: where to read, from the file's beginning.
-    :ivar metadata: what the header says.
-    :ivar offset: the byte behind the last record that was given out: where a next one may be appended.
-    :ivar damage: what ended the iteration before the end of the file; None if nothing did.
-    :raises RecordingError: if it does not begin as a recording does.
+    :param file: the file, positioned at its beginning.
+    :ivar metadata: the metadata of the header.
+    :ivar offset: the byte after the last record that was returned: where the next one may be appended.
+    :ivar damage: why the iteration ended before the end of the file; None if it did not.
+    :raises RecordingError: if the file does not begin like a recording.
     """
 
     def __init__(self, file: Source) -> None:
@@ -68,9 +69,9 @@ class Reader:
         self.offset = self._at
 
     def __iter__(self) -> Iterator[Record]:
-        head_bytes, crc32 = layout.HEAD_BYTES, zlib.crc32
-        unpack_head, unpack_crc, unpack = layout.HEAD.unpack_from, layout.CRC.unpack_from, layout.unpack
-        crc_at = layout.HEAD.size
+        head_bytes, crc32 = format.HEAD_BYTES, zlib.crc32
+        unpack_head, unpack_crc, unpack = format.HEAD.unpack_from, format.CRC.unpack_from, format.unpack
+        crc_at = format.HEAD.size
         while self.damage is None:
             at = self._at
             if len(self._buffer) < at + head_bytes:
@@ -97,22 +98,22 @@ class Reader:
             yield record
 
     def _read_header(self) -> dict[str, Any]:
-        if not self._fill(len(layout.MAGIC)) or self._buffer[: len(layout.MAGIC)] != layout.MAGIC:
+        if not self._fill(len(format.MAGIC)) or self._buffer[: len(format.MAGIC)] != format.MAGIC:
             raise RecordingError("this is not a recording: it does not begin like one")
-        if not self._fill(layout.START_BYTES):
+        if not self._fill(format.START_BYTES):
             raise RecordingError("this recording ends in the middle of its header")
-        _, version, length = layout.START.unpack_from(self._buffer)
-        if version != layout.VERSION:
-            raise RecordingError(f"this recording has version {version}; only {layout.VERSION} is known here")
-        (crc,) = layout.CRC.unpack_from(self._buffer, layout.START.size)
-        if length > layout.MOST_METADATA_BYTES:
+        _, version, length = format.START.unpack_from(self._buffer)
+        if version != format.VERSION:
+            raise RecordingError(f"this recording has version {version}; only {format.VERSION} is known here")
+        (crc,) = format.CRC.unpack_from(self._buffer, format.START.size)
+        if length > format.MOST_METADATA_BYTES:
             raise RecordingError("this recording's header is corrupt")
-        if not self._fill(layout.START_BYTES + length):
+        if not self._fill(format.START_BYTES + length):
             raise RecordingError("this recording ends in the middle of its header")
-        text = self._buffer[layout.START_BYTES : layout.START_BYTES + length]
-        if zlib.crc32(text, zlib.crc32(self._buffer[: layout.START.size])) != crc:
+        text = self._buffer[format.START_BYTES : format.START_BYTES + length]
+        if zlib.crc32(text, zlib.crc32(self._buffer[: format.START.size])) != crc:
             raise RecordingError("this recording's header is corrupt")
-        self._at = layout.START_BYTES + length
+        self._at = format.START_BYTES + length
         try:
             metadata = json.loads(text)
         except ValueError:
@@ -120,9 +121,9 @@ class Reader:
         return metadata if isinstance(metadata, dict) else {}
 
     def _fill(self, nbytes: int) -> bool:
-        """Have `nbytes` from the place that has been reached on in the buffer, now at its beginning; False at the end.
+        """Read until the buffer has `nbytes` from the current position, which moves to its beginning; False at the end.
 
-        Reads piece by piece, so that a length which is not true costs no memory.
+        Reads piece by piece, so that a wrong length costs no memory.
         """
         pieces = [self._buffer[self._at :]]
         have = len(pieces[0])
@@ -143,5 +144,5 @@ class Reader:
         self.damage = Damage(DamageKind.CORRUPT, self.offset, reason)
 
     def _with_place(self, reason: str, nbytes: int) -> str:
-        """Add to `reason` whether anything follows this record of `nbytes`."""
+        """Add to `reason` whether this record of `nbytes` is the last one."""
         return f"{reason}; {'more records follow it' if self._fill(nbytes + 1) else 'it is the last one'}"

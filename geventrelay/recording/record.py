@@ -1,17 +1,17 @@
-"""One message that has passed: when, where it came in, and all its parts."""
+"""One message that was seen: the time, the socket, and all its parts."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 
-# A named tuple, since a million of them are made in a row: a frozen dataclass takes three times as long.
+# A named tuple, because a recording has millions of them: a frozen dataclass takes three times as long.
 class Record(NamedTuple):
-    """A message as somebody saw it pass.
+    """A message as a watcher saw it.
 
     :ivar time_ns: when it was seen, in ns since 1970 (UTC).
     :ivar source: the key of the socket at which it came in, e.g. ``frontend``.
-    :ivar parts: its parts, as they came.
+    :ivar parts: its parts, unchanged.
     """
 
     time_ns: int
@@ -20,21 +20,21 @@ class Record(NamedTuple):
 
 
 def source_name(part: bytes) -> str:
-    """The key of a socket out of the first `part` of a tap's message; any bytes at all have one."""
+    """The key of a socket from the first `part` of a tap's message; every sequence of bytes has one."""
     return part.decode(errors="surrogateescape")
 
 
 def source_part(source: str) -> bytes:
-    """The bytes that `source_name` made into `source`."""
+    """The bytes from which `source_name` made `source`."""
     return source.encode(errors="surrogateescape")
 
 
 class RecordFilter:
-    """Takes some records and leaves the others; call it with each, in order.
+    """Selects records; call it with each record, in order.
 
-    :param direction: take only what came in at the socket with this key; None takes every direction.
-    :param topic: take only messages whose first part begins so; empty takes all.
-    :param sample: of those, take every so manieth, beginning with the first.
+    :param direction: select only messages that came in at the socket with this key; None selects all.
+    :param topic: select only messages whose first part begins with it; empty selects all.
+    :param sample: select every n-th of these, beginning with the first; 1 selects all.
     """
 
     def __init__(self, direction: str | None = None, topic: bytes = b"", sample: int = 1) -> None:
@@ -42,7 +42,7 @@ class RecordFilter:
         self._seen = 0
 
     def __call__(self, record: Record) -> bool:
-        """Whether to take `record`."""
+        """Whether `record` is selected."""
         if self.direction is not None and record.source != self.direction:
             return False
         if self._topic and not (record.parts and record.parts[0].startswith(self._topic)):

@@ -1,4 +1,4 @@
-"""The log: one line per event, as text or as JSON, with storms of one event summed up."""
+"""The log: one line per event, as text or as JSON. A throttle counts what comes too often."""
 
 from __future__ import annotations
 
@@ -17,15 +17,20 @@ import gevent
 from ..log import LogEvent, event
 from ..settings import LogFormat
 
+STORM_LIMIT = 10
+"""The number of lines of one event for one socket that are written within a second; more are counted."""
+_WINDOW_S = 1.0
+
 _TEXT = "%(asctime)s %(levelname)s %(message)s"
-# How long after something was held back the count of it is due.
+# The time from the first event that was held back to the line with the count.
 _COUNT_AFTER_S = 1.0
 
 
 def set_up(level: str, form: LogFormat) -> None:
-    """Have this process's log written to standard error from now on; called again, it changes how.
+    """Write this process's log to standard error from now on; another call changes level and form.
 
-    :param level: what to write at the least, ``debug`` to ``error``. :param form: how to write it.
+    :param level: the lowest level to write, ``debug`` to ``error``.
+    :param form: text or JSON.
     """
     root = logging.getLogger()
     handler = next((one for one in root.handlers if isinstance(one, EventHandler)), None)
@@ -39,7 +44,7 @@ def set_up(level: str, form: LogFormat) -> None:
 class JsonFormatter(logging.Formatter):
     """Writes a record as one JSON object: ``time``, ``level``, ``event`` and the event's keys.
 
-    A record that is no event has ``event`` "message", its ``logger`` and its ``text``.
+    Any other record has ``event`` "message", its ``logger`` and its ``text``.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -59,70 +64,9 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-class EventHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic for mypy, and from 3.11 on
-    """Writes events, but for those that `LogThrottle` holds back, of which it writes the count.
-
-    :param stream: where to write. :param clock: tells the time in seconds.
-    """
-
-    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(stream)
-        self._clock = clock
-        self._storms = LogThrottle()
-        self._last: dict[Hashable, logging.LogRecord] = {}
-        self._counting: gevent.Greenlet[..., None] | None = None
-        self._thread = threading.get_ident()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write `record`, or count it."""
-        self._write_counts(self._storms.due(self._clock()))
-        kind = _kind(record)
-        if kind is None or self._storms.passes(kind, self._clock()):
-            super().emit(record)
-            return
-        self._last[kind] = record
-        # A greenlet of another thread's hub would not run; there, the next line or the end of it all tells.
-        if self._counting is None and threading.get_ident() == self._thread:
-            self._counting = gevent.spawn(self._count)
-
-    def close(self) -> None:
-        """Write the counts of what was held back, and no more from then on."""
-        self._write_counts(self._storms.rest())
-        super().close()
-
-    def _count(self) -> None:
-        """Write counts as long as something is held back, also when no other line comes that would be a reason to."""
-        while self._storms.holds_back:
-            gevent.sleep(_COUNT_AFTER_S)
-            with self.lock or threading.RLock():
-                self._write_counts(self._storms.due(self._clock()))
-        self._counting = None
-
-    def _write_counts(self, counts: list[tuple[Hashable, int]]) -> None:
-        for kind, count in counts:
-            last = self._last.pop(kind)
-            assert isinstance(last.msg, LogEvent)  # nothing else is ever held back
-            keys = {key: last.msg.keys[key] for key in ("device", "socket") if key in last.msg.keys}
-            summary = event(last.msg.name, **keys, more=count, last=str(last.msg))
-            super().emit(logging.LogRecord(last.name, last.levelno, last.pathname, last.lineno, summary, None, None))
-
-
-def _kind(record: logging.LogRecord) -> Hashable:
-    """What a record is one more of; None for one that is written in any case."""
-    if not isinstance(record.msg, LogEvent):
-        return None
-    keys = record.msg.keys
-    return record.msg.name, record.levelno, keys.get("device"), keys.get("socket")
-
-
-STORM_LIMIT = 10
-"""So many lines of one event for one socket are written within a second; what is more is counted."""
-_WINDOW_S = 1.0
-
-
 @dataclass(slots=True)
 class _Window:
-    """What has come of one kind since `began`; `passed` says how many of them count as written."""
+    """The events of one kind since `began`: `passed` of them count as written."""
 
     began: float
     passed: int = 0
@@ -130,11 +74,11 @@ class _Window:
 
 
 class LogThrottle:
-    """Tells what is to be written from what is only to be counted. Pure: time is an argument.
+    """Decides which events are written and which are only counted. Pure: time is an argument.
 
-    The first ones of a storm pass; then, for as long as it lasts, there is a count for every second.
+    When one kind comes too often, the first ones pass. Then there is a count for every second, until a second is quiet.
 
-    :param limit: how many of a kind pass within a second.
+    :param limit: how many events of one kind pass within a second.
     """
 
     def __init__(self, limit: int = STORM_LIMIT) -> None:
@@ -143,7 +87,7 @@ class LogThrottle:
         self._next_look = float("-inf")
 
     def passes(self, kind: Hashable, now: float) -> bool:
-        """Whether one more of this `kind` is to be written `now`; if not, it has been counted. Ask `due` first."""
+        """Whether one more event of this `kind` is to be written `now`; if not, it is counted. Call `due` first."""
         window = self._windows.get(kind)
         if window is None or (not window.held_back and now >= window.began + _WINDOW_S):
             window = self._windows[kind] = _Window(now)
@@ -154,7 +98,7 @@ class LogThrottle:
         return False
 
     def due(self, now: float) -> list[tuple[Hashable, int]]:
-        """The kinds of which some have been held back for a second by `now`, and how many; told once."""
+        """The kinds that have events held back for a second by `now`, with their number; each is returned once."""
         if now < self._next_look:
             return []
         found = []
@@ -165,18 +109,75 @@ class LogThrottle:
                 del self._windows[kind]
                 continue
             found.append((kind, window.held_back))
-            # The storm goes on until a second has been quiet.
+            # It goes on until a second has been quiet.
             self._windows[kind] = _Window(now, passed=self._limit)
         self._next_look = min((one.began + _WINDOW_S for one in self._windows.values()), default=float("-inf"))
         return found
 
     def rest(self) -> list[tuple[Hashable, int]]:
-        """What has been held back and not been told, and how many; forgets everything."""
+        """The kinds with events held back that were not returned yet, with their number; forgets everything."""
         windows, self._windows = self._windows, {}
         self._next_look = float("-inf")
         return [(kind, window.held_back) for kind, window in windows.items() if window.held_back]
 
     @property
     def holds_back(self) -> bool:
-        """Whether something has been held back that has not been told yet."""
+        """Whether events have been held back that were not returned yet."""
         return any(window.held_back for window in self._windows.values())
+
+
+class EventHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic for mypy, and from 3.11 on
+    """Writes events, except those that `LogThrottle` holds back. Of these it writes the count.
+
+    :param stream: where to write.
+    :param clock: returns the time in seconds.
+    """
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(stream)
+        self._clock = clock
+        self._throttle = LogThrottle()
+        self._last: dict[Hashable, logging.LogRecord] = {}
+        self._counting: gevent.Greenlet[..., None] | None = None
+        self._thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write `record`, or count it."""
+        self._write_counts(self._throttle.due(self._clock()))
+        kind = _kind(record)
+        if kind is None or self._throttle.passes(kind, self._clock()):
+            super().emit(record)
+            return
+        self._last[kind] = record
+        # A greenlet in another thread's hub may not run. There, the next line or `close` writes the count.
+        if self._counting is None and threading.get_ident() == self._thread:
+            self._counting = gevent.spawn(self._count)
+
+    def close(self) -> None:
+        """Write the counts of what was held back; nothing is written after that."""
+        self._write_counts(self._throttle.rest())
+        super().close()
+
+    def _count(self) -> None:
+        """Write counts while something is held back, also when no other line comes."""
+        while self._throttle.holds_back:
+            gevent.sleep(_COUNT_AFTER_S)
+            with self.lock or threading.RLock():
+                self._write_counts(self._throttle.due(self._clock()))
+        self._counting = None
+
+    def _write_counts(self, counts: list[tuple[Hashable, int]]) -> None:
+        for kind, count in counts:
+            last = self._last.pop(kind)
+            assert isinstance(last.msg, LogEvent)  # only events are held back
+            keys = {key: last.msg.keys[key] for key in ("device", "socket") if key in last.msg.keys}
+            summary = event(last.msg.name, **keys, more=count, last=str(last.msg))
+            super().emit(logging.LogRecord(last.name, last.levelno, last.pathname, last.lineno, summary, None, None))
+
+
+def _kind(record: logging.LogRecord) -> Hashable:
+    """The kind by which records are counted; None for a record that is always written."""
+    if not isinstance(record.msg, LogEvent):
+        return None
+    keys = record.msg.keys
+    return record.msg.name, record.levelno, keys.get("device"), keys.get("socket")

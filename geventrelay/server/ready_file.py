@@ -1,4 +1,4 @@
-"""The file that says that all is up, and where: whoever started this process can wait for it."""
+"""The ready file: it says that everything is up, and where. The program that started this process can wait for it."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ from ..log import event
 log = logging.getLogger("geventrelay")
 
 
-# Of a file that somebody else may have put there, no more is read than a ready file could have.
+# Another program may have written the file, so no more is read than a ready file can have.
 _LIMIT_BYTES = 1024 * 1024
 
 
 def write_ready_file(path: Path, devices: Sequence[Device], http: str | None = None) -> None:
-    """Write to `path` where the `devices` can be reached as JSON, in one step: who sees the file sees all of it.
+    """Write the addresses of the `devices` to `path` as JSON, in one step: a reader sees the whole file or none.
 
-    The object has ``pid`` and ``devices``: by name, the bound addresses of each socket. With exactly one device it has
-    ``device`` (its name) and ``endpoints`` (its addresses by socket) too, and where HTTP is answered it has the URL in
-    ``http``.
+    The object has ``pid`` and ``devices``: by name, the bound addresses of each socket. With exactly one device it also
+    has ``device`` (its name) and ``endpoints`` (its addresses by socket). With HTTP it has the URL in ``http``.
 
-    :raises StartError: if the file cannot be written, or there is one of that name which is no ready file.
+    :raises StartError: if the file cannot be written, or the path exists and is not a ready file.
     """
     state: dict[str, Any] = {"pid": os.getpid(), "devices": {device.name: device.endpoints for device in devices}}
     if len(devices) == 1:
@@ -40,7 +39,7 @@ def write_ready_file(path: Path, devices: Sequence[Device], http: str | None = N
         with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             temporary = Path(file.name)
             file.write(json.dumps(state) + "\n")
-        # Temporary files are their owner's alone; this one is for everybody to read.
+        # Only its owner can read a temporary file; every user may read this one.
         temporary.chmod(0o644)
         try:
             temporary.replace(path)
@@ -52,15 +51,15 @@ def write_ready_file(path: Path, devices: Sequence[Device], http: str | None = N
 
 
 def remove_ready_file(path: Path) -> None:
-    """Remove the file at `path` again, unless another process has written its own there meanwhile."""
+    """Remove the file at `path`, unless another process has written its own there meanwhile."""
     if _writer(path) == os.getpid():
         _remove(path)
 
 
 def remove_stale_ready_file(path: Path) -> None:
-    """Remove what a process that is no more has left at `path`: who waits for the file must not find an old one.
+    """Remove the file at `path` if its process has ended: a program that waits for the file must not find an old one.
 
-    :raises StartError: if what is there is no ready file.
+    :raises StartError: if the path exists and is not a ready file.
     """
     _refuse_other_files(path)
     pid = _writer(path)
@@ -73,14 +72,14 @@ def remove_stale_ready_file(path: Path) -> None:
 
 
 def _refuse_other_files(path: Path) -> None:
-    """A mistyped path must not cost anybody a file. An empty one, as mktemp(1) makes, is no loss, and no folder is."""
+    """A mistyped path must not destroy a file. An empty file, as mktemp(1) makes it, is no loss; a folder stays."""
     harmless = path.is_dir() or (path.is_file() and path.stat().st_size == 0)
     if os.path.lexists(path) and not harmless and _writer(path) is None:
-        raise StartError(f"cannot write {path} (--ready-file): there is something of that name which is no ready file")
+        raise StartError(f"cannot write {path} (--ready-file): the path exists and is not a ready file")
 
 
 def _writer(path: Path) -> int | None:
-    """The pid in a ready file; None if there is no such file."""
+    """The pid in a ready file; None if there is no ready file."""
     try:
         if not path.is_file():
             return None

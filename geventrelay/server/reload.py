@@ -6,17 +6,18 @@ from dataclasses import dataclass
 
 from ..devices.live_changes import restart_needed_by
 from ..settings import ServerSettings
-
-# What a running process cannot take back: where it answers, and what it has written.
-_NEED_A_RESTART = ("http", "http_token_file", "ready_file")
+from ..settings.option import options_of
 
 
 @dataclass(frozen=True, slots=True)
 class ReloadResult:
-    """What becomes of each device, by name, in the order of the file.
+    """What happens to each device, by name, in the order of the file.
 
-    :ivar unchanged: goes on untouched. :ivar added: starts. :ivar removed: drains and goes.
-    :ivar changed: drains and starts again with other settings. :ivar adjusted: goes on and takes other settings.
+    :ivar unchanged: goes on untouched.
+    :ivar added: starts.
+    :ivar removed: drains and ends.
+    :ivar changed: drains and starts again with other settings.
+    :ivar adjusted: goes on and takes other settings.
     """
 
     unchanged: tuple[str, ...] = ()
@@ -45,4 +46,5 @@ def difference(old: ServerSettings, new: ServerSettings) -> ReloadResult:
 
 def needs_restart(old: ServerSettings, new: ServerSettings) -> tuple[str, ...]:
     """Which of the process's own options differ between `old` and `new`, and wait for the next start of the process."""
-    return tuple(name for name in _NEED_A_RESTART if getattr(old, name) != getattr(new, name))
+    fields = [option.field for option in options_of(ServerSettings) if not option.live]
+    return tuple(name for name in fields if getattr(old, name) != getattr(new, name))

@@ -1,4 +1,4 @@
-"""One process that runs devices until it is told to stop."""
+"""One process that runs devices until it is stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Listening sockets that systemd has bound for us, and whose they are (sd_listen_fds(3))."""
+"""Listening sockets that systemd has bound for us, and which device each is for (sd_listen_fds(3))."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ _LOCALHOST = frozenset({"127.0.0.1", "[::1]"})
 class Listener:
     """A listening socket that was passed to this process.
 
-    :ivar descriptor: its number. :ivar name: its ``FileDescriptorName``; empty for none.
-    :ivar address: where it listens, as an endpoint is written; empty if it is nothing that can be used.
+    :ivar descriptor: its number.
+    :ivar name: its ``FileDescriptorName``; empty for none.
+    :ivar address: where it listens, as an endpoint; empty if ZeroMQ cannot use it.
     """
 
     descriptor: int
@@ -29,14 +30,14 @@ class Listener:
 
     @property
     def is_named(self) -> bool:
-        """Whether somebody chose its name: left alone, systemd takes the socket unit's."""
+        """Whether its unit sets the name: by default, systemd uses the name of the socket unit."""
         return self.name not in ("", "unknown", "stored") and not self.name.endswith(".socket")
 
 
 def passed_listeners(environment: Mapping[str, str]) -> tuple[Listener, ...]:
     """The sockets that were passed to this process.
 
-    :param environment: where ``LISTEN_FDS``, ``LISTEN_PID`` and ``LISTEN_FDNAMES`` are.
+    :param environment: has ``LISTEN_FDS``, ``LISTEN_PID`` and ``LISTEN_FDNAMES``.
     """
     count = environment.get("LISTEN_FDS", "")
     if environment.get("LISTEN_PID") != str(os.getpid()) or not (count.isascii() and count.isdecimal()):
@@ -45,16 +46,16 @@ def passed_listeners(environment: Mapping[str, str]) -> tuple[Listener, ...]:
     names += [""] * (int(count) - len(names))
     listeners = []
     for descriptor, name in zip(range(_FIRST, _FIRST + int(count)), names, strict=False):
-        # What this process starts is not to hold them.
+        # The children of this process must not keep them open.
         os.set_inheritable(descriptor, False)
         listeners.append(Listener(descriptor, name, listening_address(descriptor)))
     return tuple(listeners)
 
 
 class Activation:
-    """Tells which of the passed sockets are a device's: those named ``DEVICE.SOCKET``, else by address.
+    """Finds the passed sockets of a device: those named ``DEVICE.SOCKET``, else by address.
 
-    :param listeners: what was passed.
+    :param listeners: the sockets that were passed.
     """
 
     def __init__(self, listeners: Iterable[Listener]) -> None:
@@ -71,13 +72,13 @@ class Activation:
             taken = _by_address(places, [*named, *unnamed])
             rest = [one for one in named if one not in taken.values()]
             free = [position for position in places if position not in taken]
-            # Whoever named a socket meant it, whatever address it has.
+            # A name counts more than an address.
             taken.update(zip(free, rest, strict=False))
             found.update({(key, position): one.descriptor for position, one in taken.items()})
         return found
 
     def unused(self, devices: Iterable[DeviceSettings]) -> tuple[Listener, ...]:
-        """What was passed and is for none of `devices`."""
+        """The passed sockets that none of `devices` uses."""
         used = {descriptor for settings in devices for descriptor in self(settings).values()}
         return (*(one for one in self._listeners if one.descriptor not in used), *self._useless)
 

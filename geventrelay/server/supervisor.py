@@ -1,4 +1,4 @@
-"""One device and what it takes to keep it up: started again when it fails, left alone when it was told to stop."""
+"""One device and what keeps it up: it is started again when it fails, and stays down when it was stopped on request."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import gevent
-from gevent.event import Event
+from gevent.event import Event as Signal
 
 from ..devices.device import Device
 from ..devices.snapshot import DeviceSnapshot, State
@@ -18,15 +18,16 @@ from ..engine.peertable import PeersSnapshot
 from ..errors import DeviceFailed
 from ..log import event
 from ..settings import DeviceSettings
+from .lifecycle import Event, Stage, allows, next_stage
 
 log = logging.getLogger("geventrelay")
 
 Descriptors = Callable[[DeviceSettings], Mapping[tuple[str, int], int]]
-"""Tells which listening sockets there are already for a device; see `Device`."""
+"""Returns which listening sockets there are already for a device; see `Device`."""
 
 
 class Watcher(Protocol):
-    """Whoever is to know how supervised devices fare. None of these may yield."""
+    """What gets to know how supervised devices fare. None of these may yield."""
 
     def on_up(self, supervised: SupervisedDevice) -> None:
         """`supervised` has just started."""
@@ -38,21 +39,31 @@ class Watcher(Protocol):
         """`supervised` was stopped on request and stays so."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Moment:
+    """The same moment by the clock that measures durations, in seconds, and as Unix time."""
+
+    clock_s: float
+    unix_s: float
+
+
 class SupervisedDevice:
     """A device that is started again, after growing delays, whenever it fails.
 
-    What was told to stop stays stopped, whoever told it. Every start makes a new `Device`; counts go on.
+    Once it was stopped on request it stays so, wherever the request came from. Every start makes a new `Device`; counts
+    go on.
 
-    :param settings: the device's. :param watcher: told of what becomes of it.
-    :param delays: how long to wait after each failure. :param clock: tells the time in seconds; `time.monotonic` does.
+    :param settings: the device's.
+    :param watcher: gets to know what becomes of it.
+    :param delays: how long to wait after each failure.
+    :param clock: returns the time in seconds, as `time.monotonic` does.
     :param reload: what a RELOAD at its control socket does; None where it is no command.
-    :param descriptors: tells which of its listening sockets are there already; None where it is to bind them all.
+    :param descriptors: returns which of its listening sockets are there already; None where it is to bind them all.
 
     :ivar settings: those of the current, or the next, start.
     :ivar device: the device of the last start.
     :ivar restarts: how often it was started again after a failure, starts that failed among them.
     :ivar last_failure: why it failed last, or could not start; None if it never did.
-    :ivar started_at: when it started last, as Unix time; None while it is not up.
     """
 
     def __init__(
@@ -73,15 +84,15 @@ class SupervisedDevice:
         self._clock = clock
         self._reload = reload
         self._descriptors = descriptors
-        self._started_at: float | None = None
-        self._up_since: float | None = None
-        self._next_start: float | None = None
+        self._stage = Stage.DOWN
+        # When it came up; None while it has not, since it was made or renewed.
+        self._up_since: _Moment | None = None
+        # By the clock; only for the stage WAITING.
+        self._next_start = 0.0
+        self._pause_again = False
         self._past: DeviceSnapshot | None = None
         self._past_peers: dict[str, PeersSnapshot] = {}
-        self._was_paused = False
-        self._ended = False
-        self._stopping = Event()
-        self._life: gevent.Greenlet[..., None] | None = None
+        self._supervision: gevent.Greenlet[..., Any] | None = None
         self.device = self._new_device()
 
     def __repr__(self) -> str:
@@ -95,22 +106,22 @@ class SupervisedDevice:
     @property
     def state(self) -> State:
         """Where the device is in its life; one that waits to be started again has failed."""
-        return State.FAILED if self._next_start is not None else self.device.state
+        return State.FAILED if self._stage is Stage.WAITING else self.device.state
 
     @property
     def next_start_s(self) -> float | None:
         """In how many seconds it is started again; None while it does not wait for that."""
-        return None if self._next_start is None else max(0.0, self._next_start - self._clock())
+        return max(0.0, self._next_start - self._clock()) if self._stage is Stage.WAITING else None
 
     @property
     def started_at(self) -> float | None:
         """When it started last, as Unix time; None while it is not up."""
-        return self._started_at if self.device.started else None
+        return self._up_since.unix_s if self._up_since is not None and self.device.started else None
 
     @property
     def ended(self) -> bool:
         """Whether it was stopped on request, and so stays down."""
-        return self._ended
+        return self._stage is Stage.STOPPED
 
     def snapshot(self) -> DeviceSnapshot:
         """What has been counted over every start of the device. Does not yield."""
@@ -124,26 +135,30 @@ class SupervisedDevice:
         return {**now, **both}
 
     def start(self) -> None:
-        """Start the device, and do not look after it yet. Yields while names are resolved.
+        """Start the device, and do not supervise it yet. Yields while names are resolved.
 
         :raises StartError: if it cannot; nothing is left of it then.
         """
-        self.device.start()
-        self._up_since, self._started_at = self._clock(), time.time()
-        if self._was_paused:
+        self._change(Event.START)
+        try:
+            self.device.start()
+        except BaseException:
+            self._note_end()
+            raise
+        self._up_since = _Moment(self._clock(), time.time())
+        self._change(Event.UP)
+        if self._pause_again:
             self.device.pause()
-            self._was_paused = False
+            self._pause_again = False
         self._watcher.on_up(self)
 
     def supervise(self) -> None:
-        """Look after it: start it if `start` has not done so, and again whenever it fails, until it is told to stop.
+        """Start it if `start` has not done so, and again whenever it fails, until it is stopped on request.
 
         Yields until the first start has succeeded or failed.
         """
-        self._stopping.clear()
-        self._ended = False
-        tried = Event()
-        self._life = gevent.spawn(self._live, tried)
+        tried = Signal()
+        self._spawn(tried)
         tried.wait()
 
     def adjust(self, settings: DeviceSettings) -> None:
@@ -156,7 +171,7 @@ class SupervisedDevice:
         self.settings = settings
 
     def restart(self, settings: DeviceSettings) -> None:
-        """Start the stopped device anew with other `settings`, and keep it up. Yields as `supervise` does.
+        """Start the stopped device anew with other `settings`, and supervise it. Yields as `supervise` does.
 
         A device that was paused when it was stopped is paused again.
         """
@@ -169,63 +184,93 @@ class SupervisedDevice:
 
         :param timeout: as for `Device.stop`.
         """
-        self._stopping.set()
-        self._was_paused = self._was_paused or self.device.state is State.PAUSED
-        if self._life is not None and not self.device.started:
-            # It waits, or hangs in the resolution of a name.
-            self._life.kill()
-        self.device.stop(timeout)
-        if self._life is not None:
-            self._life.join()
-        self._next_start = None
-
-    def _live(self, tried: Event) -> None:
+        supervision, self._supervision = self._supervision, None
+        self._pause_again = self._pause_again or self.device.state is State.PAUSED
         try:
-            while (failure := self._run_once(tried)) is not None:
-                ran_s = 0.0 if self._up_since is None else self._clock() - self._up_since
-                self.last_failure = str(failure)
-                if not self._watcher.on_failure(self, failure) or self._wait(self._delays.after(ran_s), tried):
-                    return
-                self.restarts += 1
-                self._renew()
-            self._ended = True
+            if supervision is not None and self._stage is not Stage.RUNNING:
+                # It waits, or hangs in the resolution of a name.
+                supervision.kill()
+            self.device.stop(timeout)
+            if supervision is not None:
+                supervision.join()
+        finally:
+            self._note_stopped()
+
+    def _change(self, what: Event) -> None:
+        """Note that `what` has happened. The one place where the stage changes; does not yield."""
+        self._stage = next_stage(self._stage, what)
+
+    def _note_end(self) -> None:
+        if allows(self._stage, Event.END):
+            self._change(Event.END)
+
+    def _note_stopped(self) -> None:
+        """Note that it is down on request, unless that was noted before."""
+        self._note_end()
+        if allows(self._stage, Event.STOP):
+            self._change(Event.STOP)
             self._watcher.on_stopped(self)
+
+    def _spawn(self, tried: Signal) -> None:
+        self._supervision = gevent.spawn(self._supervise, tried)
+        self._supervision.link(self._on_end)
+
+    def _on_end(self, supervision: gevent.Greenlet[..., Any]) -> None:
+        # Killed, and not by `stop`: gevent.killall over every greenlet does that, and devices are to come up again.
+        if supervision is self._supervision and isinstance(supervision.value, gevent.GreenletExit):
+            self._spawn(Signal())
+
+    def _supervise(self, tried: Signal) -> None:
+        try:
+            while self._stage not in (Stage.STOPPED, Stage.GIVEN_UP):
+                if self._stage is Stage.WAITING:
+                    gevent.sleep(max(0.0, self._next_start - self._clock()))
+                    self.restarts += 1
+                    self._renew()
+                failure = self._run_once(tried)
+                if failure is None:
+                    self._note_stopped()
+                else:
+                    self._decide(failure)
+                tried.set()
         finally:
             tried.set()
 
-    def _run_once(self, tried: Event) -> Exception | None:
-        """Run the device to its end; what it failed of, or None if it was told to end."""
+    def _run_once(self, tried: Signal) -> Exception | None:
+        """Run the device to its end; what it failed of, or None if its end was requested."""
         try:
-            if self._up_since is None:
+            if self._stage is Stage.DOWN:
                 self.start()
             tried.set()
             self.device.join()
+            self._note_end()
         except Exception as error:
             return error
         failure = self.device.failure
         return None if self.device.stop_requested or failure is None else DeviceFailed(f"{self.name}: {failure}")
 
-    def _wait(self, delay_s: float, tried: Event) -> bool:
-        """Wait for the next start; whether there is to be none."""
+    def _decide(self, failure: Exception) -> None:
+        """Wait for the next start after a `failure`, or give up."""
+        ran_s = 0.0 if self._up_since is None else self._clock() - self._up_since.clock_s
+        self.last_failure = str(failure)
+        if not self._watcher.on_failure(self, failure):
+            self._change(Event.GIVE_UP)
+            return
+        delay_s = self._delays.after(ran_s)
         self._next_start = self._clock() + delay_s
+        self._change(Event.WAIT)
         log.warning(event("starting-again", device=self.name, in_s=f"{delay_s:.3g}", restarts=self.restarts + 1))
-        tried.set()
-        stopping = self._stopping.wait(delay_s)
-        self._next_start = None
-        return stopping
 
     def _renew(self) -> None:
         """Put a new device in the place of the one that has ended, whose counts are kept."""
         self._past, self._past_peers = self.snapshot(), self.peers()
         self._up_since = None
         self.device = self._new_device()
+        self._change(Event.RENEW)
 
     def _new_device(self) -> Device:
         descriptors = None if self._descriptors is None else self._descriptors(self.settings)
         return Device(self.settings, reload=self._reload, descriptors=descriptors, watch_peers=True)
-
-
-log = logging.getLogger("geventrelay")
 
 
 def announce(device: Device) -> None:
@@ -249,7 +294,8 @@ class Backoff:
 
     Each is shortened by up to a half at random: devices that failed together must not all come back together.
 
-    :param first_s: the first delay, in seconds. :param longest_s: the longest; who ran longer than that begins anew.
+    :param first_s: the first delay, in seconds.
+    :param longest_s: the longest, in seconds; a device that ran longer than that begins anew.
     :param chance: gives a number from 0 to 1, of which 1 shortens nothing.
     """
 

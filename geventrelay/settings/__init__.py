@@ -5,7 +5,8 @@ the API share these classes, so that all of them know the same names and the sam
 """
 
 from ..terms import Payload, WhenFull
-from .device import ControlType, DeviceSettings, Endpoints, SocketOptions
+from .device import DeviceSettings, SocketOptions
+from .device_options import ControlType, Endpoints
 from .patterns import (
     PATTERNS,
     SOCKET_TYPES,

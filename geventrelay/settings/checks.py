@@ -10,10 +10,11 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
+from ..endpoints import parse_endpoints
 from ..errors import SettingsError
 
 Check = Callable[[str, Any], Any]
-"""Takes what to call the input in an error, and its value."""
+"""Takes the name of the input for an error, and its value. Returns the value that is kept."""
 
 _DEVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -38,10 +39,11 @@ def whole(minimum: int, maximum: int = 2**31 - 1) -> Check:
 def seconds(name: str, value: Any) -> float:
     """Read a number of seconds.
 
-    :param name: what to call the input in an error. :param value: the number, or text that is one.
+    :param name: what to call the input in an error.
+    :param value: the number, or text that is one.
     :raises SettingsError: unless it is from 0 to 86400.
     """
-    rule = "a number of seconds from 0 to 86400"
+    rule = "a number from 0 to 86400"
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -74,12 +76,30 @@ def level(name: str, value: Any) -> str:
 
 
 def device_name(name: str, value: Any) -> str:
-    """Take what a device may be called, or nothing, in URLs, in logs and in the labels of metrics alike.
+    """Take a device's name, or an empty one. It fits into URLs, logs and the labels of metrics.
 
-    :param name: what to call the input in an error. :param value: what was given.
+    :param name: what to call the input in an error.
+    :param value: what was given.
     """
     if not isinstance(value, str) or not (value == "" or _DEVICE_NAME.fullmatch(value)):
         raise SettingsError(name, "up to 64 letters, digits, '.', '_' and '-', a letter or digit first", value)
+    return value
+
+
+def endpoints(name: str, value: Any) -> Any:
+    """Read one endpoint or several. A device's own settings say which interface bare ports bind; here it is every one.
+
+    :param name: what to call the input in an error.
+    :param value: what `geventrelay.endpoints.parse_endpoints` takes.
+    :raises SettingsError: for anything else.
+    """
+    return parse_endpoints(value, name=name, interface="*")
+
+
+def text(name: str, value: Any) -> str:
+    """Take any text: `name` is what to call the input in an error, `value` what was given."""
+    if not isinstance(value, str):
+        raise SettingsError(name, "text", value)
     return value
 
 

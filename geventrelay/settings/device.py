@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..endpoints import Endpoint, Taken, parse_endpoints
 from ..errors import SettingsError
-from .checks import device_name, flag, one_of, seconds, whole, word
-from .option import setting
+from .device_options import Common, ControlOptions, Limits, TapOptions
+from .option import Group, Option, options_of
 from .socket_options import check_options
-
-Endpoints = str | int | Endpoint | Sequence[str | int | Endpoint]
-"""One endpoint or several, as a user writes them; see `geventrelay.endpoints.Endpoint.parse`."""
-
-
-class ControlType(enum.Enum):
-    """What a device's control socket is; a PULL or SUB follows commands and answers nothing."""
-
-    REP = "REP"
-    PAIR = "PAIR"
-    ROUTER = "ROUTER"
-    PULL = "PULL"
-    SUB = "SUB"
-
 
 SocketOptions = Mapping[str, Mapping[int, int | bytes]]
 """Socket key -> libzmq's number of an option -> its value."""
@@ -36,48 +21,25 @@ Checked = tuple[dict[str, Any], list[SettingsError]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceSettings:
-    """What every pattern can be told. All are keywords.
+class DeviceSettings(TapOptions, ControlOptions, Limits, Common):
+    """What can be set for a device of every pattern. All are keywords.
 
-    :param name: what the device is called in logs; by default its pattern's name.
-    :param interface: the host or network interface that bare ports bind; ``*`` is every one.
-    :param sndhwm: high-water mark of each socket's outgoing queue per peer, in messages; 0 is no limit.
-    :param rcvhwm: the same for incoming queues.
-    :param linger_ms: how long a closing socket goes on delivering what it has queued, in ms.
-    :param drain_s: how long `stop` goes on moving what has already come in, in seconds.
-    :param io_threads: libzmq's io threads; devices on one hub that ask for as many share them.
-    :param ipv6: whether sockets speak IPv6 too; on by itself for a socket with an IPv6 address.
-    :param max_message_size_bytes: a peer that sends a larger part is disconnected; None is no limit.
-    :param heartbeat_ms: how often silent tcp connections are probed, in ms; 0 turns that off. By TCP keepalive, in
-        whole seconds; after three probes without an answer the peer is given up. ZMTP's own PING would also cut off
-        a peer that is merely busy, see docs/design.rst.
-    :param control: where commands come in; None for nowhere. See `geventrelay.components.control`.
-    :param control_type: a `ControlType` or its value.
-    :param tap: where a copy of the traffic can be watched; None for nowhere. See `geventrelay.components.tap`.
-    :param socket_options: what libzmq is told about single sockets, after all that the other settings make of them: by
-        the socket's key, libzmq's numbers of options with their values. See `geventrelay.settings.socket_options`.
+    Each base is a group of options, which are described where they are declared; docs/configuration.rst lists them all.
+    The last base comes first, as dataclasses order their fields.
+
+    :param socket_options: ZeroMQ's own options for single sockets, by the socket's key and libzmq's number of the
+        option. They are set last, so they win over the device's. See `geventrelay.settings.socket_options`.
     """
 
     pattern: ClassVar[str] = ""
     """The pattern's name on the command line."""
 
-    name: str = setting("--name", device_name, default="")
-    interface: str = setting("--interface", word, default="*")
-    sndhwm: int = setting("--sndhwm", whole(0), default=10_000)
-    rcvhwm: int = setting("--rcvhwm", whole(0), default=10_000)
-    linger_ms: int = setting("--linger", whole(0), default=1_000)
-    drain_s: float = setting("--drain", seconds, default=1.0)
-    io_threads: int = setting("--io-threads", whole(1, 64), default=1)
-    ipv6: bool = setting("--ipv6", flag, default=False)
-    max_message_size_bytes: int | None = setting("--max-message-size", whole(1, 2**63 - 1), default=None)
-    heartbeat_ms: int = setting("--heartbeat", whole(0), default=10_000)
-    control: Endpoints | None = setting("--control", default=None)
-    control_type: ControlType | str = setting("--control-type", one_of(ControlType), default=ControlType.REP)
-    tap: Endpoints | None = setting("--tap", default=None)
+    summary: ClassVar[str] = ""
+    """Which sockets the pattern joins, in one line."""
+    about: ClassVar[str] = ""
+    """What the pattern is for, in a few sentences."""
 
-    socket_options: SocketOptions = dataclasses.field(
-        default_factory=dict, metadata={"option": None}, repr=False, hash=False
-    )
+    socket_options: SocketOptions = dataclasses.field(default_factory=dict, repr=False, hash=False)
 
     def __post_init__(self) -> None:
         kept, errors = self.check({field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
@@ -96,15 +58,15 @@ class DeviceSettings:
         """
         kept: dict[str, Any] = {}
         errors: list[SettingsError] = []
-        for field in dataclasses.fields(cls):
-            if field.metadata["option"] is not None and field.name not in passed_over:
+        for option in options_of(cls):
+            if option.field not in passed_over:
                 try:
-                    kept[field.name] = _checked(field, values, kept.get("interface", "*"))
+                    kept[option.field] = _checked(option, values, kept.get("interface", "*"))
                 except SettingsError as error:
                     errors.append(error)
         if kept.get("name") == "":
             kept["name"] = cls.pattern
-        errors += [*cls._check_together(kept), *cls._check_pattern(kept)]
+        errors += cls._check_together(kept)
         types = cls._types(kept)
         kept["socket_options"], wrong = check_options(values.get("socket_options", {}), cls.socket_keys(), types)
         errors += wrong
@@ -116,7 +78,7 @@ class DeviceSettings:
     @classmethod
     def socket_keys(cls) -> tuple[str, ...]:
         """The key of each socket that the pattern can have."""
-        return tuple(field.name for field in dataclasses.fields(cls) if _holds_endpoints(field))
+        return tuple(option.field for option in options_of(cls) if option.is_socket)
 
     @property
     def endpoints(self) -> dict[str, tuple[Endpoint, ...]]:
@@ -131,7 +93,7 @@ class DeviceSettings:
 
     @classmethod
     def _types(cls, values: Mapping[str, Any]) -> dict[str, str]:
-        """The type of each socket as far as `values`, which are some settings, tell it."""
+        """The type of each socket, as far as `values`, which are some settings, say."""
         types = {**cls._pattern_types(values), "tap": "XPUB"}
         if "control_type" in values:
             types["control"] = values["control_type"].value
@@ -143,9 +105,10 @@ class DeviceSettings:
 
     @classmethod
     def _check_together(cls, values: Mapping[str, Any]) -> Iterator[SettingsError]:
-        """What is wrong with how `values` go together, which are right each by itself."""
-        if values.get("control", ()) is None and values.get("control_type", ControlType.REP) is not ControlType.REP:
-            yield SettingsError("control", "an endpoint where control_type is given", None)
+        """What is wrong with how `values` go together that are right one by one."""
+        for group in cls.__mro__:
+            if issubclass(group, Group) and "check_group" in vars(group):
+                yield from group.check_group(values)
         taken = Taken()
         for key in cls.socket_keys():
             for endpoint in values.get(key) or ():
@@ -153,20 +116,9 @@ class DeviceSettings:
                     yield SettingsError(key, "an endpoint that is bound once", str(endpoint))
                 taken.add(endpoint, key)
 
-    @classmethod
-    def _check_pattern(cls, values: Mapping[str, Any]) -> Iterator[SettingsError]:
-        """The same for the pattern's own rules."""
-        return iter(())
 
-
-def _holds_endpoints(field: dataclasses.Field[Any]) -> bool:
-    return field.metadata["option"] is not None and field.metadata["check"] is None
-
-
-def _checked(field: dataclasses.Field[Any], values: Mapping[str, Any], interface: str) -> Any:
-    value = values.get(field.name, None if field.default is dataclasses.MISSING else field.default)
-    if value is None and field.default is None:
-        return None
-    if _holds_endpoints(field):
-        return parse_endpoints(value, name=field.name, interface=interface)
-    return field.metadata["check"](field.name, value)
+def _checked(option: Option, values: Mapping[str, Any], interface: str) -> Any:
+    value = values.get(option.field, None if option.needed else option.default)
+    if option.is_socket and not (value is None and option.default is None):
+        return parse_endpoints(value, name=option.field, interface=interface)
+    return option.read(option.field, value)

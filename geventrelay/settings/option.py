@@ -1,49 +1,226 @@
-"""Fields of settings that the command line and the configuration file know by the name of an option."""
+"""An option: what a user may set, described once where it is declared.
+
+The command line, its help, the configuration file, the tables of docs/configuration.rst, what a reload can take without
+a restart, and the errors are all made from this description.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+import enum
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, dataclass
+from typing import Any, ClassVar, TypeVar
 
 from ..errors import SettingsError
-from .checks import Check
+from .checks import Check, endpoints, flag
+
+_KEY = "option"
+_UNITS = {"ms": "ms", "s": "seconds", "bytes": "bytes"}
+_METAVARS = {"ms": "MS", "seconds": "SECONDS", "bytes": "BYTES"}
 
 
-def setting(option: str | None, check: Check | None = None, **kwargs: Any) -> Any:
-    """A field of a settings dataclass.
+class Scope(enum.Enum):
+    """What an option belongs to."""
 
-    :param option: the command line's name of it, e.g. ``--sndhwm``; None for a field that it does not know.
-    :param check: what turns a value into the one that is kept; None for a field that holds endpoints.
-    :param kwargs: as for `dataclasses.field`.
+    PROCESS = "process"
+    DEVICE = "device"
+    SOCKET = "socket"
+    """An option of ZeroMQ's for one socket of a device: see `geventrelay.settings.socket_options`."""
+    COMMAND = "command"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """The description of one option.
+
+    :ivar check: turns a value into the one that is kept, and words the rule.
+    :ivar help: what it does, without its default, unit and values.
+    :ivar default: the value where none is given; `dataclasses.MISSING` if one has to be given.
+    :ivar unset: what help says in place of a default that has no text, e.g. ``no limit``.
+    :ivar unit: what a number counts.
+    :ivar metavar: what help writes for the value.
+    :ivar values: what each value does, where help explains them one by one.
+    :ivar many: whether the command line takes it several times.
+    :ivar live: whether a running device or process takes another value without a restart.
+    :ivar name: its key in the file, and its flag without the dashes.
+    :ivar field: the field that holds it.
+    :ivar scope: what it belongs to.
     """
-    return dataclasses.field(metadata={"option": option, "check": check}, **kwargs)
+
+    check: Check
+    help: str
+    default: Any
+    unset: str
+    unit: str
+    metavar: str
+    values: Mapping[str, str]
+    many: bool
+    live: bool
+    name: str
+    field: str = ""
+    scope: Scope = Scope.COMMAND
+
+    @property
+    def flag(self) -> str:
+        """The option on the command line, e.g. ``--linger``."""
+        return "--" + self.name
+
+    @property
+    def needed(self) -> bool:
+        """Whether a value has to be given."""
+        return self.default is MISSING
+
+    @property
+    def takes_value(self) -> bool:
+        """Whether the command line has a value after the flag."""
+        return self.check is not flag
+
+    @property
+    def is_socket(self) -> bool:
+        """Whether it holds the endpoints of a socket."""
+        return self.check is endpoints
+
+    @property
+    def default_text(self) -> str:
+        """The default in words; empty if a value has to be given."""
+        if self.unset or self.needed:
+            return self.unset
+        if isinstance(self.default, bool):
+            return str(self.default).lower()
+        if isinstance(self.default, enum.Enum):
+            return str(self.default.value)
+        return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
+
+    def read(self, name: str, value: Any) -> Any:
+        """The value that is kept for one that was given.
+
+        :param name: what to call the input in an error.
+        :param value: what was given; None stands for itself where it is the default.
+        :raises SettingsError: if it breaks the rule; the unit is named too.
+        """
+        if value is None and self.default is None:
+            return None
+        try:
+            return self.check(name, value)
+        except SettingsError as error:
+            raise with_unit(error, self.unit) from None
 
 
-def options_of(cls: Any) -> dict[str, str]:
-    """The options that make settings of the class `cls`, each with the name of its field."""
-    fields = [field for field in dataclasses.fields(cls) if field.metadata.get("option")]
-    return {field.metadata["option"]: field.name for field in fields}
+def with_unit(error: SettingsError, unit: str) -> SettingsError:
+    """The same `error`, whose rule names the `unit`, if there is one."""
+    return SettingsError(error.name, f"{error.rule} ({unit})", error.value) if unit else error
 
 
-def needed_options(cls: Any) -> list[str]:
-    """The options without which there are no settings of the class `cls`."""
-    needed = {field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING}
-    return [option for option, name in options_of(cls).items() if name in needed]
+def option(
+    check: Check,
+    help: str,
+    *,
+    default: Any = MISSING,
+    unset: str = "",
+    name: str = "",
+    unit: str = "",
+    metavar: str = "",
+    values: Mapping[str, str] | None = None,
+    many: bool = False,
+    live: bool = False,
+) -> Any:
+    """A field of a `Group` that holds an option. The parameters are those of `Option`.
+
+    :param check: turns a value into the one that is kept.
+    :param help: what it does.
+    :param default: the value where none is given; without it, one has to be given.
+    :param unset: what help says in place of the default.
+    :param name: its key in the file; by default the field's name with dashes, without a unit at its end
+        (``drain_s`` is ``drain``).
+    :param unit: by default the one at the end of the field's name.
+    :param metavar: by default it follows from the unit.
+    :param values: what each value does.
+    :param many: whether the command line takes it several times.
+    :param live: whether it needs no restart.
+    """
+    described = Option(check, help, default, unset, unit, metavar, values or {}, many, live, name)
+    return dataclasses.field(default=default, metadata={_KEY: described})
 
 
-def by_option(cls: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of `options` that belong to settings of the class `cls`, by the names of its fields."""
-    return {name: options[option] for option, name in options_of(cls).items() if option in options}
+class Group:
+    """Options that belong together. A group is a frozen dataclass whose fields are made by `option`.
+
+    A group of a device's options has ``__slots__ = ()`` and is a base of `geventrelay.settings.DeviceSettings`.
+    """
+
+    __slots__ = ()
+
+    title: ClassVar[str] = "Options"
+    """The heading of the group in help."""
+    scope: ClassVar[Scope] = Scope.COMMAND
+    """What its options belong to."""
+
+    @classmethod
+    def check_group(cls, values: Mapping[str, Any]) -> Iterator[SettingsError]:
+        """What is wrong with how values go together that are right one by one.
+
+        :param values: those settings that are right, by field.
+        """
+        return iter(())
 
 
-def named_by_option(cls: Any, error: SettingsError) -> SettingsError:
-    """The same `error` under the name that the command line has for the field of `cls` that it names."""
-    options = {name: option for option, name in options_of(cls).items()}
-    return SettingsError(options.get(error.name, error.name), error.rule, error.value)
+G = TypeVar("G", bound=Group)
 
 
-def checks_of(cls: Any) -> dict[str, Check]:
-    """What holds each single setting of the class `cls` against its rule, by the name of its field."""
-    fields = {field.name: field for field in dataclasses.fields(cls)}
-    return {name: fields[name].metadata["check"] for name in options_of(cls).values()}
+_GROUPS: dict[type[Group], dict[type[Group], tuple[Option, ...]]] = {}
+
+
+def groups_of(cls: type[Group]) -> dict[type[Group], tuple[Option, ...]]:
+    """The groups that `cls` consists of, each with the options that it declares, in the order of dataclass fields."""
+    if cls not in _GROUPS:
+        _GROUPS[cls] = {
+            group: tuple(_resolved(field, cls.scope) for field in own)
+            for group in reversed(cls.__mro__)
+            if issubclass(group, Group) and (own := _own_fields(group))
+        }
+    return _GROUPS[cls]
+
+
+def options_of(cls: type[Group]) -> tuple[Option, ...]:
+    """All options of `cls`, in the order of its fields."""
+    return tuple(option for options in groups_of(cls).values() for option in options)
+
+
+def _own_fields(group: type[Group]) -> list[dataclasses.Field[Any]]:
+    """The fields with options that `group` does not inherit."""
+    inherited = {name for base in group.__mro__[1:] for name in getattr(base, "__dataclass_fields__", ())}
+    fields: dict[str, dataclasses.Field[Any]] = getattr(group, "__dataclass_fields__", {})
+    return [field for name, field in fields.items() if name not in inherited and _KEY in field.metadata]
+
+
+def given_fields(cls: type[Group], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of `options`, which are values by flag, that belong to `cls`, by field."""
+    return {one.field: options[one.flag] for one in options_of(cls) if one.flag in options}
+
+
+def named_by_flag(cls: type[Group], error: SettingsError) -> SettingsError:
+    """The same `error` under the flag of the field of `cls` that it names."""
+    flags = {one.field: one.flag for one in options_of(cls)}
+    return SettingsError(flags.get(error.name, error.name), error.rule, error.value)
+
+
+def read_group(cls: type[G], options: Mapping[str, Any]) -> G:
+    """The group `cls` as a command line asks for it.
+
+    :param cls: a group of a command's options.
+    :param options: values by flag; each that is not there has its default.
+    :raises SettingsError: naming the flag whose rule is broken.
+    """
+    given = [one for one in options_of(cls) if one.flag in options]
+    return cls(**{one.field: one.read(one.flag, options[one.flag]) for one in given})
+
+
+def _resolved(field: dataclasses.Field[Any], scope: Scope) -> Option:
+    """The option of a field, with all that follows from the field's name."""
+    described: Option = field.metadata[_KEY]
+    plain, _, suffix = field.name.rpartition("_")
+    unit = described.unit or _UNITS.get(suffix, "")
+    name = described.name or (plain if suffix in _UNITS and plain else field.name).replace("_", "-")
+    metavar = described.metavar or _METAVARS.get(unit, "N" if unit else "VALUE")
+    return dataclasses.replace(described, name=name, unit=unit, metavar=metavar, field=field.name, scope=scope)

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 from ..errors import SettingsError
 from ..terms import Payload, WhenFull
-from .checks import one_of, prefixes
-from .device import DeviceSettings, Endpoints
-from .option import setting
+from .checks import endpoints, one_of, prefixes
+from .device import DeviceSettings
+from .device_options import Endpoints
+from .option import option
 from .socket_types import directions
 
 Prefixes = str | bytes | Sequence[str | bytes]
@@ -20,7 +21,7 @@ Prefixes = str | bytes | Sequence[str | bytes]
 SOCKET_TYPES = (
     "PUB", "SUB", "XPUB", "XSUB", "PUSH", "PULL", "PAIR", "DEALER", "ROUTER", "REQ", "REP", "STREAM"
 )  # fmt: skip
-"""Every socket type that can be named; which of them can be joined is for `geventrelay.settings.socket_types`."""
+"""Every socket type that can be named. `geventrelay.settings.socket_types` knows which of them can be joined."""
 
 
 def _socket_type(name: str, value: Any) -> str:
@@ -34,61 +35,114 @@ def _socket_type(name: str, value: Any) -> str:
 class Relay(DeviceSettings):
     """SUB -> PUB and PUSH: every subscriber gets each message whole, one puller gets its payload.
 
-    :param sub: where publishers connect their PUB.
-    :param pub: where subscribers connect their SUB; None for none.
-    :param push: where pullers connect their PULL; None for none. At least one of `pub` and `push` is needed.
-    :param subscribe: the topics to take from the publishers; everything by default.
-    :param push_payload: which part of a message is its payload: a `Payload` or its value.
-    :param push_when_full: `WhenFull` or its value: with no puller, or all of them full, DROP counts the payload
-        as dropped; BLOCK waits, and then subscribers wait too and the publishers' side fills up.
+    At least one of `pub` and `push` is needed.
     """
 
+    title = "Relay"
     pattern: ClassVar[str] = "relay"
+    summary: ClassVar[str] = "SUB -> PUB and/or PUSH: messages for subscribers, their payloads for pullers"
+    about: ClassVar[str] = """\
+Publishers connect a PUB to the sub port. Each message goes whole to every SUB at the pub port, and its payload (what
+follows the topic and a space) to one PULL at the push port. It needs --pub-port or --push-port, or both."""
 
-    sub: Endpoints = setting("--sub-port")
-    pub: Endpoints | None = setting("--pub-port", default=None)
-    push: Endpoints | None = setting("--push-port", default=None)
-    subscribe: Prefixes = setting("--subscribe", prefixes, default=("",))
-    push_payload: Payload | str = setting("--push-payload", one_of(Payload, but=(Payload.SWAP,)), default=Payload.AUTO)
-    push_when_full: WhenFull | str = setting("--push-when-full", one_of(WhenFull), default=WhenFull.DROP)
+    sub: Endpoints = option(endpoints, "where publishers connect", name="sub-port", metavar="PORT")
+    pub: Endpoints | None = option(
+        endpoints, "where subscribers connect", name="pub-port", metavar="PORT", default=None, unset="nowhere"
+    )
+    push: Endpoints | None = option(
+        endpoints, "where pullers connect", name="push-port", metavar="PORT", default=None, unset="nowhere"
+    )
+    subscribe: Prefixes = option(
+        prefixes,
+        "take only messages that begin with PREFIX",
+        default=("",),
+        unset="all messages",
+        metavar="PREFIX",
+        many=True,
+        live=True,
+    )
+    push_payload: Payload | str = option(
+        one_of(Payload, but=(Payload.SWAP,)),
+        "which part of a message is its payload",
+        default=Payload.AUTO,
+        metavar="PART",
+        values={
+            "space": "what follows the first space of the first part, and the other parts",
+            "parts": "all parts but the first; a message of one part goes whole",
+            "whole": "the message as it came",
+            "auto": "space for a message of one part, parts for a message of several",
+        },
+    )
+    push_when_full: WhenFull | str = option(
+        one_of(WhenFull),
+        "what happens when no puller is connected, or the queue of each is full",
+        default=WhenFull.DROP,
+        metavar="POLICY",
+        values={
+            "drop": "drop the payload, and count why",
+            "block": "wait; then subscribers wait too, and the publishers' queues fill up",
+        },
+    )
 
     @classmethod
     def _pattern_types(cls, values: Mapping[str, Any]) -> dict[str, str]:
         return {"sub": "SUB", "pub": "PUB", "push": "PUSH"}
 
     @classmethod
-    def _check_pattern(cls, values: Mapping[str, Any]) -> Iterator[SettingsError]:
+    def check_group(cls, values: Mapping[str, Any]) -> Iterator[SettingsError]:
+        """A relay sends somewhere.
+
+        :param values: those settings that are right, by field.
+        """
         if values.get("pub", ()) is None and values.get("push", ()) is None:
             yield SettingsError("push", "an endpoint, here or for pub or for both", None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Proxy(DeviceSettings):
-    """Settings of every pattern with two sides.
+    """Settings of every pattern with two sides."""
 
-    :param frontend: where traffic comes in.
-    :param backend: where it goes out.
-    """
+    title = "Sides"
 
-    frontend: Endpoints = setting("--frontend")
-    backend: Endpoints = setting("--backend")
+    frontend: Endpoints = option(endpoints, "where traffic comes in", metavar="ENDPOINT", many=True)
+    backend: Endpoints = option(endpoints, "where traffic goes out", metavar="ENDPOINT", many=True)
+
+
+def _subscribe(help: str, unset: str) -> Any:
+    return option(prefixes, help, default=None, unset=unset, metavar="PREFIX", many=True, live=True)
+
+
+def _slow_subscriber() -> Any:
+    return option(
+        one_of(WhenFull),
+        "what happens when the queue of a subscriber is full",
+        default=WhenFull.DROP,
+        metavar="POLICY",
+        values={
+            "drop": "it loses messages, without notice or count: that is how PUB works",
+            "block": "all others wait for it (ZMQ_XPUB_NODROP)",
+        },
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forwarder(_Proxy):
     """XSUB <-> XPUB: publishers at the frontend, subscribers at the backend, subscriptions travel upstream.
 
-    :param frontend: where publishers connect. :param backend: where subscribers connect.
-    :param subscribe: None forwards the subscribers' own subscriptions; prefixes make it SUB -> PUB, which takes
-        these from the publishers whoever is there.
-    :param slow_subscriber: `WhenFull` or its value, for a subscriber whose queue is full: DROP loses its
-        messages inside libzmq, where nobody can count them; BLOCK (ZMQ_XPUB_NODROP) makes everybody wait for it.
+    `subscribe` makes it SUB -> PUB. Drops at a slow subscriber happen inside libzmq, where they cannot be counted.
     """
 
+    title = "Forwarder"
     pattern: ClassVar[str] = "forwarder"
+    summary: ClassVar[str] = "XSUB <-> XPUB: messages for subscribers; their subscriptions travel to the publishers"
+    about: ClassVar[str] = """\
+Publishers connect to the frontend, subscribers to the backend. A publisher sends only what some subscriber wants. With
+--subscribe it is SUB -> PUB, and takes the same messages with any subscribers and with none."""
 
-    subscribe: Prefixes | None = setting("--subscribe", prefixes, default=None)
-    slow_subscriber: WhenFull | str = setting("--slow-subscriber", one_of(WhenFull), default=WhenFull.DROP)
+    subscribe: Prefixes | None = _subscribe(
+        "take messages that begin with PREFIX, with any subscribers and with none", "what subscribers want"
+    )
+    slow_subscriber: WhenFull | str = _slow_subscriber()
 
     @classmethod
     def _pattern_types(cls, values: Mapping[str, Any]) -> dict[str, str]:
@@ -100,12 +154,13 @@ class Forwarder(_Proxy):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue(_Proxy):
-    """ROUTER <-> DEALER: any number of REQ clients at the frontend, of REP workers at the backend.
-
-    :param frontend: where clients connect. :param backend: where workers connect.
-    """
+    """ROUTER <-> DEALER: any number of REQ clients at the frontend, of REP workers at the backend."""
 
     pattern: ClassVar[str] = "queue"
+    summary: ClassVar[str] = "ROUTER <-> DEALER: requests of clients, answered by workers"
+    about: ClassVar[str] = """\
+REQ clients connect to the frontend, REP workers to the backend. Each request goes to one worker, and its reply goes
+back to the client that asked."""
 
     @classmethod
     def _pattern_types(cls, values: Mapping[str, Any]) -> dict[str, str]:
@@ -114,12 +169,12 @@ class Queue(_Proxy):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Streamer(_Proxy):
-    """PULL -> PUSH: tasks from any number of PUSH at the frontend, shared by the PULL workers at the backend.
-
-    :param frontend: where tasks come from. :param backend: where workers connect.
-    """
+    """PULL -> PUSH: tasks from any number of PUSH at the frontend, shared by the PULL workers at the backend."""
 
     pattern: ClassVar[str] = "streamer"
+    summary: ClassVar[str] = "PULL -> PUSH: tasks, shared by workers"
+    about: ClassVar[str] = """\
+Tasks come in at the frontend, from any number of PUSH. The PULL workers at the backend share them."""
 
     @classmethod
     def _pattern_types(cls, values: Mapping[str, Any]) -> dict[str, str]:
@@ -128,27 +183,34 @@ class Streamer(_Proxy):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Custom(_Proxy):
-    """Any two sockets that can be joined.
+    """Any two sockets that can be joined."""
 
-    :param frontend_type: a ZeroMQ socket type by name, e.g. ``"PULL"``; likewise `backend_type`.
-    :param frontend: the frontend's endpoints. :param backend: the backend's.
-    :param subscribe: the topics that a SUB takes; everything by default.
-    :param slow_subscriber: as for `Forwarder`; for an XPUB or PUB.
-    """
-
+    title = "Custom"
     pattern: ClassVar[str] = "custom"
+    summary: ClassVar[str] = "any two socket types that can be joined, e.g. PULL -> PUB"
+    about: ClassVar[str] = """\
+Joins any two socket types that can work together, e.g. PULL -> PUB. Where both can send and receive, messages travel in
+both directions."""
 
-    frontend_type: str = setting("--frontend-type", _socket_type)
-    backend_type: str = setting("--backend-type", _socket_type)
-    subscribe: Prefixes | None = setting("--subscribe", prefixes, default=None)
-    slow_subscriber: WhenFull | str = setting("--slow-subscriber", one_of(WhenFull), default=WhenFull.DROP)
+    frontend_type: str = option(
+        _socket_type, "the type of the frontend: PULL, SUB, XSUB, XPUB, ROUTER, DEALER or PAIR", metavar="TYPE"
+    )
+    backend_type: str = option(
+        _socket_type, "the type of the backend: PUSH, PUB, XPUB, XSUB, ROUTER, DEALER or PAIR", metavar="TYPE"
+    )
+    subscribe: Prefixes | None = _subscribe("what a SUB takes: messages that begin with PREFIX", "all messages")
+    slow_subscriber: WhenFull | str = _slow_subscriber()
 
     @classmethod
     def _pattern_types(cls, values: Mapping[str, Any]) -> dict[str, str]:
         return {side: values[f"{side}_type"] for side in ("frontend", "backend") if f"{side}_type" in values}
 
     @classmethod
-    def _check_pattern(cls, values: Mapping[str, Any]) -> Iterator[SettingsError]:
+    def check_group(cls, values: Mapping[str, Any]) -> Iterator[SettingsError]:
+        """The two sides fit together, and the other options fit to them.
+
+        :param values: those settings that are right, by field.
+        """
         types = tuple(cls._pattern_types(values).values())
         if len(types) < 2:
             return

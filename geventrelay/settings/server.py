@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import re
 from collections import Counter
@@ -15,7 +14,7 @@ from ..endpoints import Endpoint, Taken
 from ..errors import SettingsError
 from .checks import flag, level, one_of, path
 from .device import DeviceSettings
-from .option import setting
+from .option import Group, Scope, option, options_of
 
 
 class LogFormat(enum.Enum):
@@ -32,7 +31,7 @@ _HTTP = re.compile(r"(?:(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:/\s]+):)?(?P<port>
 
 @dataclass(frozen=True, slots=True)
 class HttpAddress:
-    """Where the server answers HTTP: a host, ``127.0.0.1`` unless told, and a port, of which 0 takes a free one."""
+    """Where the server answers HTTP: a host, by default ``127.0.0.1``, and a port; 0 takes a free port."""
 
     host: str
     port: int
@@ -59,31 +58,48 @@ class HttpAddress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServerSettings:
+class ServerSettings(Group):
     """What one process runs. All are keywords.
 
+    The options are described where they are declared; docs/configuration.rst lists them.
+
     :param devices: the devices, each with a name of its own.
-    :param http: where to answer HTTP; None for nowhere.
-    :param http_token_file: a file whose first line is what a bearer must know to change anything over HTTP; None lets
-        nobody change anything.
-    :param fail_fast: whether a device that fails ends the process, instead of being started again.
-    :param ready_file: where to write the bound endpoints once they are all there; None for nowhere.
-    :param log_level: ``debug``, ``info``, ``warning`` or ``error``. :param log_format: how the log is written.
     """
 
+    title = "Process"
+    scope = Scope.PROCESS
+
     devices: tuple[DeviceSettings, ...]
-    http: HttpAddress | None = setting("--http", HttpAddress.parse, default=None)
-    http_token_file: Path | None = setting("--http-token-file", path, default=None)
-    fail_fast: bool = setting("--fail-fast", flag, default=False)
-    ready_file: Path | None = setting("--ready-file", path, default=None)
-    log_level: str = setting("--log-level", level, default="info")
-    log_format: LogFormat = setting("--log-format", one_of(LogFormat), default=LogFormat.TEXT)
+    http: HttpAddress | None = option(
+        HttpAddress.parse,
+        "answer HTTP there (page, API, metrics); a bare PORT is on 127.0.0.1, the host * is every one",
+        default=None,
+        unset="nowhere",
+        metavar="HOST:PORT",
+    )
+    http_token_file: Path | None = option(
+        path,
+        "its first line is the token that allows changes over HTTP",
+        default=None,
+        unset="no changes",
+        metavar="PATH",
+    )
+    fail_fast: bool = option(flag, "end when a device fails, instead of starting it again", default=False, live=True)
+    ready_file: Path | None = option(
+        path,
+        "write the bound endpoints there as JSON when all are bound; removed at exit",
+        default=None,
+        unset="none",
+        metavar="PATH",
+    )
+    log_level: str = option(level, "debug, info, warning or error", default="info", metavar="LEVEL", live=True)
+    log_format: LogFormat = option(
+        one_of(LogFormat), "text or json; one line for each event", default=LogFormat.TEXT, metavar="FORMAT", live=True
+    )
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.metadata and not (value is None and field.default is None):
-                object.__setattr__(self, field.name, field.metadata["check"](field.name, value))
+        for one in options_of(type(self)):
+            object.__setattr__(self, one.field, one.read(one.field, getattr(self, one.field)))
         names = Counter(device.name for device in self.devices)
         for name, count in names.items():
             if count > 1:
@@ -93,9 +109,10 @@ class ServerSettings:
 def clashes(
     http: HttpAddress | None, devices: Mapping[str, Mapping[str, Sequence[Endpoint]]]
 ) -> Iterator[tuple[tuple[str, str], SettingsError]]:
-    """What would be bound twice: each time a device's name and a socket's key, with what is wrong there.
+    """Each address that would be bound twice: a device's name and a socket's key, with what is wrong there.
 
-    :param http: where HTTP is answered. :param devices: the endpoints of each device's sockets, by name and by key.
+    :param http: where HTTP is answered.
+    :param devices: the endpoints of each device's sockets, by name and by key.
     """
     taken = Taken()
     if http is not None:
@@ -103,7 +120,7 @@ def clashes(
     for name, sockets in devices.items():
         own = [(key, endpoint) for key, endpoints in sockets.items() for endpoint in endpoints]
         for key, endpoint in own:
-            # What a device binds twice by itself is told where the device is checked.
+            # An address that one device binds twice has its error where the device is checked.
             owner = taken.owner(endpoint)
             if owner is not None:
                 yield (name, key), SettingsError(name, f"an address that {owner} does not bind", str(endpoint))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +9,25 @@ from typing import Any
 import zmq
 
 from ..errors import SettingsError
-from .checks import Check, flag, whole
+from .checks import Check, whole
+from .option import with_unit
+from .socket_checks import (
+    curve_key,
+    host_and_port,
+    limited_text,
+    message,
+    network,
+    routing_id,
+    switch,
+    switch_or_unset,
+    unset_or_positive,
+)
 
 _ALIASES = {"identity": "routing_id", "connect_rid": "connect_routing_id"}
-_Z85 = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#")
 
 
 class _Secret:
-    """Stands in an error for a value that nobody is to read."""
+    """Stands in an error for a value that must not be read."""
 
     def __repr__(self) -> str:
         return "something else"
@@ -28,15 +37,23 @@ class _Secret:
 class SocketOption:
     """An option that a device's socket can be given.
 
-    :ivar name: as in zmq_setsockopt(3), in lower case and without the ZMQ. :ivar number: libzmq's.
+    :ivar name: as in zmq_setsockopt(3), in lower case and without the ZMQ.
+    :ivar number: libzmq's.
     :ivar check: turns a value into what libzmq is given: an int or bytes.
-    :ivar types: the socket types that it is for; empty for every one. :ivar reason: why not for the others.
+    :ivar help: which values it takes.
+    :ivar sockets: which sockets it is for, in words; empty where the `types` say it.
+    :ivar unit: what its number counts.
+    :ivar types: the socket types that it is for; empty for every one.
+    :ivar reason: why not for the others.
     :ivar secret: whether its value must not be shown.
     """
 
     name: str
     number: int
     check: Check
+    help: str
+    sockets: str
+    unit: str = ""
     types: Collection[str] = ()
     reason: str = ""
     secret: bool = False
@@ -44,21 +61,21 @@ class SocketOption:
     def read(self, name: str, value: Any) -> int | bytes:
         """What libzmq is given for a value that a user wrote.
 
-        :param name: what to call the input in an error. :param value: what was written.
-        :raises SettingsError: if it breaks the option's rule; the value of a secret is not in it.
+        :param name: what to call the input in an error.
+        :param value: what was written.
+        :raises SettingsError: if it breaks the option's rule; the unit is named, and the value of a secret is not.
         """
         try:
             kept: int | bytes = self.check(name, value)
         except SettingsError as error:
-            if not self.secret:
-                raise
-            raise SettingsError(name, error.rule, _Secret()) from None
+            raise with_unit(SettingsError(name, error.rule, _Secret() if self.secret else value), self.unit) from None
         return kept
 
     def misfit(self, name: str, socket_type: str) -> SettingsError | None:
         """What is wrong with giving this to a socket; None if nothing is.
 
-        :param name: what to call the input. :param socket_type: the socket's, e.g. ``"PUB"``.
+        :param name: what to call the input.
+        :param socket_type: the socket's, e.g. ``"PUB"``.
         """
         if not self.types or socket_type in self.types:
             return None
@@ -80,137 +97,106 @@ def option_of(written: str) -> SocketOption:
     return OPTIONS[plain]
 
 
-def _switch(name: str, value: Any) -> int:
-    return value if type(value) is int and value in (0, 1) else int(flag(name, value))
-
-
-def _switch_or_unset(name: str, value: Any) -> int:
-    return int(value) if type(value) is not bool and value in (-1, "-1", "0", "1") else _switch(name, value)
-
-
-def _text(limit_bytes: int = 255) -> Check:
-    rule = f"text of 1 to {limit_bytes} bytes without NUL"
-
-    def check(name: str, value: Any) -> bytes:
-        text = value.encode(errors="surrogateescape") if isinstance(value, str) else value
-        if not isinstance(text, bytes) or not 1 <= len(text) <= limit_bytes or b"\0" in text:
-            raise SettingsError(name, rule, value)
-        return text
-
-    return check
-
-
-def _message(name: str, value: Any) -> bytes:
-    text = value.encode(errors="surrogateescape") if isinstance(value, str) else value
-    if not isinstance(text, bytes):
-        raise SettingsError(name, "text", value)
-    return text
-
-
-def _routing_id(name: str, value: Any) -> bytes:
-    text = value.encode(errors="surrogateescape") if isinstance(value, str) else value
-    if not isinstance(text, bytes) or not 1 <= len(text) <= 255 or text[0] == 0:
-        raise SettingsError(name, "a routing id: 1 to 255 bytes, the first of which is not NUL", value)
-    return text
-
-
-def _key(name: str, value: Any) -> bytes:
-    if isinstance(value, bytes) and len(value) == 32:
-        return value
-    text = value.decode("latin-1") if isinstance(value, bytes) else value
-    if not isinstance(text, str) or len(text) != 40 or not set(text) <= _Z85:
-        raise SettingsError(name, "a CURVE key: 40 characters of Z85", value)
-    return text.encode()
-
-
-def _host_and_port(name: str, value: Any) -> bytes:
-    text = value.decode("latin-1") if isinstance(value, bytes) else value
-    if not isinstance(text, str) or not re.fullmatch(r"[^\s:]+:[0-9]{1,5}", text, re.ASCII):
-        raise SettingsError(name, "HOST:PORT", value)
-    return text.encode()
-
-
-def _unset_or_positive(name: str, value: Any) -> int:
-    number: int = whole(-1)(name, value)
-    if number == 0:
-        raise SettingsError(name, "-1 or an integer from 1 to 2147483647", value)
-    return number
-
-
-def _network(name: str, value: Any) -> bytes:
-    text = value.decode("latin-1") if isinstance(value, bytes) else value
-    try:
-        return str(ipaddress.ip_network(text if isinstance(text, str) else "", strict=False)).encode()
-    except ValueError:
-        raise SettingsError(name, "a network of IP addresses, e.g. 10.0.0.0/8", value) from None
-
-
-_MS, _SWITCH, _FROM_0 = whole(0), _switch, whole(0)
+_FROM_0 = whole(0)
 _SENDERS = ("PUB", "XPUB", "PUSH", "ROUTER", "DEALER", "PAIR", "REP")
 _RECEIVERS = ("SUB", "XSUB", "XPUB", "PULL", "ROUTER", "DEALER", "PAIR", "REP")
 _ROUTED = ("ROUTER", "DEALER", "REP")
-_Row = tuple[str, Check] | tuple[str, Check, Collection[str]] | tuple[str, Check, Collection[str], str]
 _SECRETS = frozenset({"curve_secretkey", "plain_password", "socks_password"})
-_ROWS: tuple[_Row, ...] = (
+_BINDS, _CONNECTS = "all that bind", "all that connect"
+
+
+def _option(
+    name: str,
+    check: Check,
+    help: str,
+    sockets: str = "",
+    *,
+    unit: str = "",
+    types: Collection[str] = (),
+    reason: str = "",
+) -> SocketOption:
+    number = int(zmq.SocketOption[name.upper()])
+    for_all = "" if types else "all"
+    return SocketOption(name, number, check, help, sockets or for_all, unit, types, reason, name in _SECRETS)
+
+
+_EVERY = (
     # Queues
-    ("sndhwm", _FROM_0, _SENDERS, "the others send subscriptions at most, and lose without a word what is above it"),
-    ("rcvhwm", _FROM_0, _RECEIVERS, "the others receive nothing that is queued"),
-    ("linger", _MS),
-    ("immediate", _SWITCH, ("PUSH", "PUB"), "with a broken connection, the others lose what has come in unread"),
-    ("maxmsgsize", whole(-1, 2**63 - 1)),
-    ("sndbuf", whole(-1)),
-    ("rcvbuf", whole(-1)),
+    _option(
+        "sndhwm",
+        _FROM_0,
+        "0 is no limit",
+        "all that send: not SUB, XSUB, PULL",
+        unit="messages",
+        types=_SENDERS,
+        reason="the others send subscriptions at most, and lose without notice what is above it",
+    ),
+    _option(
+        "rcvhwm",
+        _FROM_0,
+        "0 is no limit",
+        "all that receive: not PUB, PUSH",
+        unit="messages",
+        types=_RECEIVERS,
+        reason="the others receive nothing that is queued",
+    ),
+    _option("linger", _FROM_0, "how long a closing socket goes on sending", unit="ms"),
+    _option(
+        "immediate",
+        switch,
+        "true or false",
+        types=("PUSH", "PUB"),
+        reason="with a broken connection, the others lose what has come in unread",
+    ),
+    _option("maxmsgsize", whole(-1, 2**63 - 1), "-1 is no limit", unit="bytes"),
+    _option("sndbuf", whole(-1), "the kernel's buffer; -1 leaves it", unit="bytes"),
+    _option("rcvbuf", whole(-1), "the kernel's buffer; -1 leaves it", unit="bytes"),
     # Connections
-    ("affinity", whole(0, 2**63 - 1)),
-    ("backlog", whole(1)),
-    ("bindtodevice", _text(15)),
-    ("connect_timeout", _MS),
-    ("handshake_ivl", _MS),
-    ("heartbeat_ivl", _MS),
-    ("heartbeat_timeout", _MS),
-    ("heartbeat_ttl", whole(0, 6_553_599)),
-    ("ipc_filter_gid", whole(0)),
-    ("ipc_filter_pid", whole(1)),
-    ("ipc_filter_uid", whole(0)),
-    ("ipv6", _SWITCH),
-    ("reconnect_ivl", whole(-1)),
-    ("reconnect_ivl_max", _MS),
-    ("reconnect_stop", whole(0, 7)),
-    ("socks_password", _text()),
-    ("socks_proxy", _host_and_port),
-    ("socks_username", _text()),
-    ("tcp_accept_filter", _network),
-    ("tcp_keepalive", _switch_or_unset),
-    ("tcp_keepalive_cnt", _unset_or_positive),
-    ("tcp_keepalive_idle", _unset_or_positive),
-    ("tcp_keepalive_intvl", _unset_or_positive),
-    ("tcp_maxrt", _MS),
-    ("tos", whole(0, 255)),
+    _option("affinity", whole(0, 2**63 - 1), "a bit for each I/O thread"),
+    _option("backlog", whole(1), "connections that wait to be accepted", _BINDS, unit="connections"),
+    _option("bindtodevice", limited_text(15), "a network interface (needs privileges)"),
+    _option("connect_timeout", _FROM_0, "0 leaves it", _CONNECTS, unit="ms"),
+    _option("handshake_ivl", _FROM_0, "how long a handshake may take; 0 is no limit", unit="ms"),
+    _option("heartbeat_ivl", _FROM_0, "think before you set it, see below", unit="ms"),
+    _option("heartbeat_timeout", _FROM_0, "how long to wait for the answer", unit="ms"),
+    _option("heartbeat_ttl", whole(0, 6_553_599), "what the peer is asked to wait", unit="ms"),
+    _option("ipc_filter_gid", whole(0), "a group's number; others are refused", "all that bind ipc"),
+    _option("ipc_filter_pid", whole(1), "a process's number", "all that bind ipc"),
+    _option("ipc_filter_uid", whole(0), "a user's number", "all that bind ipc"),
+    _option("ipv6", switch, "true or false"),
+    _option("reconnect_ivl", whole(-1), "-1 is never", _CONNECTS, unit="ms"),
+    _option("reconnect_ivl_max", _FROM_0, "0 is reconnect_ivl", _CONNECTS, unit="ms"),
+    _option("reconnect_stop", whole(0, 7), "a sum of flags, 0 to 7", _CONNECTS),
+    _option("socks_password", limited_text(), "text, never shown", _CONNECTS),
+    _option("socks_proxy", host_and_port, "HOST:PORT", _CONNECTS),
+    _option("socks_username", limited_text(), "text", _CONNECTS),
+    _option("tcp_accept_filter", network, "a network, e.g. 10.0.0.0/8", "all that bind tcp"),
+    _option("tcp_keepalive", switch_or_unset, "true or false; -1 leaves it"),
+    _option("tcp_keepalive_cnt", unset_or_positive, "-1 leaves it", unit="probes"),
+    _option("tcp_keepalive_idle", unset_or_positive, "-1 leaves it", unit="seconds"),
+    _option("tcp_keepalive_intvl", unset_or_positive, "-1 leaves it", unit="seconds"),
+    _option("tcp_maxrt", _FROM_0, "0 leaves it", unit="ms"),
+    _option("tos", whole(0, 255), "0 to 255"),
     # Security
-    ("curve_publickey", _key),
-    ("curve_secretkey", _key),
-    ("curve_server", _SWITCH),
-    ("curve_serverkey", _key),
-    ("plain_password", _text()),
-    ("plain_username", _text()),
+    _option("curve_publickey", curve_key, "a key of 40 characters"),
+    _option("curve_secretkey", curve_key, "a key of 40 characters, never shown"),
+    _option("curve_server", switch, "true or false, with curve_secretkey"),
+    _option("curve_serverkey", curve_key, "a key of 40 characters, with both keys of its own"),
+    _option("plain_password", limited_text(), "text, never shown", _CONNECTS),
+    _option("plain_username", limited_text(), "text", _CONNECTS),
     # Of one type or a few
-    ("connect_routing_id", _routing_id, ("ROUTER",)),
-    ("invert_matching", _SWITCH, ("PUB", "XPUB", "SUB")),
-    ("only_first_subscribe", _SWITCH, ("XPUB", "XSUB")),
-    ("probe_router", _SWITCH, _ROUTED),
-    ("router_handover", _SWITCH, ("ROUTER",)),
-    ("routing_id", _routing_id, _ROUTED),
-    ("xpub_verbose", _SWITCH, ("XPUB",)),
-    ("xpub_verboser", _SWITCH, ("XPUB",)),
-    ("xpub_welcome_msg", _message, ("XPUB",)),
+    _option("connect_routing_id", routing_id, "text, for the first peer connected to", types=("ROUTER",)),
+    _option("invert_matching", switch, "true or false", types=("PUB", "XPUB", "SUB")),
+    _option("only_first_subscribe", switch, "true or false", types=("XPUB", "XSUB")),
+    _option("probe_router", switch, "true or false", types=_ROUTED),
+    _option("router_handover", switch, "true or false", types=("ROUTER",)),
+    _option("routing_id", routing_id, "text; identity is the same", types=_ROUTED),
+    _option("xpub_verbose", switch, "true or false", types=("XPUB",)),
+    _option("xpub_verboser", switch, "true or false", types=("XPUB",)),
+    _option("xpub_welcome_msg", message, "text", types=("XPUB",)),
 )
 
-
-def _option(name: str, check: Check, types: Collection[str] = (), reason: str = "") -> SocketOption:
-    return SocketOption(name, int(zmq.SocketOption[name.upper()]), check, types, reason, name in _SECRETS)
-
-
-OPTIONS: dict[str, SocketOption] = {row[0]: _option(*row) for row in _ROWS}
+OPTIONS: dict[str, SocketOption] = {option.name: option for option in _EVERY}
 """The options that a device's socket can be given, by name."""
 
 BY_NUMBER: dict[int, SocketOption] = {option.number: option for option in OPTIONS.values()}
@@ -225,7 +211,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
     "messages would no longer be ZeroMQ's": ("router_raw", "stream_notify"),
     "a forwarder passes subscriptions on by itself": ("xpub_manual", "xpub_manual_last_value"),
     "the device sets it, so that bytes that are not ZMTP are refused": ("zap_domain",),
-    "nobody answers ZAP here, so that every peer would be refused": ("zap_enforce_domain", "plain_server"),
+    "ZAP requests get no answer here, so every peer would be refused": ("zap_enforce_domain", "plain_server"),
     "the server gives it to sockets that it was started with": ("use_fd",),
     "ipv6 is its successor": ("ipv4only",),
     "no device has a REQ": ("req_correlate", "req_relaxed"),
@@ -248,7 +234,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 REFUSED: dict[str, str] = {name: reason for reason, names in _REASONS.items() for name in names}
-"""Why no device takes each of ZeroMQ's other options."""
+"""ZeroMQ's other options, each with the reason why a device does not take it."""
 
 
 def check_options(
@@ -257,7 +243,8 @@ def check_options(
     """The options of several sockets as they are kept, and all that is wrong with them.
 
     :param given: socket key -> libzmq's number of an option -> its value.
-    :param keys: the sockets that there can be. :param types: the types of those whose type is known.
+    :param keys: the sockets that there can be.
+    :param types: the types of those whose type is known.
     """
     if not isinstance(given, Mapping) or not all(isinstance(options, Mapping) for options in given.values()):
         return {}, [SettingsError("socket_options", "numbers of options with values, for each socket", given)]

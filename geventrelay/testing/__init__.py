@@ -1,6 +1,6 @@
-"""For tests of programs that speak ZeroMQ in greenlets: peers, devices, faults; no sleeps, no fixed ports.
+"""A harness for tests of programs that speak ZeroMQ in greenlets: peers, devices, faults; no sleeps, no fixed ports.
 
-Nothing here needs pytest; the fixtures that do are in `geventrelay.testing.plugin`.
+Only the fixtures in `geventrelay.testing.plugin` need pytest.
 """
 
 from .devices import Devices

@@ -1,4 +1,4 @@
-"""The devices of one test: started on free ports, stopped together, and held to their accounting."""
+"""The devices of one test: started on free ports, stopped together, with their accounting checked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .waiting import Closing, eventually
 
 
 class Devices(Closing):
-    """Starts devices, and stops them in the end; a context manager."""
+    """Starts devices, and stops them at the end; a context manager."""
 
     def __init__(self) -> None:
         self._made: list[Device] = []
@@ -25,14 +25,15 @@ class Devices(Closing):
         self, pattern: str | type[DeviceSettings] | DeviceSettings, *, context: zmq.Context[Any] | None = None,
         **settings: Any,
     ) -> Device:  # fmt: skip
-        """A device that is running, on free ports of 127.0.0.1 wherever `settings` name no endpoint. Yields.
+        """Start a device, on free ports of 127.0.0.1 where `settings` have no endpoint. Yields.
 
-        `Device.endpoints` says which: ``device.endpoints["frontend"][0]``.
+        `Device.endpoints` has the ports: ``device.endpoints["frontend"][0]``.
 
-        :param pattern: a pattern's name, e.g. ``"streamer"``, or its settings class, or settings that are complete.
+        :param pattern: a pattern's name, e.g. ``"streamer"``, or its settings class, or complete settings.
         :param context: as for `Device`.
-        :param settings: what the pattern is told, e.g. ``sndhwm=1``.
-        :raises SettingsError: if they break a rule. :raises StartError: if it cannot start.
+        :param settings: settings of the pattern, e.g. ``sndhwm=1``.
+        :raises SettingsError: if a setting breaks a rule.
+        :raises StartError: if it cannot start.
         """
         device = Device(_settings(pattern, settings), context=context)
         self._made.append(device)
@@ -42,7 +43,7 @@ class Devices(Closing):
     def close(self) -> None:
         """Stop every device at once. Yields.
 
-        :raises AssertionError: if one does not end, or has not accounted for every message that it read.
+        :raises AssertionError: if a device does not end, or has not accounted for every message that it read.
         """
         made, self._made = self._made, []
         for device in made:

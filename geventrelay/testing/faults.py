@@ -1,4 +1,4 @@
-"""A device between two endpoints that loses, doubles, holds up and damages messages, the same ones in every run."""
+"""A device that loses, doubles, delays and damages messages, the same ones in every run."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import zmq
 import zmq.green
 
 from ..endpoints import Endpoint
+from ..engine.libzmq import last_endpoint, terminate
 from ..engine.socket import RelaySocket
 from ..errors import SettingsError
 from ..settings.socket_types import directions
@@ -21,10 +22,13 @@ from .waiting import Closing
 
 @dataclass(frozen=True, slots=True)
 class FaultCounts:
-    """What has been done up to one moment, in messages, both directions together.
+    """What a device has done up to one moment, in messages, both directions together.
 
-    :ivar received: messages read. :ivar dropped: of these, not handed on.
-    :ivar duplicated: handed on twice. :ivar delayed: handed on late. :ivar corrupted: handed on with a byte changed.
+    :ivar received: messages read.
+    :ivar dropped: of these, not passed on.
+    :ivar duplicated: passed on twice.
+    :ivar delayed: passed on late.
+    :ivar corrupted: passed on with a byte changed.
     """
 
     received: int = 0
@@ -45,22 +49,23 @@ class _Faults:
 
 
 class FaultyDevice(Closing):
-    """A relay that does harm, message by message, and never to their order. A context manager; starts at once.
+    """A relay that harms messages one by one, and keeps their order. A context manager; starts at once.
 
-    What becomes of a direction's n-th message follows from `seed` and n alone, so that runs repeat exactly. Each fault
-    is drawn by itself: a message can be late and damaged. Subscriptions and the harness's own messages pass unharmed
-    and are not counted. Messages wait for a peer that is full or not there.
+    What happens to the n-th message of a direction follows from `seed` and n alone, so runs repeat exactly. Each fault
+    is drawn independently: a message can be late and damaged. Subscriptions and the messages of the harness pass
+    unharmed and are not counted. Messages wait for a peer that is full or not connected.
 
     :param frontend: where traffic comes in: an endpoint to bind, or to connect to with ``>`` before it.
     :param backend: where it goes out, likewise. Both are a free port of 127.0.0.1 by default.
-    :param frontend_type: a ZeroMQ socket type by name; `backend_type` likewise. Pairs such as ROUTER and DEALER carry
-        messages both ways, and both ways suffer.
-    :param drop: how likely a message is lost, from 0 to 1.
-    :param duplicate: how likely it is sent twice, from 0 to 1.
-    :param delay: how likely it, and everything behind it, is held up for `delay_ms`, from 0 to 1.
-    :param delay_ms: for how long, in milliseconds.
-    :param corrupt: how likely one byte of it is changed, from 0 to 1: of its last part that has any.
-    :param seed: another one is another run.
+    :param frontend_type: a ZeroMQ socket type by name. Pairs such as ROUTER and DEALER carry messages both ways, and
+        both ways are harmed.
+    :param backend_type: the same for the backend.
+    :param drop: the probability that a message is lost, from 0 to 1.
+    :param duplicate: the probability that it is sent twice, from 0 to 1.
+    :param delay: the probability that it, and everything behind it, is delayed by `delay_ms`, from 0 to 1.
+    :param delay_ms: the delay, in milliseconds.
+    :param corrupt: the probability that one byte of its last part with any bytes is changed, from 0 to 1.
+    :param seed: another seed harms other messages.
     :raises SettingsError: if a number or an endpoint breaks a rule, or the two types cannot be joined.
     """
 
@@ -100,17 +105,16 @@ class FaultyDevice(Closing):
 
     @property
     def counts(self) -> FaultCounts:
-        """What has been done up to now."""
+        """What it has done up to now."""
         return FaultCounts(**self._counts)
 
     def close(self) -> None:
-        """End at once; what is queued is lost. Yields; may be called twice."""
+        """End at once; queued messages are lost. Yields; may be called twice."""
         gevent.killall(self._greenlets)
         for socket in self._sockets:
             socket.close(0)
         if not self._context.closed:
-            # term() blocks the thread that calls it until libzmq's own threads have let go.
-            gevent.get_hub().threadpool.apply(self._context.term)
+            terminate(self._context)
 
     def _open(self, kind: str, end: Endpoint) -> str:
         socket: RelaySocket = self._context.socket(zmq.SocketType[kind.upper()], socket_class=RelaySocket)
@@ -122,11 +126,11 @@ class FaultyDevice(Closing):
             socket.connect(end.address)
             return end.address
         socket.bind(end.address)
-        return socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
+        return last_endpoint(socket)
 
     def _carry(self, source: RelaySocket, destination: RelaySocket, direction: str) -> None:
         chance = random.Random(f"{self._seed} {direction}")
-        # What comes out of an XPUB are subscriptions, without which nothing would come back.
+        # An XPUB delivers subscriptions. Without them, no messages would come back.
         send = destination.send_multipart if source.type == zmq.XPUB else self._harm(chance, destination.send_multipart)
         while True:
             send(source.recv_multipart())
@@ -137,7 +141,7 @@ class FaultyDevice(Closing):
                 send(parts)
                 return
             faults = _Faults(**{name: chance.random() < limit for name, limit in self._chances.items()})
-            # Drawn for every message, used or not: what becomes of the next one must not depend on this one.
+            # Drawn for every message, used or not: the next message must not depend on this one.
             place, bit = chance.random(), chance.randrange(8)
             self._counts["received"] += 1
             if faults.drop:

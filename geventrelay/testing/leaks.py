@@ -1,4 +1,4 @@
-"""What a test must not leave behind: open sockets and contexts, running devices and greenlets."""
+"""Leaks of a test: open sockets and contexts, running devices and greenlets."""
 
 from __future__ import annotations
 
@@ -12,30 +12,31 @@ from zmq.utils.garbage import gc as zmq_garbage
 
 from ..devices.device import Device
 from ..devices.snapshot import State
+from ..engine.libzmq import last_endpoint, terminate
 
-# A greenlet that was started to end something, e.g. a device that failed, may need a moment.
+# A greenlet that ends something, e.g. a failed device, may need a moment.
 _MOMENT_S = 0.2
 _KINDS = (gevent.Greenlet, zmq.Socket, zmq.Context, Device)
 
 
 class Leftovers:
-    """Everything of those kinds that comes to life after this was made and is alive still.
+    """Finds every object of these kinds that was made after this one and is still alive.
 
-    Finds them among all of Python's objects, however they were made and whoever holds them. What pyzmq keeps for good
-    in order to free large bodies, a context and a socket of `zmq.utils.garbage`, is none.
+    It searches all of Python's objects, so it does not matter how an object was made and which code holds it. pyzmq
+    keeps a context and a socket of `zmq.utils.garbage` for ever, to free large bodies; they are not leaks.
     """
 
     def __init__(self) -> None:
-        # The objects themselves: the id of one that has gone could be a new one's.
+        # The objects themselves, because a new object can get the id of an old one.
         self._before = _alive()
 
     def found(self) -> list[object]:
-        """What there is at this moment. Does not yield."""
+        """The leaks at this moment. Does not yield."""
         before = {id(one) for one in self._before}
         return [one for one in _alive() if id(one) not in before]
 
     def described(self) -> list[str]:
-        """What each of them is, in words, after a moment in which those that are ending may end. Yields if need be."""
+        """A text for each leak, after a short time in which objects may still end. Yields if there are leaks."""
         found, waited_s = self.found(), 0.0
         while found and waited_s < _MOMENT_S:
             gevent.sleep(0.005)
@@ -43,14 +44,14 @@ class Leftovers:
         return [_describe(one) for one in found]
 
     def clean_up(self) -> None:
-        """End all of them, so that the next test does not suffer from it. Yields."""
+        """Close every leak, so that the next test is not affected. Yields."""
         found: list[Any] = self.found()
         # Devices first: they end their own greenlets and sockets.
         ends: tuple[tuple[type, Callable[[Any], object]], ...] = (
             (Device, lambda one: one.stop(0)),
             (gevent.Greenlet, lambda one: one.kill()),
             (zmq.Socket, lambda one: one.close(0)),
-            (zmq.Context, lambda one: gevent.get_hub().threadpool.apply(one.term)),
+            (zmq.Context, terminate),
         )
         for kind, end in ends:
             for one in found:
@@ -59,13 +60,13 @@ class Leftovers:
 
 
 def open_sockets(context: object) -> list[object]:
-    """Every socket of `context` that is open, except such as monitors make inside libzmq. Does not yield."""
+    """Every open socket of `context`, except those that monitors make inside libzmq. Does not yield."""
     return [one for one in _alive() if isinstance(one, zmq.Socket) and one.context is context]
 
 
 def _alive() -> list[object]:
-    # type() rather than isinstance(): a weak proxy among the objects must not be followed. Asked once for each type,
-    # since there are some hundred thousand objects.
+    # type(), not isinstance(): a weak proxy among the objects must not be followed. Checked once for each type, because
+    # there are some hundred thousand objects.
     kinds: dict[type, bool] = {}
     found = []
     for one in gc.get_objects():
@@ -94,6 +95,6 @@ def _garbage_context() -> object:
 
 def _describe(one: object) -> str:
     if isinstance(one, zmq.Socket):
-        endpoint = one.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
+        endpoint = last_endpoint(one)
         return f"{one!r} ({endpoint or 'neither bound nor connected'})"
     return repr(one)

@@ -1,4 +1,4 @@
-"""A TCP link between two endpoints, and everything that can go wrong with one.
+"""A TCP link between two endpoints, and everything that can go wrong with it.
 
 ::
 
@@ -26,13 +26,12 @@ _READ_BYTES = 65536
 class FaultyLink(Closing):
     """A TCP link from `endpoint`, where clients connect, to `target`. A context manager; starts at once.
 
-    Every fault holds from then on for connections that there are and for later ones, until it is taken back. None
-    yields but `cut` and `close`.
+    A fault applies to present and later connections until it is taken back. Only `cut` and `close` yield.
 
-    :param target: where to lead, e.g. ``tcp://127.0.0.1:5555``; need not be there before the first client.
-    :raises SettingsError: if that is not a tcp endpoint that one can connect to.
-    :ivar endpoint: where clients connect: a free port of 127.0.0.1, which stays its own while the link is cut.
-    :ivar passed_bytes: how many bytes have been handed on, both directions together.
+    :param target: the endpoint to connect to, e.g. ``tcp://127.0.0.1:5555``; not needed before the first client.
+    :raises SettingsError: if the target is not a tcp endpoint to connect to.
+    :ivar endpoint: where clients connect: a free port of 127.0.0.1, which the link keeps while it is cut.
+    :ivar passed_bytes: the number of bytes passed on, both directions together.
     """
 
     def __init__(self, target: str) -> None:
@@ -43,7 +42,7 @@ class FaultyLink(Closing):
         self._greenlets, self._connections = Group(), set[_Connection]()
         self.open, self.delay_s, self.slice_bytes, self.passed_bytes = Event(), 0.0, _READ_BYTES, 0
         self.open.set()
-        # Bound and never listening: keeps the port while the listener is away.
+        # Bound but never listening: keeps the port while the listener is closed.
         self._keeper = _bound(0)
         self._port = self._keeper.getsockname()[1]
         self._listener: socket.socket | None = None
@@ -55,11 +54,11 @@ class FaultyLink(Closing):
 
     @property
     def connections(self) -> int:
-        """How many connections there are at this moment."""
+        """The number of connections at this moment."""
         return len(self._connections)
 
     def cut(self) -> None:
-        """End every connection, losing what is under way, and refuse new ones until `restore`. Yields."""
+        """End every connection, lose the bytes under way, and refuse new connections until `restore`. Yields."""
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.close()
@@ -76,7 +75,7 @@ class FaultyLink(Closing):
             self._greenlets.spawn(self._accept, self._listener)
 
     def stall(self) -> None:
-        """Hand nothing on, and read nothing once buffers are full; connections stay up, as with a dead router."""
+        """Pass nothing on, and read nothing once buffers are full. Connections stay up, as with a dead router."""
         self.open.clear()
 
     def resume(self) -> None:
@@ -84,15 +83,15 @@ class FaultyLink(Closing):
         self.open.set()
 
     def delay(self, ms: float) -> None:
-        """Hand on each piece that is read (64 KiB at most) `ms` milliseconds late, and in order; 0 takes it back."""
+        """Pass on each piece that is read (64 KiB at most) `ms` milliseconds late, in order; 0 ends the delay."""
         self.delay_s = ms / 1000
 
     def slice(self, bytes: int | None) -> None:
-        """Hand on no more than so many `bytes` at a time, with the hub's turn in between; None takes it back."""
+        """Pass on at most so many `bytes` at a time, with a yield to the hub in between; None removes the limit."""
         self.slice_bytes = _READ_BYTES if bytes is None else bytes
 
     def half_close(self) -> None:
-        """Tell the target on every connection that there is that its client sends no more; the way back stays up."""
+        """End the direction to the target on every present connection; the way back stays up."""
         for connection in tuple(self._connections):
             connection.end_forward()
 
@@ -102,13 +101,13 @@ class FaultyLink(Closing):
         self._keeper.close()
 
     def _accept(self, listener: socket.socket) -> None:
-        # Ends by being killed: whoever closes the listener does that next.
+        # Runs until it is killed, which happens right after the listener is closed.
         while True:
             client, _ = listener.accept()
             self._greenlets.spawn(self._serve, client)
 
     def _serve(self, client: socket.socket) -> None:
-        # A target that is not there ends the client's connection, as it would without the link.
+        # Without a target the client's connection ends, as it would without the link.
         with contextlib.closing(client), contextlib.suppress(OSError):
             target = socket.socket(socket.AF_INET6 if ":" in self._target[0] else socket.AF_INET)
             connection = _Connection(self, client, target)
@@ -122,7 +121,7 @@ class FaultyLink(Closing):
 
 
 class _Connection:
-    """A client's connection and the one to the target that belongs to it."""
+    """A client's connection and its connection to the target."""
 
     def __init__(self, link: FaultyLink, client: socket.socket, target: socket.socket) -> None:
         self._link, self._client, self._target = link, client, target
@@ -131,7 +130,7 @@ class _Connection:
         self._forward: gevent.Greenlet[..., None] | None = None
 
     def run(self) -> None:
-        """Hand on in both directions until both have ended. Yields."""
+        """Pass bytes on in both directions until both have ended. Yields."""
         self._forward = gevent.spawn(self._flow, self._client, self._target)
         try:
             self._flow(self._target, self._client)
@@ -140,7 +139,7 @@ class _Connection:
             self._forward.kill()
 
     def end_forward(self) -> None:
-        """Hand nothing more on to the target, and tell it so."""
+        """Pass nothing more on to the target, and end that direction."""
         if self._forward is not None:
             self._forward.kill(block=False)
         with contextlib.suppress(OSError):
@@ -167,7 +166,7 @@ class _Connection:
     def _hand_on(self, data: bytes, destination: socket.socket) -> None:
         link, start = self._link, 0
         while start < len(data):
-            # Here as well, for what had been read when the link was stalled.
+            # Here as well, for bytes that were read before the link was stalled.
             link.open.wait()
             piece = data[start : start + link.slice_bytes]
             destination.sendall(piece)

@@ -1,28 +1,30 @@
-"""A program around a relay: one socket that knows its connections, and whose every wait has a limit."""
+"""A peer: one socket that knows its connections, with a time limit on every wait."""
 
 from __future__ import annotations
 
 import itertools
-import struct
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import zmq
 
+from ..engine.libzmq import last_endpoint
+from ..engine.monitor import Monitor
 from ..engine.socket import RelaySocket
+from ..engine.subscriptions import Subscription
 from .waiting import LIMIT_S, within
 
 LOCAL = "tcp://127.0.0.1:0"
-"""A free port of this host, for whoever binds."""
+"""A free port of this host, to bind."""
 
-_EVENT = struct.Struct("=hi")
 _FAILED = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 _WATCHED = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | _FAILED
 _SUBSCRIBERS = (zmq.SUB, zmq.XSUB)
-# How many messages a failure tells of.
-_TOLD = 3
-_names = itertools.count()
+# The number of messages that a failure shows.
+_SHOWN = 3
+_MARK = b"\0geventrelay-mark\0"
+_mark_numbers = itertools.count()
 
 Parts = list[bytes]
 
@@ -30,16 +32,16 @@ Parts = list[bytes]
 class Peer:
     """One socket of a program that talks to the one under test. Every method that waits yields to the hub.
 
-    The socket's linger is 0. Messages by which the harness finds its way, see `connected` and `fence`, are never
-    returned by any method here. A method that waits raises `AssertionError` after `within_s` seconds, and says what it
-    waited for, where, and what had come and gone before.
+    The socket's linger is 0. No method here returns the messages that `connected` and `fence` send. A method that waits
+    raises `AssertionError` after `within_s` seconds. The error says what it waited for, where, and which messages were
+    received and sent before.
 
     :param context: the ZeroMQ context to make the socket in.
     :param kind: a socket type of ZeroMQ, e.g. ``zmq.PUSH``.
     :param limit_s: how long each call waits by default, in seconds.
     :param options: ZeroMQ's options by name, e.g. ``rcvhwm=1``; ``subscribe`` takes one prefix or several.
-    :ivar socket: the socket itself, for whatever is missing here.
-    :ivar endpoint: where it was bound last, with the port it got; empty if it was not.
+    :ivar socket: the socket itself, for everything that this class does not offer.
+    :ivar endpoint: where it was bound last, with the real port; empty if it was not bound.
     :ivar subscriptions: the prefixes that it has subscribed to.
     """
 
@@ -54,7 +56,7 @@ class Peer:
         self._sent, self._received = _Log(), _Log()
         self._unread: deque[int] = deque()
         self._live = self._failed = 0
-        self._events = _monitor(self.socket, context)
+        self._monitor = Monitor(self.socket, _WATCHED)
         self.socket.set(zmq.LINGER, 0)
         for name, value in options.items():
             if name == "subscribe":
@@ -69,7 +71,7 @@ class Peer:
         return f"<{self.type.name} peer{way}>"
 
     def connect(self, endpoint: str, *, wait: bool = True, within_s: float | None = None) -> None:
-        """Connect to `endpoint` and, if `wait` is true, until the handshake is through on this side.
+        """Connect to `endpoint` and, if `wait` is true, wait until the handshake is done on this side.
 
         :param within_s: for how long at most, in seconds; None is the peer's own limit.
         """
@@ -80,41 +82,41 @@ class Peer:
             self.wait_for(zmq.EVENT_HANDSHAKE_SUCCEEDED, within_s)
 
     def bind(self, endpoint: str = LOCAL) -> str:
-        """Bind to `endpoint`, and return the address that this has led to. Does not yield."""
+        """Bind to `endpoint`, and return the bound address. Does not yield."""
         self.socket.bind(endpoint)
-        self.endpoint = self.socket.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
+        self.endpoint = last_endpoint(self.socket)
         return self.endpoint
 
     def subscribe(self, *prefixes: str | bytes) -> None:
-        """Subscribe a SUB or XSUB to each of `prefixes`; ``b""`` is everything. Does not wait for anybody to know."""
+        """Subscribe a SUB or XSUB to each of `prefixes`; ``b""`` is everything. Does not wait for a publisher."""
         for prefix in prefixes:
             prefix = prefix.encode() if isinstance(prefix, str) else prefix
             if self.type == zmq.XSUB:
-                self.socket.send(b"\1" + prefix)
+                self.socket.send(Subscription(prefix, wanted=True).frame)
             else:
                 self.socket.set(zmq.SUBSCRIBE, prefix)
             self.subscriptions.append(prefix)
 
     @property
     def subscribes(self) -> bool:
-        """Whether this gets nothing but what it has subscribed to."""
+        """Whether this receives only what it has subscribed to."""
         return self.type in _SUBSCRIBERS
 
     @property
     def publishes(self) -> bool:
-        """Whether this sends to whoever has subscribed."""
+        """Whether this sends only to peers that have subscribed."""
         return self.type in (zmq.PUB, zmq.XPUB)
 
     @property
     def connections(self) -> int:
-        """How many handshakes are through whose connection has not ended; inproc ones do not count. Does not yield."""
+        """The number of connections with a finished handshake; inproc ones do not count. Does not yield."""
         self._read_events()
         return self._live
 
     def wait_connections(self, count: int) -> None:
-        """Yield until there are `count` connections or more, for ever if need be."""
+        """Wait until there are `count` connections or more, without a limit. Yields."""
         while self.connections < count:
-            self._events.wait_readable()
+            self._monitor.wait()
 
     def wait_for(self, event: int, within_s: float | None = None) -> None:
         """Read the socket monitor's events up to the first `event`.
@@ -128,28 +130,28 @@ class Peer:
                 while self._unread:
                     if self._unread.popleft() == event:
                         return
-                self._events.wait_readable()
+                self._monitor.wait()
 
     def saw(self, event: int) -> bool:
-        """Whether `event` is among the monitor's events that nobody has read yet. Reads them; does not yield."""
+        """Whether `event` is among the monitor's unread events. Reads all of them; does not yield."""
         self._read_events()
         seen = event in self._unread
         self._unread.clear()
         return seen
 
     def send(self, *parts: bytes, within_s: float | None = None) -> None:
-        """Send one message of `parts`, waiting for room in the queue if need be, for `within_s` seconds at most."""
+        """Send one message of `parts`; waits for room in the queue for `within_s` seconds at most."""
         with self._within(f"room to send {short(parts)}", within_s):
             self.socket.send_multipart(parts)
         if not is_mark(parts):
             self._sent.add(parts)
 
     def recv(self, within_s: float | None = None) -> Parts:
-        """The next message, all its parts, waiting for it for `within_s` seconds at most."""
+        """The next message, all its parts; waits for it for `within_s` seconds at most."""
         return self.recv_all(1, within_s)[0]
 
     def recv_all(self, count: int, within_s: float | None = None) -> list[Parts]:
-        """The next `count` messages, waiting for all of them for `within_s` seconds at most."""
+        """The next `count` messages; waits for all of them for `within_s` seconds at most."""
         messages: list[Parts] = []
         what = "a message" if count == 1 else f"{count} messages"
         with self._within(what, within_s):
@@ -158,7 +160,7 @@ class Peer:
         return messages
 
     def recv_now(self) -> list[Parts]:
-        """What has come up to now. Shows nothing about what may still be on its way. Does not yield."""
+        """The messages that have come up to now; more may be on their way. Does not yield."""
         messages = list(self._early)
         self._early.clear()
         while self.socket.readable:
@@ -168,9 +170,9 @@ class Peer:
         return messages
 
     def recv_until(self, mark: bytes, before: list[Parts]) -> bool:
-        """Read up to the message of the harness that ends in `mark`, and put what came before it into `before`.
+        """Read up to the message of the harness that ends in `mark`; puts the messages before it into `before`.
 
-        Waits for ever if need be, and is true then. What had come is in `before` even if the wait is interrupted.
+        Waits without a limit and returns True. `before` has the messages even if the wait is interrupted.
         """
         before.extend(self._early)
         self._early.clear()
@@ -181,13 +183,13 @@ class Peer:
         return True
 
     def put_back(self, messages: Iterable[Parts]) -> None:
-        """Have `messages` received again, before everything else."""
+        """Let `messages` be received again, before everything else."""
         self._early.extendleft(reversed(list(messages)))
 
     def fill(self, *parts: bytes, limit: int = 100_000) -> int:
-        """Send copies of a message of `parts` until the queue takes no more at this moment; how many it took.
+        """Send copies of a message of `parts` until the queue is full; returns how many it took.
 
-        :raises AssertionError: if that was not so after `limit` of them.
+        :raises AssertionError: if the queue is not full after `limit` messages.
         """
         for count in range(limit):
             try:
@@ -198,11 +200,9 @@ class Peer:
         raise AssertionError(f"{self} took {limit} messages and was not full")
 
     def close(self) -> None:
-        """Close at once; what is still queued is lost. May be called twice."""
-        if not self.socket.closed:
-            self.socket.disable_monitor()
-            self.socket.close(0)
-        self._events.close(0)
+        """Close at once; queued messages are lost. May be called twice."""
+        self._monitor.stop()
+        self.socket.close(0)
 
     def _next(self) -> Parts:
         while is_mark(parts := self.socket.recv_multipart()):
@@ -214,67 +214,56 @@ class Peer:
         return within(lambda: f"{what} at {self.state()}", self.limit_s if within_s is None else within_s)
 
     def state(self) -> str:
-        """What this is and what it has seen up to now, for a sentence. Does not yield."""
+        """What this peer is and what it has seen up to now, as text for an error. Does not yield."""
         connections = "closed" if self.socket.closed else f"connections: {self.connections}"
         return f"{self} (received before: {self._received}; sent before: {self._sent}; {connections})"
 
     def _read_events(self) -> None:
-        while self._events.readable:
-            event, _ = _EVENT.unpack(self._events.recv_multipart(zmq.NOBLOCK)[0])
-            self._unread.append(event)
-            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                self._live += 1
-            elif event & _FAILED:
-                self._failed += 1
-            # The end of a connection whose handshake failed is reported as well.
-            elif self._failed:
+        while events := self._monitor.read():
+            for event in events:
+                self._take(event.kind)
+
+    def _take(self, kind: int) -> None:
+        self._unread.append(kind)
+        if kind == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            self._live += 1
+        elif kind & _FAILED:
+            self._failed += 1
+        elif kind == zmq.EVENT_DISCONNECTED:
+            # libzmq also reports the end of a connection whose handshake failed.
+            if self._failed:
                 self._failed -= 1
             else:
                 self._live -= 1
 
 
 class _Log:
-    """How many messages went one way, and the last of them."""
+    """The number of messages in one direction, and the last of them."""
 
     def __init__(self) -> None:
         self.count = 0
-        self.last: deque[str] = deque(maxlen=_TOLD)
+        self.last: deque[str] = deque(maxlen=_SHOWN)
 
     def __str__(self) -> str:
         if not self.count:
             return "nothing"
-        return f"{self.count}, ending in {' '.join(self.last)}" if self.count > _TOLD else " ".join(self.last)
+        return f"{self.count}, ending in {' '.join(self.last)}" if self.count > _SHOWN else " ".join(self.last)
 
     def add(self, parts: Sequence[bytes]) -> None:
         self.count += 1
         self.last.append(short(parts))
 
 
-def _monitor(socket: RelaySocket, context: Any) -> RelaySocket:
-    address = f"inproc://geventrelay-testing-{next(_names)}"
-    socket.monitor(address, _WATCHED)
-    events: RelaySocket = context.socket(zmq.PAIR, socket_class=RelaySocket)
-    events.set(zmq.LINGER, 0)
-    # libzmq sends events from its io thread and would stop there when the pair is full.
-    events.set(zmq.RCVHWM, 0)
-    events.connect(address)
-    return events
-
-
 def short(parts: Sequence[bytes]) -> str:
-    """A message of `parts` for a sentence."""
+    """A message of `parts` as short text for an error."""
     return repr([bytes(part[:20]) for part in parts[:4]]) + ("..." if len(parts) > 4 else "")
 
 
-_MARK = b"\0geventrelay-mark\0"
-_numbers = itertools.count()
-
-
 def new_mark() -> bytes:
-    """A body that no other message of this process has. Any prefix may be put before it, a subscription's say."""
-    return b"%s%d." % (_MARK, next(_numbers))
+    """A body that no other message of this process has. It may get a prefix, for example that of a subscription."""
+    return b"%s%d." % (_MARK, next(_mark_numbers))
 
 
 def is_mark(parts: Sequence[bytes]) -> bool:
-    """Whether the message `parts` is one of the harness's."""
+    """Whether the message `parts` comes from the harness."""
     return _MARK in parts[-1]

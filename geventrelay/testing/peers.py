@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import gevent
 import zmq
 import zmq.green
 
+from ..engine.libzmq import terminate
 from ..errors import SettingsError
 from ..settings import SOCKET_TYPES
 from .leaks import open_sockets
@@ -19,8 +19,8 @@ class Peers(Closing):
     """Makes peers, all in one context, and closes them; a context manager.
 
     :param limit_s: how long each call of a peer waits by default, in seconds.
-    :param options: ZeroMQ's options by name that every peer gets before its own.
-    :ivar context: the context, for a device that is to share ``inproc`` endpoints with the peers.
+    :param options: ZeroMQ's options by name, which every peer gets before its own.
+    :ivar context: the context; a device that gets it can share ``inproc`` endpoints with the peers.
     """
 
     def __init__(self, *, limit_s: float = LIMIT_S, **options: Any) -> None:
@@ -29,14 +29,14 @@ class Peers(Closing):
         self._made: list[Peer] = []
 
     def __call__(self, type: str | int, endpoint: str = "@" + LOCAL, **options: Any) -> Peer:
-        """A peer that is bound or connected. Does not wait for anybody: see `geventrelay.testing.connected`.
+        """Make a peer and bind or connect it. Does not wait for a handshake: see `geventrelay.testing.connected`.
 
         :param type: a socket type of ZeroMQ by name, e.g. ``"PUSH"``, or as ``zmq.PUSH``.
         :param endpoint: where to connect, or to bind with ``@`` before it; without it, a free port of 127.0.0.1 is
-            bound. `Peer.endpoint` says what a port 0 has become.
+            bound. `Peer.endpoint` has the real port.
         :param options: ZeroMQ's options by name, and ``limit_s`` as for `Peers`. A SUB or XSUB subscribes to everything
             unless there is ``subscribe=``.
-        :raises SettingsError: if there is no such type.
+        :raises SettingsError: if there is no such socket type.
         """
         if isinstance(type, str) and type.upper() not in SOCKET_TYPES:
             raise SettingsError("type", "one of " + ", ".join(SOCKET_TYPES), type)
@@ -51,14 +51,14 @@ class Peers(Closing):
         return peer
 
     def make(self, kind: int, **options: Any) -> Peer:
-        """A peer of ZeroMQ's socket type `kind` with `options` that is neither bound nor connected."""
+        """Make a peer of ZeroMQ's socket type `kind` with `options`, neither bound nor connected."""
         self._made.append(Peer(self.context, kind, **{"limit_s": self._limit_s, **self._options, **options}))
         return self._made[-1]
 
     def connect(self, kind: int, *endpoints: str, wait: bool = True, **options: Any) -> Peer:
-        """A peer of type `kind` with `options` that is connected to each of `endpoints`.
+        """Make a peer of type `kind` with `options`, and connect it to each of `endpoints`.
 
-        :param wait: whether to yield until the handshakes are through on its side.
+        :param wait: whether to wait until the handshakes are done on its side.
         """
         peer = self.make(kind, **options)
         for endpoint in endpoints:
@@ -66,13 +66,13 @@ class Peers(Closing):
         return peer
 
     def bind(self, kind: int, endpoint: str = LOCAL, **options: Any) -> Peer:
-        """A peer of type `kind` with `options` that is bound to `endpoint`; see `Peer.endpoint`."""
+        """Make a peer of type `kind` with `options`, and bind it to `endpoint`; see `Peer.endpoint`."""
         peer = self.make(kind, **options)
         peer.bind(endpoint)
         return peer
 
     def publisher(self, *endpoints: str, **options: Any) -> Peer:
-        """A publisher (an XPUB, with `options`) to which each of `endpoints` has said what it subscribes to. Yields."""
+        """Make a publisher (an XPUB with `options`) and wait for a subscription from each of `endpoints`. Yields."""
         peer = self.make(zmq.XPUB, **options)
         for endpoint in endpoints:
             peer.connect(endpoint)
@@ -82,19 +82,18 @@ class Peers(Closing):
         return peer
 
     def subscriber(self, *endpoints: str, prefix: bytes = b"", **options: Any) -> Peer:
-        """A SUB, with `options`, for `prefix`, whose handshakes with `endpoints` are through. Yields.
+        """Make a SUB with `options` for `prefix`, and wait for its handshakes with `endpoints`. Yields.
 
-        Whether the other side knows the prefix yet cannot be seen from here; `geventrelay.testing.connected` finds out.
+        A SUB cannot see whether the other side knows the prefix yet; `geventrelay.testing.connected` finds out.
         """
         return self.connect(zmq.SUB, *endpoints, subscribe=prefix, **options)
 
     def close(self) -> None:
         """Close every peer and the context. Yields; may be called twice.
 
-        A context in which others have left sockets open stays as it is: its term() would wait for them for ever.
+        A context with open sockets of other code is not terminated: its term() would wait for them for ever.
         """
         for peer in self._made:
             peer.close()
         if not self.context.closed and not open_sockets(self.context):
-            # term() blocks the thread that calls it until libzmq's own threads have let go.
-            gevent.get_hub().threadpool.apply(self.context.term)
+            terminate(self.context)

@@ -1,4 +1,4 @@
-"""The pytest plugin: fixtures that put away what they made. Nothing happens in a test that uses none of them."""
+"""The pytest plugin: fixtures that close what they made. It does nothing in a test that uses none of them."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-# The rest is imported where it is used: pytest loads this in every run of every project in the environment.
+# Everything else is imported where it is used: pytest loads this module in every run of every project here.
 if TYPE_CHECKING:
     from . import Devices, FaultyDevice, FaultyLink, Peers
 
 
 @pytest.fixture
 def no_leftovers() -> Iterator[None]:
-    """Fails a test that leaves a greenlet, device, ZeroMQ socket or context behind; every fixture here brings it along.
+    """Fails a test that leaves a greenlet, device, ZeroMQ socket or context behind; every fixture here uses it.
 
-    What was alive before the test is none of its business.
+    It ignores everything that was alive before the test.
     """
     from .leaks import Leftovers
 
-    leftovers = Leftovers()
+    leaks = Leftovers()
     yield
-    described = leftovers.described()
-    leftovers.clean_up()
+    described = leaks.described()
+    leaks.clean_up()
     if described:
         pytest.fail("the test left behind: " + ", ".join(described), pytrace=False)
 
@@ -32,7 +32,7 @@ def no_leftovers() -> Iterator[None]:
 def peer(no_leftovers: None) -> Iterator[Peers]:
     """``peer("PUSH", endpoint)`` is a client with a time limit; see `geventrelay.testing.Peers`.
 
-    Closed in the end. Brings `no_leftovers` along.
+    Closed at the end. Uses `no_leftovers`.
     """
     from .peers import Peers
 
@@ -44,8 +44,8 @@ def peer(no_leftovers: None) -> Iterator[Peers]:
 def relay_device(peer: Peers) -> Iterator[Devices]:
     """``relay_device("streamer", sndhwm=1)`` starts a device on free ports; see `geventrelay.testing.Devices`.
 
-    In the end it is stopped, and must have accounted for every message. Brings `peer` along, and ends before it does,
-    so that ``context=peer.context`` lets a device and its peers meet at ``inproc`` endpoints.
+    At the end it is stopped, and must have accounted for every message. Uses `peer`, and ends before it. So with
+    ``context=peer.context``, a device and its peers can share ``inproc`` endpoints.
     """
     from .devices import Devices
 
@@ -57,7 +57,7 @@ def relay_device(peer: Peers) -> Iterator[Devices]:
 def faulty_link(no_leftovers: None) -> Iterator[Callable[[str], FaultyLink]]:
     """``faulty_link(target)`` is a TCP link that can be cut; see `geventrelay.testing.FaultyLink`.
 
-    Closed in the end. Brings `no_leftovers` along.
+    Closed at the end. Uses `no_leftovers`.
     """
     from .links import FaultyLink
 
@@ -74,9 +74,9 @@ def faulty_link(no_leftovers: None) -> Iterator[Callable[[str], FaultyLink]]:
 
 @pytest.fixture
 def faulty_device(no_leftovers: None) -> Iterator[Callable[..., FaultyDevice]]:
-    """``faulty_device(drop=0.1, seed=7)`` is a relay that does harm; see `geventrelay.testing.FaultyDevice`.
+    """``faulty_device(drop=0.1, seed=7)`` is a relay that harms messages; see `geventrelay.testing.FaultyDevice`.
 
-    Closed in the end. Brings `no_leftovers` along.
+    Closed at the end. Uses `no_leftovers`.
     """
     from .faults import FaultyDevice
 

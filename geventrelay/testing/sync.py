@@ -1,4 +1,4 @@
-"""A fence: after it, nothing that was sent before it is under way any more."""
+"""Synchronisation: waiting until peers are connected, and until a way between two peers is empty."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ import gevent
 from .peer import Parts, Peer, new_mark
 from .waiting import LIMIT_S, within
 
-# How long a fence has before it is taken for lost: a full queue on the way drops it as it drops everything.
+# After this time a fence counts as lost: a full queue on the way drops it like any message.
 _REPEAT_S = 0.1
+# The time between two probes: the way through a device takes less than this.
+_PROBE_S = 0.005
 
 
 def fence(
     sender: Peer, receiver: Peer, *, address: tuple[bytes, ...] = (), prefix: bytes | None = None,
     within_s: float = LIMIT_S,
 ) -> list[Parts]:  # fmt: skip
-    """Send a message of the harness down the way from `sender` to `receiver`; returns what came before it.
+    """Send a message of the harness on the way from `sender` to `receiver`; returns the messages that came before it.
 
-    ZeroMQ keeps order on a way, so whatever was sent before the fence and is not in the list will never arrive. The
-    fence is repeated while it does not arrive, since it can be lost as any message. Where several receivers share the
-    messages, put one fence to each. Not for REQ and REP, which cannot send twice in a row. Yields.
+    ZeroMQ keeps the order on a way. So a message that was sent before the fence and is not in the list will never
+    arrive. The fence is sent again until one arrives, because it can be lost like any message. If several receivers
+    share the messages, send one fence to each. Not for REQ and REP, which cannot send twice in a row. Yields.
 
-    :param address: parts to put before it; the routing id where `sender` is a ROUTER.
-    :param prefix: what its body starts with; None is the first prefix to which `receiver` has subscribed, if any.
+    :param address: parts before the fence; the routing id if `sender` is a ROUTER.
+    :param prefix: the beginning of its body; None is the first prefix that `receiver` has subscribed to, if any.
     :param within_s: for how long at most, in seconds.
-    :raises AssertionError: if it does not arrive, with what had come.
+    :raises AssertionError: if the fence does not arrive; the error has the messages that came.
     """
     if prefix is None:
         prefix = receiver.subscriptions[0] if receiver.subscriptions else b""
@@ -38,21 +40,16 @@ def fence(
                 return before
 
 
-# How long a probe has before the next one follows: through a device and back to the hub takes less than this.
-_PROBE_S = 0.005
-
-
 def connected(*peers: Peer, within_s: float = LIMIT_S) -> None:
-    """Yield until `peers` can talk to each other, directly or through whatever they are connected to.
+    """Wait until `peers` can talk to each other, directly or through the programs between them. Yields.
 
-    Each waits for its own handshakes: one per endpoint that it connected to, and if it is bound, one per other of
-    `peers` that connected to it. Then, if some publish and some subscribe, every publisher sends probes, with the
-    subscriber's first prefix before them, until one has arrived at the subscriber, and a last one, before which all the
-    others have then arrived. No method of a `Peer` returns a probe; a subscriber of another kind gets to see those that
-    it has subscribed to, and a device in between counts them.
+    Each peer waits for its own handshakes: one per endpoint that it connected to and, if it is bound, one per peer that
+    connected to it. Then every publisher sends probes to every subscriber, with the subscriber's first prefix, until
+    one has arrived. A last probe shows that all the others have arrived too. No method of a `Peer` returns a probe.
+    But another subscriber receives the probes that it has subscribed to, and a device in between counts them.
 
     :param within_s: for how long at most, in seconds.
-    :raises AssertionError: naming the peer that has not met the others, and what it has seen.
+    :raises AssertionError: with the peer that is not connected to the others, and what it has seen.
     """
     for one in peers:
         with within(lambda one=one: f"the handshakes of {one.state()}", within_s):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Waiting with a limit, and saying what for."""
+"""Waiting with a time limit; the error says for what."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from typing import TypeVar
 import gevent
 
 LIMIT_S = 5.0
-"""How long everything here waits unless told otherwise, in seconds."""
+"""How long everything here waits by default, in seconds."""
 
-# How often a condition that nobody announces is looked at.
+# How often a condition without an event is checked.
 _LOOK_S = 0.001
 
 Result = TypeVar("Result")
+Itself = TypeVar("Itself", bound="Closing")
 
 
 @contextlib.contextmanager
 def within(what: str | Callable[[], str], within_s: float = LIMIT_S) -> Iterator[None]:
-    """Fail if the block takes longer than `within_s` seconds. The block must yield to the hub for this to work.
+    """Fail if the block takes longer than `within_s` seconds. This works only if the block yields to the hub.
 
-    :param what: what the block waits for; a function is called when it has failed, to tell how far things had come.
+    :param what: what the block waits for; a function is called after a failure, and can say how far things had come.
     :raises AssertionError: with a sentence that names `what`.
     """
     timeout = gevent.Timeout(within_s)
@@ -40,11 +41,12 @@ def within(what: str | Callable[[], str], within_s: float = LIMIT_S) -> Iterator
 
 
 def eventually(condition: Callable[[], Result], what: str | Callable[[], str], within_s: float = LIMIT_S) -> Result:
-    """Let the hub run until `condition()` is true, and return what it said. Yields at least when it is not yet.
+    """Wait until `condition()` is true, and return its result. Yields if it is not true at once.
 
-    For what nobody announces; where there is an event or a message, wait for that.
+    Only for conditions without an event; where there is an event or a message, wait for that.
 
-    :param what: what is waited for, as for `within`. :param within_s: for how long at most, in seconds.
+    :param what: what it waits for, as for `within`.
+    :param within_s: for how long at most, in seconds.
     :raises AssertionError: with a sentence that names `what`.
     """
     with within(what, within_s):
@@ -54,17 +56,14 @@ def eventually(condition: Callable[[], Result], what: str | Callable[[], str], w
 
 
 def let_run(turns: int = 5) -> None:
-    """Yield so that every other greenlet that is ready, and every socket that has news, gets `turns` turns."""
+    """Let every other ready greenlet, and every socket with events, run `turns` times. Yields."""
     for _ in range(turns):
-        # A timer, however short, is only looked at after descriptors have been polled.
+        # The hub checks a timer, however short, only after it has polled the descriptors.
         gevent.sleep(1e-6)
 
 
-Itself = TypeVar("Itself", bound="Closing")
-
-
 class Closing(ABC):
-    """A context manager that is its own value, and that its end closes."""
+    """A context manager that returns itself and is closed at the end."""
 
     def __enter__(self: Itself) -> Itself:
         return self
@@ -76,4 +75,4 @@ class Closing(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Put everything away."""
+        """Close everything."""

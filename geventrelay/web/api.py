@@ -1,24 +1,27 @@
-"""The routes of the API: what each path answers, and what each does."""
+"""The routes of the API: what each path returns, and what each changes."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 import gevent
 
 from ..devices.snapshot import State
 from ..errors import SettingsError, StartError
 from ..log import event
-from ..server.server import Server
-from ..server.supervisor import SupervisedDevice
 from . import report
 from .events import Events
 from .history import STEP_S, History
 from .http.messages import Refusal, Request, Response, encoded, json_response
 from .http.router import Handler
 from .hub_delay import HubDelay
+
+if TYPE_CHECKING:
+    from ..server.server import Server
+    from ..server.supervisor import SupervisedDevice
 
 log = logging.getLogger("geventrelay")
 
@@ -27,8 +30,8 @@ class Api:
     """Answers requests about a server.
 
     :param server: the server.
-    :param can_change: whether it has a token, so that changes are possible.
-    :param history: its rates of the last 15 minutes.
+    :param can_change: whether there is a token, so that a client can change anything.
+    :param history: the rates of the last 15 minutes.
     :param hub_delay: how late its hub is.
     """
 
@@ -72,10 +75,10 @@ class Api:
         return json_response(report.connections(self._supervised(name).peers()))
 
     def _get_subscriptions(self, request: Request, name: str) -> Response:
-        counts = self._supervised(name).device.subscriptions()
-        if counts is None:
+        topics = self._supervised(name).device.subscriptions()
+        if topics is None:
             raise Refusal(HTTPStatus.NOT_FOUND, f"device {name} forwards no subscriptions (XSUB -> XPUB does)")
-        return json_response(report.subscriptions(counts))
+        return json_response(report.subscriptions(topics))
 
     def _get_history(self, request: Request) -> Response:
         devices = {
@@ -106,20 +109,20 @@ class Api:
         return _verdict("not ready", reasons if reasons or self._server.ready else ["starting"])
 
     def _pause(self, request: Request, name: str) -> Response:
-        return self._steer(name, "pause", lambda one: one.device.pause())
+        return self._command(name, "pause", lambda one: one.device.pause())
 
     def _resume(self, request: Request, name: str) -> Response:
-        return self._steer(name, "resume", lambda one: one.device.resume())
+        return self._command(name, "resume", lambda one: one.device.resume())
 
     def _drain(self, request: Request, name: str) -> Response:
         supervised = self._supervised(name)
         log.info(event("http-command", device=name, command="drain"))
-        # Not waited for, since it may take all of the device's drain time; but begun, so that the answer shows it.
+        # The answer does not wait for the end, which may take all of the drain time. It shows that the stop has begun.
         gevent.spawn(supervised.stop)
         gevent.sleep(0)
         return json_response(report.one_device(supervised))
 
-    def _steer(self, name: str, word: str, act: Callable[[SupervisedDevice], None]) -> Response:
+    def _command(self, name: str, word: str, act: Callable[[SupervisedDevice], None]) -> Response:
         supervised = self._supervised(name)
         if not supervised.device.started:
             raise Refusal(HTTPStatus.CONFLICT, f"device {name} is {supervised.state.value}, so it cannot {word}")

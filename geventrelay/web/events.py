@@ -1,7 +1,7 @@
-"""Server-sent events: the same news to everybody who listens, once a second.
+"""Server-sent events: once a second, the same event for every listener.
 
-One greenlet makes them, and only while somebody listens. Who reads slowly misses some; who reads nothing at all is
-dropped by the listener's limit for a send, and nobody waits for him meanwhile.
+One greenlet makes the events, and only while there are listeners. A client that reads slowly misses some of them. A
+client that does not read at all is disconnected by the limit for a send. No other client waits for it.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ TYPE = "text/event-stream"
 class Events:
     """Sends events to listeners.
 
-    :param make: makes the next event's data, on one line. :param name: what the events are called.
-    :param period_s: how long from one to the next.
+    :param make: makes the data of the next event, on one line.
+    :param name: the name of the events.
+    :param period_s: the time from one event to the next, in seconds.
     """
 
     def __init__(self, name: str, make: Callable[[], bytes], period_s: float = PERIOD_S) -> None:
@@ -42,13 +43,13 @@ class Events:
 
     @property
     def listeners(self) -> int:
-        """How many there are."""
+        """The number of listeners."""
         return self._listeners
 
     def response(self) -> Response:
-        """An answer that goes on until the client leaves, or `close` is called.
+        """An answer that goes on until the client leaves, or until `close`.
 
-        :raises Refusal: 503, if there are too many listeners.
+        :raises Refusal: 503 if there are too many listeners.
         """
         if self._listeners >= MAX_LISTENERS:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"there are {MAX_LISTENERS} listeners already")
@@ -71,7 +72,7 @@ class Events:
         self._listeners -= 1
 
     def stream(self) -> Iterator[bytes]:
-        """The events from now on, each as it is sent; the first is made at once. Yields to the hub between them."""
+        """The events from now on, as bytes to send; the first is made at once. Yields to the hub between them."""
         yield self._event()
         if self._producer is None and not self._next.ready():
             self._producer = gevent.spawn(self._produce)
@@ -99,7 +100,7 @@ class Events:
 
 
 class _Listening:
-    """The body of one listener's answer. It counts from when it is made to when the server is done with it."""
+    """The body of one listener's answer. It counts as a listener until the server closes it."""
 
     def __init__(self, events: Events) -> None:
         self._events = events

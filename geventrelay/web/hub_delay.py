@@ -1,4 +1,4 @@
-"""How late the hub is: what every greenlet of the process waits before it gets its turn."""
+"""How late the hub is: how long every greenlet of the process waits until it runs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _REMEMBERED = int(60 / _EVERY_S)
 
 
 class HubDelay:
-    """Measures how late a timer fires that is to fire twice a second.
+    """Measures how late a timer fires that is due twice a second.
 
-    :param clock: tells the time in seconds; `time.monotonic` does.
-    :ivar last_s: how late it was the last time, in seconds.
+    :param clock: returns the time in seconds.
+    :ivar last_s: the last delay, in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -26,7 +26,7 @@ class HubDelay:
 
     @property
     def max_s(self) -> float:
-        """The latest that it was in the last minute, in seconds."""
+        """The longest delay in the last minute, in seconds."""
         return max(self._lately, default=0.0)
 
     def run(self) -> None:
@@ -34,10 +34,10 @@ class HubDelay:
         while True:
             due = self._clock() + _EVERY_S
             gevent.sleep(_EVERY_S)
-            # gevent takes the time when it starts to look at its timers, so that some fire a moment too early.
+            # gevent reads the clock before it checks its timers, so some timers fire a moment too early.
             self.note(max(0.0, self._clock() - due))
 
     def note(self, late_s: float) -> None:
-        """Take in that the timer was `late_s` seconds late."""
+        """Note that the timer was `late_s` seconds late."""
         self.last_s = late_s
         self._lately.append(late_s)

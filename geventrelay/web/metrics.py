@@ -18,8 +18,6 @@ from ..devices.snapshot import State
 from ..engine.native.choose import burst_name
 from ..engine.values import Kind, Value
 from ..log import event
-from ..server.server import Server
-from ..server.supervisor import SupervisedDevice
 from ..version import version
 from .catalogue import BUILD, DEVICE, OUTLET, PREFIX, PUMP, SERVER, SOCKET, DeviceValues, Scope, ServerValues
 from .http.messages import Refusal, Request, Response
@@ -27,6 +25,9 @@ from .hub_delay import HubDelay
 
 if TYPE_CHECKING:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+    from ..server.server import Server
+    from ..server.supervisor import SupervisedDevice
 
 log = logging.getLogger("geventrelay")
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from ..devices.device import Device
 from ..engine.counters import OF_OUTLET, OF_PUMP, PumpSnapshot
 from ..engine.native.choose import burst_name
 from ..engine.peertable import OF_SOCKET, PeersSnapshot
 from ..engine.values import as_json
-from ..server.server import Server
-from ..server.supervisor import SupervisedDevice
 from ..version import version
 from .catalogue import descriptions
+
+if TYPE_CHECKING:
+    from ..devices.device import Device
+    from ..server.server import Server
+    from ..server.supervisor import SupervisedDevice
 
 VERSION = 1
 """The version of the JSON. In a version, no field is removed or changes its meaning."""
@@ -84,13 +86,12 @@ def connections(peers: Mapping[str, PeersSnapshot]) -> Json:
     }
 
 
-def subscriptions(counts: Mapping[bytes, int]) -> Json:
-    """The topics that are subscribed to, with their `counts`, sorted."""
+def subscriptions(topics: Iterable[bytes]) -> Json:
+    """The `topics` that are subscribed to, in their order. How many subscribers each has cannot be known."""
     return {
         "version": VERSION,
         "subscriptions": [
-            {"topic": topic.decode(errors="replace"), "hex": topic.hex(), "count": count}
-            for topic, count in sorted(counts.items())
+            {"topic": topic.decode(errors="replace"), "hex": topic.hex(), "count": 1} for topic in topics
         ],
     }
 

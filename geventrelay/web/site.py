@@ -1,16 +1,15 @@
-"""All that a server has for HTTP, put together: started after its devices, and stopped after them."""
+"""Everything that a server has for HTTP, put together: started after the devices, and stopped after them."""
 
 from __future__ import annotations
 
 import logging
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gevent
 
 from ..log import event
-from ..server.server import Server
-from ..server.supervisor import SupervisedDevice
 from ..settings import HttpAddress
 from .api import Api
 from .history import STEP_S, History, Totals
@@ -23,14 +22,19 @@ from .hub_delay import HubDelay
 from .metrics import metrics
 from .tap import Taps
 
+if TYPE_CHECKING:
+    from ..server.server import Server
+    from ..server.supervisor import SupervisedDevice
+
 log = logging.getLogger("geventrelay")
 
 
 class Site:
     """Serves the page, the API and the metrics of a server over HTTP.
 
-    :param server: the server. :param address: where to listen; port 0 takes a free one.
-    :param token_file: a file whose first line is the token of those who may change things; None lets nobody.
+    :param server: the server.
+    :param address: where to listen; port 0 takes a free port.
+    :param token_file: a file whose first line is the token that changes need; None forbids every change.
     """
 
     def __init__(self, server: Server, address: HttpAddress, token_file: Path | None = None) -> None:
@@ -45,13 +49,13 @@ class Site:
 
     @property
     def url(self) -> str | None:
-        """Where it answers, e.g. ``http://127.0.0.1:8080``; None while it does not."""
+        """The URL at which it answers, e.g. ``http://127.0.0.1:8080``; None while it does not."""
         return None if self._listener is None or self._listener.address is None else f"http://{self._listener.address}"
 
     def start(self) -> None:
         """Begin to answer. Yields while a name is resolved.
 
-        :raises StartError: if the address cannot be had, or the token file holds no token.
+        :raises StartError: if it cannot listen at the address, or the token file has no token.
         """
         guard = Guard(self._address.host, None if self._token_file is None else read_token(self._token_file))
         self._api = Api(self._server, can_change=guard.has_token, history=self._history, hub_delay=self._hub_delay)
@@ -66,12 +70,12 @@ class Site:
         self._listener = listener
         self._greenlets = [gevent.spawn(self._hub_delay.run), gevent.spawn(self._keep_history)]
         if self._address.host in ("0.0.0.0", "::"):
-            advice = "--http 127.0.0.1:PORT keeps it to this one"
+            advice = "--http 127.0.0.1:PORT opens it on this host only"
             log.warning(event("open-to-every-host", http=self.url, advice=advice))
         log.info(event("http", url=self.url, changes="with the token" if guard.has_token else "none"))
 
     def stop(self) -> None:
-        """End every connection and listen no more. Yields; may be called twice."""
+        """End every connection and stop listening. Yields; may be called twice."""
         gevent.killall(self._greenlets)
         self._greenlets = []
         if self._api is not None:
@@ -89,7 +93,7 @@ class Site:
 def site_for(server: Server) -> Site:
     """The site of a `server` whose settings ask for HTTP. Does not yield."""
     settings = server.settings
-    assert settings.http is not None  # only such a server asks for a site
+    assert settings.http is not None  # the caller has checked this
     return Site(server, settings.http, settings.http_token_file)
 
 

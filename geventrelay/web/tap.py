@@ -1,7 +1,7 @@
-"""A device's traffic over HTTP: a line of JSON for each message, for as long as the client stays.
+"""A device's messages over HTTP: a line of JSON for each message, until the client leaves.
 
-Nobody waits for a client who reads slowly: he loses messages, and is told how many. Messages are what others have
-entrusted to the server, so it takes the token to see them.
+The device does not wait for a client that reads slowly: the client loses messages, and a line says how many. Messages
+may be confidential, so a client needs the token to see them.
 """
 
 from __future__ import annotations
@@ -10,22 +10,25 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
-from ..components.tap import TapReader
 from ..errors import SettingsError, StartError
 from ..recording import Record, RecordFilter, to_line
-from ..server.server import Server
 from ..settings.checks import whole
 from .http.messages import Refusal, Request, Response
 from .http.permissions import Guard
 from .http.router import Handler
 
-MAX_WATCHES = 16
-"""Watches at a time, all devices together."""
+if TYPE_CHECKING:
+    from ..components.tap import TapReader
+    from ..server.server import Server
+
+MAX_WATCHERS = 16
+"""The number of watchers at a time, all devices together."""
 MAX_MESSAGE_BYTES = 1024 * 1024
-"""A larger message is told, and left out: to turn it into JSON would keep every device waiting."""
+"""A larger message is left out, and a line says so: making JSON of it would keep every device waiting."""
 SILENCE_S = 5.0
-"""After so long without a message comes an empty line, which also shows whether the client is still there."""
+"""After this time without a message comes an empty line, which also detects whether the client is still there."""
 
 TYPE = "application/x-ndjson"
 
@@ -35,42 +38,43 @@ _ARGUMENTS = ("direction", "topic", "sample")
 class Taps:
     """Answers requests to watch a device.
 
-    :param server: the server. :param guard: knows who may watch.
+    :param server: the server.
+    :param guard: checks the token.
     """
 
     def __init__(self, server: Server, guard: Guard) -> None:
         self._server = server
         self._guard = guard
-        self._watches = 0
+        self._watchers = 0
 
     @property
     def routes(self) -> dict[tuple[str, str], Handler]:
-        """The one route, by method and pattern."""
+        """The route, by method and pattern."""
         return {("GET", "/api/devices/{}/tap"): self._watch}
 
     def _watch(self, request: Request, name: str) -> Response:
-        self._guard.check_bearer(request, "nobody may watch messages here")
+        self._guard.check_bearer(request, "messages cannot be watched here")
         supervised = self._server.devices.get(name)
         if supervised is None:
             raise Refusal(HTTPStatus.NOT_FOUND, f"no device is called {name}")
-        if self._watches >= MAX_WATCHES:
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"there are {MAX_WATCHES} watches already")
+        if self._watchers >= MAX_WATCHERS:
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"there are {MAX_WATCHERS} watchers already")
         try:
-            choice = _choice(request)
-            watch = supervised.device.watch(choice.direction)
+            selected = _filter(request)
+            reader = supervised.device.watch(selected.direction)
         except SettingsError as error:
             raise Refusal(HTTPStatus.BAD_REQUEST, str(error)) from error
         except StartError as error:
             raise Refusal(HTTPStatus.CONFLICT, str(error)) from error
-        self._watches += 1
+        self._watchers += 1
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return Response(_Lines(watch, choice, self._leave), TYPE, headers=headers)
+        return Response(_Lines(reader, selected, self._leave), TYPE, headers=headers)
 
     def _leave(self) -> None:
-        self._watches -= 1
+        self._watchers -= 1
 
 
-def _choice(request: Request) -> RecordFilter:
+def _filter(request: Request) -> RecordFilter:
     given = {name: value for name, value in request.query.items() if value}
     for name in given:
         if name not in _ARGUMENTS:
@@ -80,26 +84,26 @@ def _choice(request: Request) -> RecordFilter:
 
 
 class _Lines:
-    """The body of one answer; counts as a watch until the server is done with it."""
+    """The body of one answer. It counts as a watcher until the server closes it."""
 
-    def __init__(self, watch: TapReader, choice: RecordFilter, leave: Callable[[], None]) -> None:
-        self._watch, self._choice = watch, choice
+    def __init__(self, reader: TapReader, selected: RecordFilter, leave: Callable[[], None]) -> None:
+        self._reader, self._filter = reader, selected
         self._leave: Callable[[], None] | None = leave
         self._lost = 0
 
     def __iter__(self) -> Iterator[bytes]:
-        # So that the client knows that he sees everything from here on.
+        # Now the client knows that it sees everything from here on.
         yield b"\n"
-        while (records := self._watch.receive(SILENCE_S)) or not self._watch.closed:
-            lines = [_line(record) for record in records if self._choice(record)]
-            if self._watch.lost > self._lost:
-                lines.append(json.dumps({"lost": self._watch.lost - self._lost}))
-                self._lost = self._watch.lost
+        while (records := self._reader.receive(SILENCE_S)) or not self._reader.closed:
+            lines = [_line(record) for record in records if self._filter(record)]
+            if self._reader.lost > self._lost:
+                lines.append(json.dumps({"lost": self._reader.lost - self._lost}))
+                self._lost = self._reader.lost
             if lines or not records:
                 yield "".join(f"{line}\n" for line in lines or [""]).encode()
 
     def close(self) -> None:
-        self._watch.close()
+        self._reader.close()
         leave, self._leave = self._leave, None
         if leave is not None:
             leave()

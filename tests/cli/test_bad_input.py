@@ -20,7 +20,6 @@ def custom(frontend_type, backend_type):
 
 
 USAGE = {
-    "nothing": ([], ["--sub-port"]),
     "relay alone": (["relay"], ["relay", "--sub-port"]),
     "unknown option": ([*RELAY, "--bogus"], ["known option", "'--bogus'"]),
     "misspelt option": ([*RELAY, "--sndhwn=5"], ["did you mean --sndhwm", "'--sndhwn'"]),
@@ -33,6 +32,16 @@ USAGE = {
     "custom without types": (["custom", "--frontend", "0", "--backend", "0"], ["--frontend-type", "--backend-type"]),
     "another pattern's option": ([*QUEUE, "--push-payload", "whole"], ["--push-payload", "(relay)", "'queue'"]),
     "forwarder's option for relay": ([*RELAY, "--slow-subscriber", "drop"], ["--slow-subscriber", "relay"]),
+    "device's option for run": (
+        ["run", "x.toml", "--sndhwm", "5"], ["--sndhwm", "(relay, forwarder, ", "stands in [device.NAME]", "'run'"],
+    ),
+    "process's option for check": (["check", "x.toml", "--http", "5"], ["--http", "stands at the top", "'check'"]),
+    "another command's option": (["top", "--control-type", "REP"], ["--control-type", "custom, ctl)", "'top'"]),
+    "socket's option": (
+        [*QUEUE, "--tcp-keepalive", "1"], ["known option", "stands in [device.NAME.SOCKET]", "'--tcp-keepalive'"],
+    ),
+    "socket's option before the pattern": (["--tos", "5", *QUEUE], ["known option", "[device.NAME.SOCKET]", "'--tos'"]),
+    "no such command to help with": (["help", "relais"], ["COMMAND", "did you mean relay", "'relais'"]),
     "REQ in custom": (custom("REQ", "DEALER"), ["--frontend-type", "REQ", "use DEALER"]),
     "REP in custom": (custom("ROUTER", "REP"), ["--backend-type", "REP", "use ROUTER"]),
     "sides swapped in custom": (custom("PUSH", "PULL"), ["--frontend-type", "PUSH", "swap"]),
@@ -48,11 +57,11 @@ USAGE = {
     "ipc path too long": (["--sub-port", "ipc://" + "x" * 108, "--push-port", "0"], ["--sub-port", "107 bytes"]),
     "connect to port 0": (["--sub-port", ">tcp://127.0.0.1:0", "--push-port", "0"], ["--sub-port", "connect"]),
     "same port twice": (["--sub-port", "15555", "--push-port", "15555"], ["--push-port", "bound once", "15555"]),
-    "negative HWM": ([*RELAY, "--sndhwm=-5"], ["--sndhwm", "integer from 0 to 2147483647", "'-5'"]),
+    "negative HWM": ([*RELAY, "--sndhwm=-5"], ["--sndhwm", "integer from 0 to 2147483647 (messages)", "'-5'"]),
     "HWM that is no number": ([*RELAY, "--rcvhwm", "many"], ["--rcvhwm", "integer from 0 to 2147483647", "'many'"]),
     "HWM too large": ([*RELAY, "--rcvhwm", "9999999999"], ["--rcvhwm", "integer from 0 to 2147483647", "'9999999999'"]),
-    "fractional linger": ([*RELAY, "--linger", "1.5"], ["--linger", "integer from 0 to 2147483647", "'1.5'"]),
-    "drain that is no number": ([*RELAY, "--drain", "x"], ["--drain", "seconds", "'x'"]),
+    "fractional linger": ([*RELAY, "--linger", "1.5"], ["--linger", "integer from 0 to 2147483647 (ms)", "'1.5'"]),
+    "drain that is no number": ([*RELAY, "--drain", "x"], ["--drain", "(seconds)", "'x'"]),
     "drain that is not finite": ([*RELAY, "--drain", "nan"], ["--drain", "seconds", "'nan'"]),
     "no io threads": ([*RELAY, "--io-threads", "0"], ["--io-threads", "1 to 64", "'0'"]),
     "message size 0": ([*RELAY, "--max-message-size", "0"], ["--max-message-size", "from 1", "'0'"]),

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import pytest
 from support.process import Program, environment
 
-from geventrelay.cli import arguments
+from geventrelay.cli import arguments, command
 from geventrelay.cli import help as grammar
 from geventrelay.cli.commands import pattern
 from geventrelay.settings import PATTERNS
@@ -119,7 +119,8 @@ def test_a_shell_example_names_programs_and_options_that_exist(block):
         if not words or words[0] in ("pip", "python", "curl", "head"):
             continue
         if words[0] == "geventrelay":
-            known = grammar.HELP
+            name = words[1] if words[1] in command.names() else command.DEFAULT
+            known = grammar.text(command.load(name))
         else:
             assert words[0].startswith("scripts/"), f"{block.place}: what is {words[0]}?"
             known = (ROOT / words[0]).read_text()
@@ -132,6 +133,6 @@ def test_a_shell_example_of_the_server_is_understood(block):
     for line in block.text.replace("\\\n", " ").splitlines():
         words = [word.strip("'") for word in line.partition(" #")[0].partition(" > ")[0].split()]
         if words[:1] == ["geventrelay"] and not {"--help", "-h", "--version"} & set(words):
-            options = arguments.parse(words[1:])
-            if arguments.command(options) in PATTERNS:
-                pattern.settings(options)
+            parsed, options = arguments.parse(words[1:])
+            if parsed.name in PATTERNS:
+                pattern.settings(PATTERNS[parsed.name], options)

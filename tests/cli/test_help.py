@@ -3,42 +3,118 @@
 from __future__ import annotations
 
 import re
+import sys
 from importlib import metadata
 
 import pytest
 from support.process import GEVENTRELAY, environment
 
-PATTERNS = ["relay", "forwarder", "queue", "streamer", "custom"]
+from geventrelay.cli import arguments, command, main
+from geventrelay.cli import help as texts
+from geventrelay.settings import PATTERNS
+
+COMMANDS = ["run", "check", "init", "ctl", "tap", "record", "replay", "top", "help"]
+# What users know. A new option need not stand here; one that stands here must not get another name unnoticed.
 OPTIONS = [
     "--sub-port", "--pub-port", "--push-port", "--frontend", "--backend", "--frontend-type", "--backend-type",
     "--interface", "--ipv6", "--subscribe", "--push-payload", "--push-when-full", "--slow-subscriber", "--sndhwm",
     "--rcvhwm", "--max-message-size", "--heartbeat", "--drain", "--linger", "--io-threads", "--name", "--ready-file",
     "--tap", "--from", "--to", "--direction", "--topic", "--sample", "--count", "--seconds", "--format", "--append",
-    "--type", "--speed", "--skip-parts", "--device", "--token-file",
-    "--log-level", "--log-format", "--http", "--http-token-file", "--fail-fast", "--help", "--version",
+    "--type", "--speed", "--skip-parts", "--device", "--token-file", "--control", "--control-type", "--timeout",
+    "--json", "--once", "--log-level", "--log-format", "--http", "--http-token-file", "--fail-fast",
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("option", ["--help", "-h"])
-def test_help_goes_to_standard_output_and_is_the_grammar(run, option):
-    program = run([*GEVENTRELAY, option])
+def explained(text: str) -> set[str]:
+    """The options that a help text explains."""
+    return set(re.findall(r"^  (?:-h )?(--[a-z0-9-]+)", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]], ids=" ".join)
+def test_the_first_screen_names_every_command_and_has_examples(run, words):
+    program = run([*GEVENTRELAY, *words])
     assert program.wait() == 0
     assert program.errors == ""
-    usage, _, rest = program.output.partition("Patterns:")
-    assert "Usage:" in usage
-    for pattern in PATTERNS:
-        assert re.search(rf"\b{pattern}\b", usage), pattern
-        assert re.search(rf"^  {pattern} ", rest, re.MULTILINE), pattern
-    for option in OPTIONS:
-        assert re.search(rf"^  (-h )?{option}\b", rest, re.MULTILINE), option
+    text = program.output
+    assert len(text.splitlines()) <= 45
+    assert max(map(len, text.splitlines())) <= 100
+    for name in [*PATTERNS, *COMMANDS]:
+        assert re.search(rf"^  {name}  ", text, re.MULTILINE), name
+    assert "Usage:" in text
+    examples = re.findall(r"^  geventrelay (.*)", text.partition("Examples:")[2], re.MULTILINE)
+    assert len(examples) >= 5
+    for example in examples:
+        arguments.parse([word.strip("'") for word in example.partition(" > ")[0].split()])
 
 
-def test_every_option_of_the_usage_is_explained(run):
-    program = run([*GEVENTRELAY, "--help"])
+def test_these_are_all_commands():
+    assert command.names() == [*PATTERNS, *COMMANDS]
+
+
+@pytest.mark.parametrize("name", [*PATTERNS, *COMMANDS])
+def test_the_help_of_a_command_has_its_own_options_and_fits_75_lines(capsys, name):
+    printed = []
+    for words in ([name, "--help"], [name, "-h"], ["help", name]):
+        try:
+            assert main(words) == 0
+        except SystemExit as end:
+            assert not end.code
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1] == printed[2]
+    text = printed[0]
+    assert text.startswith("Usage:\n  geventrelay ")
+    assert len(text.splitlines()) <= 75
+    assert max(map(len, text.splitlines())) <= 110
+    assert explained(text) == {option.flag for option in command.load(name).options} | {"--help", "--version"}
+    for option in command.load(name).options:
+        assert option.help.split()[0] in text
+        if not option.needed and option.takes_value:
+            assert f"(default: {option.default_text})" in " ".join(text.split()), option.name
+
+
+def test_help_goes_to_standard_output(run):
+    program = run([*GEVENTRELAY, "queue", "--help"])
     assert program.wait() == 0
-    usage, _, rest = program.output.partition("Patterns:")
-    for option in re.findall(r"--[a-z][a-z0-9-]+", usage):
-        assert re.search(rf"^  (-h )?{option}\b", rest, re.MULTILINE), option
+    assert program.errors == ""
+    assert program.output == texts.text(command.load("queue"))
+
+
+def test_every_option_that_users_know_is_an_option_of_a_command():
+    assert set(OPTIONS) <= {option.flag for name in command.names() for option in command.load(name).options}
+
+
+def test_no_line_of_help_is_taken_for_an_option():
+    # docopt reads every line that begins with a dash as the description of an option.
+    for name in command.names():
+        text = texts.text(command.load(name))
+        lines = [line for line in text.splitlines() if line.lstrip().startswith("-")]
+        assert {line.split()[0].partition("=")[0] for line in lines} - {"-h"} == explained(text) - {"--help"}
+
+
+@pytest.mark.parametrize(
+    ("words", "modules"),
+    [
+        (["--version"], {"pattern"}),
+        (["init"], {"init"}),
+        (["check", "x.toml"], {"run"}),
+        (["queue", "--frontend", "x"], {"pattern"}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_command_imports_the_module_of_no_other(run, words, modules):
+    code = f"""if True:
+        import sys
+        from geventrelay.cli import main
+        try:
+            main({words!r})
+        except SystemExit:
+            pass
+        names = [name for name in sys.modules if name.startswith("geventrelay.cli.commands.")]
+        print(*(name.rpartition(".")[2] for name in names), file=sys.stderr)
+        """
+    program = run([sys.executable, "-c", code])
+    assert program.wait() == 0, program.report()
+    assert set(program.errors.splitlines()[-1].split()) == modules
 
 
 def test_version_is_the_packages_and_names_the_burst(run):
@@ -49,10 +125,10 @@ def test_version_is_the_packages_and_names_the_burst(run):
     assert program.errors == ""
 
 
-@pytest.mark.parametrize("option", ["--help", "--version"])
+@pytest.mark.parametrize("words", [[], ["--help"], ["queue", "--help"], ["help", "queue"], ["--version"]], ids=" ".join)
 @pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
-def test_what_cannot_be_written_is_told_in_one_line(run, option, unbuffered):
+def test_what_cannot_be_written_is_told_in_one_line(run, words, unbuffered):
     with open("/dev/full", "wb") as full:
-        program = run([*GEVENTRELAY, option], stdout=full.fileno(), env=environment(PYTHONUNBUFFERED=unbuffered))
+        program = run([*GEVENTRELAY, *words], stdout=full.fileno(), env=environment(PYTHONUNBUFFERED=unbuffered))
     assert program.wait() == 1
     assert program.errors == "cannot write to standard output: No space left on device\n"

@@ -8,11 +8,20 @@ import os
 import gevent
 import pytest
 import zmq
+from support.patterns import EVERY
 from support.process import balanced
 
 from geventrelay.testing import connected, fence
 
 EVENT = b'topic {"a": 1}'
+
+
+@pytest.mark.parametrize("pattern", EVERY)
+def test_each_pattern_starts_by_its_command_and_stops(start, pattern):
+    server = start(*EVERY[pattern])
+    assert all(server.endpoints.values())
+    assert set(server.stop().values()) == {0}
+    assert f"device={pattern} " in server.output
 
 
 @pytest.mark.parametrize("name", [["relay"], []], ids=["named", "by default"])

@@ -55,7 +55,7 @@ def test_a_file_that_is_no_ready_file_is_nobodys_to_overwrite(run, folder, conte
     program = run([*GEVENTRELAY, "streamer", *SIDES["streamer"], "--ready-file", path])
     assert program.wait() == 1
     assert program.errors.splitlines()[-1] == (
-        f"cannot write {path} (--ready-file): there is something of that name which is no ready file"
+        f"cannot write {path} (--ready-file): the path exists and is not a ready file"
     )
     assert path.read_text() == content
 

@@ -27,7 +27,7 @@ make = Server.__init__
 def __init__(self, *args, **kwargs):
     make(self, *args, **kwargs)
     first = next(iter(self.devices.values()))
-    gevent.signal_handler(signal.SIGUSR2, lambda: first.device._wiring.sockets["frontend"].close())
+    gevent.signal_handler(signal.SIGUSR2, lambda: first.device._assembly.sockets["frontend"].close())
 
 Server.__init__ = __init__
 from geventrelay.cli import main

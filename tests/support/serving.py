@@ -79,7 +79,7 @@ class Serving:
         """
         supervised = self.server.devices[name]
         device, restarts = supervised.device, supervised.restarts
-        device._wiring.sockets[key].close()
+        device._assembly.sockets[key].close()
         eventually(lambda: supervised.last_failure is not None and not device.started, f"{name} to fail")
         eventually(lambda: supervised.restarts > restarts or supervised.next_start_s is not None, f"{name} to wait")
 

@@ -70,8 +70,18 @@ BAD = {
     "an empty path": ("ready-file = ''\n" + QUEUE, "ready-file: expected a path, got ''", 1),
     "a number for a path": ("http-token-file = 5\n" + QUEUE, "http-token-file: expected a path, got 5", 1),
     "neither true nor false": ("fail-fast = 1\n" + QUEUE, "fail-fast: expected true or false, got 1", 1),
-    "a device's key outside of it": ("sndhwm = 5\n" + QUEUE, "sndhwm: expected a known key", 1),
-    "an option of the process in a device": (QUEUE + "http = 1\n", "device.q.http: expected a known key", 5),
+    "a device's key outside of it": (
+        "sndhwm = 5\n" + QUEUE,
+        "sndhwm: expected a key of the process (sndhwm is an option of a device, and stands in [device.NAME])", 1,
+    ),
+    "an option of the process in a device": (
+        QUEUE + "http = 1\n",
+        "device.q.http: expected a key of queue (http is an option of the process, and stands at the top", 5,
+    ),
+    "a pattern outside of a device": (
+        "pattern = 'queue'\n" + QUEUE,
+        "pattern: expected a key of the process (pattern is an option of a device, and stands in [device", 1
+    ),
     # Devices
     "a device that is none": ("[device]\nq = 5\n", "device.q: expected a table device.q, got 5", 2),
     "a list of devices": ("[[device]]\nname = 'q'\n", "device: expected tables [device.NAME]", 1),
@@ -89,22 +99,41 @@ BAD = {
     "an unknown option": (QUEUE + "sndhwn = 5\n", "device.q.sndhwn: expected a known key (did you mean sndhwm?)", 5),
     "an option with underscores": (QUEUE + "io_threads = 2\n", "expected a known key (did you mean io-threads?)", 5),
     "another pattern's option": (
-        QUEUE + "push_payload = 'auto'\n", "push_payload: expected a key of queue (push-payload is one of relay)", 5
+        QUEUE + "push_payload = 'auto'\n",
+        "push_payload: expected a key of queue (push-payload is an option of relay, and stands in", 5
     ),
-    "another pattern's socket": (QUEUE + "[device.q.sub]\nbind = 5\n", "device.q.sub: expected a known key", 5),
+    "another pattern's socket": (
+        QUEUE + "[device.q.sub]\nbind = 5\n",
+        "device.q.sub: expected a key of queue (sub is a socket of relay, and its table", 5,
+    ),
     "no backend": (QUEUE.replace("backend = 2\n", ""), "device.q.backend: expected tcp://HOST:PORT, ", 1),
     "nowhere to send to": (
         "[device.r]\nsub-port = 1\n", "device.r.push-port: expected an endpoint, here or for pub", 1,
     ),
     "no relay at all": ("[device.r]\npub-port = 2\n", "device.r.sub-port: expected tcp://HOST:PORT, ", 1),
-    "a number out of range": (QUEUE + "sndhwm = -5\n", "expected an integer from 0 to 2147483647, got -5", 5),
-    "a number that is none": (QUEUE + "sndhwm = 'many'\n", "expected an integer from 0 to 2147483647, got 'many'", 5),
-    "a broken number": (QUEUE + "linger = 1.5\n", "expected an integer from 0 to 2147483647, got 1.5", 5),
-    "a truth for a number": (QUEUE + "rcvhwm = true\n", "expected an integer from 0 to 2147483647, got True", 5),
-    "a list for a number": (QUEUE + "rcvhwm = [1]\n", "expected an integer from 0 to 2147483647, got [1]", 5),
+    "a number out of range": (
+        QUEUE + "sndhwm = -5\n",
+        "expected an integer from 0 to 2147483647 (messages), got -5", 5,
+    ),
+    "a number that is none": (
+        QUEUE + "sndhwm = 'many'\n",
+        "expected an integer from 0 to 2147483647 (messages), got 'many'", 5,
+    ),
+    "a broken number": (QUEUE + "linger = 1.5\n", "expected an integer from 0 to 2147483647 (ms), got 1.5", 5),
+    "a truth for a number": (
+        QUEUE + "rcvhwm = true\n",
+        "expected an integer from 0 to 2147483647 (messages), got True", 5,
+    ),
+    "a list for a number": (
+        QUEUE + "rcvhwm = [1]\n",
+        "expected an integer from 0 to 2147483647 (messages), got [1]", 5,
+    ),
     "a table for a number": (QUEUE + "rcvhwm = {a = 1}\n", "device.q.rcvhwm: expected a value, and not a table", 5),
-    "a date for a time": (QUEUE + "drain = 2026-01-01\n", "device.q.drain: expected a number of seconds", 5),
-    "an endless time": (QUEUE + "drain = inf\n", "device.q.drain: expected a number of seconds from 0 to 86400", 5),
+    "a date for a time": (
+        QUEUE + "drain = 2026-01-01\n",
+        "device.q.drain: expected a number from 0 to 86400 (seconds)", 5,
+    ),
+    "an endless time": (QUEUE + "drain = inf\n", "device.q.drain: expected a number from 0 to 86400 (seconds)", 5),
     "text for a truth": (QUEUE + "ipv6 = 'yes'\n", "device.q.ipv6: expected true or false, got 'yes'", 5),
     "a number in a list of prefixes": (
         FORWARDER + "subscribe = ['a', 5]\n", "subscribe: expected text or bytes, got 5", 5,
@@ -144,7 +173,27 @@ BAD = {
         "subscribe = 'a'\n", "device.c.subscribe: expected a SUB among the two sides, got 'PULL -> PUB'", 7,
     ),
     "a control type for no control": (QUEUE + "control-type = 'PAIR'\n", "device.q.control: expected an endpoint", 1),
+    "a socket's option in a device": (
+        QUEUE + "tos = 5\n",
+        "tos: expected a key of queue (tos is an option of a socket, and stands in [device.NAME.SOC", 5
+    ),
+    "where a socket binds, in a device": (
+        QUEUE + "bind = 5\n",
+        "bind: expected a key of queue (bind is an option of a socket, and stands in [device.NAME.", 5
+    ),
     # Sockets
+    "a device's option in a socket": (
+        QUEUE + "control = {bind = 5, drain = 1}\n",
+        "device.q.control.drain: expected a key of a socket (drain is an option of a device, and stands in [device", 5
+    ),
+    "an option of the process in a socket": (
+        QUEUE + "control = {bind = 5, log_level = 'info'}\n",
+        "log_level: expected a key of a socket (log-level is an option of the process, and stands at the top of the", 5
+    ),
+    "another pattern's option in a socket": (
+        QUEUE + "control = {bind = 5, slow-subscriber = 'drop'}\n",
+        "expected a key of a socket (slow-subscriber is an option of forwarder and custom, and stands in [device", 5
+    ),
     "a socket that is no table": ("[device.r]\nsub-port = 1\npush = 5\n", "push: expected a table [device.r.push]", 3),
     "a socket in two places": (
         "[device.r]\nsub-port = 1\npush-port = 2\n[device.r.sub]\nbind = 3\n",
@@ -248,7 +297,7 @@ BAD = {
     "a variable without a name": (QUEUE + "interface = '${}'\n", "expected ${NAME} or ${NAME:-text}, or $${ for ${", 5),
     "a variable that does not end": (QUEUE + "interface = 'a${B'\n", "expected ${NAME} or ${NAME:-text}", 5),
     "a variable with a wrong value": (
-        QUEUE + "sndhwm = '${WORD}'\n", "expected an integer from 0 to 2147483647, got", 5,
+        QUEUE + "sndhwm = '${WORD}'\n", "expected an integer from 0 to 2147483647 (messages), got", 5,
     ),
 }  # fmt: skip
 
@@ -312,9 +361,10 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file(tmp_path):
     ]  # fmt: skip
     lines = str(error.value).splitlines()
     assert len(lines) == 8
-    assert lines[2] == f"{tmp_path}/relay.toml:4: device.q.sndhwm: expected an integer from 0 to 2147483647, got -1"
+    text = "expected an integer from 0 to 2147483647 (messages), got -1"
+    assert lines[2] == f"{tmp_path}/relay.toml:4: device.q.sndhwm: {text}"
     assert isinstance(error.value, SettingsError)
-    assert error.value.problems[2] == Problem(4, "device.q.sndhwm", "expected an integer from 0 to 2147483647, got -1")
+    assert error.value.problems[2] == Problem(4, "device.q.sndhwm", text)
 
 
 @pytest.mark.parametrize("option", ["curve-secretkey", "plain-password", "socks-password"])
@@ -452,13 +502,15 @@ def on_command_line(option, value):
 
 @pytest.mark.parametrize("name", PATTERNS)
 def test_the_command_line_and_the_file_agree(tmp_path, name):
-    device = {option: VALUES[option] for option in options_of(PATTERNS[name]) if option != "--name"}
-    process = {option: VALUES[option] for option in options_of(ServerSettings)}
+    device = {option.flag: VALUES[option.flag] for option in options_of(PATTERNS[name]) if option.name != "name"}
+    process = {option.flag: VALUES[option.flag] for option in options_of(ServerSettings)}
     words = [word for option, value in (device | process).items() for word in on_command_line(option, value)]
     lines = [f"{option[2:]} = {json.dumps(value)}" for option, value in process.items()]
     lines += [f"[device.named]\npattern = '{name}'"]
     lines += [f"{option[2:]} = {json.dumps(value)}" for option, value in device.items()]
-    assert read(tmp_path, "\n".join(lines)) == pattern.settings(arguments.parse([name, "--name=named", *words]))
+    command, options = arguments.parse([name, "--name=named", *words])
+    assert command.name == name
+    assert read(tmp_path, "\n".join(lines)) == pattern.settings(PATTERNS[name], options)
 
 
 WORDS = ["device", "queue", "relay", "q", "pattern", "frontend", "backend", "sub", "pub", "bind", "connect", "http",

@@ -1,12 +1,11 @@
-"""Imports go down only: the table of DESIGN.md, held against the package as it is installed."""
+"""Imports go down only: the table of layers, held against the package as it is installed."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
+from typing import NamedTuple
 
 import geventrelay
 
@@ -14,8 +13,14 @@ PACKAGE = Path(geventrelay.__file__).parent
 LAYERS = ["errors", "engine", "components", "devices", "server", "web", "cli"]
 GROUND = {"errors", "log", "endpoints", "version", "terms"}
 SHARED = {"settings", "recording"} | GROUND
-MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
+FEATURES = {"access", "retention", "balancing", "spool", "backbone"}
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
 
+# What each room may import: whole rooms, or single modules of them. Where a module or folder has a row of its own, that
+# row counts for it and not the room's.
 MAY_IMPORT = {
     "errors": set(),
     "log": set(),
@@ -26,53 +31,146 @@ MAY_IMPORT = {
     "recording": {"recording", "errors"},
     "engine": {"engine", "errors", "log", "terms"},
     "components": {"components", "engine"} | SHARED,
+    # A feature knows no other feature, no device, and nothing of a server.
+    **{feature: {feature, "components", "engine"} | SHARED for feature in FEATURES},
     "dropin": {"dropin", "components", "engine"} | GROUND,
-    "devices": {"devices", "components", "dropin", "engine"} | SHARED,
+    "devices": {"devices", "components", "engine"} | SHARED,
+    # One line a feature.
+    "devices.features": {"devices", "components", "engine"} | SHARED | FEATURES,
+    # The name that programs import pyzmq's classes from.
+    "devices.background": {"dropin"},
     "server": {"server", "devices", "components", "engine"} | SHARED,
-    "web": {"web", "server", "devices", "components", "engine"} | SHARED,
+    # Values only: the server itself is handed to it.
+    "web": {"web", "devices.snapshot", "engine.counters", "engine.peertable", "engine.native.choose"} | SHARED,
+    "web.http": {"web.http", "settings"} | GROUND,
     "cli": {"cli", "web", "server", "devices", "components", "engine"} | SHARED,
-    "testing": {"testing", "server", "devices", "engine"} | SHARED,
+    "testing": {"testing", "devices", "engine"} | SHARED,
     "__main__": {"cli"},
+    "__init__": set(),
+}
+
+# What else they may name for type checkers, in an `if TYPE_CHECKING` block.
+MAY_NAME = {
+    "web": {"server.server", "server.supervisor", "devices.device", "components.tap"},
     "__init__": {"devices", "dropin", "engine"} | SHARED,
 }
 
+# So that programs which only read settings or recordings need no hub.
+WITHOUT_GEVENT = SHARED
+# It writes in the hub's threadpool, and is imported by itself.
+WITH_GEVENT = {"recording.file_writer"}
 
-def unit_of(path: Path) -> str:
-    """The row of the table in which a module stands: its folder, or its own name at the top level."""
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return parts[0]
+
+class Import(NamedTuple):
+    """What a module imports: by its whole name, in which line, and whether for type checkers only."""
+
+    name: str
+    line: int
+    for_types: bool
 
 
-def imported_units(path: Path) -> Iterator[tuple[str, int]]:
-    """What of the package a module imports, wherever in the module it does so, and in which line."""
+def imports(path: Path) -> Iterator[Import]:
+    """All that the module at `path` imports, wherever in the module it does so."""
     package = ("geventrelay", *path.relative_to(PACKAGE).parent.parts)
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
-        names: list[tuple[str, ...]] = []
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    for_types = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names = [tuple(alias.name.split(".")) for alias in node.names]
+            for alias in node.names:
+                yield Import(alias.name, node.lineno, node in for_types)
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else ()
-            module = (*base, *(node.module.split(".") if node.module else ()))
-            # `from . import errors` names the module last; `from .errors import X` does not.
-            names = [(*module, alias.name) if len(module) == 1 else module for alias in node.names]
-        for name in names:
-            if name[0] == "geventrelay":
-                yield (name[1] if len(name) > 1 else "__init__"), node.lineno
+            module = ".".join((*base, *([node.module] if node.module else ())))
+            for alias in node.names:
+                # `from . import report` names a module last; `from .report import device` does not.
+                whole = f"{module}.{alias.name}"
+                is_module = whole.removeprefix("geventrelay.") in MODULES or whole == "zmq.green"
+                yield Import(whole if is_module else module, node.lineno, node in for_types)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_imports_only_what_lies_below_it(path):
-    unit = unit_of(path)
-    assert unit in MAY_IMPORT, f"DESIGN.md has no place for {unit}; give it one there and here"
-    for imported, line in imported_units(path):
-        assert imported in MAY_IMPORT[unit], f"{path}:{line}: {unit} must not import {imported}"
+def own_imports(path: Path) -> Iterator[Import]:
+    """Those of the package itself, without its name."""
+    for one in imports(path):
+        if one.name == "geventrelay":
+            yield one._replace(name="__init__")
+        elif one.name.startswith("geventrelay."):
+            yield one._replace(name=one.name.removeprefix("geventrelay."))
+
+
+def is_within(module: str, rooms: set[str]) -> bool:
+    return any(module == room or module.startswith(f"{room}.") for room in rooms)
+
+
+def row_of(module: str) -> str:
+    """The row of the table that counts for a module: the longest that fits."""
+    fitting = [row for row in MAY_IMPORT if is_within(module, {row})]
+    assert fitting, f"no room for {module}: give it a row in MAY_IMPORT, and a place in docs/design.rst"
+    return max(fitting, key=len)
+
+
+def importers_of(*rooms: str, outside: str) -> set[str]:
+    """The modules outside of one room that import something of `rooms`, at run time."""
+    return {
+        module
+        for module, path in MODULES.items()
+        if not is_within(module, {outside})
+        for one in own_imports(path)
+        if not one.for_types and is_within(one.name, set(rooms))
+    }
+
+
+def test_a_module_imports_only_what_lies_below_it():
+    wrong = []
+    for module, path in MODULES.items():
+        row = row_of(module)
+        for one in own_imports(path):
+            allowed = MAY_IMPORT[row] | (MAY_NAME.get(row, set()) if one.for_types else set())
+            if not is_within(one.name, allowed):
+                wrong.append(f"{path}:{one.line}: {row} must not import {one.name}")
+    assert not wrong, "\n".join(wrong)
 
 
 def test_the_table_allows_no_way_up():
-    for lower, unit in enumerate(LAYERS):
-        assert not MAY_IMPORT[unit] & set(LAYERS[lower + 1 :])
+    for lower, room in enumerate(LAYERS):
+        above = set(LAYERS[lower + 1 :])
+        assert not {one.partition(".")[0] for one in MAY_IMPORT[room]} & above
 
 
 def test_every_layer_is_there():
-    found = {unit_of(path) for path in MODULES}
-    assert {*LAYERS, *SHARED} <= found
+    assert {*LAYERS, *SHARED} <= {module.partition(".")[0] for module in MODULES}
+
+
+def test_only_the_main_module_imports_the_command_line():
+    assert importers_of("cli", outside="cli") == {"__main__"}
+
+
+def test_only_the_shim_for_programs_of_pyzmq_imports_the_drop_in_calls():
+    assert importers_of("dropin", outside="dropin") == {"devices.background"}
+
+
+def test_only_the_command_line_imports_the_server_and_the_web():
+    assert all(is_within(module, {"cli"}) for module in importers_of("server", outside="server"))
+    assert all(is_within(module, {"cli"}) for module in importers_of("web", outside="web"))
+
+
+def test_a_feature_imports_no_other_feature_and_nothing_that_is_built_of_features():
+    for feature in FEATURES:
+        above = {"devices", "dropin", "server", "web", "cli", "testing"} | (FEATURES - {feature})
+        assert not MAY_IMPORT[feature] & above
+
+
+def test_settings_recordings_and_the_ground_import_neither_gevent_nor_green_sockets():
+    wrong = [
+        f"{path}:{one.line}: {one.name}"
+        for module, path in MODULES.items()
+        if is_within(module, WITHOUT_GEVENT) and module not in WITH_GEVENT
+        for one in imports(path)
+        if is_within(one.name, {"gevent", "greenlet", "zmq.green"})
+    ]
+    assert not wrong, "\n".join(wrong)

@@ -3,19 +3,56 @@
 from __future__ import annotations
 
 import inspect
+import re
+from pathlib import Path
 
 import pytest
 import zmq
 import zmq.backend
 import zmq.green
+from zmq.utils.garbage import gc as zmq_garbage
 
+import geventrelay
 from geventrelay import RelaySocket
 
+PACKAGE = Path(geventrelay.__file__).parent
+# Each is used in one module, so that there is one place to mend when it goes.
+HOMES = {
+    "_state_event": "engine/socket.py",
+    "_Socket__state_changed": "engine/socket.py",
+    "_wait_read": "engine/socket.py",
+    "_wait_write": "engine/socket.py",
+    "zmq.utils.garbage": "testing/leaks.py",
+}
 
-@pytest.mark.parametrize("name", ["_Socket__state_changed", "_wait_read", "_wait_write", "_state_event"])
-def test_zmq_green_still_has_the_hooks_that_a_relay_socket_overrides(name):
-    assert hasattr(zmq.green.Socket, name)
-    assert name in vars(RelaySocket), f"RelaySocket does not override {name}"
+
+@pytest.mark.parametrize("name", HOMES)
+def test_each_private_name_is_used_in_one_module(name):
+    # As a word, and not in quotes or in `...`, where it is only spoken of.
+    used = re.compile(rf"(?<![\w`\"'.]){re.escape(name)}(?!\w)|\.{re.escape(name)}(?!\w)")
+    users = [str(path.relative_to(PACKAGE)) for path in sorted(PACKAGE.rglob("*.py")) if used.search(path.read_text())]
+    assert users == [HOMES[name]]
+
+
+def test_pyzmq_still_has_a_property_that_gives_libzmqs_handle_of_a_socket():
+    underlying = inspect.getattr_static(zmq.Socket, "underlying")
+    assert hasattr(type(underlying), "__get__")
+    context = zmq.Context()
+    socket = context.socket(zmq.PAIR)
+    assert socket.underlying > 0
+    socket.close()
+    assert socket.underlying == 0, "libzmq would be handed freed memory"
+    context.term()
+
+
+def test_pyzmq_still_keeps_the_context_that_frees_large_bodies_where_leaks_look_for_it():
+    assert hasattr(zmq_garbage, "_context")
+
+
+def test_zmq_green_still_has_the_hooks_that_a_relay_socket_overrides():
+    for name in ("_Socket__state_changed", "_wait_read", "_wait_write", "_state_event"):
+        assert hasattr(zmq.green.Socket, name), name
+        assert name in vars(RelaySocket), f"RelaySocket does not override {name}"
 
 
 def test_zmq_green_still_watches_the_descriptor_with_the_hook_and_waits_through_the_others():
@@ -35,8 +72,5 @@ def test_pyzmq_still_has_a_send_without_its_python_layer():
     assert issubclass(zmq.Socket, zmq.backend.Socket)
 
 
-@pytest.mark.parametrize("argument", ["flags", "copy"])
-def test_pyzmq_still_takes_flags_and_copy_where_they_are_given_by_position(argument):
-    names = list(inspect.signature(zmq.Socket.recv).parameters)
-    assert names[1:3] == ["flags", "copy"]
-    assert argument in names
+def test_pyzmq_still_takes_flags_and_copy_where_they_are_given_by_position():
+    assert list(inspect.signature(zmq.Socket.recv).parameters)[1:3] == ["flags", "copy"]

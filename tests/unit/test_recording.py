@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geventrelay.errors import RecordingError
-from geventrelay.recording import DamageKind, Reader, Record, RecordFilter, Writer, from_line, to_line
-from geventrelay.recording import format as layout
+from geventrelay.recording import DamageKind, Reader, Record, RecordFilter, Writer, format, from_line, to_line
 
 SOURCES = st.binary(max_size=255).map(lambda name: name.decode(errors="surrogateescape"))
 RECORDS = st.builds(
@@ -167,9 +166,9 @@ def test_what_a_disk_leaves_after_a_power_cut_is_no_record():
     ],
 )
 def test_lengths_that_do_not_add_up_are_damage_whatever_the_checksum_says(body, wrong):
-    head = layout.HEAD.pack(len(body), 1, layout.zlib.crc32(body))
+    head = format.HEAD.pack(len(body), 1, format.zlib.crc32(body))
     start, _ = written([])
-    got, reader = read(start + head + layout.CRC.pack(layout.zlib.crc32(head)) + body)
+    got, reader = read(start + head + format.CRC.pack(format.zlib.crc32(head)) + body)
     assert (reader.damage is not None) == wrong == (not got)
 
 
@@ -184,8 +183,8 @@ def test_a_length_that_is_not_true_costs_no_memory():
             self.most = max(self.most, size)
             return self.file.read(size)
 
-    head = layout.HEAD.pack(2**32 - 1, 1, 0)
-    file = Endless(written([])[0] + head + layout.CRC.pack(layout.zlib.crc32(head)) + b"some")
+    head = format.HEAD.pack(2**32 - 1, 1, 0)
+    file = Endless(written([])[0] + head + format.CRC.pack(format.zlib.crc32(head)) + b"some")
     reader = Reader(file)
     assert list(reader) == []
     assert reader.damage.kind is DamageKind.TRUNCATED
@@ -207,21 +206,21 @@ def test_a_record_larger_than_the_buffer():
 
 
 def test_a_version_that_is_not_known_is_refused():
-    start = layout.START.pack(layout.MAGIC, 2, 0)
+    start = format.START.pack(format.MAGIC, 2, 0)
     with pytest.raises(RecordingError, match="version 2"):
-        Reader(io.BytesIO(start + layout.CRC.pack(layout.zlib.crc32(start))))
+        Reader(io.BytesIO(start + format.CRC.pack(format.zlib.crc32(start))))
 
 
 def test_metadata_that_are_no_object_or_too_large_are_refused():
     text = b"nonsense"
-    start = layout.START.pack(layout.MAGIC, 1, len(text))
-    crc = layout.CRC.pack(layout.zlib.crc32(text, layout.zlib.crc32(start)))
+    start = format.START.pack(format.MAGIC, 1, len(text))
+    crc = format.CRC.pack(format.zlib.crc32(text, format.zlib.crc32(start)))
     with pytest.raises(RecordingError, match="no JSON"):
         Reader(io.BytesIO(start + crc + text))
     with pytest.raises(RecordingError, match="corrupt"):
-        Reader(io.BytesIO(layout.START.pack(layout.MAGIC, 1, 2**31) + bytes(4) + b"{}"))
+        Reader(io.BytesIO(format.START.pack(format.MAGIC, 1, 2**31) + bytes(4) + b"{}"))
     with pytest.raises(ValueError, match="at most"):
-        layout.header({"x": "y" * layout.MOST_METADATA_BYTES})
+        format.header({"x": "y" * format.MOST_METADATA_BYTES})
 
 
 def test_what_the_format_cannot_hold_is_refused_and_nothing_written(monkeypatch):
@@ -229,7 +228,7 @@ def test_what_the_format_cannot_hold_is_refused_and_nothing_written(monkeypatch)
     writer = Writer(file, None)
     with pytest.raises(ValueError, match="source: expected at most 255 bytes, got 256"):
         writer.write(Record(1, "x" * 256, ()))
-    monkeypatch.setattr(layout, "MOST_BODY_BYTES", 20)
+    monkeypatch.setattr(format, "MOST_BODY_BYTES", 20)
     for parts in ((b"x" * 21,), (b"x" * 10, b"y" * 10)):
         with pytest.raises(ValueError, match="message: expected at most"):
             writer.write(Record(1, "sub", parts))
@@ -240,11 +239,11 @@ def test_what_the_format_cannot_hold_is_refused_and_nothing_written(monkeypatch)
 def test_the_layout_is_the_one_that_is_documented():
     data, _ = written([Record(0x0102, "sub", (b"ab", b""))], {})
     assert data[:14] == b"\x89GREC\r\n\x1a" + struct.pack("<HI", 1, 2)
-    assert data[14:18] == struct.pack("<I", layout.zlib.crc32(data[:14] + b"{}"))
+    assert data[14:18] == struct.pack("<I", format.zlib.crc32(data[:14] + b"{}"))
     assert data[18:20] == b"{}"
     body = b"\x03sub" + b"\x02\0\0\0ab" + b"\0\0\0\0"
-    head = struct.pack("<IqI", len(body), 0x0102, layout.zlib.crc32(body))
-    assert data[20:] == head + struct.pack("<I", layout.zlib.crc32(head)) + body
+    head = struct.pack("<IqI", len(body), 0x0102, format.zlib.crc32(body))
+    assert data[20:] == head + struct.pack("<I", format.zlib.crc32(head)) + body
 
 
 @given(RECORDS.map(lambda record: record._replace(time_ns=abs(record.time_ns) % 2**61)))

@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geventrelay import Custom, Device, Forwarder, Payload, Queue, Relay, SettingsError, Streamer, WhenFull
-from geventrelay.settings import PATTERNS
+from geventrelay.settings import PATTERNS, ServerSettings
+from geventrelay.settings.option import options_of
 
 NAME = "up to 64 letters, digits, '.', '_' and '-', a letter or digit first"
 INTEGERS = "an integer from 0 to 2147483647"
+MESSAGES, MS = f"{INTEGERS} (messages)", f"{INTEGERS} (ms)"
 
 
 def streamer(**settings):
@@ -24,13 +26,13 @@ def streamer(**settings):
     [
         ("name", NAME, ["a b", "a\n", 5, ".a", "a/b", "a" * 65, "\u00e4", 'a"', None]),
         ("interface", "printable text without spaces", ["a b", "\0", 5]),
-        ("sndhwm", INTEGERS, [-1, "-5", "many", 1.5, True, None, 2**31, b"1"]),
-        ("rcvhwm", INTEGERS, [-1, "", "1e3", False]),
-        ("linger_ms", INTEGERS, [-1, None]),
-        ("heartbeat_ms", INTEGERS, [-1, "off"]),
+        ("sndhwm", MESSAGES, [-1, "-5", "many", 1.5, True, None, 2**31, b"1"]),
+        ("rcvhwm", MESSAGES, [-1, "", "1e3", False]),
+        ("linger_ms", MS, [-1, None]),
+        ("heartbeat_ms", MS, [-1, "off"]),
         ("io_threads", "an integer from 1 to 64", [0, 65, "none"]),
-        ("max_message_size_bytes", "an integer from 1 to 9223372036854775807", [0, -1, "big"]),
-        ("drain_s", "a number of seconds from 0 to 86400", [-0.1, "nan", float("inf"), 86401, "soon", None, True]),
+        ("max_message_size_bytes", "an integer from 1 to 9223372036854775807 (bytes)", [0, -1, "big"]),
+        ("drain_s", "a number from 0 to 86400 (seconds)", [-0.1, "nan", float("inf"), 86401, "soon", None, True]),
         ("ipv6", "true or false", [1, "yes", None, []]),
     ],
 )
@@ -135,9 +137,10 @@ def test_settings_are_frozen():
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_a_device_is_called_after_its_pattern_and_every_setting_has_its_own_option(pattern):
-    fields = dataclasses.fields(PATTERNS[pattern])
-    options = [field.metadata["option"] for field in fields]
+    options = [option.name for option in (*options_of(PATTERNS[pattern]), *options_of(ServerSettings))]
     assert len(set(options)) == len(options)
+    fields = {field.name for field in dataclasses.fields(PATTERNS[pattern])}
+    assert {option.field for option in options_of(PATTERNS[pattern])} == fields - {"socket_options"}
     assert PATTERNS[pattern].pattern == pattern
 
 

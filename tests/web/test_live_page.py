@@ -77,7 +77,7 @@ def test_traffic_is_seen_to_move_to_stop_when_paused_and_to_move_again(relay, br
     browser.until(MOVING)
     browser.until(f"/^dropping [1-9]/.test({text('.drop-label')}) && /^no peer/.test({text('.drop-reason')})")
     for shown in ("1 publisher", "1 subscriber", "no pullers"):
-        browser.until(f"{text('.picture')}.includes({json.dumps(shown)})")
+        browser.until(f"{text('.diagram')}.includes({json.dumps(shown)})")
     browser.click("#token")
     browser.until("document.activeElement.id === 'token-input'")
     browser.type(TOKEN)

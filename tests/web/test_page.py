@@ -52,7 +52,7 @@ def test_a_device_is_shown_with_its_rates_peers_and_losses(browser):
         browser.until(f"/^[1-9][0-9]+\\/s$/.test({text(figure)})")
         browser.until(f"/^dropping [1-9][0-9.]*\\/s$/.test({text(card('prices', '.drop-label'))})")
         assert browser.evaluate(text(card("prices", ".drop-reason"))).startswith("no peer 1.")
-        shown = browser.evaluate(text(card("prices", ".picture")))
+        shown = browser.evaluate(text(card("prices", ".diagram")))
         assert "3 publishers" in shown
         assert "12 subscribers" in shown
         assert "no pullers" in shown
@@ -249,7 +249,7 @@ def test_nothing_is_wider_than_the_screen(browser, width):
             browser.evaluate(f"document.querySelectorAll('.card')[{index}].scrollIntoView()")
             browser.until(f"document.querySelectorAll('.card')[{index}].querySelector('.box')")
             assert browser.evaluate("document.documentElement.scrollWidth") <= width
-        wide = "[...document.querySelectorAll('.picture text, .picture rect')].filter((one) => "
+        wide = "[...document.querySelectorAll('.diagram text, .diagram rect')].filter((one) => "
         wide += "one.getBoundingClientRect().right > one.closest('.card').getBoundingClientRect().right + 1)"
         assert browser.evaluate(f"{wide}.map((one) => one.textContent)") == []
         no_complaints(browser, stub)

@@ -5,6 +5,7 @@ Each program runs twice as a process of its own. Only its imports differ, and bo
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 
@@ -14,7 +15,7 @@ import zmq
 import zmq.devices
 import zmq.green
 
-from geventrelay.dropin import classes as background
+from geventrelay.devices import background
 from geventrelay.testing import Peers, eventually, within
 
 PYZMQ = "import zmq\nfrom zmq.devices import *\nfrom zmq import device, proxy, proxy_steerable\n"
@@ -177,7 +178,7 @@ print(device.done, ending.is_alive())
 
 
 # What libzmq 4.3.5 gets right of steering: traffic, STATISTICS and TERMINATE on a REP. Its PAUSE and RESUME are broken
-# (any command of five bytes resumes, RESUME pauses), so that ours have nothing to be held against; test_steering.py has
+# (any command of five bytes resumes, RESUME pauses), so that ours have nothing to be held against; test_control.py has
 # them.
 STEERED = """
 control = socket(zmq.REQ, "inproc://control")
@@ -292,6 +293,19 @@ def test_each_class_has_the_public_methods_and_attributes_of_pyzmqs(name):
     wanted = {one for one in (*dir(theirs), *vars(theirs(*types))) if not one.startswith("_")}
     options = {"ctrl_type": zmq.REP} if "Steerable" in name else {}
     assert wanted <= set(dir(ours(*types, **options)))
+
+
+SOCKETS = {"in": "the frontend", "out": "the backend", "mon": "the monitor", "ctrl": "the control socket"}
+
+
+@pytest.mark.parametrize("key", SOCKETS)
+def test_what_asks_for_a_socket_has_pyzmqs_signature_and_help_of_its_own(key):
+    for name in (f"bind_{key}", f"connect_{key}", f"setsockopt_{key}", f"bind_{key}_to_random_port"):
+        theirs = inspect.signature(getattr(zmq.devices.ProxySteerable, name))
+        method = getattr(background.ProxySteerable, name)
+        assert list(inspect.signature(method).parameters) == list(theirs.parameters)
+        assert method.__name__ == name
+        assert SOCKETS[key] in inspect.getdoc(method)
 
 
 def test_the_module_has_every_name_of_pyzmqs_but_those_of_processes():

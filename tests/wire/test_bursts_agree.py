@@ -8,6 +8,8 @@ before each run, as the pump does: a send looks for news from its peers once in 
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +23,7 @@ import zmq.green
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geventrelay.engine.burst import Status
+from geventrelay.engine.burst import CLOCK_INTERVAL_PARTS, Budget, Status
 from geventrelay.engine.burst_python import PythonBurst
 from geventrelay.engine.outlet import Outlet, Payload, WhenFull
 from geventrelay.engine.socket import RelaySocket
@@ -29,11 +31,12 @@ from geventrelay.engine.socket import RelaySocket
 native = pytest.importorskip(
     "geventrelay.engine.native.burst",
     reason="the native burst is not built: only the Python one is there to test",
-    exc_type=ImportError,
+    # One that was built and does not load fails here.
+    exc_type=ModuleNotFoundError,
 )
 
 BURSTS = (PythonBurst, native.NativeBurst)
-PLENTY = (1000, 1 << 40)
+PLENTY = Budget(messages=1000, bytes=1 << 40, parts=1 << 40, time_s=math.inf)
 
 # The type of an outlet's socket, and of the one at its other end.
 PEER_OF: dict[int, int] = {
@@ -93,11 +96,11 @@ class Rig:
             envelope = [b""] if self.source.type == zmq.REP else []
             self.feeder.send_multipart(envelope + parts, zmq.DONTWAIT)
 
-    def run(self, messages: int, limit_bytes: int) -> Status | None:
+    def run(self, budget: Budget) -> Status | None:
         self._read_events()
         status, errno = None, None
         try:
-            status = self.burst.run(messages, limit_bytes)
+            status = self.burst.run(budget)
         except zmq.ZMQError as error:
             errno = (type(error), error.errno)
         counters = dataclasses.asdict(self.burst.counters)
@@ -123,7 +126,7 @@ class Rig:
             before = dataclasses.asdict(self.burst.counters) | {"bursts": 0}
             for index in range(len(self.readers)):
                 self.read(index, 1000)
-            status = self.run(*PLENTY)
+            status = self.run(PLENTY)
             after = dataclasses.asdict(self.burst.counters) | {"bursts": 0}
             if before == after and status is not Status.BUDGET_SPENT:
                 return
@@ -239,10 +242,18 @@ MESSAGES = st.one_of(PARTS.map(lambda part: [part]), st.lists(PARTS, min_size=1,
 
 # A run ends at the message with which a limit is reached: most limits are what messages add up to.
 LIMITS = st.one_of(st.just(1 << 40), st.sampled_from([0, 1, 5, 9, 13, 18, 5000]))
+BUDGETS = st.builds(
+    Budget,
+    messages=st.integers(0, 6),
+    bytes=LIMITS,
+    parts=st.one_of(st.just(1 << 40), st.integers(0, 12)),
+    # A time in between would depend on the machine.
+    time_s=st.sampled_from([math.inf, math.inf, 0]),
+)
 
 STEPS = st.one_of(
     st.tuples(st.just("feed"), st.lists(MESSAGES, min_size=1, max_size=4)),
-    st.tuples(st.just("run"), st.integers(0, 6), LIMITS),
+    st.tuples(st.just("run"), BUDGETS),
     st.tuples(st.just("read"), st.integers(0, 2), st.integers(1, 5)),
     st.tuples(st.just("set_tap"), st.booleans()),
 )
@@ -297,6 +308,46 @@ def test_a_message_of_very_many_parts_arrives_whole_and_so_does_the_next() -> No
     assert received(assert_both_do_the_same(script, Destination())) == [message, [b"next"], message]
 
 
+@pytest.mark.parametrize(
+    ("budget", "in_each_run"),
+    [
+        (dataclasses.replace(PLENTY, messages=3), [3, 3, 3, 1]),
+        (dataclasses.replace(PLENTY, bytes=4), [2, 2, 2, 2, 2]),
+        (dataclasses.replace(PLENTY, parts=5), [2, 2, 2, 2, 2]),
+        (dataclasses.replace(PLENTY, parts=6), [2, 2, 2, 2, 2]),
+        (dataclasses.replace(PLENTY, messages=0), [0, 0]),
+        (dataclasses.replace(PLENTY, bytes=0), [0, 0]),
+        (dataclasses.replace(PLENTY, parts=0), [0, 0]),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else None,
+)
+def test_a_run_ends_with_the_message_that_reaches_a_limit(budget: Budget, in_each_run: list[int]) -> None:
+    def script(made: Rig) -> None:
+        made.feed([[b"", b"12", b""] for _ in range(10)])
+        for _ in in_each_run:
+            made.run(budget)
+
+    counts = [0, *(entry[3]["received"] for entry in assert_both_do_the_same(script, Destination()))]
+    assert [later - before for before, later in itertools.pairwise(counts)] == in_each_run
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+@pytest.mark.parametrize("payload", [Payload.WHOLE, Payload.SWAP], ids=["the short way", "the long way"])
+def test_the_clock_is_looked_at_after_so_many_parts_and_time_that_is_over_ends_the_run(
+    parts: int, payload: Payload
+) -> None:
+    def script(made: Rig) -> None:
+        made.feed([[b"part"] * parts for _ in range(200)])
+        made.run(dataclasses.replace(PLENTY, time_s=0))
+        made.run(dataclasses.replace(PLENTY, time_s=0))
+        assert made.run(PLENTY) is Status.SOURCE_EMPTY
+
+    log = assert_both_do_the_same(script, Destination(payload=payload))
+    messages_until_look = -(-CLOCK_INTERVAL_PARTS // parts)
+    assert [entry[0] for entry in log[:2]] == [Status.BUDGET_SPENT] * 2
+    assert [entry[3]["received"] for entry in log] == [messages_until_look, 2 * messages_until_look, 200]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("socket_type", [zmq.PUSH, zmq.DEALER])
 @pytest.mark.parametrize("payload", [Payload.WHOLE, Payload.PARTS, Payload.SWAP])
@@ -307,7 +358,7 @@ def test_a_message_whose_peer_goes_in_the_middle_of_it_reaches_the_next_peer_who
 
     def script(made: Rig) -> None:
         made.feed([message])
-        assert made.run(*PLENTY) is Status.OUTLET_FULL
+        assert made.run(PLENTY) is Status.OUTLET_FULL
         made.connect(0)
         outlet: Any = made.outlets[0].socket.raw
         zmq.Socket.get(outlet, zmq.EVENTS)
@@ -316,7 +367,7 @@ def test_a_message_whose_peer_goes_in_the_middle_of_it_reaches_the_next_peer_who
         time.sleep(0.005)
         zmq.backend.Socket.send(outlet, b"before", zmq.DONTWAIT)
         made.readers[0].disconnect("inproc://outlet-0")
-        assert made.burst.run(*PLENTY) is Status.OUTLET_FULL
+        assert made.burst.run(PLENTY) is Status.OUTLET_FULL
         made.connect(0)
         made.feed([[b"last", b"message"]])
         made.drain()
@@ -330,11 +381,11 @@ def test_a_message_whose_peer_goes_in_the_middle_of_it_reaches_the_next_peer_who
 def test_a_tap_gets_each_message_once_from_when_it_is_on_until_it_is_off() -> None:
     def script(made: Rig) -> None:
         made.feed([[b"before"]])
-        made.run(*PLENTY)
+        made.run(PLENTY)
         made.set_tap(True)
         # The outlet takes one of these, so that the second waits with its copy made already.
         made.feed([[b"%d" % number, b"body"] for number in range(4)])
-        made.run(*PLENTY)
+        made.run(PLENTY)
         made.drain()
         made.set_tap(False)
         made.feed([[b"after"]])
@@ -387,12 +438,12 @@ def test_a_router_is_given_no_message_that_its_take_leaves_too_short() -> None:
 def test_a_closed_socket_raises_enotsock_and_loses_no_message(closed: str) -> None:
     def script(made: Rig) -> None:
         made.feed([[b"one"]])
-        made.run(*PLENTY)
+        made.run(PLENTY)
         made.feed([[b"two"]])
         sockets = [made.source, *(outlet.socket.raw for outlet in made.outlets)]
         sockets[["source", "first outlet", "second outlet"].index(closed)].close()
         for _ in range(2):
-            made.run(*PLENTY)
+            made.run(PLENTY)
 
     log = assert_both_do_the_same(script, Destination(), Destination())
     assert [entry[1] for entry in log[1:]] == [(zmq.ZMQError, zmq.ENOTSOCK)] * 2
@@ -403,7 +454,7 @@ def test_the_end_of_the_context_raises_eterm_and_keeps_what_is_in_hand(in_hand: 
     def script(made: Rig) -> None:
         if in_hand:
             made.feed([[b"held"]])
-            made.run(*PLENTY)
+            made.run(PLENTY)
         ender = threading.Thread(target=made.context.term)
         ender.start()
         # The end has come when a socket says so.
@@ -413,7 +464,7 @@ def test_the_end_of_the_context_raises_eterm_and_keeps_what_is_in_hand(in_hand: 
                 while True:
                     zmq.Socket.get(socket, zmq.EVENTS)
         with pytest.raises(zmq.ContextTerminated):
-            made.burst.run(*PLENTY)
+            made.burst.run(PLENTY)
         made.log.append((made.burst.waiting_for, dataclasses.asdict(made.burst.counters)))
         for socket in (made.feeder, made.source, outlet, made.readers[0]):
             socket.close()
@@ -431,6 +482,6 @@ def test_a_pub_takes_note_of_the_room_that_its_subscriber_makes(make_burst: Any)
         for _ in range(40):
             made.feed([[b"%d" % (len(taken) + number)] for number in range(50)])
             # Not the rig's own, which reads EVENTS first.
-            made.burst.run(*PLENTY)
+            made.burst.run(PLENTY)
             taken += [reader.recv(zmq.DONTWAIT) for _ in range(50)]
     assert taken == [b"%d" % number for number in range(2000)]

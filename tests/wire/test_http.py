@@ -140,7 +140,7 @@ def test_health_and_readiness(serve, run):
     client = serve(served)
     assert client.get("/healthz").status == client.get("/readyz").status == 200
     supervised = served.devices["one"]
-    supervised.device._fail("frontend", RuntimeError("no more"))
+    supervised.device._life.fail("frontend", RuntimeError("no more"))
     eventually(lambda: supervised.state.value == "failed", "the device to fail")
     supervised.last_failure, supervised.next_start_s = "no more", 3.0
     assert client.get("/healthz").status == 200

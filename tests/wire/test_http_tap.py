@@ -14,7 +14,7 @@ from gevent import socket
 from support.http import TOKEN, Client, FakeServer
 
 from geventrelay import Queue, StartError, Streamer
-from geventrelay.cli import message_source as watching
+from geventrelay.cli import message_source
 from geventrelay.settings import HttpAddress
 from geventrelay.testing import LOCAL, Peers, eventually, within
 from geventrelay.web import tap as taps
@@ -131,7 +131,7 @@ def test_wrong_wishes_are_refused(serve, streamer, path, headers, status, said):
 
 def test_without_a_token_nobody_may_watch(serve, streamer):
     answer = serve(streamer[0], token=False).ask("GET", PATH, BEARER)
-    assert (answer.status, "nobody may watch" in answer.json["error"]) == (403, True)
+    assert (answer.status, "cannot be watched" in answer.json["error"]) == (403, True)
 
 
 def test_a_device_that_is_not_up_cannot_be_watched(serve, streamer):
@@ -145,18 +145,18 @@ def test_a_device_that_is_not_up_cannot_be_watched(serve, streamer):
 def test_asking_for_the_head_alone_leaves_no_watch(serve, streamer):
     device, _ = streamer
     assert serve(device).ask("HEAD", PATH, BEARER).status == 405
-    eventually(lambda: not device._wiring.tap._tapped, "the copy to end")
+    eventually(lambda: not device._assembly.tap()._tapped, "the copy to end")
 
 
 def test_there_is_a_limit_to_watches_and_who_leaves_makes_room(serve, streamer, monkeypatch):
-    monkeypatch.setattr(taps, "MAX_WATCHES", 1)
+    monkeypatch.setattr(taps, "MAX_WATCHERS", 1)
     monkeypatch.setattr(taps, "SILENCE_S", 0.01)
     device, _ = streamer
     client = serve(device)
     with lines(client):
         answer = client.ask("GET", PATH, BEARER)
-        assert (answer.status, answer.json["error"]) == (503, "there are 1 watches already")
-    eventually(lambda: not device._wiring.tap._tapped, "the end of the watch")
+        assert (answer.status, answer.json["error"]) == (503, "there are 1 watchers already")
+    eventually(lambda: not device._assembly.tap()._tapped, "the end of the watch")
     with lines(client):
         pass
 
@@ -196,7 +196,7 @@ def test_a_message_that_is_too_large_is_told_and_left_out(serve, streamer, monke
 def watch(client: Client, token_file: Path, **words):
     options = {"--" + name.replace("_", "-"): value for name, value in words.items()}
     where = f"http://{client.host}:{client.port}"
-    return watching.watch("ENDPOINT", where, {"--device": "tasks", "--token-file": str(token_file), **options})
+    return message_source.watch("ENDPOINT", where, {"--device": "tasks", "--token-file": str(token_file), **options})
 
 
 def test_the_command_reads_what_the_server_tells(serve, streamer, token_file, monkeypatch, capsys):
@@ -228,8 +228,8 @@ def test_the_command_samples_once(serve, streamer, token_file):
 def test_the_command_says_what_the_server_said(serve, streamer, token_file):
     client = serve(streamer[0])
     with pytest.raises(StartError, match="Authorization: expected Bearer"):
-        watching.watch("ENDPOINT", f"http://{client.host}:{client.port}{PATH}", {})
+        message_source.watch("ENDPOINT", f"http://{client.host}:{client.port}{PATH}", {})
     with pytest.raises(StartError, match="no device is called other"):
         watch(client, token_file, device="other")
     with pytest.raises(StartError, match=r"cannot watch 127\.0\.0\.1:1: "):
-        watching.watch("ENDPOINT", "http://127.0.0.1:1" + PATH, {})
+        message_source.watch("ENDPOINT", "http://127.0.0.1:1" + PATH, {})

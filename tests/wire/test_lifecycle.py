@@ -275,7 +275,7 @@ def test_a_socket_closed_under_a_device_fails_it_and_is_logged(run, peers: Peers
         let_run()
     with caplog.at_level(logging.ERROR, "geventrelay"):
         # Nobody outside may do this; it stands for whatever kills a pump.
-        device._wiring.sockets[key].close()
+        device._assembly.sockets[key].close()
         with within("the device to end"), pytest.raises(DeviceFailed, match="unlucky: ") as failed:
             serving.get()
     assert isinstance(failed.value.__cause__, zmq.ZMQError)
@@ -288,7 +288,7 @@ def test_a_socket_closed_under_a_device_fails_it_and_is_logged(run, peers: Peers
 
 def test_a_failed_device_can_be_started_again(run, peers: Peers, caplog):
     device = run(Streamer(frontend=LOCAL, backend=LOCAL))
-    device._wiring.sockets["frontend"].close()
+    device._assembly.sockets["frontend"].close()
     eventually(lambda: device.state is State.FAILED, "the device to fail")
     device.start()
     assert device.failure is None
@@ -298,7 +298,7 @@ def test_a_failed_device_can_be_started_again(run, peers: Peers, caplog):
 
 def test_other_devices_of_the_process_do_not_notice_one_that_fails(run, peers: Peers, caplog):
     unlucky, lucky = (run(Streamer(frontend=LOCAL, backend=LOCAL)) for _ in range(2))
-    unlucky._wiring.sockets["frontend"].close()
+    unlucky._assembly.sockets["frontend"].close()
     eventually(lambda: unlucky.state is State.FAILED, "the device to fail")
     pusher(peers, lucky).send(b"one")
     assert puller(peers, lucky).recv() == [b"one"]
@@ -313,7 +313,7 @@ def test_a_socket_closed_under_a_device_leaves_the_threads_of_the_context_to_the
             # The io thread is still busy with these when the socket is closed, and tells of each.
             for _ in range(200):
                 clients.enter_context(socket.create_connection(("127.0.0.1", port)))
-            unlucky._wiring.sockets["frontend"].close()
+            unlucky._assembly.sockets["frontend"].close()
             eventually(lambda device=unlucky: device.state is State.FAILED, "the device to fail")
             pusher(peers, lucky).send(b"one")
             assert puller(peers, lucky).recv() == [b"one"]

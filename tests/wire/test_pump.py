@@ -8,7 +8,7 @@ import zmq
 
 from geventrelay import Device, Streamer
 from geventrelay.engine.outlet import Outlet
-from geventrelay.engine.pump import BURST_BYTES, BURST_MESSAGES, Pump
+from geventrelay.engine.pump import BUDGET, Pump
 from geventrelay.testing import Peers, eventually, let_run, within
 
 LOCAL = "tcp://127.0.0.1:0"
@@ -37,15 +37,18 @@ def joined(peers: Peers):
 
 
 @pytest.mark.parametrize(
-    ("count", "size", "at_least"),
-    [(10 * BURST_MESSAGES, 10, 10), (5 * BURST_BYTES // 2**20, 2**20, 5)],
-    ids=["messages", "bytes"],
+    ("count", "message", "at_least"),
+    [
+        (10 * BUDGET.messages, [bytes(10)], 10),
+        (5 * BUDGET.bytes // 2**20, [bytes(2**20)], 5),
+        (5 * BUDGET.parts // 1000, [b""] * 1000, 5),
+    ],
+    ids=["messages", "bytes", "parts"],
 )
-def test_a_burst_ends_after_its_budget_and_lets_the_others_run(joined, count, size, at_least):
+def test_a_burst_ends_after_its_budget_and_lets_the_others_run(joined, count, message, at_least):
     pusher, pump, worker, start = joined()
-    body = bytes(size)
     for _ in range(count):
-        pusher.socket.send(body)
+        pusher.socket.send_multipart(message)
     most_between_two_turns = last = 0
 
     def watch():

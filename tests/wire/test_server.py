@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import socket
 import time
@@ -16,6 +17,10 @@ from geventrelay.engine.counters import Drop
 from geventrelay.testing import LOCAL, Peers, eventually, let_run
 
 __all__ = ["serve"]
+
+
+def alive_greenlets() -> list[gevent.Greenlet]:
+    return [one for one in gc.get_objects() if isinstance(one, gevent.Greenlet) and not one.dead]
 
 
 def queue(name: str, **settings) -> Queue:
@@ -61,7 +66,7 @@ def test_nothing_is_left_of_a_start_in_which_one_device_cannot(serve, peers: Pee
 
 
 def test_a_stop_during_the_start_leaves_nothing(serve, monkeypatch):
-    monkeypatch.setattr("geventrelay.components.sockets.green_socket.getaddrinfo", lambda *_, **__: gevent.sleep(60))
+    monkeypatch.setattr("geventrelay.components.endpoints.green_socket.getaddrinfo", lambda *_, **__: gevent.sleep(60))
     serving = serve(streamer("quick", frontend="ipc://*", backend="ipc://*"), streamer("slow"), ready=False)
     eventually(lambda: serving.server.devices["quick"].device.started, "one device to be up")
     serving.server.stop()
@@ -124,7 +129,7 @@ def test_a_restart_that_finds_its_port_taken_is_tried_again_until_it_is_free(ser
 
 def test_with_fail_fast_a_failure_ends_the_server(serve, caplog):
     serving = serve(streamer("unlucky"), streamer("other"), fail_fast=True)
-    serving.device("unlucky")._wiring.sockets["frontend"].close()
+    serving.device("unlucky")._assembly.sockets["frontend"].close()
     outcome = serving.ended()
     assert isinstance(outcome, DeviceFailed)
     assert str(outcome).startswith("unlucky: ")
@@ -188,4 +193,28 @@ def test_two_hundred_devices_start_quickly_and_idle_quietly(serve):
     # The best of three seconds: whatever else this process does in one of them is not the devices'.
     assert min(used_in_a_second() for _ in range(3)) < 0.02
     serving.server.stop()
+    assert serving.ended() is None
+
+
+def test_devices_come_up_again_when_every_greenlet_is_killed(serve, peers: Peers, caplog):
+    serving = serve(streamer("one"), queue("two"))
+    one = serving.server.devices["one"]
+    # The server itself runs in the main greenlet of its process, which nothing kills.
+    others = [greenlet for greenlet in alive_greenlets() if greenlet is not serving.greenlet]
+    gevent.killall(others)
+    eventually(lambda: one.restarts == 1 and serving.server.ready, "the devices to be up again")
+    assert one.last_failure == "one: the greenlet of frontend was killed"
+    move(peers, serving, "one")
+    serving.fail("one")
+    eventually(lambda: one.restarts == 2 and serving.server.ready, "the device to be up again")
+
+
+def test_a_device_that_is_stopped_while_it_waits_has_ended(serve, caplog):
+    serving = serve(streamer("unlucky"), streamer("other"), first_s=60, longest_s=60)
+    serving.fail("unlucky")
+    unlucky = serving.server.devices["unlucky"]
+    unlucky.stop()
+    assert unlucky.ended
+    assert unlucky.next_start_s is None
+    serving.server.devices["other"].stop()
     assert serving.ended() is None

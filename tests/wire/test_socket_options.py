@@ -39,7 +39,7 @@ def test_libzmq_takes_each_option_for_each_type_that_it_is_said_to_be_for(contex
 
 
 def options_of(device, key):
-    return lambda option: device._wiring.sockets[key].get(option)
+    return lambda option: device._assembly.sockets[key].get(option)
 
 
 def test_an_option_of_a_socket_wins_over_the_devices_own(run):

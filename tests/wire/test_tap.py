@@ -11,6 +11,7 @@ from support.traffic import pump
 from support.ways import WAYS
 
 from geventrelay import Custom, Device, Forwarder, Queue, Relay, SettingsError, StartError, State, Streamer
+from geventrelay.components.tap import Tap
 from geventrelay.testing import LOCAL, Peers, eventually, let_run, within
 
 PATTERNS = {
@@ -36,8 +37,8 @@ class Tapped:
 
 def tapped(device: Device) -> set[str]:
     """The keys of the sockets of which the device makes a copy now."""
-    assert device._wiring.tap is not None
-    return {name.decode() for name in device._wiring.tap._tapped}
+    assert any(isinstance(one, Tap) for one in device._assembly.components)
+    return {name.decode() for name in device._assembly.tap()._tapped}
 
 
 def watcher(peers: Peers, device: Device, direction: bytes = b"", **options):
@@ -142,7 +143,7 @@ def test_topics_that_no_direction_has_switch_nothing_on_and_are_not_kept(run, pe
         one.subscribe(b"frontend%d" % number)
     one.subscribe(b"f")
     eventually(lambda: tapped(device), "the tap")
-    assert device._wiring.tap._topics == {b"f"}
+    assert set(device._assembly.tap()._topics) == {b"f"}
 
 
 def test_what_is_no_subscription_is_passed_over(run, peers: Peers):
@@ -152,8 +153,8 @@ def test_what_is_no_subscription_is_passed_over(run, peers: Peers):
         stranger.send(*message)
     stranger.send(b"\1front")
     eventually(lambda: tapped(device), "the one that is")
-    assert b"front" in device._wiring.tap._topics
-    assert len(device._wiring.tap._topics) <= 2
+    assert b"front" in device._assembly.tap()._topics
+    assert len(device._assembly.tap()._topics) <= 2
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import zmq
@@ -11,16 +12,18 @@ from ...components.control import RELOAD, STATISTIC, STATISTICS
 from ...endpoints import Endpoint
 from ...errors import SettingsError, StartError
 from ...settings import ControlType
-from ...settings.checks import one_of, seconds
-from ..arguments import Options, given_options
-from ..process import print_stdout
+from ...settings.checks import flag, one_of, seconds
+from ...settings.option import Group, option, read_group
+from ..arguments import given_options
+from ..command import Command, Options, sections_of
+from ..output import print_stdout
 
 WORDS = ("pause", "resume", "terminate", "statistics", "reload")
-"""What a device can be told."""
+"""The commands that a device follows."""
 
 _LINE = "{side:<9} received {received_parts} parts, {received_bytes} bytes; sent {sent_parts} parts, {sent_bytes} bytes"
 _COUNTS = ("received_parts", "received_bytes", "sent_parts", "sent_bytes")
-# A REQ among them would wait for ever for answers that only a REP gives.
+# A REQ would wait without end for answers that only a REP gives.
 _PEERS = {
     ControlType.REP: zmq.REQ,
     ControlType.ROUTER: zmq.DEALER,
@@ -30,19 +33,32 @@ _PEERS = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CtlOptions(Group):
+    """The options of ``geventrelay ctl``."""
+
+    control_type: ControlType = option(
+        one_of(ControlType),
+        "the device's --control-type: REP, PAIR, ROUTER, PULL or SUB",
+        default=ControlType.REP,
+        metavar="TYPE",
+    )
+    timeout_s: float = option(seconds, "how long to wait for an answer", default=5.0)
+    json: bool = option(flag, "print the answer as JSON", default=False)
+
+
 def execute(options: Options) -> int:
     """Send the command of `options` to a device and print its answer; the exit code. Blocks the hub."""
-    words = given_options(options)
+    chosen = read_group(CtlOptions, given_options(options))
     word = next(word for word in WORDS if options[word])
     endpoint = _read_peer(options["ENDPOINT"])
-    control_type = one_of(ControlType)("--control-type", words.get("--control-type", "REP"))
-    timeout_s = seconds("--timeout", words.get("--timeout", 5))
-    print_stdout(show(word, command(endpoint, control_type, word, timeout_s), options["--json"]))
+    answer = command(endpoint, chosen.control_type, word, chosen.timeout_s)
+    print_stdout(show(word, answer, chosen.json))
     return 0
 
 
 def _read_peer(text: str) -> Endpoint:
-    """Where to connect to; a > before it is possible and an @ makes no sense."""
+    """The endpoint to connect to. A > may stand before it, and an @ may not."""
     try:
         return Endpoint.parse(">" + text.removeprefix(">"), name="ENDPOINT")
     except SettingsError as error:
@@ -52,10 +68,12 @@ def _read_peer(text: str) -> Endpoint:
 def command(endpoint: Endpoint, control_type: ControlType, word: str, timeout_s: float) -> list[bytes]:
     """Send one command and return the parts of the answer, of which there may be none. Blocks the hub.
 
-    :param endpoint: the device's control endpoint. :param control_type: what socket the device has there.
-    :param word: one of `WORDS`. :param timeout_s: how long to wait, in seconds.
+    :param endpoint: the device's control endpoint.
+    :param control_type: the type of the device's socket there.
+    :param word: one of `WORDS`.
+    :param timeout_s: how long to wait, in seconds.
     :raises SettingsError: if that control socket cannot answer this command.
-    :raises StartError: if nobody took it, or answered, in time; or if it was a reload that failed.
+    :raises StartError: if no peer took or answered it in time, or if a reload failed.
     """
     name = word.upper().encode()
     if name == STATISTICS and control_type in (ControlType.PULL, ControlType.SUB):
@@ -65,7 +83,7 @@ def command(endpoint: Endpoint, control_type: ControlType, word: str, timeout_s:
         socket.linger = 0
         socket.sndtimeo = socket.rcvtimeo = wait_ms = int(timeout_s * 1000)
         if control_type in (ControlType.PULL, ControlType.PAIR):
-            # So that a send fails where nobody is. (Not where answers come: see devices/opening.py.)
+            # So that a send fails where nobody is. (Not where answers come: see components/new_socket.py.)
             socket.immediate = True
         try:
             socket.connect(endpoint.address)
@@ -86,9 +104,9 @@ def command(endpoint: Endpoint, control_type: ControlType, word: str, timeout_s:
 
 
 def _await_listener(socket: zmq.Socket[bytes], control_type: ControlType) -> None:
-    """Return once it is certain that somebody listens who will take a command without answering it."""
+    """Return once a peer that answers no command is known to take one."""
     if control_type is ControlType.SUB:
-        # Its subscription is what tells that somebody listens.
+        # Its subscription shows that it listens.
         socket.recv()
     elif control_type in (ControlType.ROUTER, ControlType.PAIR):
         socket.send(STATISTICS)
@@ -98,7 +116,9 @@ def _await_listener(socket: zmq.Socket[bytes], control_type: ControlType) -> Non
 def show(word: str, answer: list[bytes], as_json: bool) -> str:
     """What to print for an answer.
 
-    :param word: the command. :param answer: its parts. :param as_json: whether a program is going to read it.
+    :param word: the command.
+    :param answer: its parts.
+    :param as_json: whether a program is going to read it.
     """
     result: dict[str, Any] = {"command": word}
     if len(answer) == 2 * len(_COUNTS):
@@ -109,3 +129,16 @@ def show(word: str, answer: list[bytes], as_json: bool) -> str:
         return json.dumps(result)
     lines = [_LINE.format(side=side, **result[side]) for side in ("frontend", "backend") if side in result]
     return "\n".join(lines) or f"{word}: done"
+
+
+CTL = Command(
+    "ctl",
+    f"ENDPOINT ({' | '.join(WORDS)})",
+    """\
+Sends a command to the control socket of a running device (--control), and prints the answer: see docs/control.rst. The
+ENDPOINT is connected to; a bare port is one of this host.
+
+Exit codes: 0 the device has it, 1 no answer came in time, or a reload failed, 2 wrong usage.""",
+    execute,
+    sections_of(CtlOptions),
+)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..arguments import Options
-from ..process import print_stdout
+from ..command import Command, Options
+from ..output import print_stdout
 
 EXAMPLE = """\
 # A configuration of geventrelay. It runs as it is, and everything stays on this machine:
@@ -11,12 +11,12 @@ EXAMPLE = """\
 #   geventrelay check relay.toml     says what is wrong with it, or what it would run
 #   geventrelay run relay.toml       runs it
 #
-# docs/configuration.rst has all that can stand here: every option of the command line, under its name without dashes.
+# docs/configuration.rst lists all options that can stand here: those of the command line, without dashes.
 
 # The page with what is going on, the JSON API and the metrics: http://127.0.0.1:8080
 http = "127.0.0.1:8080"
 
-# Whoever knows the first line of this file may also pause, resume, drain and reload over HTTP.
+# A client that knows the first line of this file may also pause, resume, drain and reload over HTTP.
 # http-token-file = "/etc/geventrelay/token"
 
 # Everything else about the process.
@@ -36,15 +36,15 @@ backend = "tcp://127.0.0.1:5556"
 # Requests and replies: REQ clients connect to the frontend, REP workers to the backend.
 [device.orders]
 pattern = "queue"
-# Where it can be told to pause, resume and so on: geventrelay ctl tcp://127.0.0.1:5559 pause
+# Where commands to pause, resume and so on come in: geventrelay ctl tcp://127.0.0.1:5559 pause
 # control = "tcp://127.0.0.1:5559"
 # Where messages can be watched: geventrelay tap tcp://127.0.0.1:5561
 # tap = "tcp://127.0.0.1:5561"
 
-# A socket can have a table of its own, with where it binds and connects and with options of ZeroMQ's.
+# A socket can have a table of its own: where it binds and connects, and ZeroMQ's own options.
 [device.orders.frontend]
 bind = "tcp://127.0.0.1:5557"
-# maxmsgsize = 1_000_000      # bytes; who sends more is disconnected
+# maxmsgsize = 1_000_000      # bytes; a client that sends more is disconnected
 # router-handover = true      # a client that comes back takes its routing id over
 
 [device.orders.backend]
@@ -59,3 +59,8 @@ def execute(options: Options) -> int:
     """Print the example; the exit code. Of `options`, none matters."""
     print_stdout(EXAMPLE.rstrip("\n"))
     return 0
+
+
+INIT = Command(
+    "init", "", "Prints a file to begin with, which runs as it is: geventrelay init > relay.toml", execute, {}
+)

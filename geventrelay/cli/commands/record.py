@@ -8,37 +8,53 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from ...errors import RecordingError, SettingsError, StartError
 from ...recording import DamageKind, Reader, Writer
 from ...recording.file_writer import FileWriter
-from .. import message_source as watching
-from ..arguments import Options, given_options
+from ...settings.checks import flag, text
+from ...settings.option import option, read_group
+from ..arguments import given_options
+from ..command import Command, Options, sections_of
+from ..interrupt import until_signal
+from ..message_options import WatchOptions
+from ..message_source import watch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordOptions(WatchOptions):
+    """The options of ``geventrelay record``."""
+
+    title = "Recording"
+
+    source: str = option(text, "a tap's endpoint, or http://HOST:PORT of a server", name="from", metavar="ENDPOINT")
+    append: bool = option(flag, "go on with a file that is there", default=False)
 
 
 def execute(options: Options) -> int:
-    """Record what `options` ask for until there is no more, or it is told to end; the exit code. Yields."""
-    words = given_options(options)
-    path, where = options["FILE"], options["--from"]
-    metadata = {"device": words.get("--device"), "started": round(time.time(), 6), "from": where}
+    """Record what `options` ask for until there is no more, or it is stopped; the exit code. Yields."""
+    chosen = read_group(RecordOptions, given_options(options))
+    path = options["FILE"]
+    metadata = {"device": chosen.device, "started": round(time.time(), 6), "from": chosen.source}
     nbytes = 0
     try:
-        # What is wrong with where it comes from is to be said before there is a file.
+        # An error of the source has to come before there is a file.
         with (
-            watching.watch("--from", where, words) as batches,
-            _opened(path, append=options["--append"]) as (descriptor, is_new),
-            FileWriter(descriptor) as spool,
+            watch("--from", chosen.source, chosen) as batches,
+            _opened(path, append=chosen.append) as (descriptor, is_new),
+            FileWriter(descriptor) as file,
         ):
-            writer = Writer(spool, metadata if is_new else None)
-            told = watching.until_signal()
-            spool.on_failure = told.tell
-            with told:
-                spool.wait_for_room()
+            writer = Writer(file, metadata if is_new else None)
+            block = until_signal()
+            file.on_failure = block.interrupt
+            with block:
+                file.wait_for_room()
                 for records in batches:
                     for record in records:
                         writer.write(record)
                         nbytes += sum(map(len, record.parts))
-                    spool.wait_for_room()
+                    file.wait_for_room()
     except OSError as error:
         raise StartError(f"cannot write {path}: {error.strerror}") from None
     print(f"recorded messages={writer.records} bytes={nbytes} file={path}", file=sys.stderr)
@@ -80,3 +96,14 @@ def _go_to_end(descriptor: int, path: str) -> None:
         print(f"{path}: {reader.damage}; that piece is removed", file=sys.stderr)
     os.ftruncate(descriptor, reader.offset)
     os.lseek(descriptor, reader.offset, os.SEEK_SET)
+
+
+RECORD = Command(
+    "record",
+    "FILE",
+    """\
+Keeps in a file what a tap shows, until SIGINT or SIGTERM: see docs/tap.rst. It says on standard error how many messages
+it has recorded.""",
+    execute,
+    sections_of(RecordOptions),
+)

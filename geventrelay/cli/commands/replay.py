@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import gevent
@@ -16,13 +17,17 @@ import gevent
 from ...engine.fair import FairYield
 from ...errors import RecordingError, SettingsError, StartError
 from ...recording import DamageKind, Reader, Record, RecordFilter
-from ...settings.checks import one_of, seconds, whole
-from .. import message_source as watching
-from ..arguments import Options, given_options
+from ...settings.checks import one_of, seconds, text, whole
+from ...settings.option import option, read_group
+from ..arguments import given_options
+from ..command import Command, Options, sections_of
+from ..endpoint import read_endpoint
+from ..interrupt import until_signal
+from ..message_options import FilterOptions
 from ..message_sender import Outcome, Sender, SenderType
-from ..process import print_stdout
+from ..output import print_stdout
 
-# How often, at the least, others have their turn while messages go out without a gap.
+# After so many messages without a gap, other greenlets have their turn.
 _MESSAGES_AT_A_TIME = 100
 
 Advance = Callable[[int], None]
@@ -31,47 +36,87 @@ Advance = Callable[[int], None]
 class StopReason(enum.Enum):
     """Why a replay ended before the recording did."""
 
-    TOLD = "told to end"
-    NOBODY = "nobody took messages in time"
+    SIGNAL = "by a signal"
+    NO_RECEIVER = "no receiver took messages in time"
     LINGERING = "peers had not taken everything yet"
 
 
+def _sender_type(name: str, value: Any) -> Any:
+    return one_of(SenderType)(name, value.upper() if isinstance(value, str) else value)
+
+
+def _speed(name: str, value: Any) -> float:
+    if value == "max":
+        return math.inf
+    try:
+        speed = float(value)
+    except (TypeError, ValueError):
+        speed = math.nan
+    if not 0 < speed < math.inf:
+        raise SettingsError(name, "a number above 0, or max", value)
+    return speed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayOptions(FilterOptions):
+    """The options of ``geventrelay replay``."""
+
+    title = "Replaying"
+
+    target: str = option(
+        text, "where to send; it connects, or binds with @ before the endpoint", name="to", metavar="ENDPOINT"
+    )
+    type: SenderType = option(
+        _sender_type, "what to send with: PUB, PUSH, DEALER or PAIR", default=SenderType.PUB, metavar="TYPE"
+    )
+    speed: float = option(
+        _speed,
+        "divides the gaps: 1 is as it was, 10 is ten times as fast, max is without gaps",
+        default=1.0,
+        metavar="FACTOR",
+    )
+    skip_parts: int = option(
+        whole(0),
+        "leave out the first N parts of each message, e.g. the routing id that a ROUTER put there",
+        default=0,
+        metavar="N",
+    )
+    timeout_s: float | None = option(seconds, "how long to wait for a receiver", default=None, unset="no limit")
+
+
 def execute(options: Options) -> int:
-    """Replay the recording that `options` name; the exit code. Yields all the while."""
-    words = given_options(options)
-    path, endpoint = options["FILE"], watching.peer("--to", options["--to"])
-    kind = one_of(SenderType)("--type", words.get("--type", "PUB").upper())
-    skip, speed = whole(0)("--skip-parts", words.get("--skip-parts", 0)), _speed(words.get("--speed", "1"))
-    limit_s = seconds("--timeout", words["--timeout"]) if "--timeout" in words else None
-    chosen = watching.choice(words)
+    """Replay the recording that `options` name; the exit code. Yields meanwhile."""
+    chosen = read_group(ReplayOptions, given_options(options))
+    path, endpoint = options["FILE"], read_endpoint("--to", chosen.target)
+    wanted = chosen.filter
     try:
         with open(path, "rb") as file:
             reader = Reader(file)
-            counted, shown = _Counted(chosen), _told_of(reader, os.fstat(file.fileno()).st_size)
-            sender, began = Sender(kind, endpoint, limit_s), time.monotonic()
+            counted, shown = _Counted(wanted), _with_progress(reader, os.fstat(file.fileno()).st_size)
+            sender, began = Sender(chosen.type, endpoint, chosen.timeout_s), time.monotonic()
             with contextlib.closing(shown):
-                fates, ending = _replay(_paced(filter(counted, shown), speed), sender, skip)
-            if not sender.close(hastily=ending is not None):
-                ending = ending or StopReason.LINGERING
+                outcomes, stop_reason = _replay(_paced(filter(counted, shown), chosen.speed), sender, chosen.skip_parts)
+            if not sender.close(hastily=stop_reason is not None):
+                stop_reason = stop_reason or StopReason.LINGERING
             # On to the end of the file, so that what was not sent is counted too.
             total = counted.number + sum(1 for _ in filter(counted.chosen, reader))
     except OSError as error:
         raise StartError(f"cannot read {path}: {error.strerror}") from None
     except RecordingError as error:
         raise RecordingError(f"cannot replay {path}: {error}") from None
-    fates[Outcome.NOT_SENT] = total - sum(fates.values())
-    counts = " ".join(f"{fate.value}={count}" for fate, count in fates.items())
+    outcomes[Outcome.NOT_SENT] = total - sum(outcomes.values())
+    counts = " ".join(f"{outcome.value}={count}" for outcome, count in outcomes.items())
     print_stdout(f"replayed {counts} seconds={time.monotonic() - began:.1f}")
-    if ending is not None:
-        print(f"ended early: {ending.value}", file=sys.stderr)
+    if stop_reason is not None:
+        print(f"ended early: {stop_reason.value}", file=sys.stderr)
     if reader.damage is not None:
         print(f"{path}: {reader.damage}", file=sys.stderr)
-    # Where the end is missing, all that is there was sent; behind a corrupt record there may be more.
-    return 1 if ending or (reader.damage and reader.damage.kind is DamageKind.CORRUPT) else 0
+    # Where the end is missing, all that is there was sent. Behind a corrupt record there may be more.
+    return 1 if stop_reason or (reader.damage and reader.damage.kind is DamageKind.CORRUPT) else 0
 
 
 class _Counted:
-    """A choice that counts what it takes."""
+    """A filter that counts the records that it takes."""
 
     def __init__(self, chosen: RecordFilter) -> None:
         self.chosen, self.number = chosen, 0
@@ -83,26 +128,26 @@ class _Counted:
 
 
 def _replay(records: Iterator[Record], sender: Sender, skip: int) -> tuple[dict[Outcome, int], StopReason | None]:
-    """Send `records` and count what became of those of which that is known; why it ended early, if it did."""
-    fates = dict.fromkeys(Outcome, 0)
-    with watching.until_signal():
+    """Send `records`. Returns how many had each outcome, and why it ended early, if it did."""
+    outcomes = dict.fromkeys(Outcome, 0)
+    with until_signal():
         for record in records:
             parts = record.parts[skip:]
-            fate = sender.send(parts) if parts else Outcome.TOO_SHORT
-            if fate is Outcome.NOT_SENT:
-                return fates, StopReason.NOBODY
-            fates[fate] += 1
-        return fates, None
-    return fates, StopReason.TOLD
+            outcome = sender.send(parts) if parts else Outcome.TOO_SHORT
+            if outcome is Outcome.NOT_SENT:
+                return outcomes, StopReason.NO_RECEIVER
+            outcomes[outcome] += 1
+        return outcomes, None
+    return outcomes, StopReason.SIGNAL
 
 
 def _paced(records: Iterator[Record], speed: float) -> Iterator[Record]:
-    """Give out `records` when they are due: by the clock since the start, so that lateness does not add up."""
+    """Give out `records` when they are due, by the clock since the start, so that delays do not add up."""
     start, elapsed_s, before_ns = None, 0.0, None
     with FairYield() as turn:
         for number, record in enumerate(records):
             start = time.monotonic() if start is None else start
-            # A clock that was set back is no reason to wait, nor to hurry.
+            # A clock that was set back changes no gap.
             elapsed_s += 0 if before_ns is None else max(0, record.time_ns - before_ns) / 1e9
             before_ns = record.time_ns
             wait_s = start + elapsed_s / speed - time.monotonic()
@@ -113,19 +158,7 @@ def _paced(records: Iterator[Record], speed: float) -> Iterator[Record]:
             yield record
 
 
-def _speed(text: str) -> float:
-    if text == "max":
-        return math.inf
-    try:
-        speed = float(text)
-    except ValueError:
-        speed = math.nan
-    if not 0 < speed < math.inf:
-        raise SettingsError("--speed", "a number above 0, or max", text)
-    return speed
-
-
-def _told_of(reader: Reader, total: int) -> Generator[Record, None, None]:
+def _with_progress(reader: Reader, total: int) -> Generator[Record, None, None]:
     """The records of `reader`, while standard error shows how far in the file, of `total` bytes, they lie."""
     with _progress(total) as advance:
         for record in reader:
@@ -157,3 +190,14 @@ def _progress(total: int) -> Iterator[Advance]:
     finally:
         if bar is not None:
             bar.close()
+
+
+REPLAY = Command(
+    "replay",
+    "FILE",
+    """\
+Sends the messages of a recording again, with the gaps that there were: see docs/tap.rst. It sends only while a receiver
+is connected that takes them, and prints at the end what became of the messages.""",
+    execute,
+    sections_of(ReplayOptions),
+)

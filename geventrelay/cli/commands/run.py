@@ -10,14 +10,18 @@ from pathlib import Path
 from ...errors import SettingsError
 from ...settings import ServerSettings
 from ...settings.file.load import load
-from ...settings.option import by_option, named_by_option
-from .. import process
-from ..arguments import Options, given_options
-from ..process import print_stdout
+from ...settings.option import given_fields, named_by_flag
+from ..arguments import given_options
+from ..command import Command, Options, sections_of
+from ..help import SIGNALS
+from ..output import print_stdout
 
 
 def execute(options: Options) -> int:
-    """Run what the file of `options` asks for until told to stop; the exit code. Yields all the while."""
+    """Run what the file of `options` asks for until it is stopped; the exit code. Yields meanwhile."""
+    # Here, for `check` starts nothing.
+    from .. import process
+
     return process.serve(settings(options), load=lambda: settings(options))
 
 
@@ -25,13 +29,14 @@ def settings(options: Options) -> ServerSettings:
     """What the file asks for, with the process options of the command line in place of the file's.
 
     :param options: name the file.
-    :raises ConfigurationError: with every problem of the file. :raises SettingsError: naming the option that is wrong.
+    :raises ConfigurationError: with every problem of the file.
+    :raises SettingsError: naming the option that is wrong.
     """
     configured = load(Path(options["FILE"]), os.environ)
     try:
-        return dataclasses.replace(configured, **by_option(ServerSettings, given_options(options)))
+        return dataclasses.replace(configured, **given_fields(ServerSettings, given_options(options)))
     except SettingsError as error:
-        raise named_by_option(ServerSettings, error) from None
+        raise named_by_flag(ServerSettings, error) from None
 
 
 def check(options: Options) -> int:
@@ -52,3 +57,25 @@ def _summary(path: Path, settings: ServerSettings) -> Iterator[str]:
             for endpoint in endpoints:
                 verb = "binds" if endpoint.binds else "connects to"
                 yield f"  {key:<{width}}  {kind:<6}  {verb} {endpoint.address}"
+
+
+RUN = Command(
+    "run",
+    "FILE",
+    """\
+Runs every device of a configuration file: see docs/configuration.rst. An option given here wins over the file's.
+
+SIGHUP reads the file again: devices whose settings have not changed go on untouched.""",
+    execute,
+    sections_of(ServerSettings),
+    notes=SIGNALS,
+)
+CHECK = Command(
+    "check",
+    "FILE",
+    """\
+Prints everything that is wrong with a configuration file, one problem in a line, or the devices that it would run. It
+opens nothing. Exit codes: 0 the file is right, 2 it is not.""",
+    check,
+    {},
+)

@@ -6,14 +6,19 @@ import enum
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 from ...recording import Record, to_line
 from ...settings.checks import one_of
-from .. import message_source as watching
-from ..arguments import Options, given_options
+from ...settings.option import option, read_group
+from ..arguments import given_options
+from ..command import Command, Options, sections_of
+from ..interrupt import until_signal
+from ..message_options import WatchOptions
+from ..message_source import watch
 
-# What of a part is shown; the rest is told by its length.
+# How much of a part is shown. Of a longer one, the length is shown too.
 _SHOWN_BYTES = 200
 
 
@@ -25,12 +30,31 @@ class Format(enum.Enum):
     JSON = "json"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TapOptions(WatchOptions):
+    """The options of ``geventrelay tap``."""
+
+    title = "Output"
+
+    format: Format = option(
+        one_of(Format),
+        "how a message is shown, in one line",
+        default=Format.TEXT,
+        metavar="FORMAT",
+        values={
+            "text": "what is not printable is escaped; of a part above 200 bytes, the beginning and the length",
+            "hex": "the same in hexadecimal",
+            "json": "one object for each message, complete: see docs/tap.rst",
+        },
+    )
+
+
 def execute(options: Options) -> int:
-    """Show the messages that `options` ask for; the exit code. Yields all the while."""
-    words = given_options(options)
-    show = SHOW[one_of(Format)("--format", words.get("--format", "text"))]
+    """Show the messages that `options` ask for; the exit code. Yields meanwhile."""
+    chosen = read_group(TapOptions, given_options(options))
+    show = SHOW[chosen.format]
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # it is the interpreter's own
-    with watching.until_signal(), watching.watch("ENDPOINT", options["ENDPOINT"], words) as batches:
+    with until_signal(), watch("ENDPOINT", options["ENDPOINT"], chosen) as batches:
         for records in batches:
             if not _print("".join(show(record) + "\n" for record in records)):
                 break
@@ -48,7 +72,7 @@ def as_hex(record: Record) -> str:
 
 
 SHOW: dict[object, Callable[[Record], str]] = {Format.TEXT: as_text, Format.HEX: as_hex, Format.JSON: to_line}
-"""What makes a line of a record, by format."""
+"""The function that makes a line of a record, by format."""
 
 
 def _line(record: Record, show: Callable[[bytes], str]) -> str:
@@ -68,7 +92,7 @@ def _printable(text: str) -> str:
 
 
 def _print(text: str) -> bool:
-    """Print at once; False if nobody reads it any more."""
+    """Print at once; False if the reader has gone."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -77,3 +101,16 @@ def _print(text: str) -> bool:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return False
     return True
+
+
+TAP = Command(
+    "tap",
+    "ENDPOINT",
+    """\
+Shows the messages that pass through a running device, at its tap endpoint (--tap) or over HTTP: see docs/tap.rst.
+
+The ENDPOINT is connected to, or bound with @ before it; a bare port is one of this host. http://HOST:PORT is the
+address of a server with --http; it needs --device and --token-file.""",
+    execute,
+    sections_of(TapOptions),
+)

@@ -6,13 +6,16 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...errors import StartError
-from ...settings.checks import seconds
+from ...settings.checks import flag, seconds
+from ...settings.option import Group, option, read_group
 from ..api_client import DEFAULT_URL, Remote
-from ..arguments import Options, given_options
-from ..process import print_stdout
+from ..arguments import given_options
+from ..command import Command, Options, sections_of
+from ..output import print_stdout
 from .rates import DeviceRates, rates
 
 if TYPE_CHECKING:
@@ -24,6 +27,15 @@ Reading = tuple[dict[str, Any], dict[str, DeviceRates]]
 """What a server sends about itself, and its devices by name."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopOptions(Group):
+    """The options of ``geventrelay top``."""
+
+    timeout_s: float = option(seconds, "how long to wait for an answer", default=5.0)
+    json: bool = option(flag, "print one JSON object for each second", default=False)
+    once: bool = option(flag, "print the devices once, with the rates of one second", default=False)
+
+
 def execute(options: Options) -> int:
     """Show the server of `options` until Ctrl-C, or once; the exit code. Blocks the hub.
 
@@ -31,12 +43,13 @@ def execute(options: Options) -> int:
     :raises SettingsError: if the URL is not valid.
     :raises StartError: if the server does not answer.
     """
-    remote = Remote(options["URL"] or DEFAULT_URL, seconds("--timeout", given_options(options).get("--timeout", 5)))
+    chosen = read_group(TopOptions, given_options(options))
+    remote = Remote(options["URL"] or DEFAULT_URL, chosen.timeout_s)
     try:
-        if options["--json"]:
-            return _print_json(remote, options["--once"])
-        # What is not a terminal cannot end it with Ctrl-C.
-        return _print_once(remote) if options["--once"] or not sys.stdout.isatty() else _watch(remote)
+        if chosen.json:
+            return _print_json(remote, chosen.once)
+        # Without a terminal, a screen would have no end.
+        return _print_once(remote) if chosen.once or not sys.stdout.isatty() else _watch(remote)
     except KeyboardInterrupt:
         return 0
 
@@ -100,3 +113,16 @@ def _screen(remote: Remote) -> Screen:
     except ImportError:
         raise StartError("geventrelay top needs rich: pip install 'geventrelay[top]' (or give --json)") from None
     return Screen(remote.url)
+
+
+TOP = Command(
+    "top",
+    "[URL]",
+    f"""\
+Shows what the devices of a server do, until Ctrl-C: rates, drops, peers, and what has failed. The server needs --http;
+URL is {DEFAULT_URL} unless it is given.
+
+Exit codes: 0 ended by Ctrl-C, 1 the server does not answer, 2 wrong usage.""",
+    execute,
+    sections_of(TopOptions),
+)

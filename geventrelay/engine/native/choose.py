@@ -1,4 +1,4 @@
-"""Which burst this process uses: the native one where it was built, else the one in Python."""
+"""The one choice between what is compiled of the engine and the same in Python: made once a process, at first use."""
 
 from __future__ import annotations
 
@@ -6,30 +6,35 @@ import functools
 import importlib
 import logging
 import os
-from collections.abc import Sequence
-from typing import Protocol
+from types import ModuleType
 
 from ...errors import SettingsError
 from ...log import event
-from ..burst import Burst
-from ..burst_python import PythonBurst
-from ..outlet import Outlet
-from ..readiness import Readiness
 
 log = logging.getLogger("geventrelay")
 
 
-class _Maker(Protocol):
-    def __call__(self, source: Readiness, outlets: Sequence[Outlet]) -> Burst: ...
+@functools.cache
+def native_module() -> ModuleType | None:
+    """`geventrelay.engine.native.burst`, the compiled extension; None where this process uses Python. Does not yield.
 
-
-def new_burst(source: Readiness, outlets: Sequence[Outlet]) -> Burst:
-    """Make the burst that this process uses, from `source` to `outlets`.
+    It is used where it was built and loads, unless GEVENTRELAY_BURST asks for ``python``.
 
     :raises SettingsError: if GEVENTRELAY_BURST asks for one that is not there.
     """
-    make, _ = _chosen()
-    return make(source, outlets)
+    wish = os.environ.get("GEVENTRELAY_BURST", "")
+    if wish not in ("", "native", "python"):
+        raise SettingsError("GEVENTRELAY_BURST", "native or python", wish)
+    if wish == "python":
+        return None
+    try:
+        # By name, since there may be no such file: it is built only where there is a compiler.
+        return importlib.import_module("geventrelay.engine.native.burst")
+    except ImportError as error:
+        if wish == "native":
+            raise SettingsError("GEVENTRELAY_BURST", f"python, for there is no other ({error})", wish) from None
+        log.info(event("burst", burst="python", reason=error))
+    return None
 
 
 def burst_name() -> str:
@@ -37,20 +42,4 @@ def burst_name() -> str:
 
     :raises SettingsError: if GEVENTRELAY_BURST asks for one that is not there.
     """
-    return _chosen()[1]
-
-
-@functools.cache
-def _chosen() -> tuple[_Maker, str]:
-    wish = os.environ.get("GEVENTRELAY_BURST", "")
-    if wish not in ("", "native", "python"):
-        raise SettingsError("GEVENTRELAY_BURST", "native or python", wish)
-    if wish != "python":
-        try:
-            # By name, since there may be no such file: it is built only where there is a compiler.
-            return importlib.import_module("geventrelay.engine.native.burst").NativeBurst, "native"
-        except ImportError as error:
-            if wish == "native":
-                raise SettingsError("GEVENTRELAY_BURST", f"python, for there is no other ({error})", wish) from None
-            log.info(event("burst", burst="python", reason=error))
-    return PythonBurst, "python"
+    return "python" if native_module() is None else "native"

@@ -17,9 +17,12 @@ from .keys import WRONG, Fault, Path, fault, keys_of, nearest, unknown
 class DeviceTable:
     """Reads the table of a device.
 
-    :param name: its name. :param table: what the TOML reader gave, environment variables put in.
-    :ivar name: the same. :ivar settings: what the table asks for; None if anything is wrong with it.
-    :ivar faults: all that is wrong. :ivar endpoints: the endpoints of each socket, as far as they are right.
+    :param name: its name.
+    :param table: what the TOML reader gave, environment variables put in.
+    :ivar name: the same.
+    :ivar settings: what the table asks for; None if anything is wrong with it.
+    :ivar faults: all that is wrong.
+    :ivar endpoints: the endpoints of each socket, as far as they are right.
     """
 
     def __init__(self, name: str, table: Mapping[str, Any]) -> None:
@@ -30,7 +33,7 @@ class DeviceTable:
         self._path: Path = ("device", name)
         self._values: dict[str, Any] = {"name": name}
         self._wrong: set[str] = set()
-        # Where that is written which errors of settings call by another name.
+        # Where each setting is written, by the name that errors of settings have for it.
         self._places: dict[str, Path] = {"name": self._path}
         try:
             device_name("", name or " ")
@@ -39,13 +42,13 @@ class DeviceTable:
             self._wrong.add("name")
         cls = self._pattern(table.get("pattern", "relay"))
         if cls is not None:
-            self._keys = {key: field for key, field in keys_of(cls).items() if field != "name"}
+            self._keys = {key: option.field for key, option in keys_of(cls).items()}
             self._interface = _interface(table.get("interface"))
             self._read(cls, {key: value for key, value in table.items() if key != "pattern"})
             self._conclude(cls)
 
     def place(self, name: str) -> Path:
-        """Where the setting called `name` is written, or would be."""
+        """Where the setting called `name` is written, or would stand."""
         return self._places.get(name, self._path)
 
     def _pattern(self, pattern: Any) -> type[DeviceSettings] | None:
@@ -72,7 +75,7 @@ class DeviceTable:
             elif key == "name":
                 self.faults.append(fault(path, "the device's name in the header of its table only", value))
             else:
-                self.faults.append(_unknown(path, cls, [*self._keys, *sockets, "pattern"]))
+                self.faults.append(unknown(path, [*self._keys, *sockets, "pattern"], cls.pattern))
 
     def _read_option(self, path: Path, field: str, value: Any) -> None:
         self._places[field] = path
@@ -139,7 +142,7 @@ class DeviceTable:
             option = option_of(written)
         except KeyError:
             known = [name.replace("_", "-") for name in OPTIONS]
-            self.faults.append(unknown(path, ["bind", "connect", *known]))
+            self.faults.append(unknown(path, ["bind", "connect", *known], "a socket"))
             return
         except SettingsError as error:
             self.faults.append((path, error))
@@ -163,17 +166,8 @@ class DeviceTable:
             self.settings = cls(**self._values)
 
 
-def _unknown(path: Path, cls: type[DeviceSettings], known: list[str]) -> Fault:
-    """What is wrong with a key that a pattern does not know: perhaps another one does."""
-    meant = str(path[-1]).replace("_", "-")
-    owners = [name for name, other in PATTERNS.items() if meant in keys_of(other)]
-    if owners and meant not in known:
-        return fault(path, f"a key of {cls.pattern} ({meant} is one of {' and '.join(owners)})", path[-1])
-    return unknown(path, known)
-
-
 def _interface(value: Any) -> str:
-    """What bare ports bind; where it is wrong itself, that is told in its own place."""
+    """The host that bare ports bind. Where it is wrong itself, its own error says so."""
     try:
         return "*" if value is None else word("", value)
     except SettingsError:

@@ -7,19 +7,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import SettingsError
-from ..option import checks_of
 from ..server import ServerSettings, clashes
 from .device import DeviceTable
 from .keys import WRONG, Fault, Path, fault, keys_of, shown, unknown
 
-# What TOML promises; Python's reader takes larger ones.
+# TOML promises no more; Python's reader takes larger integers.
 _INTEGERS = range(-(2**63), 2**63)
 
 
 def read(tables: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[ServerSettings | None, list[Fault]]:
     """What a configuration asks for, or None and all that is wrong with it.
 
-    :param tables: what the TOML reader gave. :param environ: the environment variables that it may name.
+    :param tables: what the TOML reader gave.
+    :param environ: the environment variables that it may name.
     """
     faults: list[Fault] = []
     top = {key: _expanded((key,), value, environ, faults) for key, value in tables.items()}
@@ -36,7 +36,7 @@ def read(tables: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[ServerS
 
 
 def _expanded(path: Path, value: Any, environ: Mapping[str, str], faults: list[Fault]) -> Any:
-    """The same with environment variables in their places, and `WRONG` in that of what cannot be read."""
+    """The value with environment variables put in, and `WRONG` in place of each part that cannot be read."""
     if isinstance(value, str):
         try:
             return expand(shown(path), value, environ)
@@ -56,14 +56,14 @@ def _expanded(path: Path, value: Any, environ: Mapping[str, str], faults: list[F
 
 def _process(table: Mapping[str, Any], faults: list[Fault]) -> dict[str, Any]:
     """The settings of the process, by field."""
-    fields, checks = keys_of(ServerSettings), checks_of(ServerSettings)
+    options = keys_of(ServerSettings)
     kept: dict[str, Any] = {}
     for key, value in table.items():
-        if key not in fields:
-            faults.append(unknown((key,), [*fields, "device"]))
+        if key not in options:
+            faults.append(unknown((key,), [*options, "device"], "the process"))
         elif value is not WRONG:
             try:
-                kept[fields[key]] = checks[fields[key]](key, value)
+                kept[options[key].field] = options[key].read(key, value)
             except SettingsError as error:
                 faults.append(((key,), error))
     return kept
@@ -93,8 +93,9 @@ _MARK = re.compile(r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<defa
 def expand(name: str, text: str, environ: Mapping[str, str]) -> str:
     """The text with each variable's value in its place; ``$${`` stands for ``${``.
 
-    :param name: what to call the input in an error. :param text: what was written.
-    :param environ: the variables. One that is empty has its default too, as in a shell.
+    :param name: what to call the input in an error.
+    :param text: what was written.
+    :param environ: the variables. A variable that is empty gets the default too, as in a shell.
     :raises SettingsError: naming a variable that is not set, or a ``${`` that names none.
     """
 

@@ -1,4 +1,4 @@
-"""Keys of a configuration: where they stand, how they are shown, and which one was meant."""
+"""Keys of a configuration: where they stand, how they are shown, and which key was meant."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...errors import SettingsError
-from ..option import options_of
+from ..option import Group, Option, options_of
+from ..places import folded, place_of
 
 Path = tuple[str | int, ...]
 """Keys from the top down; an int is an index of a list."""
 
 Fault = tuple[Path, SettingsError]
-"""Where something is wrong, and what."""
+"""Where something is wrong, and what is wrong."""
 
 _FEW = 10
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -26,12 +27,12 @@ class _Wrong:
 
 
 WRONG: Any = _Wrong()
-"""Stands for a value that has been found wrong already."""
+"""Stands for a value that is known to be wrong."""
 
 
-def keys_of(cls: Any) -> dict[str, str]:
-    """The keys that make settings of the class `cls`, each with the name of its field: options without their dashes."""
-    return {option.removeprefix("--"): name for option, name in options_of(cls).items()}
+def keys_of(cls: type[Group]) -> dict[str, Option]:
+    """The options of `cls` by key. A device's name is none of them, for it stands in the header of its table."""
+    return {option.name: option for option in options_of(cls) if option.field != "name"}
 
 
 def shown(path: Path) -> str:
@@ -50,20 +51,26 @@ def fault(path: Path, rule: str, value: object) -> Fault:
     return path, SettingsError(shown(path), rule, value)
 
 
-def unknown(path: Path, known: Iterable[str]) -> Fault:
-    """What is wrong with the last key of `path`, which is none of those that are `known` there."""
-    return fault(path, "a known key" + nearest(str(path[-1]), known), path[-1])
+def unknown(path: Path, known: Iterable[str], here: str) -> Fault:
+    """What is wrong with a key that is not known where it stands: it may belong elsewhere.
+
+    :param path: the key.
+    :param known: the keys that are known there.
+    :param here: what has these keys, e.g. ``the process``.
+    """
+    word, every = str(path[-1]), list(known)
+    place = "" if _same(word, every) else place_of(word)
+    return fault(path, f"a key of {here} ({place})" if place else "a known key" + nearest(word, every), word)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """What to say after a rule that `word` broke: which of the `known` words was meant, or which there are."""
     every = list(known)
-    same = [one for one in every if _folded(one) == _folded(word)]
-    near = same or difflib.get_close_matches(word, every, 1)
+    near = _same(word, every) or difflib.get_close_matches(word, every, 1)
     if near:
         return f" (did you mean {near[0]}?)"
     return f" ({', '.join(every)})" if len(every) <= _FEW else " (see docs/configuration.rst)"
 
 
-def _folded(word: str) -> str:
-    return word.lower().replace("_", "-").strip("-").removeprefix("zmq-")
+def _same(word: str, known: list[str]) -> list[str]:
+    return [one for one in known if folded(one) == folded(word)]

@@ -15,15 +15,15 @@ from .keys import Path as KeyPath
 from .positions import TOMLDecodeError, key_lines, loads
 
 LIMIT_BYTES = 2**20
-"""A larger file is refused: thousands of devices fit in, and what is larger is something else."""
+"""A larger file is refused. Thousands of devices fit in, so a larger one is something else."""
 
 _PLACE = re.compile(r"(?P<text>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)", re.DOTALL)
 
 
 def load(path: Path, environ: Mapping[str, str]) -> ServerSettings:
-    """Read a configuration file. Reading blocks the hub, for as long as the disk takes.
+    """Read a configuration file. Blocks the hub while the disk is read.
 
-    :param path: the file; what is in it is described in docs/configuration.rst.
+    :param path: the file. docs/configuration.rst describes what can stand in it.
     :param environ: the environment variables that the file may name.
     :raises ConfigurationError: with every problem, if there is any.
     """
@@ -63,7 +63,7 @@ def _tables(path: Path, text: str) -> dict[str, Any]:
     except TOMLDecodeError as error:
         raise ConfigurationError(path, [_syntax_problem(str(error), text)]) from None
     except ValueError:
-        # Python's own limit for integers, which readers of TOML do not know of.
+        # Python has a limit for the digits of integers, and readers of TOML do not know it.
         raise ConfigurationError(path, [Problem(None, "", "expected integers of 64 bits, got a longer one")]) from None
     return tables
 
@@ -81,6 +81,6 @@ def _syntax_problem(message: str, text: str) -> Problem:
 def _problem(fault: Fault, lines: Mapping[KeyPath, int]) -> Problem:
     path, error = fault
     line = next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None)
-    # TOML has no null, so that none means that there is nothing.
+    # TOML has no null, so None means that nothing is there.
     text = f"expected {error.rule}, got nothing" if error.value is None else str(error).removeprefix(f"{error.name}: ")
     return Problem(line, shown(path), text)

@@ -1,4 +1,4 @@
-"""In which line of a TOML text each key stands, which TOML readers do not tell."""
+"""The line of a TOML text in which each key stands. TOML readers do not say it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BARE_VALUE = re.compile(r"[^,\]}#\n]*")
 def key_lines(text: str) -> dict[Path, int]:
     """The line, counted from 1, in which each key and each element of an array first stands.
 
-    :param text: TOML that a reader has taken already: what this does with anything else is of no use to anybody.
+    :param text: TOML that a reader has accepted; for any other text, the result means nothing.
     """
     return _Scan(text).lines
 
@@ -49,7 +49,7 @@ class _Scan:
             self._skip_space()
 
     def _statement(self, table: Path) -> Path:
-        """Read a header or a key with its value; the table that what follows belongs to."""
+        """Read a header or a key with its value. Returns the table that the next statement belongs to."""
         if self._take("[["):
             line, keys = self._line(), self._keys()
             self._take("]]")
@@ -66,7 +66,7 @@ class _Scan:
         return table
 
     def _resolved(self, keys: list[str], line: int) -> Path:
-        """The table of a header: within an array of tables, its last one is meant."""
+        """The table of a header. In an array of tables, that is the last table."""
         path: Path = ()
         for key in keys:
             path = (*path, key)

@@ -1,1 +1,1 @@
-"""HTTP itself: connections, requests, answers. It knows no device."""
+"""HTTP itself: connections, requests, answers. Knows no device."""

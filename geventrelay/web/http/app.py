@@ -1,4 +1,4 @@
-"""The WSGI application: checks a request, has it answered, and adds what every answer is to say."""
+"""The WSGI application: checks a request, calls its handler, and adds the headers of every answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .router import Router
 log = logging.getLogger("geventrelay")
 
 ALWAYS = {
-    # Nothing from elsewhere is loaded, and no other site may show us in a frame.
+    # The page loads nothing from other sites, and no other site may show it in a frame.
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
@@ -25,7 +25,7 @@ ALWAYS = {
 
 _NOT_ALLOWED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.MISDIRECTED_REQUEST)
 _READS = ("GET", "HEAD", "OPTIONS")
-# RFC 9110, sections 15.3.5 and 15.4.5: neither has a body, nor says how long it is.
+# RFC 9110, sections 15.3.5 and 15.4.5: neither has a body or a length.
 _BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
@@ -34,7 +34,8 @@ StartResponse = Callable[[str, list[tuple[str, str]]], object]
 class App:
     """Answers requests; a WSGI application (PEP 3333).
 
-    :param router: who answers what. :param guard: who may ask.
+    :param router: finds the handler of a request.
+    :param guard: checks which requests are allowed.
     """
 
     def __init__(self, router: Router, guard: Guard) -> None:
@@ -42,7 +43,7 @@ class App:
         self._guard = guard
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        """Answer the request in `environ`, as WSGI has it: `start_response` gets status and headers."""
+        """Answer the WSGI request in `environ`; `start_response` gets status and headers."""
         request = Request.of(environ)
         try:
             response = self._answer(request)
@@ -73,7 +74,7 @@ class App:
             self._guard.check_change(request)
         response = handler(request, *names)
         if request.method == "HEAD" and not isinstance(response.body, bytes):
-            # It would have no end, and so no length.
+            # Such an answer has no end, and so no length.
             close = getattr(response.body, "close", None)
             if close is not None:
                 close()

@@ -1,4 +1,4 @@
-"""HTTP on gevent.pywsgi, with a limit to everything that a client can send, ask for or leave undone."""
+"""HTTP on gevent.pywsgi, with a limit on everything that a client can send, request or leave unread."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from ...settings import HttpAddress
 log = logging.getLogger("geventrelay")
 
 MAX_CONNECTIONS = 128
-"""Connections at a time; more wait in the operating system's queue."""
+"""The number of connections at a time; more wait in the operating system's queue."""
 MAX_HEADER_BYTES = 16 * 1024
-"""All headers of a request together; pywsgi lets the line before them have half of that."""
+"""The limit for all headers of a request together; in pywsgi, the request line has half of that."""
 MAX_BODY_BYTES = 64 * 1024
 REQUEST_S = 20.0
-"""From one answer, or the connection, to the next request's last byte. So this long an idle connection lasts, too."""
+"""The time from one answer, or the connect, to the last byte of the next request. It also limits an idle connection."""
 SEND_S = 30.0
-"""How long a client may leave what is sent to it unread."""
-# Once told to stop, for what is being answered.
+"""How long a client may leave an answer unread."""
+# At a stop, for requests that are being answered.
 _STOP_S = 0.2
 
 
 class Bad(ValueError):
-    """A request that cannot be read: `status` and one `sentence` why."""
+    """A request that cannot be read: the `status`, and one `sentence` with the reason."""
 
     def __init__(self, status: HTTPStatus, sentence: str) -> None:
         super().__init__(sentence)
         self.status = status
 
     def response(self) -> bytes:
-        """All of the answer; the connection ends with it."""
+        """The whole answer; the connection ends after it."""
         body = json.dumps({"error": str(self)}).encode() + b"\n"
         head = (
             f"HTTP/1.1 {self.status.value} {self.status.phrase}\r\nContent-Type: application/json\r\n"
@@ -50,7 +50,7 @@ class Bad(ValueError):
 
 
 class _Limited:
-    """A file whose lines may have so many bytes in all."""
+    """A file with a limit on the bytes of all lines together."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -65,14 +65,14 @@ class _Limited:
 
 
 class _Handler(pywsgi.WSGIHandler):
-    """One connection. What it sends must be there within `REQUEST_S`, all of it, however slowly it comes."""
+    """One connection. A whole request must arrive within `REQUEST_S`, even if it comes byte by byte."""
 
     bad: Bad | None = None
     deadline: gevent.Timeout | None = None
 
     def __init__(self, sock: Any, address: Any, server: Any) -> None:
         super().__init__(sock, address, server)
-        # Of each send as a whole, and no other limit for reading: the deadline is shorter.
+        # This limits each send as a whole. Reading has a shorter limit, the deadline.
         sock.settimeout(SEND_S)
 
     def read_requestline(self) -> str:
@@ -98,7 +98,7 @@ class _Handler(pywsgi.WSGIHandler):
         except Bad as bad:
             self.bad = bad
         except Exception as error:
-            # The parsers raise all kinds of things.
+            # The parsers raise exceptions of many types.
             self.bad = Bad(HTTPStatus.BAD_REQUEST, f"not a request: {error}"[:200])
         finally:
             self._end_deadline()
@@ -115,7 +115,7 @@ class _Handler(pywsgi.WSGIHandler):
             result = super().handle_one_request()
         finally:
             self._end_deadline()
-        # pywsgi's own answer to what cannot be read is not JSON.
+        # pywsgi's own answer to an unreadable request is not JSON.
         if isinstance(result, tuple):
             bad = self.bad or Bad(HTTPStatus(int(result[0])), "this cannot be read as a request")
             return str(bad.status.value), bad.response()
@@ -131,7 +131,7 @@ class _Handler(pywsgi.WSGIHandler):
         if isinstance(error, gevent.GreenletExit):
             return
         if isinstance(error, OSError):
-            # A client that has gone, or reads nothing.
+            # The client has gone, or does not read.
             log.debug(event("http-ended", peer=self._peer, reason=error))
             return
         log.error(event("http-failed", path=self.path, error=error), exc_info=(kind, error, trace))
@@ -161,7 +161,7 @@ class _Handler(pywsgi.WSGIHandler):
         self._drop_body()
 
     def _drop_body(self) -> None:
-        # No route has a use for one; it is read while the deadline runs, for what comes after it is the next request.
+        # No route uses a body. It is read within the deadline, because the next request comes after it.
         length = self.content_length or 0
         if length > MAX_BODY_BYTES:
             raise Bad(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body of more than {MAX_BODY_BYTES} bytes")
@@ -180,7 +180,8 @@ class _Handler(pywsgi.WSGIHandler):
 class Listener:
     """Listens at an address and hands requests to a WSGI application.
 
-    :param address: where; port 0 takes a free one. :param app: the application.
+    :param address: where to listen; port 0 takes a free port.
+    :param app: the application.
     """
 
     def __init__(self, address: HttpAddress, app: Callable[..., Any]) -> None:
@@ -190,9 +191,9 @@ class Listener:
         self.address: HttpAddress | None = None
 
     def start(self) -> None:
-        """Begin to answer; `address` is where then. Yields while a name is resolved.
+        """Begin to answer; then `address` has the port. Yields while a name is resolved.
 
-        :raises StartError: if the address cannot be had.
+        :raises StartError: if it cannot listen there.
         """
         listening = _listen(self._address)
         self.address = HttpAddress(self._address.host, listening.getsockname()[1])
@@ -203,7 +204,7 @@ class Listener:
         self._server.start()
 
     def stop(self) -> None:
-        """Answer nothing new, and end every connection soon. Yields; may be called twice."""
+        """Accept nothing new, and end every connection soon. Yields; may be called twice."""
         server, self._server = self._server, None
         if server is not None:
             server.stop(_STOP_S)
@@ -213,7 +214,7 @@ def _listen(address: HttpAddress) -> Any:
     try:
         flags, kind = stdlib_socket.AI_PASSIVE, stdlib_socket.SOCK_STREAM
         found = socket.getaddrinfo(address.host, address.port, type=kind, flags=flags)
-        # Of a name with both, as localhost often is, the one that everybody tries.
+        # A name such as localhost often has both; every client tries IPv4.
         family, _, _, _, where = min(found, key=lambda one: one[0] != stdlib_socket.AF_INET)
         listening = socket.socket(family, kind)
         try:

@@ -1,4 +1,4 @@
-"""Requests and responses as routes see them, and the refusal that any part may raise."""
+"""Requests and responses as routes see them, and the refusal that every handler may raise."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from urllib.parse import parse_qsl
 JSON = "application/json"
 
 Body = bytes | Iterable[bytes]
-"""What is sent: all of it, or piece by piece as it comes up."""
+"""The body of an answer: all of it, or an iterator of its pieces."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request, read whole and not checked yet.
+    """A complete request that is not checked yet.
 
-    :ivar method: e.g. ``GET``. :ivar path: as it was sent, percent signs and all, without the query.
-    :ivar query: the query's arguments; of several with one name, the last.
-    :ivar headers: the headers by their names in lower case. :ivar version: e.g. ``HTTP/1.1``.
+    :ivar method: e.g. ``GET``.
+    :ivar path: the path as it was sent, still percent-encoded, without the query.
+    :ivar query: the arguments of the query; if a name comes several times, the last one counts.
+    :ivar headers: the headers, with names in lower case.
+    :ivar version: e.g. ``HTTP/1.1``.
     """
 
     method: str
@@ -32,7 +34,7 @@ class Request:
 
     @classmethod
     def of(cls, environ: Mapping[str, Any]) -> Request:
-        """The request of a WSGI `environ` (PEP 3333) in which RAW_URI is the request's target as it was sent."""
+        """The request in a WSGI `environ` (PEP 3333); RAW_URI there is the target of the request as it was sent."""
         path, _, query = environ["RAW_URI"].partition("?")
         headers = {
             name[len("HTTP_") :].replace("_", "-").lower(): value
@@ -45,7 +47,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer: `status`, `body`, what type that is of, and more `headers`."""
+    """An answer: `status`, `body`, its `content_type`, and more `headers`."""
 
     body: Body = b""
     content_type: str = JSON
@@ -54,7 +56,7 @@ class Response:
 
 
 class Refusal(Exception):
-    """A request that gets an error: `status`, one `sentence` why, more `headers`, and what `more` its JSON says."""
+    """A request that gets an error: `status`, one `sentence` with the reason, `headers`, and `more` for its JSON."""
 
     def __init__(
         self, status: HTTPStatus, sentence: str, headers: Mapping[str, str] | None = None, **more: Any
@@ -65,15 +67,15 @@ class Refusal(Exception):
         self.more = more
 
     def response(self) -> Response:
-        """The answer to such a request."""
+        """The answer to this request."""
         return json_response({"error": str(self), **self.more}, self.status, self.headers)
 
 
 def json_response(
     content: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """An answer that consists of `content` as JSON, with its `status` and more `headers`."""
-    # What is asked for again and again is not to be kept.
+    """An answer with `content` as JSON, a `status`, and more `headers`."""
+    # A cached answer would be out of date.
     return Response(encoded(content), JSON, status, {"Cache-Control": "no-store", **(headers or {})})
 
 

@@ -1,4 +1,4 @@
-"""Who may ask for what: pages of other sites may nothing, and only who knows the token may change anything."""
+"""Access rules: other sites' pages may do nothing, and only a client with the token may change anything."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 class Guard:
     """Checks requests before they are answered.
 
-    A page of another site can have a browser ask us, even at a loopback address, by giving its own name our address
-    (DNS rebinding). What it cannot do is to have another name in the Host header, or none. So a name is taken there
-    only if it is ours; an address always is.
+    A page of another site can make a browser send requests to us, even at a loopback address: the site gives its own
+    name our address (DNS rebinding). But the Host header then has that name, and the page cannot change it. So a name
+    in the Host header is accepted only if it is ours; an IP address is always accepted.
 
-    :param host: the host that the server was told to listen at; its name is taken.
-    :param token: what to know in order to change anything; None lets nobody.
+    :param host: the host at which the server listens; its name is accepted.
+    :param token: the token that a change needs; None forbids every change.
     """
 
     def __init__(self, host: str, token: str | None) -> None:
@@ -40,13 +40,13 @@ class Guard:
 
     @property
     def has_token(self) -> bool:
-        """Whether there is a token at all."""
+        """Whether there is a token."""
         return self._token is not None
 
     def check_host(self, request: Request) -> None:
-        """Refuse a `request` that was meant for somebody else: 421, or 400 without a Host header.
+        """Refuse a `request` that was meant for another server.
 
-        :raises Refusal: see above.
+        :raises Refusal: 421 for another name in the Host header, 400 without a Host header.
         """
         host = request.headers.get("host")
         if host is None:
@@ -60,7 +60,7 @@ class Guard:
             raise Refusal(HTTPStatus.MISDIRECTED_REQUEST, f"Host: expected {rule}, got {host[:100]!r}")
 
     def check_change(self, request: Request) -> None:
-        """Refuse a `request` to change something, unless it shows the token and comes from no other site.
+        """Refuse a `request` to change something, unless it has the token and does not come from another site.
 
         :raises Refusal: 403 if no token was set or it comes from another site, 401 without the right one.
         """
@@ -69,9 +69,9 @@ class Guard:
         self.check_bearer(request, "nothing can be changed here")
 
     def check_bearer(self, request: Request, refused: str) -> None:
-        """Refuse a `request` that does not show the token.
+        """Refuse a `request` without the token.
 
-        :param refused: what to say where there is no token to show.
+        :param refused: the first words of the error if the server has no token.
         :raises Refusal: 403 if no token was set, 401 without the right one.
         """
         if self._token is None:
@@ -93,7 +93,7 @@ class Guard:
 def _from_elsewhere(request: Request) -> bool:
     site = request.headers.get("sec-fetch-site")
     if site is not None:
-        # Said by browsers alone, which no page can have say something else.
+        # Browsers set this header, and a page cannot change it.
         return site not in ("same-origin", "none")
     origin = request.headers.get("origin")
     host = request.headers.get("host", "")
@@ -101,9 +101,9 @@ def _from_elsewhere(request: Request) -> bool:
 
 
 def read_token(path: Path) -> str:
-    """The token in the first line of the file at `path`; a warning is logged if everybody may read it.
+    """The token in the first line of the file at `path`; logs a warning if every user may read the file.
 
-    :raises StartError: if it cannot be read, or holds none.
+    :raises StartError: if the file cannot be read or has no token.
     """
     try:
         with path.open(encoding="utf-8") as file:
@@ -116,6 +116,6 @@ def read_token(path: Path) -> str:
         token = ""
     if not _TOKEN.fullmatch(token):
         rule = "a token in its first line, of letters, digits and any of ._~+/-"
-        # What stands there may be a secret all the same, so it is not repeated.
+        # The text may be a secret all the same, so the error does not show it.
         raise StartError(f"cannot use {path} (--http-token-file): expected {rule}")
     return token

@@ -9,14 +9,14 @@ from urllib.parse import unquote
 from .messages import Refusal, Request, Response
 
 Handler = Callable[..., Response]
-"""Takes the request, and what stands in the path for each `{}` of its pattern."""
+"""Takes the request, and the segment of the path for each `{}` of its pattern."""
 
 
 class Router:
     """Finds the handler of a request.
 
     :param routes: handlers by method and pattern, e.g. ``("GET", "/api/devices/{}")``; a ``{}`` stands for one segment
-        of the path, which the handler gets decoded. Who can be asked to GET can be asked for the HEAD alone.
+        of the path, which the handler gets decoded. A handler of GET also answers HEAD.
     """
 
     def __init__(self, routes: Mapping[tuple[str, str], Handler]) -> None:
@@ -28,9 +28,9 @@ class Router:
                 methods["HEAD"] = handler
 
     def find(self, request: Request) -> tuple[Handler, list[str]]:
-        """The handler of `request`, and what it is to get of the path.
+        """The handler of `request`, and the segments of the path that it gets.
 
-        :raises Refusal: 404 if no pattern fits the path, 405 if none of those that do has the method.
+        :raises Refusal: 404 if no pattern fits the path, 405 if the path does not take the method.
         """
         segments = tuple(request.path.split("/"))
         for pattern, methods in self._routes.items():

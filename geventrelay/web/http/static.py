@@ -1,4 +1,4 @@
-"""The page and its files, as they lie in the package."""
+"""The files of the page, from the package."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ TYPES = {
     "webmanifest": "application/manifest+json",
     "woff2": "font/woff2",
 }
-"""What a file is, by how its name ends."""
+"""The type of a file by the end of its name."""
 
 
 class File:
-    """A file that is served: `name` says what it is, `content` is what is in it."""
+    """A file that is served: the end of its `name` gives the type; `content` are its bytes."""
 
     def __init__(self, name: str, content: bytes) -> None:
         self._content = content
@@ -34,8 +34,8 @@ class File:
         self._etag = f'"{hashlib.sha256(content).hexdigest()[:20]}"'
 
     def __call__(self, request: Request) -> Response:
-        """The file, or 304 if the one who asks with `request` has it."""
-        # To be asked for anew each time, so that a page never runs with the scripts of another version.
+        """The file, or 304 if the client of `request` has it already."""
+        # The browser must ask every time, so that a page never runs with scripts of another version.
         headers = {"ETag": self._etag, "Cache-Control": "no-cache"}
         known = [one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")]
         if self._etag in known or known == ["*"]:
@@ -44,9 +44,9 @@ class File:
 
 
 def page() -> dict[tuple[str, str], Handler]:
-    """Routes to every file of the page, and from ``/`` to its ``index.html``. Reads them all.
+    """Routes to every file of the page, and from ``/`` to its ``index.html``. Reads all files.
 
-    Paths are looked up among these and nowhere else, so none leads out of the folder.
+    Only these paths exist, so no path leads out of the folder.
     """
     routes: dict[tuple[str, str], Handler] = {
         ("GET", path): File(path, content) for path, content in _read(Path(__file__).parent.parent / "page")

@@ -1,4 +1,4 @@
-// The server's API. The token is kept by this tab and sent with what changes something, nothing else.
+// The server's API. This tab keeps the token, and sends it only with requests that change something.
 
 const KEY = "geventrelay token";
 
@@ -27,7 +27,7 @@ async function ask(path, options) {
   try {
     answer = await response.json();
   } catch {
-    // An answer that is no JSON comes from something else than the API; its status says enough.
+    // An answer that is not JSON does not come from the API; its status says enough.
   }
   if (!response.ok) throw new ApiError(response.status, answer.error ?? `The server answered ${response.status}.`, answer.problems);
   return { answer, date: Date.parse(response.headers.get("Date") ?? "") };
@@ -37,7 +37,7 @@ export async function get(path) {
   return (await ask(path)).answer;
 }
 
-// How far the server's clock is ahead of this one, in seconds, and the answer.
+// The answer, and how far the server's clock is ahead of this one, in seconds.
 export async function getWithClock(path) {
   const { answer, date } = await ask(path);
   return { answer, aheadS: Number.isNaN(date) ? 0 : Math.round((date - Date.now()) / 1000) };

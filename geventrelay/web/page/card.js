@@ -1,4 +1,4 @@
-// One device on the page: name, state, buttons, picture, curves, details.
+// One device on the page: name, state, buttons, diagram, curves, details.
 
 import { make, setAttribute, setHidden, setText } from "./dom.js";
 import { Details } from "./details.js";
@@ -11,7 +11,7 @@ export class Card {
   #state = make("span", { class: "state" });
   #about = make("p", { class: "about" });
   #failure = make("p", { class: "failure", hidden: true });
-  #picture = new Diagram();
+  #diagram = new Diagram();
   #curves = {
     received: new Sparkline("received", "Received", rate),
     dropped: new Sparkline("dropped", "Dropped", rate),
@@ -28,21 +28,21 @@ export class Card {
     this.visible = false;
     this.#toggle = make("button", { type: "button" });
     this.#drain = make("button", { type: "button", class: "quiet", "aria-label": `Drain ${name}` }, "Drain");
-    this.#actions = make("div", { class: "actions", role: "group", "aria-label": `Steer ${name}`, hidden: true }, this.#toggle, this.#drain);
+    this.#actions = make("div", { class: "actions", role: "group", "aria-label": `Control ${name}`, hidden: true }, this.#toggle, this.#drain);
     this.#toggle.addEventListener("click", () => onAction(name, this.#toggle.dataset.word));
     this.#drain.addEventListener("click", () => onAction(name, "drain"));
     this.details = new Details(name, clock);
     const heading = make("h2", { title: name }, name);
     this.root = make("article", { class: "card", "data-device": name, "aria-label": `Device ${name}` },
       make("div", { class: "card-head" }, heading, this.#state, this.#about, this.#actions),
-      this.#failure, make("div", { class: "picture-frame" }, this.#picture.root),
+      this.#failure, make("div", { class: "diagram-frame" }, this.#diagram.root),
       make("div", { class: "curves", role: "group", "aria-label": "Last 15 minutes" }, ...Object.values(this.#curves).map((curve) => curve.root)),
       this.details.root);
   }
 
-  // Its figures. `width` is that of the picture, in pixels.
+  // Show its figures. `width` is that of the diagram, in pixels.
   update(device, rates, width) {
-    this.#picture.update(device, rates, width);
+    this.#diagram.update(device, rates, width);
     this.#curves.received.now(rates.get("received"));
     this.#curves.dropped.now(rates.get("dropped"));
     this.#curves.held.now(device.held);
@@ -53,12 +53,12 @@ export class Card {
     for (const [what, curve] of Object.entries(this.#curves)) curve.curve(series[what], slots);
   }
 
-  // Whether there are buttons.
+  // Show or hide the buttons.
   allow(can) {
     setHidden(this.#actions, !can);
   }
 
-  // Name, state, failure and buttons.
+  // Show name, state, failure and buttons.
   showState(device) {
     setAttribute(this.root, "data-state", device.state);
     setText(this.#state, device.state);
@@ -70,7 +70,7 @@ export class Card {
     setText(this.#toggle, word === "pause" ? "Pause" : "Resume");
     setAttribute(this.#toggle, "aria-label", `${word === "pause" ? "Pause" : "Resume"} ${this.name}`);
     this.#toggle.disabled = !isUp(device);
-    // A device that waits for its next start can be stopped for good.
+    // A device that waits for its next start can be stopped too.
     this.#drain.disabled = this.#toggle.disabled && device.next_start_in_s === null;
   }
 

@@ -1,10 +1,10 @@
-// What can be done with a token: pause, resume, drain, reload.
+// The actions that need a token: pause, resume, drain, reload.
 
 import { ApiError, devicePath, post, token } from "./api.js";
 import { byId, setHidden, setText } from "./dom.js";
 import { dismiss, notify } from "./overview.js";
 
-// Characters that a header can carry; anything else would not even be sent.
+// The characters that a header can have; the browser refuses to send others.
 const SENDABLE = /^[\x21-\x7e]+$/;
 
 export class Control {
@@ -26,16 +26,16 @@ export class Control {
     return this.#canChange && token.get() !== null;
   }
 
-  // What the server says about itself: whether there is a token at all.
+  // Take the server's data, which says whether there is a token.
   update(server) {
     this.#canChange = server.can_change;
     this.#show();
   }
 
-  // Do one of pause, resume and drain.
+  // Pause, resume or drain a device.
   async act(name, word) {
     if (word === "drain" && !(await confirmed(`Drain ${name}?`,
-      "It takes in nothing new, moves what it has, and stops. With its last device, the server ends.", "Drain"))) return;
+      "It accepts nothing new, moves what it has received, and stops. The server ends with its last device.", "Drain"))) return;
     await this.#once(`${name} ${word}`, async () => {
       const answer = await post(devicePath(name, word));
       dismiss();
@@ -47,7 +47,7 @@ export class Control {
     await this.#once("reload", async () => {
       const result = await post("api/reload");
       const changes = ["added", "removed", "changed", "adjusted"].filter((kind) => result[kind].length);
-      notify("good", changes.length ? "The configuration has been read again." : "The configuration has been read again: nothing is different.",
+      notify("good", changes.length ? "The configuration has been read again." : "The configuration has been read again: nothing has changed.",
         changes.map((kind) => `${kind}: ${result[kind].join(", ")}`));
     });
   }
@@ -105,7 +105,7 @@ export class Control {
   }
 }
 
-// Ask before what cannot be taken back.
+// Ask before an action that cannot be undone.
 function confirmed(title, text, yes) {
   const dialog = byId("confirm-dialog");
   setText(byId("confirm-title"), title);
@@ -115,7 +115,7 @@ function confirmed(title, text, yes) {
   dialog.showModal();
   return new Promise((resolve) => {
     const onClose = () => {
-      // The news that it was closed before can come after it was opened again.
+      // The close event can come after the dialog was opened again.
       if (dialog.open) return;
       dialog.removeEventListener("close", onClose);
       resolve(dialog.returnValue === "yes");

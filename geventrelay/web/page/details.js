@@ -1,4 +1,4 @@
-// What is behind "Details" of a device: exact figures, who is connected, and what is subscribed to. Fetched when opened.
+// The "Details" of a device: exact figures, connected peers, and subscriptions. Fetched when opened.
 
 import { ApiError, devicePath, get } from "./api.js";
 import { make, setHidden, setText } from "./dom.js";
@@ -13,7 +13,7 @@ export class Details {
   #messages = new Table("Messages", [], "No traffic goes through it.");
   #sockets = new Table("Sockets", [], "It has no sockets.");
   #peers = new Table("Peers", ["socket", "address", "connected for", "mechanism"], "No peer is connected.");
-  #subscriptions = new Table("Subscriptions", ["topic", "who"], "No client subscribes.");
+  #subscriptions = new Table("Subscriptions", ["topic", "who"], "No peer subscribes.");
   #message = make("p", { class: "muted", role: "status", hidden: true });
   #device = null;
   #timer = 0;
@@ -33,13 +33,13 @@ export class Details {
     });
   }
 
-  // The figures that come with every event.
+  // Show the figures that come with every event.
   update(device) {
     this.#device = device;
     if (this.root.open) this.#show();
   }
 
-  // Fetch no more.
+  // Stop fetching.
   close() {
     clearTimeout(this.#timer);
   }
@@ -75,7 +75,7 @@ export class Details {
   }
 
   async #loadSubscriptions() {
-    // Only a device with an XPUB and an XSUB has any; for others the answer would be an error.
+    // Only an XPUB with an XSUB has subscriptions; for other devices the request would be an error.
     const types = new Set(this.#device?.sockets.filter((socket) => socket.key !== "tap").map((socket) => socket.type));
     if (!types.has("XPUB") || !types.has("XSUB")) return;
     const { subscriptions } = await get(devicePath(this.name, "subscriptions"));
@@ -85,6 +85,6 @@ export class Details {
 
 function topicText({ topic, hex }) {
   if (hex === "") return "(everything)";
-  // A topic that is no text is shown by its bytes.
+  // A topic that is not text is shown as bytes.
   return /[\u0000-\u001f\u007f-\u009f\ufffd]/.test(topic ?? "\ufffd") ? `0x${hex}` : topic;
 }

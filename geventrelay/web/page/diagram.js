@@ -1,4 +1,4 @@
-// A device as a picture: its sockets, and arrows in the direction of traffic with what goes along them.
+// A device as a diagram: its sockets, and arrows in the direction of traffic, with rates and losses.
 
 import { draw, setAttribute, setClass, setText } from "./dom.js";
 import { layout, shapeOf } from "./layout.js";
@@ -12,13 +12,13 @@ const SPEEDS = [[1000, "fast"], [10, "medium"], [0, "slow"]];
 
 const pen = document.createElement("canvas").getContext("2d");
 
-// An address, without its transport if that makes it fit.
+// An address, without its transport if it fits only then.
 function fitAddress(text, width, type) {
   const short = text.replace("tcp://", "");
   return fit(fit(text, width, type) === text ? text : short, width, type);
 }
 
-// `text`, or its beginning and end where it is wider than `width` pixels.
+// `text`, or its beginning and end if it is wider than `width` pixels.
 function fit(text, width, font) {
   pen.font = font;
   if (pen.measureText(text).width <= width) return text;
@@ -41,10 +41,10 @@ export class Diagram {
   #updates = [];
 
   constructor() {
-    this.root = draw("svg", { class: "picture", role: "img", width: "100%" });
+    this.root = draw("svg", { class: "diagram", role: "img", width: "100%" });
   }
 
-  // Show `device` with its rates in a picture of this width; draws anew only if the shape is another one.
+  // Show `device` with its rates in a diagram of this width; draws again only if the shape has changed.
   update(device, rates, width) {
     const shape = shapeOf(device, width);
     if (shape !== this.#shape) {
@@ -93,7 +93,7 @@ export class Diagram {
     return root;
   }
 
-  // A socket beside the traffic, in one line.
+  // A socket without traffic, in one line.
   #aside(device, socket, index, box) {
     const title = draw("title");
     const y = box.y + box.height / 2 + 4;
@@ -177,12 +177,12 @@ function socketTitle(socket) {
 }
 
 function peersText(device, { peers }, words) {
-  // Peers over inproc are not seen; a socket that was never open had none.
+  // Peers over inproc cannot be seen; a socket that was never open had none.
   if (peers === null && isUp(device)) return `${words[1]} not seen`;
   return !peers ? `no ${words[1]}` : plural(peers, ...words);
 }
 
-// Peers that are connected, as plugs at the outer edge of their socket.
+// The connected peers, as plugs at the outer edge of their socket.
 function placePlugs(plugs, box, number, narrow) {
   const outside = box.side === "left" ? 0 : 1;
   plugs.forEach((plug, index) => {
@@ -200,7 +200,7 @@ function head(lane) {
   return draw("polygon", { class: "head", points: points.map((point) => point.join(",")).join(" ") });
 }
 
-// A message that waits: it was read, and its destination does not take it.
+// A held message: it was read, and its destination does not take it.
 function heldMark(lane) {
   const [dx, dy] = [Math.sign(lane.x2 - lane.x1), Math.sign(lane.y2 - lane.y1)];
   const [cx, cy] = [lane.x1 + dx * 12, lane.y1 + dy * 12];

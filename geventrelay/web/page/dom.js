@@ -1,4 +1,4 @@
-// Making nodes. What comes from the server goes in as text, never as markup.
+// Makes nodes. Data from the server goes in as text, never as markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -15,7 +15,7 @@ export function make(name, attributes = {}, ...children) {
   return fill(document.createElement(name), attributes, children);
 }
 
-// The same for a picture.
+// The same for SVG.
 export function draw(name, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, name), attributes, children);
 }
@@ -24,7 +24,7 @@ export function byId(id) {
   return document.getElementById(id);
 }
 
-// Setting what is there already would still cost a layout, once a second for every figure on the page.
+// Setting the same value again would still cost a layout, once a second for every figure on the page.
 export function setText(node, text) {
   const only = node.firstChild;
   if (only === null || only !== node.lastChild || only.nodeType !== Node.TEXT_NODE) node.textContent = text;

@@ -7,7 +7,7 @@ export class History {
   #devices = new Map();
   #since = new Map();
 
-  // Begin anew with the answer of /api/history.
+  // Begin again with the answer of /api/history.
   load(answer) {
     this.#intervalS = answer.interval_s;
     this.#devices = new Map(Object.entries(answer.devices));
@@ -26,7 +26,7 @@ export class History {
     return this.#intervalS;
   }
 
-  // Add a point once an interval is over; whether it did.
+  // Add a point if an interval is over; returns whether it did.
   add(device, rates, nowMs) {
     const since = this.#since.get(device.name);
     const now = { atMs: nowMs, received: rates.total("received"), dropped: rates.total("dropped") };

@@ -1,4 +1,4 @@
-// What sockets and messages are called for people who see this for the first time.
+// Names of sockets, messages and losses for people who see this page for the first time.
 
 const PEERS = {
   SUB: ["publisher", "publishers"],
@@ -9,7 +9,7 @@ const PEERS = {
   PUSH: ["puller", "pullers"],
 };
 
-// Sockets beside the traffic.
+// Sockets without traffic.
 const PEERS_BY_KEY = { control: ["peer", "peers"], tap: ["watcher", "watchers"] };
 
 const PEERS_BY_PATTERN = {
@@ -21,7 +21,7 @@ export function peersName(pattern, socket) {
   return PEERS_BY_KEY[socket.key] ?? PEERS_BY_PATTERN[pattern]?.[socket.key] ?? PEERS[socket.type] ?? ["peer", "peers"];
 }
 
-// What goes from one socket to the other.
+// The name of the messages from one socket to the other.
 export function cargo(pattern, source, destination) {
   if (pattern === "queue") return source.key === "frontend" ? "requests" : "replies";
   if (pattern === "streamer") return "tasks";

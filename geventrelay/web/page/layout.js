@@ -1,4 +1,4 @@
-// Where the parts of a device's picture stand: sockets at two sides, one lane for each way that messages take.
+// The positions in a device's diagram: sockets at two sides, one lane for each way of messages.
 //
 // Side by side where there is room, one above the other on a phone. Sizes are in pixels; nothing is drawn here.
 
@@ -7,10 +7,10 @@ const BOX = { widest: 260, narrowest: 146, height: 82 };
 const LANE = { above: 44, below: 14, drops: 40, reason: 15, gap: 6 };
 const STACK = { box: 82, lane: 98, gap: 8 };
 const PLUG = 6;
-// A socket that no traffic goes through, such as the control socket.
+// A socket without traffic, such as the control socket.
 const ASIDE = { height: 28, gap: 6 };
 
-// The lanes of a device, and which socket stands at which side: what is read first stands left.
+// The lanes of a device, and the side of each socket: the source of the first lane is on the left.
 function lanesOf(device) {
   const side = new Map();
   const lanes = [];
@@ -27,7 +27,7 @@ function lanesOf(device) {
   return { side, lanes };
 }
 
-// What a picture's shape depends on; as long as it stays the same, only figures change.
+// Everything that the shape of a diagram depends on; while it stays the same, only figures change.
 export function shapeOf(device, width) {
   const { lanes } = lanesOf(device);
   const sockets = device.sockets.map((one) => [one.key, one.type, one.bound, one.connects]);

@@ -5,9 +5,9 @@ import { count, duration, exact, milliseconds, rate } from "./numbers.js";
 
 const TILES = [
   ["received", "Received", "What all devices read from their sockets"],
-  ["sent", "Sent", "What all devices handed on; more than they received where each message goes to two sockets"],
-  ["dropped", "Dropped", "What no peer could take"],
-  ["held", "Held", "Messages in hand, which their destinations do not take"],
+  ["sent", "Sent", "What all devices sent; more than they received where each message goes to two sockets"],
+  ["dropped", "Dropped", "Messages that could not be sent"],
+  ["held", "Held", "Messages that were read, and that their destinations do not take"],
 ];
 
 const SERVER = ["Version", "Up", "Process", "Hub delay"];
@@ -40,7 +40,7 @@ export class Overview {
         total += one.total(key);
       }
       const tile = this.#tiles.get(key);
-      // A rate takes two looks.
+      // A rate needs two events.
       setText(tile.now, known ? rate(perSecond) : "–");
       setText(tile.total, `${count(total)} in all`);
       setAttribute(tile.root, "aria-label", `${key}: ${exact(perSecond)} a second, ${exact(total)} in all`);
@@ -62,7 +62,7 @@ export class Overview {
   }
 }
 
-// Whether the figures are live: said in words, and by greying them out.
+// Whether the figures are live: shown as text, and in grey if they are not.
 export function showConnection(state, text) {
   setAttribute(byId("connection"), "data-connection", state);
   setText(byId("connection-text"), text);
@@ -71,9 +71,9 @@ export function showConnection(state, text) {
 
 let announced = "";
 
-// For those who listen to the page: changes of state, and nothing that changes every second.
+// For screen readers: changes of state, and nothing that changes every second.
 export function announce(text) {
-  // The same words again would not be read out.
+  // A screen reader would not read the same words again.
   announced = announced === text ? `${text}\u00a0` : text;
   byId("announcer").textContent = announced;
 }

@@ -1,4 +1,4 @@
-// The page: events come in, and what can be seen follows them.
+// The page: shows what the server's events say.
 
 import { ApiError, getWithClock } from "./api.js";
 import { Card } from "./card.js";
@@ -11,9 +11,9 @@ import { Control } from "./control.js";
 import { Stream } from "./stream.js";
 import { loadValues } from "./values.js";
 
-// What the API has to say for this page to understand it.
+// The version of the API that this page reads.
 const VERSION = 1;
-// With more of them than this on the page, arrows that move would cost more than they tell.
+// With more arrows than this, moving them would cost more than it is worth.
 const MANY = 24;
 const CARD_PADDING = 34;
 
@@ -25,7 +25,7 @@ class Page {
   #meter = new Meter();
   #overview = new Overview();
   #search = new Search(() => this.#show());
-  #steering = new Control((can) => this.#allow(can), (device) => this.#take(device));
+  #control = new Control((can) => this.#allow(can), (device) => this.#take(device));
   #data = null;
   #aheadS = 0;
   #width = 0;
@@ -97,11 +97,11 @@ class Page {
     }
     this.#overview.update(data, this.#rates, this.clock);
     this.#arrange(data.devices);
-    this.#steering.update(data.server);
+    this.#control.update(data.server);
     this.#show();
   }
 
-  // A device as an action left it; the next event has it too, up to a second later.
+  // Show a device after an action; the next event has it too, up to a second later.
   #take(device) {
     if (!this.#devices.has(device.name)) return;
     const devices = this.#data.devices.map((one) => (one.name === device.name ? device : one));
@@ -131,9 +131,9 @@ class Page {
     devices.forEach((device, index) => {
       let card = this.#cards.get(device.name);
       if (card === undefined) {
-        card = new Card(device.name, this.clock, (name, word) => this.#steering.act(name, word));
+        card = new Card(device.name, this.clock, (name, word) => this.#control.act(name, word));
         card.stale = true;
-        card.allow(this.#steering.allowed);
+        card.allow(this.#control.allowed);
         card.root.card = card;
         this.#cards.set(device.name, card);
       }
@@ -146,7 +146,7 @@ class Page {
     setClass(document.body, "few", devices.length < 3);
   }
 
-  // Bring what is on the screen up to date; the rest follows when it is scrolled there.
+  // Update what is on the screen; the rest follows when it scrolls into view.
   #show() {
     if (this.#data === null) return;
     this.#search.update(this.#data.devices, this.#rates);
@@ -159,7 +159,7 @@ class Page {
       if (takes && card.visible) this.#showCard(card);
     }
     setHidden(byId("empty"), shown > 0);
-    setText(byId("empty"), this.#cards.size ? "No device is like that." : "This server has no devices.");
+    setText(byId("empty"), this.#cards.size ? "No device matches." : "This server has no devices.");
   }
 
   #showCard(card) {

@@ -1,6 +1,6 @@
 // Counters of successive events -> rates. Counters only grow while a server lives.
 
-// The key under which a counter of a device is found, in `counters` and in the rates.
+// The key of a device's counter, in `counters` and in the rates.
 export function counterKey(source, outlet, what) {
   return `${source}\n${outlet}\n${what}`;
 }
@@ -25,7 +25,7 @@ function counters(device) {
   return all.set("received", received).set("sent", sent).set("dropped", dropped);
 }
 
-// Rates of one device. A counter that was not there before has started from 0.
+// The rates of one device. A new counter has started from 0.
 class Rates {
   constructor(totals, before, seconds) {
     this.totals = totals;

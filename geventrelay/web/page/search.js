@@ -1,4 +1,4 @@
-// Which of many devices are shown: those with a word in them, and those of one kind.
+// Selects the devices to show: by words, and by kind.
 
 import { byId, make, setAttribute, setHidden, setText } from "./dom.js";
 import { addresses } from "./labels.js";
@@ -18,7 +18,7 @@ export class Search {
   #kind = "all";
   #buttons = new Map();
 
-  // onChange(): other devices are to be shown.
+  // onChange(): the selection has changed.
   constructor(onChange) {
     for (const [kind] of KINDS) {
       const number = make("span", { class: "kind-count" });
@@ -33,7 +33,7 @@ export class Search {
     byId("filter").addEventListener("input", onChange);
   }
 
-  // How many there are of each kind.
+  // Count the devices of each kind.
   update(devices, rates) {
     setHidden(byId("search"), devices.length < WORTH_IT && this.#kind === "all" && byId("filter").value === "");
     for (const [kind, is] of KINDS) {
@@ -45,7 +45,7 @@ export class Search {
     }
   }
 
-  // Whether a device is to be shown.
+  // Whether to show a device.
   takes(device, rates) {
     const is = KINDS.find(([kind]) => kind === this.#kind)[1];
     const words = byId("filter").value.toLowerCase().split(/\s+/).filter(Boolean);

@@ -11,7 +11,7 @@ export class Sparkline {
   #area = draw("path", { class: "spark-area" });
   #title = draw("title");
 
-  // `kind` is its class, `name` what it is called, `show` writes a figure of it.
+  // `kind` is its class, `name` its label, `show` formats a figure.
   constructor(kind, name, show) {
     this.show = show;
     this.name = name;
@@ -21,12 +21,12 @@ export class Sparkline {
     this.root = make("div", { class: `spark ${kind}` }, make("span", { class: "spark-name" }, name), this.#label, svg);
   }
 
-  // The figure as it is now.
+  // Show the present figure.
   now(value) {
     setText(this.#label, this.show(value));
   }
 
-  // The curve; `slots` is how many points 15 minutes have.
+  // Show the curve; `slots` is the number of points in 15 minutes.
   curve(points, slots) {
     const highest = points.reduce((one, other) => Math.max(one, other), 0);
     this.root.classList.toggle("none", highest === 0);

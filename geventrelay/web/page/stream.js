@@ -1,6 +1,6 @@
-// The server's events, for as long as the page is on the screen. Reports when they stop, and tries again.
+// The server's events, while the page is visible. Reports when they stop, and tries again.
 
-// Events come once a second; a server that is silent for longer has hung, or the network has.
+// Events come once a second; after a longer silence, the server or the network hangs.
 const SILENCE_MS = 5000;
 const LONGEST_WAIT_S = 10;
 
@@ -10,14 +10,14 @@ export class Stream {
   #timer = 0;
   #watchdog = 0;
 
-  // onData(data): the devices have come. onOpen(): a connection is there (again). onLost(seconds): it is not, and in so
-  // many seconds it is tried again.
+  // onData(data): an event. onOpen(): there is a connection (again). onLost(seconds): there is none; the next try is in
+  // so many seconds.
   constructor(url, { onData, onOpen, onLost }) {
     this.url = url;
     this.onData = onData;
     this.onOpen = onOpen;
     this.onLost = onLost;
-    // A browser opens six connections to a server and no more: forgotten tabs must not use them up.
+    // A browser opens at most six connections to a server: forgotten tabs must not use them all.
     document.addEventListener("visibilitychange", () => (document.hidden ? this.#close() : this.open()));
     window.addEventListener("online", () => this.open());
   }

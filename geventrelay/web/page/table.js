@@ -12,7 +12,7 @@ export class Table {
   #none;
   #more = make("p", { class: "muted", hidden: true });
 
-  // `none` is what to say instead of no rows.
+  // `none` is the text for an empty table.
   constructor(caption, headings, none) {
     this.#none = make("p", { class: "muted", hidden: true }, none);
     this.root = make("div", { class: "table", role: "region", "aria-label": caption, tabindex: "0", hidden: true },

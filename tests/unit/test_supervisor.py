@@ -11,26 +11,26 @@ from geventrelay.server.supervisor import Backoff
 
 
 def test_delays_double_up_to_the_longest():
-    delays = Backoff(0.1, 30, chance=lambda: 1)
-    assert [round(delays.after(0), 6) for _ in range(11)] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30]
+    backoff = Backoff(0.1, 30, chance=lambda: 1)
+    assert [round(backoff.after(0), 6) for _ in range(11)] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30]
 
 
 def test_who_ran_longer_than_the_longest_delay_begins_anew():
-    delays = Backoff(0.1, 30, chance=lambda: 1)
+    backoff = Backoff(0.1, 30, chance=lambda: 1)
     for _ in range(5):
-        delays.after(29)
-    assert delays.after(31) == 0.1
-    assert delays.after(0) == 0.2
+        backoff.after(29)
+    assert backoff.after(31) == 0.1
+    assert backoff.after(0) == 0.2
 
 
 @given(st.integers(), st.lists(st.floats(0, 30), max_size=200))
 def test_a_delay_is_at_least_half_of_what_it_may_be_and_never_more_than_the_longest(seed, lives):
-    delays = Backoff(0.1, 30, chance=random.Random(seed).random)
+    backoff = Backoff(0.1, 30, chance=random.Random(seed).random)
     for number, ran_s in enumerate(lives):
         full = min(30, 0.1 * 2**number)
-        assert full / 2 <= delays.after(ran_s) <= full
+        assert full / 2 <= backoff.after(ran_s) <= full
 
 
 def test_thousands_of_failures_are_no_problem():
-    delays = Backoff()
-    assert all(delays.after(0) <= 30 for _ in range(5000))
+    backoff = Backoff()
+    assert all(backoff.after(0) <= 30 for _ in range(5000))

@@ -1,0 +1,24 @@
+"""``geventrelay help``: how a command is used."""
+
+from __future__ import annotations
+
+from ...errors import SettingsError
+from ..arguments import nearest
+from ..command import Command, Options, load, names
+from ..help import text
+from ..output import print_stdout
+
+
+def execute(options: Options) -> int:
+    """Print the help of the command that `options` name; the exit code.
+
+    :raises SettingsError: if there is no such command.
+    """
+    name = options["COMMAND"]
+    if name not in names():
+        raise SettingsError("COMMAND", "a pattern or a command" + nearest(name, names()), name)
+    print_stdout(text(load(name)).rstrip("\n"))
+    return 0
+
+
+HELP = Command("help", "COMMAND", "Shows how a command is used, as COMMAND --help does.", execute, {})

@@ -1,0 +1,39 @@
+"""The endpoint of a command that watches or sends messages: read from an argument, and opened."""
+
+from __future__ import annotations
+
+import sys
+
+import zmq
+
+from ..endpoints import Endpoint
+from ..engine.libzmq import last_endpoint
+from ..engine.socket import RelaySocket
+from ..errors import SettingsError, StartError
+
+
+def read_endpoint(name: str, text: str) -> Endpoint:
+    """Read an endpoint to connect to, or to bind with an @ before it.
+
+    :param name: its name in an error.
+    :param text: what the user wrote.
+    :raises SettingsError: for anything else.
+    """
+    try:
+        return Endpoint.parse(text if text.startswith(("@", ">")) else ">" + text, name=name, interface="127.0.0.1")
+    except SettingsError as error:
+        raise SettingsError(name, error.rule, text) from None
+
+
+def attach(socket: RelaySocket, endpoint: Endpoint) -> None:
+    """Bind or connect `socket` as `endpoint` says; prints the address if the system chooses it.
+
+    :raises StartError: if that fails.
+    """
+    verb = "bind" if endpoint.binds else "connect"
+    try:
+        getattr(socket, verb)(endpoint.address)
+    except zmq.ZMQError as error:
+        raise StartError(f"cannot {verb} {endpoint.address}: {zmq.strerror(error.errno or 0)}") from None
+    if endpoint.binds and endpoint.is_wildcard:
+        print(f"bound to {last_endpoint(socket)}", file=sys.stderr, flush=True)

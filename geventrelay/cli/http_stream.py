@@ -1,0 +1,128 @@
+"""The messages from a server's API, as lines of JSON."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from gevent import socket
+
+from ..errors import RecordingError, SettingsError, StartError
+from ..recording import Record, from_line
+from .http_client import FAILURES, HttpClient, Refused
+from .message_options import WatchOptions
+
+# A server sends at least an empty line every few seconds.
+_SILENCE_S = 30.0
+_LINE_BYTES = 64 * 1024 * 1024
+
+
+class _Connection(http.client.HTTPConnection):
+    """A connection on a green socket: http.client's own would block the hub."""
+
+    def connect(self) -> None:
+        self.sock: Any = socket.create_connection((self.host, self.port), timeout=self.timeout)
+
+
+class _GreenHandler(urllib.request.HTTPHandler):
+    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Connection, request)
+
+
+class HttpStream:
+    """The answer of a server to a request to watch a device.
+
+    :param address: the server's, as ``HOST:PORT``.
+    :param path: of the device's tap, query included.
+    :param token: the server's token; None sends none.
+    :raises StartError: if the server does not answer, or with an error.
+    """
+
+    def __init__(self, address: str, path: str, token: str | None) -> None:
+        self._address = address
+        client = HttpClient(f"http://{address}", _SILENCE_S, _GreenHandler())
+        try:
+            self._response = client.get(path, token)
+        except Refused as refused:
+            raise StartError(f"cannot watch {address}: {refused}") from None
+        except FAILURES as error:
+            raise StartError(f"cannot watch {address}: {client.reason(error)}") from None
+
+    def receive(self) -> list[Record]:
+        """Wait for the next message; none at the end. Yields if there is none yet.
+
+        :raises StartError: if the connection is lost.
+        :raises RecordingError: if the server sends something else.
+        """
+        while True:
+            try:
+                line = self._response.readline(_LINE_BYTES)
+            except FAILURES as error:
+                raise StartError(f"lost {self._address}: {str(error) or type(error).__name__}") from None
+            if not line:
+                return []
+            if line.strip() and not self._is_notice(line):
+                return [from_line(line)]
+
+    def close(self) -> None:
+        """Close it. Does not yield."""
+        self._response.close()
+
+    def _is_notice(self, line: bytes) -> bool:
+        """Whether the line only reports messages that are not shown; prints that report."""
+        try:
+            content = json.loads(line)
+        except ValueError:
+            raise RecordingError(f"expected lines of JSON from {self._address}, got {line[:80]!r}") from None
+        if not isinstance(content, dict) or "parts" in content:
+            return False
+        if "lost" in content:
+            print(f"{self._address}: {content['lost']} messages lost here", file=sys.stderr, flush=True)
+        if "left_out_bytes" in content:
+            nbytes = content["left_out_bytes"]
+            print(f"{self._address}: a message of {nbytes} bytes left out", file=sys.stderr, flush=True)
+        return True
+
+
+def open_http(name: str, where: str, options: WatchOptions) -> HttpStream:
+    """Begin to watch a device over HTTP. Yields.
+
+    :param name: the name of `where` in an error.
+    :param where: the server's URL, or that of the device's tap.
+    :param options: the device (for a server's URL), the token's file, and which messages to send.
+    :raises SettingsError: if `where` or the file breaks a rule.
+    :raises StartError: if the server does not answer, or with an error.
+    """
+    rule = "http://HOST:PORT with --device NAME, or http://HOST:PORT/api/devices/NAME/tap"
+    try:
+        url = urlsplit(where)
+        host, port = url.hostname, 80 if url.port is None else url.port
+    except ValueError:
+        raise SettingsError(name, rule, where) from None
+    device = options.device
+    if url.scheme != "http" or host is None or (url.path in ("", "/")) != (device is not None):
+        raise SettingsError(name, rule, where)
+    path = url.path if device is None else f"/api/devices/{quote(device, safe='')}/tap"
+    query = {"direction": options.direction, "topic": options.topic, "sample": options.sample}
+    encoded = urlencode({key: os.fsencode(str(value)) for key, value in query.items() if value not in (None, "", 1)})
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return HttpStream(address, path + ("?" + encoded if encoded else ""), _token(options.token_file))
+
+
+def _token(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, ValueError) as error:
+        rule = f"a file that can be read ({getattr(error, 'strerror', None) or error})"
+        raise SettingsError("--token-file", rule, str(path)) from None
+    if not lines or not lines[0].strip().isascii():
+        raise SettingsError("--token-file", "a file whose first line is a token", str(path))
+    return lines[0].strip()

@@ -1,0 +1,158 @@
+"""One socket of a device: made, watched, bound and connected, and closed again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import zmq
+
+from ..endpoints import Endpoint
+from ..engine.monitor import Monitor
+from ..engine.peers import PEER_EVENTS, SocketPeers
+from ..engine.peertable import PeersSnapshot
+from ..errors import StartError
+from ..settings import DeviceSettings
+from .endpoints import bind, connect, reason, unbind
+from .ipc_files import IpcFile, file_of
+from .listeners import use_descriptor
+from .new_socket import new_socket, set_linger
+from .plan import RECEIVE_ONLY, Adjustment, SocketPlan
+
+
+class DeviceSocket:
+    """One socket of a device, with the monitor that waits for its end. Making it takes all descriptors but endpoints'.
+
+    :param context: where to make it.
+    :param plan: what it is to be.
+    :param settings: the device's.
+    :param follow: whether to follow its peers.
+    :raises StartError: naming an option that libzmq refuses, or if there are no descriptors; nothing is left open then.
+
+    :ivar plan: what it was made of.
+    :ivar socket: the socket itself.
+    :ivar bound: the addresses that it is bound to.
+    """
+
+    def __init__(self, context: Any, plan: SocketPlan, settings: DeviceSettings, *, follow: bool) -> None:
+        self.plan = plan
+        self.bound: list[str] = []
+        self._device = settings.name
+        self._files: list[IpcFile] = []
+        self._monitor: Monitor | None = None
+        self._peers: SocketPeers | None = None
+        self._last_peers: PeersSnapshot | None = None
+        self._ending: Monitor | None = None
+        self.socket = new_socket(context, plan, settings)
+        try:
+            self._watch(follow)
+        except BaseException as error:
+            self.close(0)
+            if isinstance(error, zmq.ZMQError):
+                raise StartError(f"cannot watch a socket ({self._device} {plan.key}): {reason(error)}") from error
+            raise
+
+    def open(self, descriptors: Mapping[tuple[str, int], int]) -> None:
+        """Bind and connect it. Yields while names resolve.
+
+        :param descriptors: listening sockets to use instead of binding, by socket key and position among its endpoints.
+        :raises StartError: naming the first endpoint that could not be had, and why.
+        """
+        for position, endpoint in enumerate(self.plan.endpoints):
+            try:
+                self._open(endpoint, descriptors.get((self.plan.key, position)))
+            except (zmq.ZMQError, OSError) as error:
+                verb, whose = "bind" if endpoint.binds else "connect", f"{self._device} {self.plan.key}"
+                raise StartError(f"cannot {verb} {endpoint.address} ({whose}): {reason(error)}") from error
+
+    def unbind(self) -> None:
+        """Stop listening if its peers only send: what has come in can still be read. Does not yield."""
+        if self.plan.type in RECEIVE_ONLY:
+            unbind(self.socket, self.bound)
+
+    def apply(self, settings: DeviceSettings, change: Adjustment) -> None:
+        """Go on with other settings. Does not yield.
+
+        :param settings: the device's from now on.
+        :param change: the subscriptions that come and go, if this is a SUB.
+        """
+        set_linger(self.socket, self.plan, settings)
+        if self.plan.type == zmq.SUB:
+            for prefix in change.subscribe:
+                self.socket.set(zmq.SUBSCRIBE, prefix)
+            for prefix in change.unsubscribe:
+                self.socket.set(zmq.UNSUBSCRIBE, prefix)
+        # These calls may have taken news of the socket that a greenlet waits for.
+        self.socket.readiness.check_events()
+
+    @property
+    def peers(self) -> SocketPeers | None:
+        """Knows whether a peer is there; None where that cannot be known, as over inproc. Does not yield."""
+        return None if self._reaches_inproc else self._peers
+
+    def snapshot(self) -> PeersSnapshot | None:
+        """Who is connected and what has been counted; once it is closed, what had been; None if it was not followed.
+
+        Does not yield.
+        """
+        return self._last_peers if self._peers is None else self._peers.snapshot()
+
+    def close(self, linger_ms: int | None) -> None:
+        """Close the socket; `wait_closed` waits for what it has queued. Yields; may be called twice.
+
+        :param linger_ms: how long to go on delivering what is queued, in ms; None for the socket's own time.
+        """
+        if self._peers is not None:
+            self._last_peers = self._peers.close()
+            self._peers = None
+        if self._monitor is not None and (self._reaches_inproc or self.socket.closed):
+            # Over inproc it ends when its peers have noticed, which may belong to the greenlet that would wait here.
+            self._monitor.stop()
+            self._monitor = None
+        elif self._monitor is not None:
+            self._monitor.close_socket(linger_ms)
+            self._ending, self._monitor = self._monitor, None
+        self.socket.close(linger_ms)
+
+    def wait_closed(self) -> None:
+        """Yield until it has delivered what lingers, and its addresses are free; then remove its files.
+
+        May be called twice.
+        """
+        if self._ending is not None:
+            self._ending.wait_destroyed()
+        while self._files:
+            self._files.pop().remove()
+        self.bound = []
+
+    @property
+    def _reaches_inproc(self) -> bool:
+        return any(endpoint.transport == "inproc" for endpoint in self.plan.endpoints)
+
+    def _watch(self, follow: bool) -> None:
+        # A monitor has no events of inproc endpoints.
+        if any(endpoint.transport != "inproc" for endpoint in self.plan.endpoints):
+            self._monitor = Monitor(self.socket, PEER_EVENTS if follow else 0)
+            if follow:
+                self._peers = SocketPeers(self._monitor, self._device, self.plan.key)
+
+    def _open(self, endpoint: Endpoint, descriptor: int | None) -> None:
+        if descriptor is not None:
+            self.bound.append(use_descriptor(self.socket, descriptor))
+        elif endpoint.binds:
+            self._bind(endpoint)
+        else:
+            connect(self.socket, endpoint)
+
+    def _bind(self, endpoint: Endpoint) -> None:
+        # libzmq removes the file of ipc://* itself.
+        path = None if endpoint.is_wildcard else file_of(endpoint.address)
+        file = None if path is None else IpcFile(path)
+        try:
+            self.bound.append(bind(self.socket, endpoint))
+        except BaseException:
+            if file is not None:
+                file.leave()
+            raise
+        if file is not None:
+            self._files.append(file)

@@ -1,0 +1,79 @@
+"""The files of ipc endpoints: libzmq makes one when it binds, and leaves it behind."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket as stdlib_socket
+import stat
+
+_PREFIX = "ipc://"
+
+
+class IpcFile:
+    """The file of an ipc endpoint that this process binds.
+
+    Making one takes a descriptor, with which `remove` looks whether another process listens there by then.
+
+    :param path: where it is, or will be.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._probe: stdlib_socket.socket | None = _new_probe()
+
+    def remove(self) -> None:
+        """Remove the file, now that its socket is closed. Does not yield; does nothing the second time.
+
+        A file that another process listens on stays, and so does one that cannot be removed.
+        """
+        if self._probe is not None and _is_socket(self._path) and not _is_listening(self._probe, self._path):
+            with contextlib.suppress(OSError):
+                os.unlink(self._path)
+        self.leave()
+
+    def leave(self) -> None:
+        """Give the descriptor back and leave the file, which is not ours. Does not yield; may be called twice."""
+        probe, self._probe = self._probe, None
+        if probe is not None:
+            probe.close()
+
+
+def file_of(address: str) -> str | None:
+    """The path of the file that an `address` has while it is bound; None for an abstract one and other transports."""
+    path = address.removeprefix(_PREFIX)
+    return None if path == address or path.startswith("@") else path
+
+
+def check_is_free(path: str) -> None:
+    """Refuse a path that is in use: libzmq would remove what is there, without a word. Does not yield.
+
+    :param path: the path of an ipc endpoint that is to be bound; it may be an abstract one.
+    :raises OSError: EEXIST for a file that is no socket, EADDRINUSE for a socket on which a process listens.
+    """
+    if path.startswith("@") or not os.path.lexists(path):
+        return
+    if not _is_socket(path):
+        raise OSError(errno.EEXIST, "there is a file of that name which is not a socket")
+    with _new_probe() as probe:
+        if _is_listening(probe, path):
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _new_probe() -> stdlib_socket.socket:
+    probe = stdlib_socket.socket(stdlib_socket.AF_UNIX, stdlib_socket.SOCK_STREAM)
+    # A listener whose backlog is full is one all the same, and nothing to wait for.
+    probe.setblocking(False)
+    return probe
+
+
+def _is_listening(probe: stdlib_socket.socket, path: str) -> bool:
+    return probe.connect_ex(path) in (0, errno.EAGAIN, errno.EINPROGRESS)

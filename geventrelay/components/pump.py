@@ -1,0 +1,116 @@
+"""The pump as a component: it is made when its sockets are there, and counts to the end."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import zmq
+
+from ..engine import fork as fork
+from ..engine.counters import Drop, PumpSnapshot
+from ..engine.outlet import Outlet
+from ..engine.pump import Pump
+from ..log import event
+from .component import Component, DrainStep
+from .plan import OutletPlan, Plan, PumpPlan
+from .sockets import Sockets
+
+log = logging.getLogger("geventrelay")
+
+# What is still unread at the end is lost with its socket, so it is read to be counted; a queue of 10000 takes 20 ms.
+_COUNT_THE_REST_S = 0.1
+
+
+class PumpComponent(Component):
+    """One direction of a device's traffic.
+
+    :param plan: what it joins.
+    :param sockets: the device's; those of `plan` are open when this is opened.
+    :param device: the device's name in the log.
+    :param replies: the pump that brings a reply to each message of this one; None if no replies come.
+    """
+
+    def __init__(self, plan: PumpPlan, sockets: Sockets, device: str, replies: PumpComponent | None = None) -> None:
+        self.key = plan.source
+        self._plan = plan
+        self._sockets = sockets
+        self._device = device
+        self._replies = replies
+        self._pump: Pump | None = None
+
+    @property
+    def pump(self) -> Pump:
+        """The pump itself; there is one from `open` on."""
+        assert self._pump is not None  # a component is opened before it is used
+        return self._pump
+
+    def open(self) -> None:
+        """Make the pump; see `Component.open`. Does not yield."""
+        outlets = [self._outlet(outlet) for outlet in self._plan.outlets]
+        self._pump = Pump(self.key, self._sockets[self.key], outlets)
+        fork.pause_in_children(self._pump)
+
+    def run(self) -> None:
+        """Move messages; see `Pump.run`."""
+        self.pump.run()
+
+    def pause(self) -> None:
+        """Read nothing more; see `Component.pause`."""
+        self.pump.pause()
+
+    def resume(self) -> None:
+        """Go on; see `Component.resume`."""
+        self.pump.resume()
+
+    def stop_reading(self, step: DrainStep) -> None:
+        """At the `step` HALF_OVER, leave the rest of the time to the replies, if there are any. Does not yield."""
+        # Clients that never pause would use all of it.
+        if step is DrainStep.HALF_OVER and self._replies is not None:
+            self.pump.pause()
+
+    @property
+    def drained(self) -> bool:
+        """Whether all that came in has been moved, and each request that was handed out was answered."""
+        return self.pump.drained and (self._replies is None or self._is_answered(self._replies))
+
+    def close(self, linger_ms: int | None, *, failed: bool) -> None:
+        """Count what has not been read as dropped, unless the device has `failed`. Yields.
+
+        :param linger_ms: of no concern here, see `Component.close`.
+        :param failed: whether its sockets may be in any condition.
+        """
+        if failed or self._pump is None:
+            return
+        try:
+            self._pump.discard(time.monotonic() + _COUNT_THE_REST_S)
+        except zmq.ZMQError as error:
+            log.warning(event("count-failed", device=self._device, reason=error))
+
+    def snapshot(self) -> PumpSnapshot | None:
+        """What it has counted; None if it was never opened. Does not yield."""
+        return None if self._pump is None else self._pump.snapshot()
+
+    def _is_answered(self, replies: PumpComponent) -> bool:
+        requested, replied = (one.pump.snapshot().outlets[0] for one in (self, replies))
+        # Unroutable ones do not count: no client waits for them.
+        return replied.sent + replied.dropped.get(Drop.FULL, 0) >= requested.sent
+
+    def _outlet(self, plan: OutletPlan) -> Outlet:
+        peers = self._sockets.peers_of(plan.socket)
+        socket = self._sockets[plan.socket]
+        return Outlet(plan.socket, socket, when_full=plan.when_full, payload=plan.payload, peers=peers)
+
+
+def pumps_of(plan: Plan, sockets: Sockets, device: str) -> list[PumpComponent]:
+    """The pumps of a `plan`, in its order. Does no I/O.
+
+    :param sockets: the device's, with those of the plan.
+    :param device: the device's name in the log.
+    """
+    made: dict[str, PumpComponent] = {}
+    # Those that bring replies first, for the others need them.
+    for one in sorted(plan.pumps, key=lambda pump: pump.answered_by is not None):
+        replies = None if one.answered_by is None else made[one.answered_by]
+        made[one.source] = PumpComponent(one, sockets, device, replies)
+    return [made[one.source] for one in plan.pumps]

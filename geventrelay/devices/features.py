@@ -1,0 +1,11 @@
+"""The features that add components to a device, whatever its pattern: a line for each, in the order of their start."""
+
+from __future__ import annotations
+
+from ..components import control, tap
+from ..components.component import Feature
+
+FEATURES: tuple[Feature, ...] = (
+    control.FEATURE,
+    tap.FEATURE,
+)

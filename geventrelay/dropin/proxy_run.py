@@ -1,0 +1,187 @@
+"""One run of a drop-in call: borrowed sockets, and a pump for every direction that their types allow."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import zmq
+from gevent.event import AsyncResult
+
+from ..components.control import Control, statistics
+from ..engine import fork
+from ..engine.counters import PumpSnapshot
+from ..engine.outlet import Outlet
+from ..engine.pump import Pump
+from ..errors import ForkedError
+from ..log import event
+from ..terms import Payload, WhenFull
+from .foreign_socket import ForeignSocket
+
+log = logging.getLogger("geventrelay")
+
+_ONLY_SENDS = (zmq.PUB, zmq.PUSH)
+_ONLY_RECEIVES = (zmq.SUB, zmq.PULL)
+
+# pyzmq has no event for a closed socket, so this is checked now and then.
+_CLOSED_CHECK_S = 0.1
+
+# The same as a device's drain time. Without a limit, TERMINATE would wait for a peer that never comes.
+_HAND_OVER_S = 1.0
+
+Socket = zmq.Socket[Any]
+
+
+class ProxyRun:
+    """Two sockets joined in every direction that their types allow, for as long as `run` runs.
+
+    :param frontend: one side.
+    :param backend: the other; with the same socket on both sides, messages go out again where they came in.
+    :param capture: gets a copy of every message; None for no copies.
+    :param control: the socket on which commands come; None for none.
+    :param prefixes: the first part of the copies of what came in at the frontend and at the backend; None for none.
+    :param swap: whether the first two parts of each message are swapped on the way.
+    :raises zmq.ZMQError: ENOTSUP, if no message can go either way.
+    """
+
+    def __init__(
+        self,
+        frontend: Socket,
+        backend: Socket,
+        capture: Socket | None = None,
+        control: Socket | None = None,
+        prefixes: tuple[bytes | None, bytes | None] = (None, None),
+        swap: bool = False,
+    ) -> None:
+        self._borrowed: list[ForeignSocket] = []
+        self._end: AsyncResult[int] = AsyncResult()
+        self._made_in = fork.current()
+        try:
+            front = self._borrow(frontend)
+            back = front if backend is frontend else self._borrow(backend)
+            self._capture = None if capture is None else self._borrow(capture)
+            self._payload = Payload.SWAP if swap else Payload.WHOLE
+            self._pumps = self._join("frontend", front, "backend", back, prefixes[0])
+            if back is not front:
+                self._pumps += self._join("backend", back, "frontend", front, prefixes[1])
+            if not self._pumps:
+                raise zmq.ZMQError(zmq.ENOTSUP)
+            self._control = None if control is None else Control(self._borrow(control).readiness, self)
+        except BaseException:
+            self._give_back()
+            raise
+
+    def run(self) -> int:
+        """Move messages until the end comes; the sockets are then as they were before. Yields.
+
+        :returns: 0, after TERMINATE.
+        :raises zmq.ZMQError: ENOTSOCK or ETERM, when a socket or the context goes.
+        :raises ForkedError: in a process forked while it runs.
+        """
+        jobs = [pump.run for pump in self._pumps] + ([] if self._control is None else [self._control.run])
+        greenlets: list[gevent.Greenlet[..., None]] = [gevent.spawn(self._run, job) for job in jobs]
+        for pump in self._pumps:
+            fork.pause_in_children(pump)
+        try:
+            self._wait()
+            gevent.killall(greenlets)
+            greenlets = [gevent.spawn(_hand_over, pump) for pump in self._pumps]
+            gevent.joinall(greenlets, timeout=_HAND_OVER_S)
+            return 0
+        finally:
+            gevent.killall(greenlets)
+            self._let_go()
+
+    def pause(self) -> None:
+        """Read nothing more."""
+        for pump in self._pumps:
+            pump.pause()
+
+    def resume(self) -> None:
+        """Read again after `pause`."""
+        for pump in self._pumps:
+            pump.resume()
+
+    def terminate(self) -> None:
+        """Let `run` return once the messages in hand have been sent, or their time is over."""
+        if not self._end.ready():
+            self._end.set(0)
+
+    def statistics(self) -> tuple[int, ...]:
+        """Eight counts; see `geventrelay.components.control.statistics`."""
+        snapshots = []
+        for pump in self._pumps:
+            snapshot = pump.snapshot()
+            outlets = tuple(outlet for outlet in snapshot.outlets if outlet.socket != "capture")
+            snapshots.append(dataclasses.replace(snapshot, outlets=outlets))
+        return statistics(snapshots, "frontend")
+
+    def _borrow(self, socket: Socket) -> ForeignSocket:
+        borrowed = ForeignSocket(socket)
+        self._borrowed.append(borrowed)
+        return borrowed
+
+    def _wait(self) -> None:
+        """Return on TERMINATE; raise the error for every other end. Yields."""
+        while not self._end.ready():
+            self._end.wait(_CLOSED_CHECK_S)
+            if self._made_in != fork.current():
+                raise ForkedError("this proxy runs in the process that this one was forked from; start another here")
+            if any(borrowed.raw.closed for borrowed in self._borrowed):
+                raise zmq.ZMQError(zmq.ENOTSOCK)
+        self._end.get()
+
+    def _let_go(self) -> None:
+        if self._made_in == fork.current():
+            for pump in self._pumps:
+                # One of the two sockets may be closed by now.
+                with contextlib.suppress(zmq.ZMQError):
+                    pump.deliver()
+                _log_losses(pump.snapshot())
+        self._give_back()
+
+    def _give_back(self) -> None:
+        for borrowed in self._borrowed:
+            borrowed.give_back()
+
+    def _join(
+        self, name: str, source: ForeignSocket, to: str, destination: ForeignSocket, prefix: bytes | None
+    ) -> list[Pump]:
+        if source.raw.type in _ONLY_SENDS or destination.raw.type in _ONLY_RECEIVES:
+            return []
+        outlets = [Outlet(to, destination.readiness, payload=self._payload)]
+        if self._capture is not None:
+            # First, so that the copy is sent before the message itself.
+            copy = Outlet(
+                "capture", self._capture.readiness, when_full=WhenFull.DROP, payload=self._payload, prefix=prefix
+            )
+            outlets.insert(0, copy)
+        return [Pump(name, source.readiness, outlets)]
+
+    def _run(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except Exception as error:
+            # The first error wins; the others only follow from it.
+            if not self._end.ready():
+                self._end.set_exception(error)
+
+
+def _hand_over(pump: Pump) -> None:
+    """Wait until the message in hand has been sent, or cannot be sent any more. Yields."""
+    with contextlib.suppress(zmq.ZMQError):
+        while (full := pump.deliver()) is not None:
+            full.wait_writable()
+
+
+def _log_losses(snapshot: PumpSnapshot) -> None:
+    for outlet in snapshot.outlets:
+        for reason, count in outlet.dropped.items():
+            where = {"from": snapshot.source, "to": outlet.socket}
+            log.info(event("dropped", **where, reason=reason.value, count=count))
+    if snapshot.held:
+        log.warning(event("lost", socket=snapshot.source, count=1, reason="in hand when the proxy ended"))

@@ -1,0 +1,57 @@
+"""What has to be known about libzmq in many places, said once: faults that mean an end, names, addresses, contexts."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import zmq
+from gevent.hub import get_hub
+
+_GONE = (zmq.ENOTSOCK, zmq.ETERM)
+
+_numbers = itertools.count()
+
+
+def is_gone(error: zmq.ZMQError) -> bool:
+    """Whether `error` says that the socket was closed (ENOTSOCK) or its context terminated (ETERM). Does not yield."""
+    return error.errno in _GONE
+
+
+@contextlib.contextmanager
+def unless_gone() -> Iterator[None]:
+    """Run a ``with`` block, and leave it quietly where a socket or its context has gone; see `is_gone`.
+
+    :raises zmq.ZMQError: any other one that the block raises.
+    """
+    try:
+        yield
+    except zmq.ZMQError as error:
+        if not is_gone(error):
+            raise
+
+
+def unique_inproc(what: str) -> str:
+    """An inproc address that this process has not used before. Does not yield.
+
+    :param what: what it is for, as a word; part of the address.
+    """
+    return f"inproc://geventrelay-{what}-{next(_numbers)}"
+
+
+def last_endpoint(socket: zmq.Socket[Any]) -> str:
+    """Where `socket` was bound or connected last; empty if it was not. Does not yield.
+
+    :raises zmq.ZMQError: if the socket or its context has gone.
+    """
+    return bytes(socket.get(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
+
+
+def terminate(context: zmq.Context[Any]) -> None:
+    """Terminate `context`: yields until its last socket has been closed and has delivered what lingers.
+
+    zmq_ctx_term(3) blocks the thread that calls it, if only for a moment, so this is done in the hub's thread pool.
+    """
+    get_hub().threadpool.apply(context.term)

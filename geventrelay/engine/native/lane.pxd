@@ -1,0 +1,164 @@
+# An outlet's side of a burst: what of the message in hand goes there, how it is sent, and what is counted. Without the
+# GIL. burst.pyx sets lanes up and adds their counts to the outlets'.
+
+from libc.errno cimport EAGAIN, EHOSTUNREACH
+from libc.string cimport memset
+
+from .libzmq cimport (
+    EVENTS, getsockopt, is_not_now, msg_close, msg_copy, msg_init, msg_size, send_part, zmq_msg_t
+)
+from .message cimport Message, cut_payload, up_to_space
+
+# `geventrelay.terms.Payload`
+cdef enum:
+    WHOLE
+    AUTO
+    SPACE
+    PARTS
+    SWAP
+
+
+cdef struct Lane:
+    void *socket
+    int payload
+    Py_ssize_t least_parts
+    bint drops
+    # After how many messages to read EVENTS, 0 for never, and how many there were since.
+    long long events_interval
+    long long since_events
+    bint load_balanced
+    bint keeps_until_sent
+    # A part to put before each message, if `prefixed` is 1 and not 0.
+    Py_ssize_t prefixed
+    zmq_msg_t prefix
+    # What has been done since it was last added to the outlet's counters.
+    long long sent
+    long long sent_parts
+    long long sent_bytes
+    long long malformed
+    long long unroutable
+    long long refused
+
+
+# What a lane sends of the message in hand.
+cdef struct Cut:
+    # The first part taken, and how many parts are sent: those from there on, and the prefix before them.
+    Py_ssize_t first
+    Py_ssize_t count
+    # Bytes left away from the front of the first part: up to and with the space.
+    size_t skipped
+    bint swapped
+    # All bytes that are sent.
+    long long size
+
+
+cdef inline int offer(Lane *lane, Message *message, bint keep) noexcept nogil:
+    # Sends or drops the message in hand and counts it; the originals stay if `keep` is set. Returns 0 once that is done,
+    # else an errno: EAGAIN or EFSM if the message has to wait.
+    cdef int error
+    cdef Cut cut = cut_for(lane, message)
+    if cut.count < lane.least_parts:
+        lane.malformed += 1
+        return 0
+    error = send_parts(lane, message, &cut, keep)
+    if error == 0:
+        lane.sent += 1
+        lane.sent_parts += cut.count
+        lane.sent_bytes += cut.size
+        if lane.events_interval:
+            process_events(lane)
+        return 0
+    if is_not_now(error):
+        if not lane.drops:
+            return error
+        lane.refused += 1
+        return 0
+    if error == EHOSTUNREACH:
+        lane.unroutable += 1
+        return 0
+    return error
+
+
+cdef inline void process_events(Lane *lane) noexcept nogil:
+    # Now and then, has the lane's socket take in what its peers report of the room that they have.
+    cdef int events
+    cdef size_t size = sizeof(events)
+    lane.since_events += 1
+    if lane.since_events >= lane.events_interval:
+        lane.since_events = 0
+        # A failure shows in the next send.
+        getsockopt(lane.socket, EVENTS, &events, &size)
+
+
+cdef inline Cut cut_for(const Lane *lane, Message *message) noexcept nogil:
+    cdef Cut cut
+    cdef bint several = message.count > 1
+    memset(&cut, 0, sizeof(cut))
+    cut.count = message.count
+    cut.size = message.nbytes
+    if lane.payload == SWAP:
+        cut.swapped = several
+    elif lane.payload == SPACE or (lane.payload == AUTO and not several):
+        cut.skipped = up_to_space(&message.parts[0])
+        cut.size -= cut.skipped
+    elif lane.payload != WHOLE and several:
+        cut.first = 1
+        cut.count -= 1
+        cut.size -= msg_size(&message.parts[0])
+    if lane.prefixed:
+        cut.count += 1
+        cut.size += msg_size(&lane.prefix)
+    return cut
+
+
+cdef inline int send_parts(Lane *lane, Message *message, const Cut *cut, bint keep) noexcept nogil:
+    # Sends what is cut of the message in hand; the originals stay if `keep` is set. Returns an errno or 0.
+    cdef Py_ssize_t index, last = cut.count - 1
+    cdef zmq_msg_t *part
+    cdef zmq_msg_t stand_in
+    cdef int error
+    for index in range(cut.count):
+        part = part_of(lane, message, cut, index)
+        if cut.skipped and index == lane.prefixed:
+            error = cut_payload(&stand_in, part, cut.skipped)
+            if error:
+                return error
+            part = &stand_in
+        elif keep or index < lane.prefixed or (lane.keeps_until_sent and index < last):
+            msg_init(&stand_in)
+            msg_copy(&stand_in, part)
+            part = &stand_in
+        error = send_part(lane.socket, part, index < last)
+        if error:
+            if part == &stand_in:
+                msg_close(part)
+            if error == EAGAIN and 0 < index < last and lane.load_balanced:
+                return end_broken_message(lane, message, cut, index + 1)
+            return error
+    return 0
+
+
+cdef inline zmq_msg_t *part_of(Lane *lane, Message *message, const Cut *cut, Py_ssize_t index) noexcept nogil:
+    if index < lane.prefixed:
+        return &lane.prefix
+    index -= lane.prefixed
+    if cut.swapped and index < 2:
+        return &message.parts[1 - index]
+    return &message.parts[cut.first + index]
+
+
+cdef inline int end_broken_message(Lane *lane, Message *message, const Cut *cut, Py_ssize_t index) noexcept nogil:
+    # Gets a load-balancing socket whose peer died in the middle of a message ready for the next one. The socket
+    # (lb_t::sendpipe in libzmq) takes the parts sent so far back, answers EAGAIN once, and then swallows what follows up
+    # to a part without SNDMORE. Returns EAGAIN, or the errno with which that failed.
+    cdef zmq_msg_t copy
+    cdef int error
+    while index < cut.count:
+        msg_init(&copy)
+        msg_copy(&copy, part_of(lane, message, cut, index))
+        error = send_part(lane.socket, &copy, index + 1 < cut.count)
+        if error:
+            msg_close(&copy)
+            return error
+        index += 1
+    return EAGAIN

@@ -1,0 +1,139 @@
+"""The groups of options that a device of every pattern has.
+
+A feature's own group stands in the feature's folder, as ``options.py``, and is one more base of `DeviceSettings`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..endpoints import Endpoint
+from ..errors import SettingsError
+from .checks import device_name, endpoints, flag, one_of, seconds, whole, word
+from .option import Group, Scope, option
+
+Endpoints = str | int | Endpoint | Sequence[str | int | Endpoint]
+"""One endpoint or several, as a user writes them; see `geventrelay.endpoints.Endpoint.parse`."""
+
+
+class ControlType(enum.Enum):
+    """The type of a device's control socket. A PULL or SUB follows commands and answers nothing."""
+
+    REP = "REP"
+    PAIR = "PAIR"
+    ROUTER = "ROUTER"
+    PULL = "PULL"
+    SUB = "SUB"
+
+
+class DeviceGroup(Group):
+    """A group of a device's options."""
+
+    __slots__ = ()
+
+    scope = Scope.DEVICE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common(DeviceGroup):
+    """What a device is called, and what its sockets have in common."""
+
+    __slots__ = ()
+
+    title = "Device"
+
+    name: str = option(
+        device_name, "what to call this device in logs", default="", unset="the pattern's name", metavar="NAME"
+    )
+    # `live`: it is not used once the endpoints are complete. One that changes with it is a difference of its own.
+    interface: str = option(
+        word,
+        "address or network interface that bare ports bind; * is every one",
+        default="*",
+        metavar="HOST",
+        live=True,
+    )
+    ipv6: bool = option(flag, "use IPv6 too; a socket with an IPv6 address does so by itself", default=False)
+    io_threads: int = option(
+        whole(1, 64), "I/O threads of libzmq; devices with the same number share them", default=1, metavar="N"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits(DeviceGroup):
+    """How much is queued, and for how long a device waits."""
+
+    __slots__ = ()
+
+    title = "Limits"
+
+    sndhwm: int = option(
+        whole(0), "messages queued for each peer that receives; 0 is no limit", default=10_000, unit="messages"
+    )
+    rcvhwm: int = option(
+        whole(0), "messages queued from each peer that sends; 0 is no limit", default=10_000, unit="messages"
+    )
+    max_message_size_bytes: int | None = option(
+        whole(1, 2**63 - 1), "disconnect a peer that sends a larger part", default=None, unset="no limit"
+    )
+    heartbeat_ms: int = option(
+        whole(0), "how often silent TCP connections are probed, by TCP keepalive; 0 is never", default=10_000
+    )
+    drain_s: float = option(
+        seconds, "when stopping, go on moving what has come in for up to this long", default=1.0, live=True
+    )
+    linger_ms: int = option(
+        whole(0), "then wait up to this long for peers to take what is queued for them", default=1_000, live=True
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlOptions(DeviceGroup):
+    """Where commands come in. See `geventrelay.components.control`."""
+
+    __slots__ = ()
+
+    title = "Control"
+
+    control: Endpoints | None = option(
+        endpoints,
+        "where commands come in: PAUSE, RESUME, TERMINATE, STATISTICS and RELOAD",
+        default=None,
+        unset="nowhere",
+        metavar="ENDPOINT",
+    )
+    control_type: ControlType | str = option(
+        one_of(ControlType),
+        "the type of that socket: REP, PAIR, ROUTER, PULL or SUB",
+        default=ControlType.REP,
+        metavar="TYPE",
+    )
+
+    @classmethod
+    def check_group(cls, values: Mapping[str, Any]) -> Iterator[SettingsError]:
+        """A type without a socket is a mistake.
+
+        :param values: those settings that are right, by field.
+        """
+        if values.get("control", ()) is None and values.get("control_type", ControlType.REP) is not ControlType.REP:
+            yield SettingsError("control", "an endpoint where control_type is given", None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TapOptions(DeviceGroup):
+    """Where a copy of the traffic can be watched. See `geventrelay.components.tap`."""
+
+    __slots__ = ()
+
+    title = "Watching"
+
+    tap: Endpoints | None = option(
+        endpoints,
+        "where a copy of the traffic can be watched with geventrelay tap",
+        default=None,
+        unset="nowhere",
+        metavar="ENDPOINT",
+    )

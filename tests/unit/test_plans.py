@@ -1,0 +1,115 @@
+"""What each pattern is made of, as a value: its sockets, and how pumps join them."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+import zmq
+
+from geventrelay import Custom, Forwarder, Queue, Relay, Streamer
+from geventrelay.devices import patterns
+from geventrelay.devices.assembly import sockets_of
+from geventrelay.devices.features import FEATURES
+from geventrelay.settings.patterns import PATTERNS, _Proxy
+from geventrelay.terms import Payload, WhenFull
+
+SIDES = {"frontend": 1, "backend": 2}
+
+# Settings -> each socket's type and options, and each pump with its outlets.
+PLANS = {
+    "relay": (Relay(sub=1, pub=2), {"sub": "SUB", "pub": "PUB"}, {"sub": ["pub"]}),
+    "relay with pullers": (
+        Relay(sub=1, pub=2, push=3), {"sub": "SUB", "pub": "PUB", "push": "PUSH"}, {"sub": ["pub", "push"]}
+    ),
+    "forwarder": (
+        Forwarder(**SIDES), {"frontend": "XSUB", "backend": "XPUB"}, {"frontend": ["backend"], "backend": ["frontend"]}
+    ),
+    "forwarder of topics": (
+        Forwarder(**SIDES, subscribe="a"), {"frontend": "SUB", "backend": "PUB"}, {"frontend": ["backend"]}
+    ),
+    "queue": (
+        Queue(**SIDES), {"frontend": "ROUTER", "backend": "DEALER"}, {"frontend": ["backend"], "backend": ["frontend"]}
+    ),
+    "streamer": (Streamer(**SIDES), {"frontend": "PULL", "backend": "PUSH"}, {"frontend": ["backend"]}),
+    "custom": (
+        Custom(**SIDES, frontend_type="PAIR", backend_type="DEALER"),
+        {"frontend": "PAIR", "backend": "DEALER"},
+        {"frontend": ["backend"], "backend": ["frontend"]},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("settings", "types", "ways"), PLANS.values(), ids=list(PLANS))
+def test_sockets_and_ways_of_each_pattern(settings, types, ways):
+    plan = patterns.plan(settings)
+    assert {one.key: zmq.SocketType(one.type).name for one in plan.sockets} == types
+    assert {pump.source: [outlet.socket for outlet in pump.outlets] for pump in plan.pumps} == ways
+    assert sockets_of(plan, settings) == plan.sockets
+
+
+def test_every_pattern_is_here():
+    assert {settings.pattern for settings, _, _ in PLANS.values()} == set(PATTERNS)
+
+
+def test_only_the_requests_of_a_queue_are_answered():
+    answered = {
+        name: [pump.answered_by for pump in patterns.plan(settings).pumps] for name, (settings, _, _) in PLANS.items()
+    }
+    assert answered.pop("queue") == ["backend", None]
+    assert {one for pumps in answered.values() for one in pumps} == {None}
+
+
+def test_what_differs_between_outlets():
+    (pump,) = patterns.plan(Relay(sub=1, pub=2, push=3, push_payload="parts")).pumps
+    assert [(one.when_full, one.payload) for one in pump.outlets] == [
+        (WhenFull.BLOCK, Payload.WHOLE), (WhenFull.DROP, Payload.PARTS)
+    ]  # fmt: skip
+    routers = patterns.plan(Custom(**SIDES, frontend_type="ROUTER", backend_type="ROUTER")).pumps
+    assert {outlet.payload for pump in routers for outlet in pump.outlets} == {Payload.SWAP}
+
+
+@pytest.mark.parametrize(
+    ("settings", "key", "options"),
+    [
+        (Relay(sub=1, pub=2), "sub", ((zmq.SUBSCRIBE, b""),)),
+        (Forwarder(**SIDES, subscribe=["a", "b"]), "frontend", ((zmq.SUBSCRIBE, b"a"), (zmq.SUBSCRIBE, b"b"))),
+        (Forwarder(**SIDES, slow_subscriber="block"), "backend", ((zmq.XPUB_NODROP, 1),)),
+        (Forwarder(**SIDES, subscribe="", slow_subscriber="block"), "backend", ((zmq.XPUB_NODROP, 1),)),
+        (Forwarder(**SIDES), "backend", ()),
+        (Custom(**SIDES, frontend_type="SUB", backend_type="PUSH"), "frontend", ((zmq.SUBSCRIBE, b""),)),
+        (Queue(**SIDES), "frontend", ()),
+    ],
+)
+def test_options_of_single_sockets(settings, key, options):
+    assert {one.key: one.options for one in patterns.plan(settings).sockets}[key] == options
+
+
+def test_features_add_their_sockets_behind_those_of_any_pattern():
+    settings = Queue(**SIDES, control=3, control_type="SUB", tap=4)
+    plan = patterns.plan(settings)
+    control, tap = sockets_of(plan, settings)[2:]
+    assert (control.key, control.type, control.options) == ("control", zmq.SUB, ((zmq.SUBSCRIBE, b""),))
+    assert (tap.key, tap.type) == ("tap", zmq.XPUB)
+    assert len(FEATURES) == 2
+
+
+def test_a_pattern_with_two_sides_needs_no_plan_of_its_own(monkeypatch):
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Pair(_Proxy):
+        pattern: ClassVar[str] = "pair"
+
+        @classmethod
+        def _pattern_types(cls, values):
+            return {"frontend": "PAIR", "backend": "PAIR"}
+
+    monkeypatch.setitem(PATTERNS, "pair", Pair)
+    plan = patterns.plan(Pair(**SIDES))
+    assert [one.type for one in plan.sockets] == [zmq.PAIR, zmq.PAIR]
+    assert [pump.source for pump in plan.pumps] == ["frontend", "backend"]
+
+
+def test_plans_are_values():
+    assert patterns.plan(Queue(**SIDES)) == patterns.plan(dataclasses.replace(Queue(**SIDES), linger_ms=5))
