@@ -41,7 +41,8 @@ MAY_IMPORT = {
     "devices.background": {"dropin"},
     "server": {"server", "devices", "components", "engine"} | SHARED,
     # Values only: the server itself is handed to it.
-    "web": {"web", "devices.snapshot", "engine.counters", "engine.peertable", "engine.native.choose"} | SHARED,
+    "web": {"web", "devices.snapshot", "engine.counters", "engine.peertable", "engine.values", "engine.native.choose"}
+    | SHARED,
     "web.http": {"web.http", "settings"} | GROUND,
     "cli": {"cli", "web", "server", "devices", "components", "engine"} | SHARED,
     "testing": {"testing", "devices", "engine"} | SHARED,
