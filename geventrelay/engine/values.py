@@ -37,9 +37,9 @@ class Value:
     :ivar kind: how it behaves over time.
     :ivar unit: what it counts, or the unit of time, in plural: ``messages``, ``seconds``.
     :ivar help: one sentence that says what it is.
-    :ivar path: the keys that lead to it in the JSON; empty if it is not there.
+    :ivar path: the one or two keys that lead to it in the JSON; empty if it is not there.
     :ivar metric: the name of its metric without ``geventrelay_`` and ``_total``; empty if it has none.
-    :ivar by: for several numbers instead of one, what tells them apart, e.g. ``reason``; else empty.
+    :ivar by: for several numbers instead of one, what they are counted by, e.g. ``reason``; else empty.
     :ivar known: what is known of these reasons. A metric has them from the start, also while they are 0.
     :ivar top: whether `geventrelay top` adds it up for each device, and shows its rate. Only a counter has one.
     """
@@ -150,12 +150,11 @@ def as_json(values: Iterable[Value], snapshot: object) -> dict[str, Any]:
     """
     made: dict[str, Any] = {}
     for value in values:
-        if value.path:
-            *groups, key = value.path
-            inner = made
-            for group in groups:
-                inner = inner.setdefault(group, {})
-            inner[key] = value.read(snapshot)
+        match value.path:
+            case (key,):
+                made[key] = value.read(snapshot)
+            case (group, key):
+                made.setdefault(group, {})[key] = value.read(snapshot)
     return made
 
 

@@ -31,7 +31,7 @@ class Series:
         self._before: tuple[float, Totals] | None = None
 
     def add(self, now_s: float, totals: Totals) -> None:
-        """Take in what had been counted at `now_s`; the first time there is nothing to compare the `totals` with."""
+        """Add what had been counted at `now_s`, in seconds. The first `totals` give no rates yet."""
         before, self._before = self._before, (now_s, totals)
         if before is None or now_s <= before[0]:
             return
@@ -49,7 +49,7 @@ class History:
         self.devices: dict[str, Series] = {}
 
     def add(self, now_s: float, totals: Mapping[str, Totals]) -> None:
-        """Take in the `totals` of every device at `now_s`, in seconds. What is not among them any more is dropped."""
+        """Add the `totals` of every device at `now_s`, in seconds. Devices that are not among them are removed."""
         self.devices = {name: self.devices.get(name) or Series() for name in totals}
         for name, one in totals.items():
             self.devices[name].add(now_s, one)
