@@ -15,6 +15,7 @@ from support.http import TOKEN, Client, FakeServer
 
 from geventrelay import Queue, StartError, Streamer
 from geventrelay.cli import message_source
+from geventrelay.cli.message_options import WatchOptions
 from geventrelay.settings import HttpAddress
 from geventrelay.testing import LOCAL, Peers, eventually, within
 from geventrelay.web import tap as taps
@@ -194,15 +195,14 @@ def test_a_message_that_is_too_large_is_told_and_left_out(serve, streamer, monke
 
 
 def watch(client: Client, token_file: Path, **words):
-    options = {"--" + name.replace("_", "-"): value for name, value in words.items()}
-    where = f"http://{client.host}:{client.port}"
-    return message_source.watch("ENDPOINT", where, {"--device": "tasks", "--token-file": str(token_file), **options})
+    options = WatchOptions(**{"device": "tasks", "token_file": token_file, **words})
+    return message_source.watch("ENDPOINT", f"http://{client.host}:{client.port}", options)
 
 
 def test_the_command_reads_what_the_server_tells(serve, streamer, token_file, monkeypatch, capsys):
     monkeypatch.setattr(taps, "MAX_MESSAGE_BYTES", 10)
     device, move = streamer
-    with watch(serve(device), token_file, topic="t", count="3") as batches:
+    with watch(serve(device), token_file, topic="t", count=3) as batches:
         got = gevent.spawn(lambda: [record for records in batches for record in records])
         move(b"other")
         move(b"t1", b"\x00\xff")
@@ -217,7 +217,7 @@ def test_the_command_reads_what_the_server_tells(serve, streamer, token_file, mo
 
 def test_the_command_samples_once(serve, streamer, token_file):
     device, move = streamer
-    with watch(serve(device), token_file, sample="2", count="2", direction="frontend") as batches:
+    with watch(serve(device), token_file, sample=2, count=2, direction="frontend") as batches:
         got = gevent.spawn(lambda: [record for records in batches for record in records])
         for number in range(4):
             move(b"%d" % number)
@@ -228,8 +228,8 @@ def test_the_command_samples_once(serve, streamer, token_file):
 def test_the_command_says_what_the_server_said(serve, streamer, token_file):
     client = serve(streamer[0])
     with pytest.raises(StartError, match="Authorization: expected Bearer"):
-        message_source.watch("ENDPOINT", f"http://{client.host}:{client.port}{PATH}", {})
+        message_source.watch("ENDPOINT", f"http://{client.host}:{client.port}{PATH}", WatchOptions())
     with pytest.raises(StartError, match="no device is called other"):
         watch(client, token_file, device="other")
     with pytest.raises(StartError, match=r"cannot watch 127\.0\.0\.1:1: "):
-        message_source.watch("ENDPOINT", "http://127.0.0.1:1" + PATH, {})
+        message_source.watch("ENDPOINT", "http://127.0.0.1:1" + PATH, WatchOptions())
