@@ -105,7 +105,8 @@ def test_a_custom_pattern_that_cannot_work_is_refused_before_anything_is_started
 def test_what_is_no_patterns_settings_is_refused_in_one_line(settings):
     with pytest.raises(SettingsError) as refused:
         Device(settings)
-    patterns = "Relay(...), Forwarder(...), Queue(...), Streamer(...), Custom(...)"
+    patterns = ", ".join(f"{cls.__name__}(...)" for cls in PATTERNS.values())
+    assert patterns.startswith("Relay(...), ")
     assert str(refused.value) == f"settings: expected one of {patterns}, got {settings!r}"
 
 
