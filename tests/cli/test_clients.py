@@ -113,12 +113,10 @@ def test_rate_spreads_the_messages(start, client):
     server = start(*STREAMER)
     pull = client("pull", "--count", "6", server["backend"])
     pull.until(lambda: pull.lives, "pull")
-    push = client("push", "--count", "6", "--rate", "10", server["frontend"], "tick")
-    server.until_connections("frontend", 1)
     began = time.monotonic()
-    expect(push)
-    # Five gaps of 0.1 s, the first of which may have begun a little before the connection was seen.
-    assert time.monotonic() - began >= 0.3
+    expect(client("push", "--count", "6", "--rate", "10", server["frontend"], "tick"))
+    # Five gaps of 0.1 s: a slow machine makes that longer, and nothing makes it shorter.
+    assert time.monotonic() - began >= 0.5
     expect(pull, output="tick\n" * 6)
 
 
