@@ -199,10 +199,14 @@ class Peer:
             self._sent.add(parts)
         raise AssertionError(f"{self} took {limit} messages and was not full")
 
-    def close(self) -> None:
-        """Close at once; queued messages are lost. May be called twice."""
+    def close(self, linger_ms: int = 0) -> None:
+        """Close. May be called twice. Does not yield.
+
+        :param linger_ms: for how long the queued messages are still sent, in the background, in milliseconds. 0 drops
+            them, -1 sends them all, however long it takes.
+        """
         self._monitor.stop()
-        self.socket.close(0)
+        self.socket.close(linger_ms)
 
     def _next(self) -> Parts:
         while is_mark(parts := self.socket.recv_multipart()):

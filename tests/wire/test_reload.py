@@ -115,7 +115,9 @@ def test_a_removed_device_drains(serve, peers: Peers):
     source = peers.connect(zmq.PUSH, serving.endpoint("goes", "frontend"))
     for number in range(100):
         source.send(b"%d" % number)
-    eventually(lambda: gone.snapshot().held, "the first task to wait for a worker")
+    # The end of a connection comes after all that was sent on it: then all 100 are in the device, none in the sender.
+    source.close(linger_ms=-1)
+    eventually(lambda: gone.peers()["frontend"].disconnected_total, "all tasks to be in the device")
     backend = serving.endpoint("goes", "backend")
     serving.configured = dataclasses.replace(serving.server.settings, devices=(stays,))
     reloading = gevent.spawn(serving.server.reload)
