@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from . import against
 from .bars import bar_cases
-from .case import EXTRAS, HWMS, KINDS, PATTERNS, SIZES, Case, cases, closest, every_case
+from .case import EXTRAS, GROUPS, HWMS, KINDS, PATTERNS, SIZES, Case, cases, closest, every_case
 from .contender import BY_NAME, CONTENDERS, Contender
 from .machine import PINS
 from .measure import Timing
@@ -86,6 +86,9 @@ def named_cases(text: str) -> list[Case]:
     known = every_case()
     found: dict[Case, None] = {}
     for key in (part.strip() for part in text.split(",")):
+        if key in GROUPS:
+            found.update(dict.fromkeys(case for case in known.values() if case.pattern in GROUPS[key]))
+            continue
         if key not in known:
             meant = closest(key)
             hint = f" (did you mean {meant}?)" if meant else ""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .case import Case, fitting
+from .case import UNDER_ATTACK, Case, cases, fitting
 from .schedule import Results
+from .strangers import ATTACKS
 from .table import Spread, ratio, spreads
 
 Value = Callable[["Measured"], "float | None"]
@@ -51,6 +52,7 @@ RELAY = Case("relay", 100, 1000)
 ALONE, TOGETHER = Case("many", 100, 1000, peers=1), Case("many", 100, 1000, peers=64)
 BESIDE = Case("beside", 100, 1000)
 MEMORY = Case("memory", 65536, 1000)
+ATTACKED = [(UNDER_ATTACK[case.pattern], case) for case in cases(UNDER_ATTACK, [], [])]
 
 
 def _against(what: str, other: str, metric: str, at_least: bool, limit: float, case: Case) -> Bar:
@@ -121,7 +123,7 @@ def _bars() -> list[Bar]:
         bars.append(_watched(case))
     bars.append(_of("p99 wake-up delay", "p99_us", False, 5000, "µs", BESIDE))
     bars.append(_of("growth to 2 x HWM x size", "of_allowed", False, 1.1, "", MEMORY))
-    return bars
+    return bars + [_of("p99", "p99_us", False, ATTACKS[name].goal_ms * 1000, "µs", case) for name, case in ATTACKED]
 
 
 BARS = _bars()

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from .strangers import ATTACKS
+
 SIZES = {"16": 16, "100": 100, "1K": 1024, "64K": 65536, "1M": 1048576}
 HWMS = (1000, 100000)
 QUEUE_BYTES = 1000 * 2**16
@@ -22,6 +24,7 @@ class Kind:
     ``varies``: which field of :class:`Case` that number is in; ``numbers``: those of ``bench --full``.
     ``most_hwm``: a higher HWM would change nothing.
     ``extra``: no pattern of its own, so only ``--full``, ``--pattern`` and ``--case`` measure it.
+    ``only``: the one size and high-water mark that it is measured with.
     """
 
     name: str
@@ -32,6 +35,15 @@ class Kind:
     numbers: tuple[int, ...] = (1,)
     most_hwm: int | None = None
     extra: bool = False
+    only: tuple[int, int] | None = None
+
+
+def _under(attack: str) -> Kind:
+    """A queue whose own clients are to notice nothing of an attack on what is beside it."""
+    return Kind(
+        f"attack-{attack}", "queue", f"queue {{n}} in flight, attack {attack}",
+        f"attack-{attack}", varies="in_flight", extra=True, only=(100, HWMS[0]),
+    )  # fmt: skip
 
 
 KINDS = {
@@ -51,10 +63,15 @@ KINDS = {
         ),
         Kind("beside", "streamer", "a greenlet beside a streamer", "beside", extra=True),
         Kind("memory", "streamer", "memory under a stalled worker", "memory", extra=True),
+        *map(_under, ATTACKS),
     )
 }  # fmt: skip
 PATTERNS = tuple(name for name, kind in KINDS.items() if not kind.extra)
 EXTRAS = tuple(name for name, kind in KINDS.items() if kind.extra)
+UNDER_ATTACK = {f"attack-{name}": name for name in ATTACKS}
+"""The attack of a kind."""
+GROUPS = {"attacks": tuple(UNDER_ATTACK)}
+"""Names that stand for several kinds in ``--case``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +92,16 @@ class Case:
     def device(self) -> str:
         """The pattern that the relay process runs."""
         return KINDS[self.pattern].device
+
+    @property
+    def attack(self) -> str | None:
+        """What strangers do meanwhile, a name in ``ATTACKS``."""
+        return UNDER_ATTACK.get(self.pattern)
+
+    @property
+    def steps(self) -> bool:
+        """Nothing runs at the same time: the relay's part of a round trip is what counts."""
+        return self.in_flight == 1 and self.attack is None
 
     @property
     def name(self) -> str:
@@ -116,8 +143,8 @@ def cases(
     """
     found: dict[Case, None] = {}
     for kind in map(KINDS.__getitem__, kinds):
-        for size in sizes:
-            for hwm in hwms:
+        for size in sizes if kind.only is None else kind.only[:1]:
+            for hwm in hwms if kind.only is None else kind.only[1:]:
                 fits = min(fitting(hwm, size), kind.most_hwm or hwm)
                 for number in (numbers or {}).get(kind.name, kind.numbers):
                     found.setdefault(Case(kind.name, size, fits, **{kind.varies: number}))

@@ -17,6 +17,7 @@ RELAY_LIMIT_S = 240
 """A relay is started with the others of its round and waits for its turn: this covers the whole round."""
 Command = Callable[[Case, Path, Path], list[str]]
 ANY_PORT = "tcp://127.0.0.1:0"
+STRANGERS = HERE / "strangers.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +91,16 @@ class Relay:
     def endpoints(self) -> dict[str, list[str]]:
         """Wait for its ready-file; raises :class:`ChildError` with its last words when there is none."""
         self.child.wait_for(self._ready.exists, READY_S, "ready-file")
-        found: dict[str, list[str]] = json.loads(self._ready.read_text())["endpoints"]
+        said = json.loads(self._ready.read_text())
+        found: dict[str, list[str]] = said["endpoints"] if "endpoints" in said else said["devices"]["good"]
         return found
+
+    def attack(self, name: str, seconds: float) -> Child:
+        """Let strangers loose on it, for so long."""
+        command = [sys.executable, "-m", "benchlib.strangers", name, str(self._ready), str(seconds)]
+        log = self._watch_log.with_name("strangers.log")
+        self._watcher = Child(command, RELAY_LIMIT_S, "all", log, talk=True)
+        return self._watcher
 
     def watch(self) -> None:
         """Have it watched from now on, if it is to be."""
@@ -106,6 +115,8 @@ class Relay:
 
 
 def _server(case: Case, ready: Path, board: Path) -> list[str]:
+    if case.attack:
+        return ["geventrelay", "run", str(STRANGERS), "--http", "127.0.0.1:0", "--ready-file", str(ready)]
     if case.pattern in ("many", "beside"):
         beside = [str(board)] if case.pattern == "beside" else []
         return ["benchlib.hosted", str(case.hwm), str(case.peers), str(ready), *beside]

@@ -9,8 +9,8 @@ from pathlib import Path
 PINS = ("auto", "load", "split", "one", "none")
 
 
-def cores(pin: str, in_flight: int = 0) -> tuple[str, str]:
-    """The cores of the relay and those of the load, as ``limited.py`` takes them.
+def cores(pin: str, steps: bool = False) -> tuple[str, str]:
+    """The cores of the relay and those of the load, as ``limited.py`` takes them; ``steps``: one request in flight.
 
     Measured on 2 cores, 3 short rounds of 100 B, spread from least to most as a share of the median:
 
@@ -38,7 +38,7 @@ def cores(pin: str, in_flight: int = 0) -> tuple[str, str]:
     On one core it is the length of the way through the relay, and stays within a few per cent.
     """
     if pin == "auto":
-        pin = "one" if in_flight == 1 else "load"
+        pin = "one" if steps else "load"
     if pin == "none" or not hasattr(os, "sched_getaffinity"):
         return "all", "all"
     every = sorted(os.sched_getaffinity(0))
@@ -53,7 +53,7 @@ def cores(pin: str, in_flight: int = 0) -> tuple[str, str]:
 
 def describe_pin(pin: str) -> str:
     relay, load = cores(pin)
-    alone, with_it = cores(pin, in_flight=1)
+    alone, with_it = cores(pin, steps=True)
     return f"{pin}: relay on {relay}, clients on {load}; with 1 in flight on {alone} and {with_it}"
 
 

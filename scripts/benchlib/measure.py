@@ -6,6 +6,7 @@ filling and emptying the queues) stay out of it, and a slow contender takes no l
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .board import Board
-from .case import Case
+from .case import UNDER_ATTACK, Case
 from .child import ChildError
 from .contender import Relay
 from .generator import Generator
@@ -176,5 +177,26 @@ def _memory(case: Case, relay: Relay | None, endpoints: Endpoints, generator: Ge
     return {"grown_mb": grown / 2**20, "allowed_mb": both_hwms / 2**20, "of_allowed": grown / both_hwms}
 
 
-WAYS: dict[str, Callable[[Case, Relay | None, Endpoints, Generator, Timing], Sample]] = {"memory": _memory}
+def _attacked(case: Case, relay: Relay | None, endpoints: Endpoints, generator: Generator, timing: Timing) -> Sample:
+    """How long requests wait while strangers attack the other devices of the process."""
+    assert relay and case.attack
+    generator.start(case, endpoints, timing.limit_s)
+    _await_first(generator)
+    strangers = relay.attack(case.attack, timing.warm_up_s + timing.window_s)
+    time.sleep(timing.warm_up_s)
+    mark = int(generator.requester.layout.times)
+    before = _read(relay, generator)
+    time.sleep(timing.window_s)
+    after = _read(relay, generator)
+    noted = generator.requester.times_since(mark) or [int(timing.window_s * 1e9)]
+    told = strangers.pipes[1].readline()
+    if not told or not all(json.loads(told).values()):
+        raise ChildError(f"the attack did nothing: {strangers.last_words()}")
+    return _rates(case, before, after, generator.width) | percentiles(noted) | {"longest_us": max(noted) / 1e3}
+
+
+WAYS: dict[str, Callable[[Case, Relay | None, Endpoints, Generator, Timing], Sample]] = {
+    "memory": _memory,
+    **dict.fromkeys(UNDER_ATTACK, _attacked),
+}
 """The kinds of cases that are measured another way than by :func:`_window`."""

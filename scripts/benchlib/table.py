@@ -86,6 +86,8 @@ def columns(case: Case) -> list[Column]:
         return [RATE, Column("fairness", "slowest/fastest", "{:.2f}"), CPU, *CORES]
     if case.pattern == "beside":
         return [*TIMES, RATE]
+    if case.attack:
+        return [RATE, *TIMES, Column("longest_us", "longest µs", "{:,.0f}")]
     if case.in_flight == 1:
         return [RATE, *TIMES, CPU, *CORES]
     if case.device in ("forwarder", "relay"):

@@ -13,6 +13,7 @@ from benchlib.bars import bar_cases
 from benchlib.case import KINDS, Case, cases, every_case
 from benchlib.contender import BY_NAME
 from benchlib.schedule import Result, rotated
+from benchlib.strangers import ATTACKS, LIBZMQ_MS
 from benchlib.table import Spread, spread, table
 
 STREAMER = Case("streamer", 100, 1000)
@@ -35,7 +36,7 @@ def test_every_case_has_a_key_and_a_title_of_its_own():
     assert len(found) == len(cases(KINDS, [16, 100, 1024, 65536, 1048576], [1000, 100000]))
     assert len({case.name for case in found.values()}) == len(found)
     assert {case.pattern for case in found.values()} == set(KINDS)
-    assert all(re.fullmatch(r"[a-z]+(-\d+\w+)?-\d+[KM]?-hwm\d+", key) for key in found)
+    assert all(re.fullmatch(r"[a-z]+(-[a-z]+)?(-\d+\w+)?-\d+[KM]?-hwm\d+", key) for key in found)
 
 
 def test_a_case_is_found_by_its_key():
@@ -47,6 +48,18 @@ def test_a_case_is_found_by_its_key():
 
 def test_the_cases_of_the_bars_can_be_measured_by_name():
     assert set(bar_cases()) <= set(every_case().values())
+
+
+def test_attacks_stands_for_the_case_of_each_attack_with_one_size_and_one_hwm():
+    found = plan(case="attacks").cases
+    assert [case.attack for case in found] == list(ATTACKS)
+    assert {(case.size, case.hwm, case.in_flight, case.device) for case in found} == {(100, 1000, 1, "queue")}
+    assert plan(case="attack-tap-100-hwm1000").cases == [case for case in found if case.attack == "tap"]
+
+
+def test_every_attack_says_what_it_does_and_has_a_goal():
+    assert all(attack.title and attack.goal_ms in (20, LIBZMQ_MS) for attack in ATTACKS.values())
+    assert {case.attack for case in bar_cases()} >= set(ATTACKS)
 
 
 def test_several_cases_keep_their_order_and_come_once():

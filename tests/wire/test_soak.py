@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from benchlib.strangers import ATTACKS
+from soaklib import strangers
 from soaklib.churn import Account, Seen, faults
 
 SOAK = Path(__file__).parents[2] / "scripts" / "soak"
@@ -55,6 +58,7 @@ def test_workers_that_stay_get_all_that_was_pushed():
         ("--burst=fast", "--burst"),
         ("forwarder", "LEG"),
         ("churn", "--seconds"),
+        ("strangers", "--seconds"),
     ],
 )
 def test_a_wrong_argument_is_refused_by_name(argument, named):
@@ -94,3 +98,35 @@ def seen(**changes):
 )
 def test_churn_names_each_fault(clients, account, wrong):
     assert faults(clients, Account(*account)) == wrong
+
+
+# What the leg strangers finds
+
+UNHARMED = strangers.Seen(
+    waits=[0.01], lost=0, twice=0, attacks=dict.fromkeys(ATTACKS, 1), exit_code=0, trouble=[], memory_mb=(40, 400, 140)
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        ({}, []),
+        ({"lost": 2}, ["2 requests were lost"]),
+        ({"twice": 1}, ["1 requests were answered twice"]),
+        ({"waits": []}, ["no request was answered"]),
+        ({"attacks": dict.fromkeys(ATTACKS, 1) | {"tap": 0}}, ["attacks did nothing: tap"]),
+        ({"exit_code": -11}, ["the server ended with -11"]),
+        ({"exit_code": None}, ["the server ended with None"]),
+        ({"trouble": ["Traceback (most recent call last):"]}, ["the log has: ['Traceback (most recent call last):']"]),
+        ({"memory_mb": (40, 400, 141)}, ["memory did not come back"]),
+    ],
+)
+def test_strangers_names_each_fault(changes, wrong):
+    assert strangers.faults(replace(UNHARMED, **changes)) == wrong
+
+
+def test_strangers_may_cause_warnings_but_no_traceback_and_no_device_that_fails():
+    warnings = ["2026-01-01T00:00:00 WARNING refused socket=http", "WARNING dropped device=a"]
+    assert strangers.trouble(warnings) == []
+    bad = ["Traceback (most recent call last):", "ERROR failed device=a", "WARNING starting-again device=a in=1s"]
+    assert strangers.trouble([*warnings, *bad]) == bad
