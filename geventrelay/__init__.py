@@ -48,15 +48,15 @@ __all__ = [
 # A name is loaded when it is first used: a program that needs only a part, such as the settings, does not load gevent
 # and ZeroMQ for it. A test holds this table, the imports above and `__all__` to each other.
 _NAMES = {
-    "devices.device": "Device",
-    "devices.snapshot": "DeviceSnapshot State",
-    "dropin.functions": "device monitored_queue proxy proxy_steerable",
-    "endpoints": "Endpoint",
-    "engine.counters": "Drop OutletSnapshot PumpSnapshot",
-    "engine.peertable": "PeerSnapshot PeersSnapshot",
-    "engine.socket": "RelaySocket",
-    "errors": "DeviceFailed ForkedError GeventRelayError SettingsError StartError",
-    "settings": "ControlType Custom Forwarder Payload Queue Relay Streamer WhenFull",
+    ".devices.device": "Device",
+    ".devices.snapshot": "DeviceSnapshot State",
+    ".dropin.functions": "device monitored_queue proxy proxy_steerable",
+    ".endpoints": "Endpoint",
+    ".engine.counters": "Drop OutletSnapshot PumpSnapshot",
+    ".engine.peertable": "PeerSnapshot PeersSnapshot",
+    ".engine.socket": "RelaySocket",
+    ".errors": "DeviceFailed ForkedError GeventRelayError SettingsError StartError",
+    ".settings": "ControlType Custom Forwarder Payload Queue Relay Streamer WhenFull",
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
@@ -68,7 +68,7 @@ if not TYPE_CHECKING:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module
 
-        value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        value = getattr(import_module(_MODULES[name], __name__), name)
         # Python asks here only for what the module does not have: once for each name.
         globals()[name] = value
         return value

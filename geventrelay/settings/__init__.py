@@ -4,20 +4,16 @@ What breaks a rule raises `SettingsError`; nothing here opens a socket. The comm
 the API share these classes, so that all of them know the same names and the same rules.
 """
 
-from ..terms import Payload, WhenFull
-from .device import DeviceSettings, SocketOptions
-from .device_options import ControlType, Endpoints
-from .patterns import (
-    PATTERNS,
-    SOCKET_TYPES,
-    Custom,
-    Forwarder,
-    Prefixes,
-    Queue,
-    Relay,
-    Streamer,
-)
-from .server import HttpAddress, LogFormat, ServerSettings
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..terms import Payload, WhenFull
+    from .device import DeviceSettings, SocketOptions
+    from .device_options import ControlType, Endpoints
+    from .patterns import PATTERNS, SOCKET_TYPES, Custom, Forwarder, Prefixes, Queue, Relay, Streamer
+    from .server import HttpAddress, LogFormat, ServerSettings
 
 __all__ = [
     "PATTERNS",
@@ -38,3 +34,31 @@ __all__ = [
     "Streamer",
     "WhenFull",
 ]
+
+# A name is loaded when it is first used: the options of a feature import `settings.option`, and `settings.device`
+# imports them, which would be a circle if all of it were loaded here. A test holds this table, the imports above and
+# `__all__` to each other.
+_NAMES = {
+    "..terms": "Payload WhenFull",
+    ".device": "DeviceSettings SocketOptions",
+    ".device_options": "ControlType Endpoints",
+    ".patterns": "PATTERNS SOCKET_TYPES Custom Forwarder Prefixes Queue Relay Streamer",
+    ".server": "HttpAddress LogFormat ServerSettings",
+}
+_MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+# Type checkers see the imports above instead, and so report names that do not exist.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        value = getattr(import_module(_MODULES[name], __name__), name)
+        # Python asks here only for what the module does not have: once for each name.
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -7,11 +7,13 @@ import inspect
 import pickle
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import geventrelay
+import geventrelay.settings
 
 PATCHES_NOTHING = """
 import socket, threading, time, select, signal
@@ -47,30 +49,44 @@ dir(geventrelay), hasattr(geventrelay, "no_such_name")
 assert not [name for name in sys.modules if name.startswith("geventrelay.")]
 """
 
+OPTIONS_OF_A_FEATURE = """
+import sys
+from geventrelay.settings import option, checks
+loaded = [name for name in sys.modules if name.startswith("geventrelay.settings.")]
+assert not {"geventrelay.settings.device", "geventrelay.settings.server"} & set(loaded), loaded
+"""
+
 
 @pytest.mark.slow
-@pytest.mark.parametrize("program", [PATCHES_NOTHING, LOADS_NO_GEVENT, LOADS_NOTHING])
+@pytest.mark.parametrize("program", [PATCHES_NOTHING, LOADS_NO_GEVENT, LOADS_NOTHING, OPTIONS_OF_A_FEATURE])
 def test_importing_patches_nothing_starts_nothing_and_loads_what_is_used(program):
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=30)
     assert done.returncode == 0, done.stderr
 
 
-def test_every_exported_name_is_loaded_from_the_module_that_type_checkers_see():
-    tree = ast.parse(Path(geventrelay.__file__).read_text(encoding="utf-8"))
+LAZY = pytest.mark.parametrize("package", [geventrelay, geventrelay.settings], ids=["geventrelay", "settings"])
+
+
+@LAZY
+def test_every_exported_name_is_loaded_from_the_module_that_type_checkers_see(package):
+    tree = ast.parse(Path(package.__file__).read_text(encoding="utf-8"))
     checked = next(node for node in tree.body if isinstance(node, ast.If))
     seen = {
-        alias.name: node.module for node in checked.body if isinstance(node, ast.ImportFrom) for alias in node.names
+        alias.name: "." * node.level + str(node.module)
+        for node in checked.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
     }
-    seen.pop("annotations", None)
-    assert seen == geventrelay._MODULES
-    assert geventrelay.__all__ == sorted(seen)
+    assert seen == package._MODULES
+    assert sorted(package.__all__) == sorted(seen)
 
 
-def test_an_exported_name_is_the_one_of_its_module_and_is_looked_up_once():
-    for name, module in geventrelay._MODULES.items():
-        value = getattr(geventrelay, name)
-        assert value is getattr(sys.modules[f"geventrelay.{module}"], name)
-        assert vars(geventrelay)[name] is value
+@LAZY
+def test_an_exported_name_is_the_one_of_its_module_and_is_looked_up_once(package):
+    for name, module in package._MODULES.items():
+        value = getattr(package, name)
+        assert value is getattr(import_module(module, package.__name__), name)
+        assert vars(package)[name] is value
 
 
 def test_help_dir_and_star_show_every_exported_name():
