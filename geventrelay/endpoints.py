@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
+import socket
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .errors import SettingsError
 
@@ -15,7 +17,8 @@ PORT_RULE = "a port from 0 to 65535"
 IPC_PATH_BYTES = 107
 
 _TCP = re.compile(r"(?P<host>\[[^\[\]\s]+\]|[^\[\]:;/\s]+):(?P<port>[^:/\s]+)")
-_EVERY_HOST = frozenset({"*", "0.0.0.0", "[::]", "::"})
+LOOPBACK = "127.0.0.1"
+"""This host, reachable from itself alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +27,12 @@ class Endpoint:
 
     :ivar address: the address as libzmq takes it, e.g. ``tcp://*:5555``; see zmq_tcp(7), zmq_ipc(7), zmq_inproc(7).
     :ivar binds: True to bind there, False to connect.
+    :ivar is_bare: whether it was written as a bare port. It makes no difference between two endpoints.
     """
 
     address: str
     binds: bool = True
+    is_bare: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         return self.address if self.binds else ">" + self.address
@@ -50,7 +55,15 @@ class Endpoint:
     @property
     def is_public(self) -> bool:
         """Whether this opens a port to every host that can reach this one."""
-        return self.binds and self.host in _EVERY_HOST
+        return self.binds and self.host is not None and is_every_host(self.host)
+
+    @property
+    def how_to_keep_private(self) -> str:
+        """What to write so that an endpoint that `is_public` is open to this host only, as a clause."""
+        if self.is_bare:
+            return f"--interface {LOOPBACK} (in a file: interface) keeps it to this host"
+        own = "[::1]" if ":" in (self.host or "") else LOOPBACK
+        return f"tcp://{own}:{self.port} in place of {self.address} keeps it to this host"
 
     @property
     def is_wildcard(self) -> bool:
@@ -84,10 +97,11 @@ class Endpoint:
         text = str(value).strip()
         binds = not text.startswith(">")
         text = text[1:] if text[:1] in ("@", ">") else text
-        if "://" not in text:
+        is_bare = "://" not in text
+        if is_bare:
             if not re.fullmatch(r"-?\d{1,9}", text):
                 raise SettingsError(name, RULE, value)
-            host = "127.0.0.1" if not binds and interface == "*" else interface
+            host = LOOPBACK if not binds and interface == "*" else interface
             text = f"tcp://{host}:{text}"
         transport, _, rest = text.partition("://")
         check = _CHECKS.get(transport)
@@ -96,7 +110,23 @@ class Endpoint:
         rule = check(rest, binds)
         if rule is not None:
             raise SettingsError(name, rule, value)
-        return cls(text, binds)
+        return cls(text, binds, is_bare)
+
+
+def is_every_host(host: str) -> bool:
+    """Whether binding `host` opens a port to every host: ``*``, ``0.0.0.0``, ``[::]`` and other ways to write these."""
+    if host == "*":
+        return True
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        # getaddrinfo(3) takes "0" and "0x0" too, as inet_aton(3) does.
+        try:
+            return socket.inet_aton(host) == bytes(4)
+        except (OSError, ValueError):
+            return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return address.is_unspecified or (mapped is not None and mapped.is_unspecified)
 
 
 class Taken:
@@ -139,7 +169,7 @@ def _check_tcp(rest: str, binds: bool) -> str | None:
     # isdecimal() alone accepts the digits of other scripts.
     if not (port.isascii() and port.isdecimal() and int(port) <= 65535):
         return PORT_RULE
-    if not binds and (int(port) == 0 or match["host"] in _EVERY_HOST):
+    if not binds and (int(port) == 0 or is_every_host(match["host"])):
         return "a host and a port to connect to"
     return None
 

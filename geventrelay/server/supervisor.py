@@ -285,7 +285,7 @@ def announce(device: Device) -> None:
                 log.info(event("connecting", **whose, endpoint=endpoint.address))
         for endpoint, address in zip((one for one in endpoints if one.binds), addresses, strict=False):
             if endpoint.is_public:
-                advice = "--interface 127.0.0.1 keeps it to this one"
+                advice = endpoint.how_to_keep_private
                 log.warning(event("open-to-every-host", **whose, endpoint=address, advice=advice))
 
 

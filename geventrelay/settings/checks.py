@@ -87,7 +87,7 @@ def device_name(name: str, value: Any) -> str:
 
 
 def endpoints(name: str, value: Any) -> Any:
-    """Read one endpoint or several. A device's own settings say which interface bare ports bind; here it is every one.
+    """Read one endpoint or several. The settings of a device say which interface bare ports bind; here it is every one.
 
     :param name: what to call the input in an error.
     :param value: what `geventrelay.endpoints.parse_endpoints` takes.

@@ -61,7 +61,7 @@ class DeviceSettings(TapOptions, ControlOptions, Limits, Common):
         for option in options_of(cls):
             if option.field not in passed_over:
                 try:
-                    kept[option.field] = _checked(option, values, kept.get("interface", "*"))
+                    kept[option.field] = _checked(option, values, kept.get("interface"))
                 except SettingsError as error:
                     errors.append(error)
         if kept.get("name") == "":
@@ -117,8 +117,8 @@ class DeviceSettings(TapOptions, ControlOptions, Limits, Common):
                 taken.add(endpoint, key)
 
 
-def _checked(option: Option, values: Mapping[str, Any], interface: str) -> Any:
+def _checked(option: Option, values: Mapping[str, Any], interface: str | None) -> Any:
     value = values.get(option.field, None if option.needed else option.default)
     if option.is_socket and not (value is None and option.default is None):
-        return parse_endpoints(value, name=option.field, interface=interface)
+        return parse_endpoints(value, name=option.field, interface=interface or option.interface)
     return option.read(option.field, value)

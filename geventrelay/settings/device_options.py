@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..endpoints import Endpoint
+from ..endpoints import LOOPBACK, Endpoint
 from ..errors import SettingsError
 from .checks import device_name, endpoints, flag, one_of, seconds, whole, word
 from .option import Group, Scope, option
@@ -49,10 +49,11 @@ class Common(DeviceGroup):
         device_name, "what to call this device in logs", default="", unset="the pattern's name", metavar="NAME"
     )
     # `live`: it is not used once the endpoints are complete. One that changes with it is a difference of its own.
-    interface: str = option(
+    interface: str | None = option(
         word,
-        "address or network interface that bare ports bind; * is every one",
-        default="*",
+        "address or network interface that every bare port binds; * is every one",
+        default=None,
+        unset="127.0.0.1 for control and tap, else *",
         metavar="HOST",
         live=True,
     )
@@ -104,6 +105,7 @@ class ControlOptions(DeviceGroup):
         default=None,
         unset="nowhere",
         metavar="ENDPOINT",
+        interface=LOOPBACK,
     )
     control_type: ControlType | str = option(
         one_of(ControlType),
@@ -136,4 +138,5 @@ class TapOptions(DeviceGroup):
         default=None,
         unset="nowhere",
         metavar="ENDPOINT",
+        interface=LOOPBACK,
     )

@@ -43,6 +43,7 @@ class Option:
     :ivar values: what each value does, where help explains them one by one.
     :ivar many: whether the command line takes it several times.
     :ivar live: whether a running device or process takes another value without a restart.
+    :ivar interface: for a socket, the host that bare ports bind where the device has no ``interface``.
     :ivar name: its key in the file, and its flag without the dashes.
     :ivar field: the field that holds it.
     :ivar scope: what it belongs to.
@@ -57,6 +58,7 @@ class Option:
     values: Mapping[str, str]
     many: bool
     live: bool
+    interface: str
     name: str
     field: str = ""
     scope: Scope = Scope.COMMAND
@@ -124,6 +126,7 @@ def option(
     values: Mapping[str, str] | None = None,
     many: bool = False,
     live: bool = False,
+    interface: str = "*",
 ) -> Any:
     """A field of a `Group` that holds an option. The parameters are those of `Option`.
 
@@ -138,8 +141,9 @@ def option(
     :param values: what each value does.
     :param many: whether the command line takes it several times.
     :param live: whether it needs no restart.
+    :param interface: for a socket, the host that bare ports bind where the device has no ``interface``.
     """
-    described = Option(check, help, default, unset, unit, metavar, values or {}, many, live, name)
+    described = Option(check, help, default, unset, unit, metavar, values or {}, many, live, interface, name)
     return dataclasses.field(default=default, metadata={_KEY: described})
 
 

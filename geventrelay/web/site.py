@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import gevent
 
+from ..endpoints import is_every_host
 from ..log import event
 from ..settings import HttpAddress
 from .api import Api
@@ -69,7 +70,7 @@ class Site:
         listener.start()
         self._listener = listener
         self._greenlets = [gevent.spawn(self._hub_delay.run), gevent.spawn(self._keep_history)]
-        if self._address.host in ("0.0.0.0", "::"):
+        if is_every_host(self._address.host):
             advice = "--http 127.0.0.1:PORT opens it on this host only"
             log.warning(event("open-to-every-host", http=self.url, advice=advice))
         log.info(event("http", url=self.url, changes="with the token" if guard.has_token else "none"))

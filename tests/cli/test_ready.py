@@ -109,6 +109,24 @@ def test_each_socket_that_is_open_to_every_host_is_warned_of(start, interface):
     assert [re.findall(r"socket=(\w+)", line) for line in warnings] == [["sub"], ["pub"], ["push"]]
 
 
+def test_control_and_tap_are_for_this_host_and_warned_of_where_they_are_not(start):
+    server = start("streamer", *SIDES["streamer"], "--control", "0", "--tap", "0", "--interface", "*")
+    server.stop()
+    assert re.findall(r"open-to-every-host device=streamer socket=(control|tap) ", server.errors) == ["control", "tap"]
+    assert server.errors.count('advice="--interface 127.0.0.1 (in a file: interface) keeps it to this host"') == 4
+
+    ends = ("--frontend", "tcp://127.0.0.1:0", "--backend", "tcp://127.0.0.1:0")
+    server = start("streamer", *ends, "--control", "0", "--tap", "0")
+    assert all(one.startswith("tcp://127.0.0.1:") for (one,) in server.endpoints.values())
+    server.stop()
+    assert "WARNING" not in server.errors
+
+    server = start("streamer", *ends, "--control", "tcp://*:0", "--tap", "tcp://0.0.0.0:0")
+    server.stop()
+    assert 'advice="tcp://127.0.0.1:0 in place of tcp://*:0 keeps it to this host"' in server.errors
+    assert 'advice="tcp://127.0.0.1:0 in place of tcp://0.0.0.0:0 keeps it to this host"' in server.errors
+
+
 @pytest.mark.parametrize("interface", ["127.0.0.1", "lo", "localhost"])
 def test_local_sockets_are_not_warned_of(start, interface):
     server = start("relay", *SIDES["relay"], "--interface", interface)

@@ -435,6 +435,31 @@ def test_bare_ports_bind_the_interface_in_tables_too(tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    ("interface", "hosts"),
+    [
+        (None, {"frontend": "*", "backend": "*", "control": "127.0.0.1", "tap": "127.0.0.1"}),
+        ("*", dict.fromkeys(("frontend", "backend", "control", "tap"), "*")),
+        ("10.0.0.1", dict.fromkeys(("frontend", "backend", "control", "tap"), "10.0.0.1")),
+    ],
+)
+@pytest.mark.parametrize("form", ["keys", "tables", "python", "flags"])
+def test_bare_ports_of_control_and_tap_are_for_this_host_unless_an_interface_is_given(tmp_path, form, interface, hosts):
+    ports = {"frontend": 1, "backend": "2", "control": 3, "tap": "@4"}
+    given = {} if interface is None else {"interface": interface}
+    if form == "python":
+        settings = Queue(**ports, **given)
+    elif form == "flags":
+        flags = [f"--{name}={value}" for name, value in {**ports, **given}.items()]
+        (settings,) = pattern.settings(Queue, arguments.parse(["queue", *flags])[1]).devices
+    else:
+        lines = [f"interface = '{interface}'"] * len(given)
+        bind = "" if form == "keys" else ".bind"
+        lines += [f"{name}{bind if name in ('control', 'tap') else ''} = {value!r}" for name, value in ports.items()]
+        settings = one(tmp_path, "\n".join(["[device.q]", "pattern = 'queue'", *lines]))
+    assert {key: endpoint.host for key, (endpoint,) in settings.endpoints.items()} == hosts
+
+
 def test_an_option_of_a_socket_has_either_sign_and_both_of_its_names(tmp_path):
     text = QUEUE.replace("= 2", "= {bind = 2, tcp-keepalive = 0, tcp_keepalive_idle = 5, identity = 'a'}")
     options = {zmq.TCP_KEEPALIVE: 0, zmq.TCP_KEEPALIVE_IDLE: 5, zmq.ROUTING_ID: b"a"}

@@ -95,6 +95,15 @@ def test_an_interface_says_nothing_about_whole_endpoints():
         ("tcp://*:5555", True, False),
         ("tcp://0.0.0.0:5555", True, False),
         ("tcp://[::]:5555", True, False),
+        ("tcp://0:5555", True, False),
+        ("tcp://0x0:5555", True, False),
+        ("tcp://0.0:5555", True, False),
+        ("tcp://[::0]:5555", True, False),
+        ("tcp://[0:0:0:0:0:0:0:0]:5555", True, False),
+        ("tcp://[::ffff:0.0.0.0]:5555", True, False),
+        ("tcp://[::1]:5555", False, False),
+        ("tcp://eth0:5555", False, False),
+        (5555, True, False),
         ("tcp://127.0.0.1:0", False, True),
         ("tcp://127.0.0.1:*", False, True),
         ("ipc://*", False, True),
@@ -105,6 +114,25 @@ def test_an_interface_says_nothing_about_whole_endpoints():
 def test_an_endpoint_knows_whether_it_is_public_and_whether_the_system_chooses(value, public, wildcard):
     endpoint = Endpoint.parse(value)
     assert (endpoint.is_public, endpoint.is_wildcard) == (public, wildcard)
+
+
+@pytest.mark.parametrize(
+    ("value", "advice"),
+    [
+        (5555, "--interface 127.0.0.1 (in a file: interface) keeps it to this host"),
+        ("@5555", "--interface 127.0.0.1 (in a file: interface) keeps it to this host"),
+        ("tcp://*:5555", "tcp://127.0.0.1:5555 in place of tcp://*:5555 keeps it to this host"),
+        ("tcp://*:*", "tcp://127.0.0.1:* in place of tcp://*:* keeps it to this host"),
+        ("@tcp://0.0.0.0:0", "tcp://127.0.0.1:0 in place of tcp://0.0.0.0:0 keeps it to this host"),
+        ("tcp://[::]:5555", "tcp://[::1]:5555 in place of tcp://[::]:5555 keeps it to this host"),
+    ],
+)
+def test_the_advice_for_a_public_endpoint_fits_how_it_was_written(value, advice):
+    assert Endpoint.parse(value).how_to_keep_private == advice
+
+
+def test_how_a_port_was_written_makes_no_difference_between_endpoints():
+    assert Endpoint.parse(5555) == Endpoint.parse("tcp://*:5555")
 
 
 @given(PORTS, st.sampled_from(["@", ">", ""]), st.sampled_from(["127.0.0.1", "host-1.example", "[fe80::1]"]))

@@ -9,6 +9,7 @@ from ...endpoints import Endpoint
 from ...errors import SettingsError
 from ..checks import device_name, word
 from ..device import DeviceSettings
+from ..option import options_of
 from ..patterns import PATTERNS
 from ..socket_options import OPTIONS, option_of
 from .keys import WRONG, Fault, Path, fault, keys_of, nearest, unknown
@@ -43,7 +44,8 @@ class DeviceTable:
         cls = self._pattern(table.get("pattern", "relay"))
         if cls is not None:
             self._keys = {key: option.field for key, option in keys_of(cls).items()}
-            self._interface = _interface(table.get("interface"))
+            given = _interface(table.get("interface"))
+            self._interfaces = {one.field: given or one.interface for one in options_of(cls) if one.is_socket}
             self._read(cls, {key: value for key, value in table.items() if key != "pattern"})
             self._conclude(cls)
 
@@ -119,18 +121,18 @@ class DeviceTable:
             return
         for index, one in enumerate(several):
             try:
-                yield self._endpoint(verb, one)
+                yield self._endpoint(key, verb, one)
             except SettingsError as error:
                 self._wrong.add(key)
                 self.faults.append(((*path, index) if isinstance(value, list) else path, error))
 
-    def _endpoint(self, verb: str, value: Any) -> Endpoint:
+    def _endpoint(self, key: str, verb: str, value: Any) -> Endpoint:
         mark, other = ("@", ">") if verb == "bind" else (">", "@")
         text = value if isinstance(value, str) else str(value) if type(value) is int else None
         if text is None or text.startswith(other):
             raise SettingsError("", f"tcp://HOST:PORT, ipc://PATH, inproc://NAME or a port to {verb}", value)
         try:
-            return Endpoint.parse(mark + text.removeprefix(mark), interface=self._interface)
+            return Endpoint.parse(mark + text.removeprefix(mark), interface=self._interfaces[key])
         except SettingsError as error:
             raise SettingsError("", error.rule, value) from None
 
@@ -166,9 +168,9 @@ class DeviceTable:
             self.settings = cls(**self._values)
 
 
-def _interface(value: Any) -> str:
-    """The host that bare ports bind. Where it is wrong itself, its own error says so."""
+def _interface(value: Any) -> str | None:
+    """The host that all bare ports bind; None if there is none. Where it is wrong itself, its own error says so."""
     try:
-        return "*" if value is None else word("", value)
+        return None if value is None else word("", value)
     except SettingsError:
-        return "*"
+        return None
