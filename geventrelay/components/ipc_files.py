@@ -1,4 +1,8 @@
-"""The files of ipc endpoints: libzmq makes one when it binds, and leaves it behind."""
+"""The files of ipc endpoints: libzmq makes one when it binds, and leaves it behind.
+
+A file is taken away only where a connect says that no program has it: ECONNREFUSED, see unix(7). Each other answer is
+of a program that lives: it listens (0, EAGAIN), it has a socket of another type (EPROTOTYPE), or it keeps us out (EACCES).
+"""
 
 from __future__ import annotations
 
@@ -26,9 +30,9 @@ class IpcFile:
     def remove(self) -> None:
         """Remove the file, now that its socket is closed. Does not yield; does nothing the second time.
 
-        A file that another process listens on stays, and so does one that cannot be removed.
+        A file that belongs to another process by then stays, and so does one that cannot be removed.
         """
-        if self._probe is not None and _is_socket(self._path) and not _is_listening(self._probe, self._path):
+        if self._probe is not None and _is_socket(self._path) and _why_in_use(self._probe, self._path) is None:
             with contextlib.suppress(OSError):
                 os.unlink(self._path)
         self.leave()
@@ -50,15 +54,17 @@ def check_is_free(path: str) -> None:
     """Refuse a path that is in use: libzmq would remove what is there, without a word. Does not yield.
 
     :param path: the path of an ipc endpoint that is to be bound; it may be an abstract one.
-    :raises OSError: EEXIST for a file that is no socket, EADDRINUSE for a socket on which a process listens.
+    :raises OSError: EEXIST for a file that is no socket, EADDRINUSE for a socket that a process has, and EACCES for one
+        that we may not connect to, so that it cannot be known.
     """
     if path.startswith("@") or not os.path.lexists(path):
         return
     if not _is_socket(path):
         raise OSError(errno.EEXIST, "there is a file of that name which is not a socket")
     with _new_probe() as probe:
-        if _is_listening(probe, path):
-            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        error = _why_in_use(probe, path)
+        if error is not None:
+            raise error
 
 
 def _is_socket(path: str) -> bool:
@@ -75,5 +81,13 @@ def _new_probe() -> stdlib_socket.socket:
     return probe
 
 
-def _is_listening(probe: stdlib_socket.socket, path: str) -> bool:
-    return probe.connect_ex(path) in (0, errno.EAGAIN, errno.EINPROGRESS)
+def _why_in_use(probe: stdlib_socket.socket, path: str) -> OSError | None:
+    """What keeps us from taking the socket file at `path`; None if no process has it."""
+    number = probe.connect_ex(path)
+    if number in (errno.ECONNREFUSED, errno.ENOENT):
+        return None
+    if number in (0, errno.EAGAIN, errno.EINPROGRESS):
+        return OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+    if number == errno.EPROTOTYPE:
+        return OSError(errno.EADDRINUSE, "another program has a socket of another type there")
+    return OSError(number, f"there is a socket that we may not take ({os.strerror(number)})")
