@@ -43,6 +43,7 @@ class DeviceSocket:
         self._peers: SocketPeers | None = None
         self._last_peers: PeersSnapshot | None = None
         self._ending: Monitor | None = None
+        self._left_unread = False
         self.socket = new_socket(context, plan, settings)
         try:
             self._watch(follow)
@@ -67,8 +68,23 @@ class DeviceSocket:
 
     def unbind(self) -> None:
         """Stop listening if its peers only send: what has come in can still be read. Does not yield."""
-        if self.plan.type in RECEIVE_ONLY:
+        if self.is_cut_off:
+            # This ends the connections, and nothing that the kernel still has of them can be read then.
+            self._left_unread = self.has_unread
             unbind(self.socket, self.bound)
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether `unbind` ends connections. Does not yield."""
+        return self.plan.type in RECEIVE_ONLY and any(endpoint.binds for endpoint in self.plan.endpoints)
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether bytes came in that libzmq has not read, now or when `unbind` ended their connections.
+
+        False where its peers are not followed. Does not yield.
+        """
+        return self._left_unread or (self._peers is not None and self._peers.has_unread)
 
     def apply(self, settings: DeviceSettings, change: Adjustment) -> None:
         """Go on with other settings. Does not yield.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 
+import gevent
 import zmq
 
 from ..engine import fork as fork
@@ -18,8 +20,12 @@ from .sockets import Sockets
 
 log = logging.getLogger("geventrelay")
 
-# What is still unread at the end is lost with its socket, so it is read to be counted; a queue of 10000 takes 20 ms.
-_COUNT_THE_REST_S = 0.1
+# What is still unread at the end is lost with its socket, so it is read to be counted: a million messages take a second,
+# and with the burst in Python two or three. A stop that is to end at once has less time for it.
+_COUNT_THE_REST_S = 1.0
+_COUNT_AT_ONCE_S = 0.1
+# While libzmq's queue was full, it has kept back what it had read from the connection. It takes a moment to go on.
+_SETTLE_S = 0.01
 
 
 class PumpComponent(Component):
@@ -38,6 +44,9 @@ class PumpComponent(Component):
         self._device = device
         self._replies = replies
         self._pump: Pump | None = None
+        self._ran = self._left_unread = False
+        # How many messages had been read when its connections were ended; None while they go on.
+        self._cut_off_at: int | None = None
 
     @property
     def pump(self) -> Pump:
@@ -53,6 +62,7 @@ class PumpComponent(Component):
 
     def run(self) -> None:
         """Move messages; see `Pump.run`."""
+        self._ran = True
         self.pump.run()
 
     def pause(self) -> None:
@@ -65,6 +75,8 @@ class PumpComponent(Component):
 
     def stop_reading(self, step: DrainStep) -> None:
         """At the `step` HALF_OVER, leave the rest of the time to the replies, if there are any. Does not yield."""
+        if step is DrainStep.BEGUN and self._sockets.is_cut_off(self.key):
+            self._cut_off_at = self._received
         # Clients that never pause would use all of it.
         if step is DrainStep.HALF_OVER and self._replies is not None:
             self.pump.pause()
@@ -77,19 +89,48 @@ class PumpComponent(Component):
     def close(self, linger_ms: int | None, *, failed: bool) -> None:
         """Count what has not been read as dropped, unless the device has `failed`. Yields.
 
-        :param linger_ms: of no concern here, see `Component.close`.
+        :param linger_ms: 0 leaves little time for that; see `Component.close`.
         :param failed: whether its sockets may be in any condition.
         """
-        if failed or self._pump is None:
+        if self._pump is None or (failed and not self._ran):
+            return
+        # Unless all of it turns out to be counted.
+        self._left_unread = True
+        if failed:
             return
         try:
-            self._pump.discard(time.monotonic() + _COUNT_THE_REST_S)
+            self._left_unread = not self._count_rest(_COUNT_AT_ONCE_S if linger_ms == 0 else _COUNT_THE_REST_S)
         except zmq.ZMQError as error:
             log.warning(event("count-failed", device=self._device, reason=error))
 
+    def _count_rest(self, limit_s: float) -> bool:
+        """Read what has come in, for `limit_s` at most, and count it as dropped; whether that was certainly all."""
+        until, before = time.monotonic() + limit_s, -1
+        while before != self._received:
+            # Whatever was read has made room for more.
+            if before >= 0:
+                gevent.sleep(_SETTLE_S)
+            before = self._received
+            if not self.pump.discard(until):
+                return False
+        return not self._sockets.has_unread(self.key) and not self._was_full
+
+    @property
+    def _was_full(self) -> bool:
+        """Whether a queue may have been full when its connection was ended: libzmq had read more from it by then."""
+        hwm = int(self._sockets[self.key].get(zmq.RCVHWM))
+        return self._cut_off_at is not None and 0 < hwm <= self._received - self._cut_off_at
+
+    @property
+    def _received(self) -> int:
+        return self.pump.snapshot().received
+
     def snapshot(self) -> PumpSnapshot | None:
         """What it has counted; None if it was never opened. Does not yield."""
-        return None if self._pump is None else self._pump.snapshot()
+        if self._pump is None:
+            return None
+        snapshot = self._pump.snapshot()
+        return dataclasses.replace(snapshot, left_unread=True) if self._left_unread else snapshot
 
     def _is_answered(self, replies: PumpComponent) -> bool:
         requested, replied = (one.pump.snapshot().outlets[0] for one in (self, replies))

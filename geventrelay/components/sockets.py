@@ -72,6 +72,14 @@ class Sockets(Component):
         """Knows whether a peer of the socket `key` is there; None where that cannot be known. Does not yield."""
         return self._sockets[key].peers
 
+    def is_cut_off(self, key: str) -> bool:
+        """Whether the end of its listening ends connections of the socket `key`: see `stop_reading`. Does not yield."""
+        return self._sockets[key].is_cut_off
+
+    def has_unread(self, key: str) -> bool:
+        """Whether bytes of messages came in at the socket `key` that libzmq has not read. Does not yield."""
+        return self._sockets[key].has_unread
+
     def peers(self) -> dict[str, PeersSnapshot]:
         """Who is connected to each socket that is followed, by its key; once all is closed, only what was counted.
 

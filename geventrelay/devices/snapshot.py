@@ -41,7 +41,10 @@ class DeviceSnapshot:
         return sum(pump.held for pump in self.pumps)
 
     def accounting(self) -> str:
-        """One line: per socket what was received, sent, and dropped by reason, and what is held."""
+        """One line: per socket what was received, sent, and dropped by reason, and what is held.
+
+        After a stop that may have left messages unread, ``unread=unknown`` follows.
+        """
         return " ".join(f"{key}={value}" for key, value in self.accounting_keys().items())
 
     def accounting_keys(self) -> dict[str, object]:
@@ -52,7 +55,10 @@ class DeviceSnapshot:
             for outlet in pump.outlets:
                 keys[f"{outlet.socket}.sent"] = outlet.sent
                 keys.update({f"{outlet.socket}.dropped.{why.value}": count for why, count in outlet.dropped.items()})
-        return {**keys, "held": self.held}
+        keys["held"] = self.held
+        if any(pump.left_unread for pump in self.pumps):
+            keys["unread"] = "unknown"
+        return keys
 
     def merged_with(self, later: DeviceSnapshot) -> DeviceSnapshot:
         """The counts of both lives of one device, this one and a `later` one; name and state are the later one's.

@@ -101,6 +101,15 @@ class PumpCounters(PumpValues):
 
     outlets: tuple[OutletCounters, ...]
 
+    def add_unmoved(self, read: PumpValues, reason: Drop) -> None:
+        """Count messages that were `read` beside the burst and given to no outlet: dropped for `reason`."""
+        self.received += read.received
+        self.received_parts += read.received_parts
+        self.received_bytes += read.received_bytes
+        if read.received:
+            for outlet in self.outlets:
+                outlet.drop(reason, read.received)
+
 
 @dataclass(slots=True)
 class OutletSnapshot(Frozen, OutletValues):
@@ -143,10 +152,12 @@ class PumpSnapshot(Frozen, PumpValues):
 
     :ivar source: the key of the socket that it reads.
     :ivar outlets: where the messages went, in the order in which they are served.
+    :ivar left_unread: whether messages may have come in that were lost unread at the end; how many is not known.
     """
 
     source: str
     outlets: tuple[OutletSnapshot, ...]
+    left_unread: bool = False
 
     @classmethod
     def of(cls, source: str, counters: PumpCounters, outlets: tuple[OutletSnapshot, ...]) -> PumpSnapshot:
@@ -156,12 +167,13 @@ class PumpSnapshot(Frozen, PumpValues):
         :param counters: what its burst has counted.
         :param outlets: its outlets at the same moment.
         """
-        return frozen_copy(cls, counters, source=source, outlets=outlets)
+        return frozen_copy(cls, counters, source=source, outlets=outlets, left_unread=False)
 
     def merged_with(self, later: PumpSnapshot) -> PumpSnapshot:
         """The counts of both lives of one pump: this one, which is over, and a `later` one to the same outlets."""
         outlets = tuple(one.merged_with(other) for one, other in zip(self.outlets, later.outlets, strict=True))
-        return merged(self, later, source=self.source, outlets=outlets)
+        left_unread = self.left_unread or later.left_unread
+        return merged(self, later, source=self.source, outlets=outlets, left_unread=left_unread)
 
     def as_closed(self) -> PumpSnapshot:
         """The same once its life is over; see `OutletSnapshot.as_closed`."""

@@ -6,14 +6,17 @@ answers EAGAIN to both.
 
 from __future__ import annotations
 
+import array
 import contextlib
 import dataclasses
 import errno
+import fcntl
 import ipaddress
 import logging
 import socket as stdlib_socket
 import struct
 import sys
+import termios
 import time
 from typing import Any
 
@@ -87,6 +90,14 @@ class SocketPeers:
         """
         self._read()
         return self._table.ready
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether the kernel has bytes of some connection that libzmq has not read. Does not yield."""
+        with contextlib.suppress(zmq.ZMQError):
+            # Where the context has gone, what was known before is all there is.
+            self.now()
+        return any(map(_has_unread, self._table.descriptors()))
 
     def snapshot(self) -> PeersSnapshot:
         """Who is connected and what has been counted up to now. Does not yield."""
@@ -212,6 +223,16 @@ def _has_spoken(descriptor: int) -> bool:
     except OSError:
         return True
     return len(info) < size or int(_TCP_INFO_RECEIVED.unpack(info)[0]) >= _GREETING_BYTES
+
+
+def _has_unread(descriptor: int) -> bool:
+    """Whether bytes have come in over a connection that libzmq has not read; it may be gone meanwhile."""
+    count = array.array("i", [0])
+    try:
+        fcntl.ioctl(descriptor, termios.FIONREAD, count)
+    except OSError:
+        return False
+    return count[0] > 0
 
 
 @contextlib.contextmanager

@@ -183,6 +183,10 @@ class PeerTable:
         """The connections whose other end has not been looked up yet, with their descriptors."""
         return [(descriptor, one) for descriptor, one in self._connections.items() if one.address is None]
 
+    def descriptors(self) -> tuple[int, ...]:
+        """The descriptors of all connections."""
+        return tuple(self._connections)
+
     def snapshot(self, mechanism: str) -> PeersSnapshot:
         """What is known now; every peer uses this `mechanism`."""
         return PeersSnapshot(

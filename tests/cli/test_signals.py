@@ -10,9 +10,10 @@ import time
 
 import pytest
 import zmq
-from support.process import GEVENTRELAY, LIMIT_S, balanced, listens
+from support.process import GEVENTRELAY, LIMIT_S, balanced, environment, left_unread, listens
 from support.traffic import fill_way
 
+from geventrelay.engine.native.choose import native_module
 from geventrelay.testing import connected, eventually, fence
 
 STREAMER = ["streamer", "--frontend", "0", "--backend", "0"]
@@ -94,6 +95,53 @@ def test_draining_waits_for_replies_that_are_due(start, peers):
     assert client.recv() == [b"answer"]
     assert server.wait(PROMPT_S) == 0
     assert balanced(server.output)["frontend.sent"] == 1
+
+
+@pytest.mark.parametrize("burst", ["native", "python"])
+def test_a_long_queue_is_read_to_its_end_and_counted(start, burst):
+    if burst == "native" and native_module() is None:
+        pytest.skip("there is no native burst here")
+    server = start(*STREAMER, "--drain", "0.1", "--rcvhwm", "0", env=environment(GEVENTRELAY_BURST=burst))
+    for _ in range(3):
+        send_and_leave(server, 20_000)
+    numbers = server.stop(limit_s=PROMPT_S)
+    assert numbers == {"frontend.received": 60_000, "backend.sent": 0, "backend.dropped.stopped": 59_999, "held": 1}
+    assert not left_unread(server.output)
+
+
+@pytest.mark.parametrize("pattern", ["streamer", "queue"])
+def test_a_stop_counts_what_many_have_sent_or_says_that_more_may_have_been_left(start, peers, pattern):
+    server = start(*EVERY[pattern], "--drain", "0.2", "--rcvhwm", "10")
+    kind = zmq.PUSH if pattern == "streamer" else zmq.DEALER
+    senders = [peers.connect(kind, server["frontend"], sndhwm=0) for _ in range(10)]
+    for sender in senders:
+        for _ in range(500):
+            sender.send(b"", bytes(100))
+    server.until_connections("frontend", 10)
+    numbers = server.stop(limit_s=PROMPT_S)
+    assert numbers["held"] == 1
+    assert numbers["frontend.received"] == 5000 or left_unread(server.output)
+
+
+def test_what_the_kernel_has_and_libzmq_has_not_read_is_said_to_be_unknown(start, peers):
+    server = start(*STREAMER, "--drain", "0.1", "--rcvhwm", "10")
+    fill_way(peers.connect(zmq.PUSH, server["frontend"], sndhwm=10), bytes(1000))
+    server.stop(limit_s=PROMPT_S)
+    assert left_unread(server.output)
+
+
+@pytest.mark.parametrize("pattern", ["streamer", "queue"])
+def test_a_stop_that_left_nothing_says_nothing_of_it(start, peers, pattern):
+    server = start(*EVERY[pattern])
+    kinds = (zmq.PUSH, zmq.PULL) if pattern == "streamer" else (zmq.REQ, zmq.REP)
+    client, worker = peers.connect(kinds[0], server["frontend"]), peers.connect(kinds[1], server["backend"])
+    client.send(b"task")
+    assert worker.recv() == [b"task"]
+    if pattern == "queue":
+        worker.send(b"done")
+        assert client.recv() == [b"done"]
+    server.stop(limit_s=PROMPT_S)
+    assert not left_unread(server.output)
 
 
 def test_drain_is_as_long_as_it_was_asked_for(start):

@@ -26,6 +26,7 @@ from geventrelay.testing import eventually
 T = TypeVar("T")
 
 LIMIT_S = 20.0
+UNREAD = " unread=unknown"
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 GEVENTRELAY = (sys.executable, "-m", "geventrelay")
 
@@ -202,9 +203,12 @@ class Server(Program):
 
 
 def balanced(output: str) -> dict[str, int]:
-    """Check that `output` is one accounting line that adds up; returns its numbers by name."""
+    """Check that `output` is one accounting line that adds up; returns its numbers by name.
+
+    What may have been left unread has no number: see `left_unread`.
+    """
     (line,) = output.splitlines()
-    start, device, *words = line.split(" ")
+    start, device, *words = line.removesuffix(UNREAD).split(" ")
     assert (start, device.partition("=")[0]) == ("accounting", "device"), line
     numbers = {name: int(number) for name, _, number in (word.partition("=") for word in words)}
     assert len(numbers) == len(words), f"a name stands twice: {line}"
@@ -218,6 +222,11 @@ def balanced(output: str) -> dict[str, int]:
             gone[key] = gone.get(key, 0) + number
     _check(gone, received, held, line)
     return numbers
+
+
+def left_unread(output: str) -> bool:
+    """Whether an accounting line says that messages may have been left unread."""
+    return output.rstrip("\n").endswith(UNREAD)
 
 
 def _check(gone: dict[str, int], received: int, held: int, line: str) -> None:

@@ -65,6 +65,24 @@ def test_the_accounting_line_names_every_number():
     assert snapshot.held == 1
 
 
+def test_the_accounting_line_says_if_messages_may_have_been_left_unread_in_any_life():
+    left, read = (dataclasses.replace(pump(1, outlet(1, socket="pub")), left_unread=one) for one in (True, False))
+    for pumps in ((left, read), (read, left), (left.merged_with(read), read), (read.merged_with(left), read)):
+        assert DeviceSnapshot("relay", State.STOPPED, pumps).accounting().endswith(" held=0 unread=unknown")
+    assert "unread" not in DeviceSnapshot("relay", State.STOPPED, (read.merged_with(read),)).accounting()
+
+
+def test_what_was_read_beside_the_burst_is_dropped_at_every_outlet():
+    counters = PumpCounters((OutletCounters(), OutletCounters()))
+    counters.add_unmoved(PumpCounters(()), Drop.STOPPED)
+    assert all(one.dropped == {} for one in counters.outlets)
+    read = PumpCounters(())
+    read.received, read.received_parts, read.received_bytes = 2, 5, 70
+    counters.add_unmoved(read, Drop.STOPPED)
+    assert (counters.received, counters.received_parts, counters.received_bytes) == (2, 5, 70)
+    assert all(one.dropped == {Drop.STOPPED: 2} for one in counters.outlets)
+
+
 COUNTS = st.integers(0, 10**12)
 
 
@@ -100,7 +118,7 @@ def test_a_snapshot_is_a_copy():
 
 
 def test_every_number_that_is_counted_is_described_and_so_is_every_reason():
-    for cls, own in ((OutletSnapshot, {"socket"}), (PumpSnapshot, {"source", "outlets"})):
+    for cls, own in ((OutletSnapshot, {"socket"}), (PumpSnapshot, {"source", "outlets", "left_unread"})):
         assert {one.name for one in dataclasses.fields(cls)} - own == {value.attribute for value in values_of(cls)}
     for described in (*OF_OUTLET, *OF_PUMP, *Drop):
         assert described.help.endswith("."), described
