@@ -16,20 +16,32 @@ from ..errors import SettingsError
 Check = Callable[[str, Any], Any]
 """Takes the name of the input for an error, and its value. Returns the value that is kept."""
 
+# Handshakes count too, and the largest that there are (a routing id of 255 bytes, CURVE) fit in: see
+# zmtp_engine.cpp and curve_mechanism_base.cpp. With less, some peers or all of them never get in.
+SMALLEST_MESSAGE_LIMIT_BYTES = 1024
+# The most that TCP_KEEPIDLE and TCP_KEEPINTVL take (MAX_TCP_KEEPIDLE in Linux's tcp.h). Where the kernel refuses, libzmq
+# ends each connection.
+LONGEST_KEEPALIVE_S = 32_767
+
 _DEVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
-def whole(minimum: int, maximum: int = 2**31 - 1) -> Check:
-    """A check for integers, or text that is one, from `minimum` to `maximum`."""
-    rule = f"an integer from {minimum} to {maximum}"
+def whole(minimum: int, maximum: int = 2**31 - 1, *, besides: int | None = None) -> Check:
+    """A check for integers, or text that is one, from `minimum` to `maximum`.
+
+    :param besides: one more that is allowed, for what it means.
+    """
+    rule = ("" if besides is None else f"{besides} or ") + f"an integer from {minimum} to {maximum}"
 
     def check(name: str, value: Any) -> int:
         try:
             number = int(value) if isinstance(value, str) else value
         except ValueError:
             raise SettingsError(name, rule, value) from None
-        if isinstance(number, bool) or not isinstance(number, int) or not minimum <= number <= maximum:
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise SettingsError(name, rule, value)
+        if number != besides and not minimum <= number <= maximum:
             raise SettingsError(name, rule, value)
         return number
 

@@ -11,7 +11,7 @@ from ..endpoints import Endpoint, Taken, parse_endpoints
 from ..errors import SettingsError
 from .device_options import Common, ControlOptions, Limits, TapOptions
 from .option import Group, Option, options_of
-from .socket_options import check_options
+from .socket_options import AFFINITY, check_options
 
 SocketOptions = Mapping[str, Mapping[int, int | bytes]]
 """Socket key -> libzmq's number of an option -> its value."""
@@ -70,6 +70,7 @@ class DeviceSettings(TapOptions, ControlOptions, Limits, Common):
         types = cls._types(kept)
         kept["socket_options"], wrong = check_options(values.get("socket_options", {}), cls.socket_keys(), types)
         errors += wrong
+        errors += _without_thread(kept["socket_options"], kept.get("io_threads"))
         for key in kept["socket_options"]:
             if kept.get(key, ()) is None:
                 errors.append(SettingsError(key, "an endpoint for a socket that is given options", None))
@@ -115,6 +116,15 @@ class DeviceSettings(TapOptions, ControlOptions, Limits, Common):
                 if taken.owner(endpoint) is not None:
                     yield SettingsError(key, "an endpoint that is bound once", str(endpoint))
                 taken.add(endpoint, key)
+
+
+def _without_thread(socket_options: SocketOptions, io_threads: int | None) -> Iterator[SettingsError]:
+    """Sockets whose affinity names none of the `io_threads`: libzmq would bind and connect nothing (EMTHREAD)."""
+    for key, options in socket_options.items():
+        affinity = options.get(AFFINITY)
+        if affinity and io_threads is not None and not int(affinity) & (1 << io_threads) - 1:
+            rule = f"a bit of one of the {io_threads} I/O threads (io-threads)"
+            yield SettingsError(f"{key}.affinity", rule, affinity)
 
 
 def _checked(option: Option, values: Mapping[str, Any], interface: str | None) -> Any:

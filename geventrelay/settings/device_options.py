@@ -12,7 +12,17 @@ from typing import Any
 
 from ..endpoints import LOOPBACK, Endpoint
 from ..errors import SettingsError
-from .checks import device_name, endpoints, flag, one_of, seconds, whole, word
+from .checks import (
+    LONGEST_KEEPALIVE_S,
+    SMALLEST_MESSAGE_LIMIT_BYTES,
+    device_name,
+    endpoints,
+    flag,
+    one_of,
+    seconds,
+    whole,
+    word,
+)
 from .option import Group, Scope, option
 
 Endpoints = str | int | Endpoint | Sequence[str | int | Endpoint]
@@ -78,10 +88,15 @@ class Limits(DeviceGroup):
         whole(0), "messages queued from each peer that sends; 0 is no limit", default=10_000, unit="messages"
     )
     max_message_size_bytes: int | None = option(
-        whole(1, 2**63 - 1), "disconnect a peer that sends a larger part", default=None, unset="no limit"
+        whole(SMALLEST_MESSAGE_LIMIT_BYTES, 2**63 - 1, besides=0),
+        "disconnect a peer that sends a larger part, from 1024 up; 0 is no limit",
+        default=None,
+        unset="no limit",
     )
     heartbeat_ms: int = option(
-        whole(0), "how often silent TCP connections are probed, by TCP keepalive; 0 is never", default=10_000
+        whole(0, LONGEST_KEEPALIVE_S * 1000),
+        "how often silent TCP connections are probed, by TCP keepalive, up to 32767000; 0 is never",
+        default=10_000,
     )
     drain_s: float = option(
         seconds, "when stopping, go on moving what has come in for up to this long", default=1.0, live=True

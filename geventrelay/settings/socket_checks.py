@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from ..errors import SettingsError
-from .checks import Check, flag, whole
+from .checks import Check, flag
 
 _Z85 = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#")
 
@@ -75,18 +75,6 @@ def host_and_port(name: str, value: Any) -> bytes:
     if not isinstance(text, str) or not re.fullmatch(r"[^\s:]+:[0-9]{1,5}", text, re.ASCII):
         raise SettingsError(name, "HOST:PORT", value)
     return text.encode()
-
-
-def unset_or_positive(name: str, value: Any) -> int:
-    """Take a number from 1 up, or -1, which leaves the system's default.
-
-    :param name: what to call the input in an error.
-    :param value: what was given.
-    """
-    number: int = whole(-1)(name, value)
-    if number == 0:
-        raise SettingsError(name, "-1 or an integer from 1 to 2147483647", value)
-    return number
 
 
 def network(name: str, value: Any) -> bytes:

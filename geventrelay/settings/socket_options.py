@@ -9,7 +9,7 @@ from typing import Any
 import zmq
 
 from ..errors import SettingsError
-from .checks import Check, whole
+from .checks import LONGEST_KEEPALIVE_S, SMALLEST_MESSAGE_LIMIT_BYTES, Check, whole
 from .option import with_unit
 from .socket_checks import (
     curve_key,
@@ -20,7 +20,6 @@ from .socket_checks import (
     routing_id,
     switch,
     switch_or_unset,
-    unset_or_positive,
 )
 
 _ALIASES = {"identity": "routing_id", "connect_rid": "connect_routing_id"}
@@ -98,6 +97,8 @@ def option_of(written: str) -> SocketOption:
 
 
 _FROM_0 = whole(0)
+_SIZE = whole(SMALLEST_MESSAGE_LIMIT_BYTES, 2**63 - 1, besides=-1)
+_KEEPALIVE = whole(1, LONGEST_KEEPALIVE_S, besides=-1)
 _SENDERS = ("PUB", "XPUB", "PUSH", "ROUTER", "DEALER", "PAIR", "REP")
 _RECEIVERS = ("SUB", "XSUB", "XPUB", "PULL", "ROUTER", "DEALER", "PAIR", "REP")
 _ROUTED = ("ROUTER", "DEALER", "REP")
@@ -148,11 +149,11 @@ _EVERY = (
         types=("PUSH", "PUB"),
         reason="with a broken connection, the others lose what has come in unread",
     ),
-    _option("maxmsgsize", whole(-1, 2**63 - 1), "-1 is no limit", unit="bytes"),
+    _option("maxmsgsize", _SIZE, "from 1024 up; -1 is no limit", unit="bytes"),
     _option("sndbuf", whole(-1), "the kernel's buffer; -1 leaves it", unit="bytes"),
     _option("rcvbuf", whole(-1), "the kernel's buffer; -1 leaves it", unit="bytes"),
     # Connections
-    _option("affinity", whole(0, 2**63 - 1), "a bit for each I/O thread"),
+    _option("affinity", whole(0, 2**63 - 1), "a bit for each I/O thread; 0 is every one"),
     _option("backlog", whole(1), "connections that wait to be accepted", _BINDS, unit="connections"),
     _option("bindtodevice", limited_text(15), "a network interface (needs privileges)"),
     _option("connect_timeout", _FROM_0, "0 leaves it", _CONNECTS, unit="ms"),
@@ -164,7 +165,7 @@ _EVERY = (
     _option("ipc_filter_pid", whole(1), "a process's number", "all that bind ipc"),
     _option("ipc_filter_uid", whole(0), "a user's number", "all that bind ipc"),
     _option("ipv6", switch, "true or false"),
-    _option("reconnect_ivl", whole(-1), "-1 is never", _CONNECTS, unit="ms"),
+    _option("reconnect_ivl", whole(1, besides=-1), "-1 is never", _CONNECTS, unit="ms"),
     _option("reconnect_ivl_max", _FROM_0, "0 is reconnect_ivl", _CONNECTS, unit="ms"),
     _option("reconnect_stop", whole(0, 7), "a sum of flags, 0 to 7", _CONNECTS),
     _option("socks_password", limited_text(), "text, never shown", _CONNECTS),
@@ -172,9 +173,9 @@ _EVERY = (
     _option("socks_username", limited_text(), "text", _CONNECTS),
     _option("tcp_accept_filter", network, "a network, e.g. 10.0.0.0/8", "all that bind tcp"),
     _option("tcp_keepalive", switch_or_unset, "true or false; -1 leaves it"),
-    _option("tcp_keepalive_cnt", unset_or_positive, "-1 leaves it", unit="probes"),
-    _option("tcp_keepalive_idle", unset_or_positive, "-1 leaves it", unit="seconds"),
-    _option("tcp_keepalive_intvl", unset_or_positive, "-1 leaves it", unit="seconds"),
+    _option("tcp_keepalive_cnt", whole(1, 127, besides=-1), "1 to 127; -1 leaves it", unit="probes"),
+    _option("tcp_keepalive_idle", _KEEPALIVE, "1 to 32767; -1 leaves it", unit="seconds"),
+    _option("tcp_keepalive_intvl", _KEEPALIVE, "1 to 32767; -1 leaves it", unit="seconds"),
     _option("tcp_maxrt", _FROM_0, "0 leaves it", unit="ms"),
     _option("tos", whole(0, 255), "0 to 255"),
     # Security
@@ -201,6 +202,9 @@ OPTIONS: dict[str, SocketOption] = {option.name: option for option in _EVERY}
 
 BY_NUMBER: dict[int, SocketOption] = {option.number: option for option in OPTIONS.values()}
 """The same by libzmq's numbers."""
+
+AFFINITY = OPTIONS["affinity"].number
+"""libzmq's number of the option that chooses I/O threads."""
 
 _REASONS: dict[str, tuple[str, ...]] = {
     "a device's own option subscribe says what it takes": ("subscribe", "unsubscribe"),

@@ -272,6 +272,13 @@ BAD = {
         QUEUE.replace("= 2", "= {bind = 2, routing-id = ''}"), "routing-id: expected a routing id", 4,
     ),
     "0 for the probes": (QUEUE.replace("= 2", "= {bind = 2, tcp-keepalive-cnt = 0}"), "expected -1 or an int", 4),
+    "more probes than the kernel takes": (
+        QUEUE.replace("= 2", "= {bind = 2, tcp-keepalive-cnt = 128}"), "integer from 1 to 127 (probes), got 128", 4,
+    ),
+    "an affinity to no thread": (
+        QUEUE.replace("= 2", "= {bind = 2, affinity = 4}") + "io-threads = 2\n",
+        "device.q.backend.affinity: expected a bit of one of the 2 I/O threads (io-threads), got 4", 4,
+    ),
     "a proxy without a port": (QUEUE.replace("= 2", "= {bind = 2, socks-proxy = 'a'}"), "expected HOST:PORT", 4),
     "no network": (
         QUEUE.replace("= 2", "= {bind = 2, tcp-accept-filter = 'a'}"), "expected a network of IP addresses", 4,
@@ -510,7 +517,7 @@ def test_a_variable_can_stand_for_true_and_false_and_in_the_options_of_the_proce
 # A value for each option that is not its default, as the command line and as the file has it.
 VALUES = {
     "--interface": "127.0.0.3", "--sndhwm": 5, "--rcvhwm": 6, "--linger": 7, "--drain": 2.5, "--io-threads": 2,
-    "--ipv6": True, "--max-message-size": 8, "--heartbeat": 9, "--control": "tcp://127.0.0.1:10",
+    "--ipv6": True, "--max-message-size": 2048, "--heartbeat": 9, "--control": "tcp://127.0.0.1:10",
     "--control-type": "PAIR", "--tap": "tcp://127.0.0.1:11", "--http": "127.0.0.1:12", "--http-token-file": "token",
     "--fail-fast": True, "--ready-file": "ready", "--log-level": "debug", "--log-format": "json",
     "--frontend": ["tcp://a:1", ">tcp://b:2"], "--backend": [3], "--sub-port": 4, "--pub-port": ">5",

@@ -56,7 +56,7 @@ CHANGED = [
     (queue("q"), queue("q", frontend=6000)),
     (queue("q", backend=6000), queue("q", backend=6000, interface="127.0.0.1")),
     (queue("q"), queue("q", heartbeat_ms=5)),
-    (queue("q"), queue("q", max_message_size_bytes=5)),
+    (queue("q"), queue("q", max_message_size_bytes=5000)),
     (queue("q"), queue("q", ipv6=True)),
     (queue("q"), queue("q", io_threads=2)),
     (queue("q"), queue("q", socket_options={"backend": {zmq.SNDBUF: 5000}})),

@@ -82,6 +82,18 @@ def test_options_of_sockets_are_part_of_settings():
             {"backend": {zmq.ROUTER_HANDOVER: 1}},
             "backend.router_handover: expected a socket of the type ROUTER, got",
         ),
+        *(
+            ({"frontend": {number: value}}, f"frontend.{name}: expected ")
+            for name, number, values in (
+                ("maxmsgsize", zmq.MAXMSGSIZE, (-2, 0, 1, 1023)),
+                ("tcp_keepalive_idle", zmq.TCP_KEEPALIVE_IDLE, (0, 32_768)),
+                ("tcp_keepalive_intvl", zmq.TCP_KEEPALIVE_INTVL, (0, 32_768)),
+                ("tcp_keepalive_cnt", zmq.TCP_KEEPALIVE_CNT, (0, 128)),
+                ("reconnect_ivl", zmq.RECONNECT_IVL, (-2, 0)),
+                ("affinity", zmq.AFFINITY, (2, 2**62)),
+            )
+            for value in values
+        ),
         ({"control": {zmq.TOS: 1}}, "control: expected an endpoint for a socket that is given options, got None"),
         ({"backend": {zmq.CURVE_SERVER: 1}}, "backend.curve_server: expected curve_secretkey beside it, got 1"),
     ],

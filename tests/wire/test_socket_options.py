@@ -18,7 +18,7 @@ SAMPLES = {
     "bindtodevice": "lo", "socks_password": "a", "socks_proxy": "127.0.0.1:1", "socks_username": "a",
     "tcp_accept_filter": "127.0.0.0/8", "curve_publickey": PUBLIC, "curve_secretkey": SECRET,
     "curve_serverkey": PUBLIC, "plain_password": "a", "plain_username": "a", "connect_routing_id": "a",
-    "routing_id": "a", "xpub_welcome_msg": "a",
+    "routing_id": "a", "xpub_welcome_msg": "a", "maxmsgsize": 1024,
 }  # fmt: skip
 
 
@@ -48,7 +48,7 @@ def test_an_option_of_a_socket_wins_over_the_devices_own(run):
         sndhwm=5,
         rcvhwm=6,
         linger_ms=7,
-        max_message_size_bytes=8,
+        max_message_size_bytes=8000,
         heartbeat_ms=9_000,
         socket_options={
             "backend": {zmq.SNDHWM: 50, zmq.LINGER: 70, zmq.IMMEDIATE: 0, zmq.TCP_KEEPALIVE_IDLE: 90, zmq.TOS: 8},
@@ -61,7 +61,7 @@ def test_an_option_of_a_socket_wins_over_the_devices_own(run):
     ]  # fmt: skip
     assert [frontend(one) for one in (zmq.RCVHWM, zmq.MAXMSGSIZE, zmq.BACKLOG)] == [60, -1, 5]
     # And nothing else has changed.
-    assert [backend(one) for one in (zmq.RCVHWM, zmq.MAXMSGSIZE, zmq.TCP_KEEPALIVE_INTVL)] == [6, 8, 9]
+    assert [backend(one) for one in (zmq.RCVHWM, zmq.MAXMSGSIZE, zmq.TCP_KEEPALIVE_INTVL)] == [6, 8000, 9]
     assert [frontend(one) for one in (zmq.LINGER, zmq.TCP_KEEPALIVE_IDLE)] == [7, 9]
 
 
@@ -97,6 +97,51 @@ def test_messages_pass_under_curve(run, peers):
     assert worker.recv() == [b"question"]
     worker.send(b"answer")
     assert client.recv() == [b"answer"]
+
+
+# What a kernel or libzmq itself refuses, it refuses at each connection, and no peer gets in.
+EXTREMES = {
+    "backlog": (1, 2**31 - 1), "handshake_ivl": (2**31 - 1,), "heartbeat_ivl": (2**31 - 1,),
+    "heartbeat_timeout": (0, 2**31 - 1), "heartbeat_ttl": (6_553_599,), "maxmsgsize": (1024, 2**63 - 1),
+    "rcvbuf": (0, 2**31 - 1), "rcvhwm": (0, 1, 2**31 - 1), "sndbuf": (0, 2**31 - 1), "tcp_keepalive_cnt": (1, 127),
+    "tcp_keepalive_idle": (1, 32_767), "tcp_keepalive_intvl": (1, 32_767), "tcp_maxrt": (0, 1, 2**31 - 1),
+    "tos": (0, 255),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXTREMES)
+def test_peers_get_in_at_both_ends_of_the_range_of_an_option(run, peers, name):
+    for value in EXTREMES[name]:
+        options = {OPTIONS[name].number: value, zmq.TCP_KEEPALIVE: 1}
+        device = run(Streamer, socket_options={"frontend": options})
+        pusher = peers.connect(zmq.PUSH, *device.endpoints["frontend"])
+        puller = peers.connect(zmq.PULL, *device.endpoints["backend"])
+        pusher.send(b"in")
+        assert puller.recv() == [b"in"]
+        device.stop(0)
+
+
+def test_peers_get_in_with_the_longest_heartbeat_of_a_device(run, peers):
+    device = run(Streamer, heartbeat_ms=32_767_000)
+    pusher = peers.connect(zmq.PUSH, *device.endpoints["frontend"])
+    puller = peers.connect(zmq.PULL, *device.endpoints["backend"])
+    pusher.send(b"in")
+    assert puller.recv() == [b"in"]
+
+
+@pytest.mark.parametrize("limit", [0, 1024])
+def test_the_largest_handshake_fits_into_the_smallest_message_limit(run, peers, limit):
+    server_public, server_secret = zmq.curve_keypair()
+    device = run(
+        Queue,
+        max_message_size_bytes=limit,
+        socket_options={"frontend": {zmq.CURVE_SERVER: 1, zmq.CURVE_SECRETKEY: server_secret}},
+    )
+    keys = {"curve_publickey": PUBLIC, "curve_secretkey": SECRET, "curve_serverkey": server_public}
+    client = peers.connect(zmq.DEALER, *device.endpoints["frontend"], routing_id=b"r" * 255, **keys)
+    worker = peers.connect(zmq.DEALER, *device.endpoints["backend"], routing_id=b"w" * 255)
+    client.send(b"question")
+    assert worker.recv()[-1] == b"question"
 
 
 def test_a_subscriber_gets_the_welcome_message_of_an_xpub(run, peers):
