@@ -1,7 +1,8 @@
 """The files of ipc endpoints: libzmq makes one when it binds, and leaves it behind.
 
-A file is taken away only where a connect says that no program has it: ECONNREFUSED, see unix(7). Each other answer is
-of a program that lives: it listens (0, EAGAIN), it has a socket of another type (EPROTOTYPE), or it keeps us out (EACCES).
+A file is taken away only where a connect says that no program has it: ECONNREFUSED, see unix(7). Each other answer
+shows a program that is alive: it listens (0, EAGAIN), it has a socket of another type (EPROTOTYPE), or it keeps us out
+(EACCES).
 """
 
 from __future__ import annotations

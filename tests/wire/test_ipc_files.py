@@ -80,7 +80,7 @@ def test_a_folder_and_a_link_are_refused_and_stay(tmp_path):
         left_behind.bind(str(tmp_path / "sock"))
     (tmp_path / "link").symlink_to("sock")
     for name in ("folder", "link"):
-        with pytest.raises(StartError, match="there is a file of that name which is not a socket$"):
+        with pytest.raises(StartError, match=r"there is a file of that name which is not a socket$"):
             at(str(tmp_path / name)).start()
     assert sorted(os.listdir(tmp_path)) == ["folder", "link", "sock"]
 
