@@ -19,7 +19,7 @@ Check = Callable[[str, Any], Any]
 # Handshakes count too, and the largest that there are (a routing id of 255 bytes, CURVE) fit in: see
 # zmtp_engine.cpp and curve_mechanism_base.cpp. With less, some peers or all of them never get in.
 SMALLEST_MESSAGE_LIMIT_BYTES = 1024
-# The most that TCP_KEEPIDLE and TCP_KEEPINTVL take (MAX_TCP_KEEPIDLE in Linux's tcp.h). Where the kernel refuses a value,
+# The most that TCP_KEEPIDLE and TCP_KEEPINTVL take (MAX_TCP_KEEPIDLE in Linux's tcp.h). Where the kernel refuses,
 # libzmq ends each connection.
 LONGEST_KEEPALIVE_S = 32_767
 

@@ -64,7 +64,7 @@ USAGE = {
     "drain that is no number": ([*RELAY, "--drain", "x"], ["--drain", "(seconds)", "'x'"]),
     "drain that is not finite": ([*RELAY, "--drain", "nan"], ["--drain", "seconds", "'nan'"]),
     "no io threads": ([*RELAY, "--io-threads", "0"], ["--io-threads", "1 to 64", "'0'"]),
-    "message size 0": ([*RELAY, "--max-message-size", "0"], ["--max-message-size", "from 1", "'0'"]),
+    "message size 9": ([*RELAY, "--max-message-size", "9"], ["--max-message-size", "0 or an integer from 1024", "'9'"]),
     "heartbeat that is no number": ([*RELAY, "--heartbeat", "often"], ["--heartbeat", "integer from 0", "'often'"]),
     "name with a space": ([*RELAY, "--name", "a b"], ["--name", "letters, digits", "'a b'"]),
     "unknown log level": ([*RELAY, "--log-level", "loud"], ["--log-level", "warning", "'loud'"]),
