@@ -183,6 +183,10 @@ Watch it in a browser: {page}
 """,
         flush=True,
     )
+    # Its second line, if there is one, says that this installation is a slow one, and the remedy.
+    version = subprocess.run([relay.command[0], "--version"], stdout=subprocess.PIPE, text=True, check=False).stdout
+    for line in version.splitlines()[1:]:
+        print(line + "\n", flush=True)
 
 
 def summarise(show, accounting):

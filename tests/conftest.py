@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
+from geventrelay.engine.native.choose import warn_if_slow
 from geventrelay.testing import Devices, Peers
 
 # The same examples in every run: what fails today failed yesterday. Time is the business of pytest-timeout.
@@ -23,6 +24,12 @@ def pytest_collection_finish() -> None:
     # there are before the first test begins none is meant, and without them a look takes a fiftieth of the time.
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def slow_burst_is_told() -> None:
+    """Has the one warning of a process without a native burst come before the first test, not during any."""
+    warn_if_slow()
 
 
 @pytest.fixture(autouse=True)

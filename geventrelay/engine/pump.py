@@ -26,7 +26,7 @@ from .burst import NOTHING, Budget, Burst, Status
 from .burst_python import PythonBurst
 from .counters import Drop, OutletSnapshot, PumpSnapshot
 from .fair import FairYield
-from .native.choose import native_module
+from .native.choose import native_module, warn_if_slow
 from .outlet import Outlet
 from .readiness import Readiness
 from .socket import RelaySocket
@@ -64,6 +64,8 @@ class Pump:
     def run(self) -> None:
         """Move messages without end. Yields to the hub; raises `zmq.ZMQError` when a socket or the context goes."""
         source, burst = self._source, self._burst
+        # Not when the burst is chosen: a command that cannot start says one line, the one about that.
+        warn_if_slow()
         with FairYield() as turn:
             while True:
                 if self._paused:
