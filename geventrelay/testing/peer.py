@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,7 @@ from ..engine.libzmq import last_endpoint
 from ..engine.monitor import Monitor
 from ..engine.socket import RelaySocket
 from ..engine.subscriptions import Subscription
+from ..errors import SettingsError
 from .waiting import LIMIT_S, within
 
 LOCAL = "tcp://127.0.0.1:0"
@@ -40,12 +42,15 @@ class Peer:
     :param kind: a socket type of ZeroMQ, e.g. ``zmq.PUSH``.
     :param limit_s: how long each call waits by default, in seconds.
     :param options: ZeroMQ's options by name, e.g. ``rcvhwm=1``; ``subscribe`` takes one prefix or several.
+    :raises SettingsError: if ZeroMQ has no such option.
     :ivar socket: the socket itself, for everything that this class does not offer.
     :ivar endpoint: where it was bound last, with the real port; empty if it was not bound.
     :ivar subscriptions: the prefixes that it has subscribed to.
     """
 
     def __init__(self, context: Any, kind: int, *, limit_s: float = LIMIT_S, **options: Any) -> None:
+        # Before there is a socket, which a wrong name would leave behind.
+        numbers = {name: _option(name) for name in options if name != "subscribe"}
         self.socket: RelaySocket = context.socket(kind, socket_class=RelaySocket)
         self.type = zmq.SocketType(kind)
         self.endpoint = ""
@@ -63,7 +68,7 @@ class Peer:
                 self.subscribe(*([value] if isinstance(value, (str, bytes)) else value))
             else:
                 value = value.encode() if isinstance(value, str) else value
-                self.socket.set(getattr(zmq, name.upper()), value)
+                self.socket.set(numbers[name], value)
 
     def __repr__(self) -> str:
         way = f" bound to {self.endpoint}" if self.endpoint else ""
@@ -239,6 +244,15 @@ class Peer:
                 self._failed -= 1
             else:
                 self._live -= 1
+
+
+def _option(name: str) -> zmq.SocketOption:
+    try:
+        return zmq.SocketOption[name.upper()]
+    except KeyError:
+        near = difflib.get_close_matches(name.upper(), list(zmq.SocketOption.__members__), 1)
+        hint = f" (did you mean {near[0].lower()}?)" if near else ""
+        raise SettingsError("peer", f"names of ZeroMQ's socket options{hint}", name) from None
 
 
 class _Log:

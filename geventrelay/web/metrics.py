@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("geventrelay")
 
-_MISSING = "metrics need prometheus_client, which is not installed: pip install 'geventrelay[metrics]'"
+_MISSING = "metrics need prometheus_client, which is not installed: pip install prometheus_client"
 
 Samples = Sequence[tuple[tuple[str, ...], object]]
 """Things of one kind at one moment, each behind the values of its labels."""

@@ -222,5 +222,5 @@ def test_without_rich_it_says_what_to_install_and_json_works(run, stub, folder):
     # The current folder comes first on the path of `python -m`.
     (folder / "rich").mkdir()
     (folder / "rich" / "__init__.py").write_text("raise ImportError('not here')")
-    assert "pip install 'geventrelay[top]'" in complaint(run, stub.url, "--once")
+    assert "pip install rich" in complaint(run, stub.url, "--once")
     once(run, stub.url, "--once", "--json")

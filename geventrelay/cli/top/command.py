@@ -111,7 +111,7 @@ def _screen(remote: Remote) -> Screen:
     try:
         from .screen import Screen
     except ImportError:
-        raise StartError("geventrelay top needs rich: pip install 'geventrelay[top]' (or give --json)") from None
+        raise StartError("geventrelay top needs rich: pip install rich (or give --json)") from None
     return Screen(remote.url)
 
 
