@@ -46,6 +46,7 @@ class HttpStream:
 
     def __init__(self, address: str, path: str, token: str | None) -> None:
         self._address = address
+        self._line = b""
         client = HttpClient(f"http://{address}", _SILENCE_S, _GreenHandler())
         try:
             self._response = client.get(path, token)
@@ -54,6 +55,14 @@ class HttpStream:
         except FAILURES as error:
             raise StartError(f"cannot watch {address}: {client.reason(error)}") from None
 
+    def begin(self) -> bool:
+        """Wait for the first line, with which the server says that messages are seen from now on; true. Yields.
+
+        :raises StartError: if the connection is lost.
+        """
+        self._line = self._read_line()
+        return True
+
     def receive(self) -> list[Record]:
         """Wait for the next message; none at the end. Yields if there is none yet.
 
@@ -61,10 +70,7 @@ class HttpStream:
         :raises RecordingError: if the server sends something else.
         """
         while True:
-            try:
-                line = self._response.readline(_LINE_BYTES)
-            except FAILURES as error:
-                raise StartError(f"lost {self._address}: {str(error) or type(error).__name__}") from None
+            line, self._line = self._line or self._read_line(), b""
             if not line:
                 return []
             if line.strip() and not self._is_notice(line):
@@ -73,6 +79,12 @@ class HttpStream:
     def close(self) -> None:
         """Close it. Does not yield."""
         self._response.close()
+
+    def _read_line(self) -> bytes:
+        try:
+            return self._response.readline(_LINE_BYTES)
+        except FAILURES as error:
+            raise StartError(f"lost {self._address}: {str(error) or type(error).__name__}") from None
 
     def _is_notice(self, line: bytes) -> bool:
         """Whether the line only reports messages that are not shown; prints that report."""

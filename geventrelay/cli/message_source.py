@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 import time
 from collections.abc import Iterator
 from typing import Protocol
@@ -16,9 +19,15 @@ from .http_stream import open_http
 from .message_options import WatchOptions
 from .tap_stream import TapStream
 
+# When nothing has answered for so long, the user is told.
+_PATIENCE_S = 1.0
+
 
 class Stream(Protocol):
     """Messages as they come."""
+
+    def begin(self) -> bool:
+        """Wait until messages are seen; whether each one is seen from now on. Yields."""
 
     def receive(self) -> list[Record]:
         """Wait for the next messages, at least one; none at the end. Yields if there is none yet."""
@@ -30,14 +39,17 @@ class Stream(Protocol):
 class MessageSource:
     """Watched messages, in batches; iterate over it once. A context manager.
 
-    :param stream: where they come from; closed at the end.
+    :param where: where they come from, as the user wrote it.
+    :param stream: the messages; closed at the end.
     :param chosen: selects the messages.
     :param count: how many messages to return; None is no limit.
     :param limit_s: for how long, in seconds; None is no limit.
     """
 
-    def __init__(self, stream: Stream, chosen: RecordFilter, count: int | None, limit_s: float | None) -> None:
-        self._stream, self._chosen, self._left = stream, chosen, count
+    def __init__(
+        self, where: str, stream: Stream, chosen: RecordFilter, count: int | None, limit_s: float | None
+    ) -> None:
+        self._where, self._stream, self._chosen, self._left = where, stream, chosen, count
         self._until = None if limit_s is None else time.monotonic() + limit_s
 
     def __enter__(self) -> MessageSource:
@@ -45,6 +57,17 @@ class MessageSource:
 
     def __exit__(self, *exception: object) -> None:
         self._stream.close()
+
+    def begin(self) -> str | None:
+        """Wait until messages are seen, and say on standard error if that takes long. Yields.
+
+        :returns: what is seen, to show to the user; None if the time was over first.
+        """
+        with _said_later(f"waiting for {self._where}"):
+            complete = gevent.with_timeout(self._left_s(), self._stream.begin, timeout_value=None)
+        if complete is None:
+            return None
+        return self._where if complete else f"{self._where}, connected to a publisher that is no tap"
 
     def __iter__(self) -> Iterator[list[Record]]:
         with FairYield() as turn:
@@ -61,10 +84,23 @@ class MessageSource:
 
     def _receive(self) -> list[Record]:
         """The next messages; none at the end of the stream or of the time."""
-        left_s = None if self._until is None else self._until - time.monotonic()
+        left_s = self._left_s()
         if left_s is not None and left_s <= 0:
             return []
         return gevent.with_timeout(left_s, self._stream.receive, timeout_value=[])
+
+    def _left_s(self) -> float | None:
+        return None if self._until is None else max(0.0, self._until - time.monotonic())
+
+
+@contextlib.contextmanager
+def _said_later(text: str) -> Iterator[None]:
+    """Print `text` on standard error if the ``with`` block takes long."""
+    saying = gevent.spawn_later(_PATIENCE_S, print, text, file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        saying.kill()
 
 
 def watch(name: str, where: str, options: WatchOptions) -> MessageSource:
@@ -80,9 +116,9 @@ def watch(name: str, where: str, options: WatchOptions) -> MessageSource:
     if where.startswith(("http://", "https://")):
         stream = open_http(name, where, options)
         # The server has applied the filter already.
-        return MessageSource(stream, RecordFilter(), options.count, options.seconds_s)
+        return MessageSource(where, stream, RecordFilter(), options.count, options.seconds_s)
     for flag, value in (("--device", options.device), ("--token-file", options.token_file)):
         if value is not None:
             raise SettingsError(flag, "an http:// address to go with it", where)
-    stream = TapStream(read_endpoint(name, where), options.direction)
-    return MessageSource(stream, options.filter, options.count, options.seconds_s)
+    stream = TapStream(read_endpoint(name, where), options.direction, os.fsencode(options.topic))
+    return MessageSource(where, stream, options.filter, options.count, options.seconds_s)

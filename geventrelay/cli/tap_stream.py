@@ -1,63 +1,145 @@
-"""The messages from a tap's endpoint."""
+"""The messages from a tap's endpoint, or from any other publisher."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections import deque
+from collections.abc import Sequence
 from typing import Any, cast
 
+import gevent
 import zmq
 import zmq.green
 
 from ..endpoints import Endpoint
 from ..engine.libzmq import terminate
+from ..engine.monitor import Monitor
 from ..engine.socket import RelaySocket
+from ..errors import StartError
 from ..recording import Record
+from ..recording.questions import RESERVED, Questions
 from ..recording.record import source_name
 from .endpoint import attach
 
 # The number of messages to read before other greenlets run, and signals are handled.
 _MESSAGES_AT_A_TIME = 200
+# How long to wait for the answer to one question; it may be lost like any message.
+_ANSWER_S = 1.0
+# A peer that leaves so many questions unanswered is no tap.
+_UNANSWERED = 2
+# What comes before it is known whether the peer is a tap is kept, up to so many bytes.
+_KEPT_BYTES = 16 * 1024 * 1024
+
+_CONNECTED, _DISCONNECTED = int(zmq.EVENT_HANDSHAKE_SUCCEEDED), int(zmq.EVENT_DISCONNECTED)
+
+UNKNOWN = "unknown"
+"""The source of a message from a publisher that is no tap."""
 
 
 class TapStream:
-    """A SUB that reads a tap.
+    """A SUB that reads a tap, or a publisher that is none.
 
-    :param endpoint: where the tap is.
+    :param endpoint: where it is.
     :param direction: the key of the socket where messages came in; None is every one.
+    :param topic: at a publisher that is no tap, what to subscribe to.
     :raises StartError: if it cannot connect or bind there.
     """
 
-    def __init__(self, endpoint: Endpoint, direction: str | None) -> None:
+    def __init__(self, endpoint: Endpoint, direction: str | None, topic: bytes) -> None:
+        self._endpoint, self._direction, self._topic = endpoint, direction, topic
+        self._is_tap = self._connected = False
+        self._questions = Questions()
+        # Messages and the times when they were received, before it is known what they are.
+        self._kept: deque[tuple[int, list[bytes]]] = deque()
+        self._kept_bytes = 0
         self._context: Any = zmq.green.Context()
         self._socket = cast(RelaySocket, self._context.socket(zmq.SUB, socket_class=RelaySocket))
         self._socket.set(zmq.LINGER, 0)
         self._socket.set(zmq.RCVHWM, 100_000)
         self._socket.set(zmq.SUBSCRIBE, b"" if direction is None else os.fsencode(direction))
+        self._monitor = Monitor(self._socket, _CONNECTED | _DISCONNECTED)
         try:
             attach(self._socket, endpoint)
         except BaseException:
             self.close()
             raise
 
+    def begin(self) -> bool:
+        """Wait until the subscription is in force: a tap has said so, or a publisher is connected. Yields.
+
+        A publisher that is no tap says nothing; from it, messages of the next moment may be missed.
+
+        :returns: whether it is a tap.
+        :raises StartError: if it is none, but one direction was asked for.
+        """
+        unanswered = 0
+        while not self._is_tap and unanswered < _UNANSWERED:
+            question, connected = self._questions.new(), self._is_connected()
+            self._socket.set(zmq.SUBSCRIBE, question)
+            gevent.with_timeout(_ANSWER_S, self._await_answer, timeout_value=None)
+            self._socket.set(zmq.UNSUBSCRIBE, question)
+            unanswered = unanswered + 1 if connected and self._is_connected() else 0
+        if not self._is_tap:
+            self._take_topic()
+        return self._is_tap
+
     def receive(self) -> list[Record]:
         """Wait for the next messages, at least one. Yields if there is none yet."""
-        while not (records := self._received()):
+        while not (records := self._records()):
             self._socket.wait_readable()
         return records
 
     def close(self) -> None:
         """Close it. Yields."""
-        self._socket.close(0)
+        self._monitor.close_socket(0).join()
         terminate(self._context)
 
-    def _received(self) -> list[Record]:
-        records: list[Record] = []
+    def _await_answer(self) -> None:
+        """Wait for the answer, and keep what comes before it; the oldest is dropped beyond a limit."""
+        while True:
+            for time_ns, parts in self._received():
+                self._kept.append((time_ns, parts))
+                self._kept_bytes += sum(map(len, parts))
+            if self._is_tap:
+                return
+            while self._kept_bytes > _KEPT_BYTES:
+                self._kept_bytes -= sum(map(len, self._kept.popleft()[1]))
+            self._socket.wait_readable()
+
+    def _is_connected(self) -> bool:
+        for event in self._monitor.read():
+            self._connected = event.kind == _CONNECTED
+        return self._connected
+
+    def _take_topic(self) -> None:
+        if self._direction is not None:
+            raise StartError(f"{self._endpoint.address} is no tap: its messages have no direction")
+        if self._topic:
+            self._socket.set(zmq.SUBSCRIBE, self._topic)
+            self._socket.set(zmq.UNSUBSCRIBE, b"")
+
+    def _records(self) -> list[Record]:
+        received = [*self._kept, *self._received()]
+        self._kept.clear()
+        if not self._is_tap:
+            return [Record(time_ns, UNKNOWN, tuple(parts)) for time_ns, parts in received]
+        return [
+            Record(time_ns, source_name(source), tuple(parts))
+            for time_ns, (source, *parts) in received
+            if not source.startswith(RESERVED)
+        ]
+
+    def _received(self) -> Sequence[tuple[int, list[bytes]]]:
+        received: list[tuple[int, list[bytes]]] = []
         receive = self._socket.readiness.receive
         try:
-            while len(records) < _MESSAGES_AT_A_TIME:
-                source, *parts = receive()
-                records.append(Record(time.time_ns(), source_name(source.bytes), tuple(part.bytes for part in parts)))
+            while len(received) < _MESSAGES_AT_A_TIME:
+                parts = [part.bytes for part in receive()]
+                if self._questions.answered_by(parts[0]):
+                    self._is_tap = True
+                else:
+                    received.append((time.time_ns(), parts))
         except zmq.Again:
             pass
-        return records
+        return received

@@ -4,10 +4,13 @@ A tap is an XPUB. Each message goes out there as ``[SOURCE, *parts]``, where SOU
 came in, so that a watcher chooses a direction by what it subscribes to. Pumps copy only while there are subscriptions,
 and only the directions that are subscribed to. As with every PUB, a watcher that is too slow loses messages, and the
 device does not wait for it.
+
+A watcher may ask whether its subscriptions are in force, by one more subscription: see `recording.questions`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -21,9 +24,11 @@ from ..engine.fair import FairYield
 from ..engine.libzmq import unique_inproc, unless_gone
 from ..engine.outlet import Outlet
 from ..engine.pump import Pump
+from ..engine.readiness import plain_send
 from ..engine.socket import RelaySocket
 from ..engine.subscriptions import Subscription, Topics, parse
 from ..recording import Record
+from ..recording.questions import is_question
 from ..recording.record import source_name
 from ..settings import DeviceSettings
 from ..terms import WhenFull
@@ -67,6 +72,7 @@ class Tap(Component):
         self._pumps: dict[bytes, Pump] = {}
         self._tapped: set[bytes] = set()
         self._topics = Topics()
+        self._questions: list[bytes] = []
         self._watches: list[TapReader] = []
         self._address = unique_inproc("tap")
 
@@ -106,6 +112,7 @@ class Tap(Component):
             return False
         finally:
             self._switch()
+            self._answer()
         return True
 
     def watch(self, direction: str | None = None) -> TapReader:
@@ -113,19 +120,21 @@ class Tap(Component):
 
         :param direction: the key of the socket whose messages to see; None for all of them.
         """
-        pumps = [pump for name, pump in self._pumps.items() if direction is None or name.decode() == direction]
+        pumps = {name: pump for name, pump in self._pumps.items() if direction is None or name.decode() == direction}
         socket: RelaySocket = self._sockets.context.socket(zmq.SUB, socket_class=RelaySocket)
         socket.set(zmq.LINGER, 0)
         # Over inproc the marks of both ends add up, and 0 at either end would be no limit.
         socket.set(zmq.RCVHWM, 1)
         socket.connect(self._address)
-        socket.set(zmq.SUBSCRIBE, b"" if direction is None else direction.encode())
+        # Not to everything: answers to other watchers are no messages of the device.
+        for name in pumps:
+            socket.set(zmq.SUBSCRIBE, name)
         # Only when the XPUB has been looked at does it know of this subscription, and from then on messages count.
         while self.look():
             pass
         # `run` has to look more often from now on.
         self._socket.readiness.wake_both()
-        watch = TapReader(socket, pumps)
+        watch = TapReader(socket, tuple(pumps.values()))
         self._watches = [*(one for one in self._watches if not one.closed), watch]
         return watch
 
@@ -140,8 +149,12 @@ class Tap(Component):
             watch.close()
 
     def _follow(self, subscription: Subscription | None) -> None:
+        if subscription is None:
+            return
+        if subscription.wanted and is_question(subscription.topic):
+            self._questions.append(subscription.topic)
         # No other topic can concern a pump, and a peer may subscribe to as many as it likes.
-        if subscription is not None and any(name.startswith(subscription.topic) for name in self._pumps):
+        elif any(name.startswith(subscription.topic) for name in self._pumps):
             self._topics.apply(subscription)
 
     def _switch(self) -> None:
@@ -153,6 +166,15 @@ class Tap(Component):
             elif not wanted and name in self._tapped:
                 pump.set_tap(None)
                 self._tapped.discard(name)
+
+    def _answer(self) -> None:
+        questions, self._questions = self._questions, []
+        for question in questions:
+            # Where there is no room, the watcher asks again.
+            with contextlib.suppress(zmq.Again):
+                plain_send(self._socket, question, zmq.DONTWAIT)
+        if questions:
+            self._socket.readiness.after_write()
 
     def _bind(self) -> None:
         sndhwm = self._socket.get(zmq.SNDHWM)

@@ -19,7 +19,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-import zmq
 from gevent.event import Event
 
 from .burst import NOTHING, Budget, Burst, Status

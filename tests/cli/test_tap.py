@@ -6,7 +6,9 @@ import fcntl
 import io
 import json
 import os
+import re
 import signal
+import stat
 import struct
 import subprocess
 import termios
@@ -19,6 +21,7 @@ from support.process import GEVENTRELAY, environment
 
 from geventrelay.errors import RecordingError
 from geventrelay.recording import Reader, Record, Writer
+from geventrelay.recording.questions import RESERVED, is_question
 from geventrelay.testing import eventually
 
 SIDES = ("--frontend", "0", "--backend", "0")
@@ -69,14 +72,44 @@ def tap(peers):
 
 @pytest.fixture
 def started(run, tap):
-    """``started("tap", tap.endpoint)`` starts a command and returns when its subscription has come."""
+    """``started("tap", tap.endpoint)`` starts a command and returns when it has begun."""
 
     def start(*arguments, prefix=b"", **options):
         program = run([*GEVENTRELAY, *arguments], **options)
-        assert tap.recv() == [b"\1" + prefix]
+        assert subscription(tap) == b"\1" + prefix
+        program.until(lambda: answered(tap) and has_begun(program), "the beginning")
         return program
 
     return start
+
+
+def subscription(tap) -> bytes:
+    """The next subscription, or its end, that is no question."""
+    while is_question((frame := tap.recv()[0])[1:]):
+        answer(tap, frame)
+    return frame
+
+
+def answered(tap) -> bool:
+    """Answer what is asked now, as a device's tap does."""
+    for (frame,) in tap.recv_now():
+        answer(tap, frame)
+    return True
+
+
+def answer(tap, frame: bytes) -> None:
+    assert is_question(frame[1:]), frame
+    if frame[:1] == b"\1":
+        tap.send(frame[1:])
+
+
+def has_begun(program) -> bool:
+    return re.search(r"^(watching|recording) ", program.errors, re.MULTILINE) is not None
+
+
+def said_later(program) -> str:
+    """What it has said on standard error since it has begun."""
+    return re.sub(r"^(waiting for .*\n)?(watching|recording) .*\n", "", program.errors)
 
 
 # tap
@@ -109,7 +142,7 @@ def test_hex_and_json(started, tap):
     tap.send(b"sub", b"\x00a", b"", b"\xff" * 300)
     assert program.wait() == 0
     assert program.output.endswith(" sub  0061 |  | " + "ff" * 200 + "... (300 bytes)\n")
-    assert tap.recv() == [b"\0"]
+    assert subscription(tap) == b"\0"
     program = started("tap", tap.endpoint, "--count", "1", "--format", "json")
     tap.send(b"sub", b"\x1b", b"\xff" * 300)
     assert program.wait() == 0
@@ -136,7 +169,7 @@ def test_a_signal_ends_it_in_peace(started, tap, number):
     program.until_said("hello")
     program.signal(number)
     assert program.wait() == 0
-    assert program.errors == ""
+    assert said_later(program) == ""
 
 
 def test_a_flood_does_not_keep_a_signal_from_ending_it(started, tap, folder):
@@ -146,7 +179,7 @@ def test_a_flood_does_not_keep_a_signal_from_ending_it(started, tap, folder):
         tap.send(b"frontend", b"hello")
     program.signal(signal.SIGTERM)
     assert program.wait() == 0
-    assert program.errors == ""
+    assert said_later(program) == ""
 
 
 def test_whoever_reads_its_output_may_leave(started, tap):
@@ -158,19 +191,72 @@ def test_whoever_reads_its_output_may_leave(started, tap):
     os.close(read)
     tap.send(b"frontend", b"hello")
     assert program.wait() == 0
-    assert program.errors == ""
+    assert said_later(program) == ""
 
 
-def test_it_ends_after_seconds():
-    assert call("tap", "tcp://127.0.0.1:1", "--seconds", "0.1").stdout == ""
+def test_it_ends_after_seconds(started, tap):
+    assert started("tap", tap.endpoint, "--seconds", "1").wait() == 0
 
 
-def test_it_can_be_bound_for_a_tap_that_connects(run, peers):
+def test_with_no_tap_there_it_ends_with_1_and_one_line():
+    done = call("tap", "tcp://127.0.0.1:1", "--seconds", "0.1", code=1)
+    assert (done.stdout, done.stderr) == ("", "nothing watched: no tap or publisher at tcp://127.0.0.1:1\n")
+
+
+def test_it_says_that_it_waits(run):
+    program = run([*GEVENTRELAY, "tap", "tcp://127.0.0.1:1"])
+    program.until_logged("waiting for tcp://127.0.0.1:1\n")
+    program.signal(signal.SIGTERM)
+    assert program.wait() == 1
+    assert said_later(program).endswith("nothing watched: no tap or publisher at tcp://127.0.0.1:1\n")
+
+
+def test_it_can_be_bound_for_a_tap_that_connects(start, run, peers):
     program = run([*GEVENTRELAY, "tap", "@tcp://127.0.0.1:*", "--count", "1"])
     program.until_logged("bound to tcp://127.0.0.1:")
-    peers.publisher(program.errors.split()[-1]).send(b"frontend", b"hello")
+    server = start("streamer", *SIDES, "--tap", ">" + program.errors.split()[2])
+    program.until_logged("watching @tcp://127.0.0.1:*\n")
+    sink = peers.connect(zmq.PULL, server["backend"])
+    peers.connect(zmq.PUSH, server["frontend"]).send(b"hello")
+    assert sink.recv() == [b"hello"]
     assert program.wait() == 0
-    assert "hello" in program.output
+    assert " frontend  hello\n" in program.output
+
+
+@pytest.mark.parametrize("kind", [zmq.PUB, zmq.XPUB])
+def test_a_publisher_that_is_no_tap_is_watched_too(run, peers, kind):
+    publisher = peers.bind(kind)
+    arguments = ["--topic", "news", "--count", "2", "--format", "json"]
+    program = run([*GEVENTRELAY, "tap", publisher.endpoint, *arguments])
+    program.until_logged(f"watching {publisher.endpoint}, connected to a publisher that is no tap\n")
+
+    def shown():
+        publisher.send(b"other")
+        publisher.send(b"news", b"\xff")
+        return not program.lives
+
+    program.until(shown, "two messages")
+    assert program.wait() == 0
+    for line in program.output.splitlines():
+        message = json.loads(line)
+        assert (message["source"], message["parts"]) == ("unknown", ["news", {"hex": "ff"}])
+
+
+def test_what_a_publisher_sends_before_it_is_known_is_shown(run, peers):
+    publisher = peers.bind(zmq.XPUB)
+    program = run([*GEVENTRELAY, "tap", publisher.endpoint, "--count", "2"])
+    assert publisher.recv() == [b"\1"]
+    publisher.send(b"early", b"\1")
+    publisher.send(b"", b"")
+    assert program.wait() == 0, program.report()
+    assert [line.split("  ", 1)[1] for line in program.output.splitlines()] == [r"early | \x01", " | "]
+
+
+def test_a_publisher_has_no_directions(run, peers):
+    publisher = peers.bind(zmq.PUB)
+    program = run([*GEVENTRELAY, "tap", publisher.endpoint, "--direction", "backend"])
+    assert program.wait() == 1
+    assert program.errors.endswith(f"{publisher.endpoint} is no tap: its messages have no direction\n")
 
 
 @pytest.mark.parametrize(
@@ -253,7 +339,7 @@ def test_a_device_is_watched_and_recorded_over_http(start, run, peers, folder):
     sink.recv_now()
     server.stop()
     assert (tap.wait(), recorder.wait()) == (0, 0), tap.report() + recorder.report()
-    assert recorder.errors.startswith("recorded messages=")
+    assert recorder.errors.startswith(f"recording {http}\nrecorded messages=")
 
 
 # record
@@ -270,7 +356,7 @@ def test_what_was_recorded_is_what_was_sent(started, tap, folder):
     program.signal(signal.SIGINT)
     assert program.wait() == 0, program.report()
     nbytes = sum(len(part) for parts in sent for part in parts[1:])
-    assert program.errors == f"recorded messages=200 bytes={nbytes} file={path}\n"
+    assert said_later(program) == f"recorded messages=200 bytes={nbytes} file={path}\n"
     records = records_of(path)
     assert [[one.source.encode(), *one.parts] for one in records] == sent
     times = [one.time_ns for one in records]
@@ -294,7 +380,7 @@ def test_a_recorder_that_is_killed_leaves_what_it_had_and_can_be_gone_on_with(st
     # As if it had been killed in the middle of a write.
     with path.open("ab") as file:
         file.write(b"half a record")
-    assert tap.recv() == [b"\0"]
+    assert subscription(tap) == b"\0"
     program = started("record", path, "--from", tap.endpoint, "--append", "--count", "1")
     tap.send(b"frontend", b"after")
     assert program.wait() == 0, program.report()
@@ -327,10 +413,74 @@ def test_count_seconds_direction_and_topic(started, tap, folder):
         tap.send(*parts)
     assert program.wait() == 0, program.report()
     assert [one.parts for one in records_of(folder / "a")] == [(b"t1",), (b"t2",)]
-    assert tap.recv() == [b"\0backend"]
-    program = started("record", folder / "b", "--from", tap.endpoint, "--seconds", "0.2")
+    assert subscription(tap) == b"\0backend"
+    program = started("record", folder / "b", "--from", tap.endpoint, "--seconds", "1")
     assert program.wait() == 0, program.report()
     assert records_of(folder / "b") == []
+
+
+def test_the_file_appears_once_every_message_is_recorded(run, tap, folder):
+    path = folder / "some.rec"
+    program = run([*GEVENTRELAY, "record", path, "--from", tap.endpoint, "--count", "1"])
+    assert subscription(tap) == b"\1"
+    (question,) = tap.recv()
+    assert not path.exists()
+    assert not has_begun(program)
+    answer(tap, question)
+    program.until(path.exists, "the file")
+    tap.send(b"frontend", b"first")
+    assert program.wait() == 0, program.report()
+    assert [one.parts for one in records_of(path)] == [(b"first",)]
+    assert said_later(program).startswith("recorded messages=1 ")
+
+
+def test_a_question_is_asked_again(run, tap, folder):
+    program = run([*GEVENTRELAY, "record", folder / "some", "--from", tap.endpoint])
+    assert subscription(tap) == b"\1"
+    asked = [tap.recv()[0] for _ in range(3)]
+    assert asked[1] == b"\0" + asked[0][1:]
+    assert asked[2] != asked[0]
+    answer(tap, asked[2])
+    program.until_logged(f"recording {tap.endpoint}\n")
+
+
+def test_answers_to_others_are_not_recorded(started, tap, folder):
+    program = started("record", folder / "some", "--from", tap.endpoint, "--count", "1")
+    tap.send(RESERVED + b"other")
+    tap.send(b"frontend", b"x")
+    assert program.wait() == 0, program.report()
+    assert [one.parts for one in records_of(folder / "some")] == [(b"x",)]
+
+
+def test_each_message_after_the_file_appeared_is_recorded(start, run, peers, folder):
+    path = folder / "some.rec"
+    server = start("streamer", *SIDES, "--tap", "0")
+    source, sink = peers.connect(zmq.PUSH, server["frontend"]), peers.connect(zmq.PULL, server["backend"])
+    program = run([*GEVENTRELAY, "record", path, "--from", server["tap"], "--count", "100"])
+    program.until(path.exists, "the file")
+    for number in range(100):
+        source.send(b"%d" % number)
+    assert program.wait() == 0, program.report()
+    assert [int(one.parts[0]) for one in records_of(path)] == list(range(100))
+    sink.recv_all(100)
+
+
+@pytest.mark.parametrize("how", ["seconds", "signal"])
+def test_one_that_ends_before_it_has_begun_has_its_header_alone(run, folder, how):
+    path, where = folder / "some.rec", "tcp://127.0.0.1:1"
+    program = run([*GEVENTRELAY, "record", path, "--from", where, *(["--seconds", "0.2"] if how == "seconds" else [])])
+    if how == "signal":
+        program.until_logged("waiting for ")
+        assert not path.exists()
+        program.signal(signal.SIGTERM)
+    assert program.wait() == 1
+    assert program.errors.splitlines()[-1] == f"nothing recorded: no tap or publisher at {where}"
+    assert records_of(path) == []
+
+
+def test_a_recording_is_for_its_owner_alone(started, tap, folder):
+    started("record", folder / "some", "--from", tap.endpoint)
+    assert stat.S_IMODE((folder / "some").stat().st_mode) == 0o600
 
 
 def test_a_file_that_is_there_is_not_touched(folder):
@@ -362,7 +512,7 @@ def test_nothing_is_appended_behind_a_corrupt_record(folder):
 
 
 def test_append_makes_a_file_that_is_not_there(folder):
-    call("record", folder / "new", "--from", "tcp://127.0.0.1:1", "--append", "--seconds", "0")
+    call("record", folder / "new", "--from", "tcp://127.0.0.1:1", "--append", "--seconds", "0", code=1)
     assert records_of(folder / "new") == []
 
 
@@ -381,7 +531,7 @@ def test_a_file_that_cannot_be_written_is_told(folder):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_told():
-    done = call("record", "/dev/full", "--from", "tcp://127.0.0.1:1", "--append", code=1)
+    done = call("record", "/dev/full", "--from", "tcp://127.0.0.1:1", "--append", "--seconds", "0", code=1)
     assert done.stderr == "cannot write /dev/full: No space left on device\n"
 
 
@@ -390,7 +540,7 @@ def test_what_is_no_tap_is_not_recorded(started, tap, folder):
     tap.send(b"frontend", b"x")
     tap.send(b"x" * 256, b"y")
     assert program.wait() == 1
-    assert program.errors == "source: expected at most 255 bytes, got 256\n"
+    assert said_later(program) == "source: expected at most 255 bytes, got 256\n"
     assert len(records_of(folder / "some")) == 1
 
 

@@ -12,6 +12,7 @@ from support.ways import WAYS
 
 from geventrelay import Custom, Device, Forwarder, Queue, Relay, SettingsError, StartError, State, Streamer
 from geventrelay.components.tap import Tap
+from geventrelay.recording.questions import RESERVED
 from geventrelay.testing import LOCAL, Peers, eventually, let_run, within
 
 PATTERNS = {
@@ -144,6 +145,38 @@ def test_topics_that_no_direction_has_switch_nothing_on_and_are_not_kept(run, pe
     one.subscribe(b"f")
     eventually(lambda: tapped(device), "the tap")
     assert set(device._assembly.tap()._topics) == {b"f"}
+
+
+def test_a_watcher_that_asks_is_answered_when_it_sees_every_message(run, peers: Peers):
+    device = run(PATTERNS["streamer"])
+    source = peers.connect(zmq.PUSH, *device.endpoints["frontend"])
+    sink = peers.connect(zmq.PULL, *device.endpoints["backend"])
+    for number in range(20):
+        question = RESERVED + b"%d" % number
+        one = peers.subscriber(*device.endpoints["tap"], prefix=b"frontend")
+        one.subscribe(question)
+        assert one.recv() == [question]
+        source.send(b"%d" % number)
+        assert one.recv() == [b"frontend", b"%d" % number]
+        sink.recv()
+        one.close()
+
+
+def test_a_question_that_is_too_long_is_not_answered(run, peers: Peers):
+    device = run(PATTERNS["streamer"])
+    one = peers.subscriber(*device.endpoints["tap"], prefix=RESERVED + b"x" * 100)
+    one.subscribe(RESERVED + b"short")
+    assert one.recv() == [RESERVED + b"short"]
+    assert one.recv_now() == []
+
+
+def test_a_watch_does_not_see_answers_to_others(run, peers: Peers):
+    device = run(PATTERNS["streamer"])
+    with device.watch() as watch:
+        asking = peers.subscriber(*device.endpoints["tap"], prefix=RESERVED + b"1")
+        assert asking.recv() == [RESERVED + b"1"]
+        assert watch.receive(0.001) == []
+        assert watch.lost == 0
 
 
 def test_what_is_no_subscription_is_passed_over(run, peers: Peers):

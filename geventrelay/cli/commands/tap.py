@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from ...errors import StartError
 from ...recording import Record, to_line
 from ...settings.checks import one_of
 from ...settings.option import option, read_group
@@ -54,10 +55,16 @@ def execute(options: Options) -> int:
     chosen = read_group(TapOptions, given_options(options))
     show = SHOW[chosen.format]
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # it is the interpreter's own
+    seen = None
     with until_signal(), watch("ENDPOINT", options["ENDPOINT"], chosen) as batches:
-        for records in batches:
-            if not _print("".join(show(record) + "\n" for record in records)):
-                break
+        seen = batches.begin()
+        if seen is not None:
+            print(f"watching {seen}", file=sys.stderr, flush=True)
+            for records in batches:
+                if not _print("".join(show(record) + "\n" for record in records)):
+                    break
+    if seen is None:
+        raise StartError(f"nothing watched: no tap or publisher at {options['ENDPOINT']}")
     return 0
 
 
