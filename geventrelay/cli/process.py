@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from ..errors import StartError
 from ..server import logs
+from ..server.output_queue import LAST_S, QueuedStream, is_queueable
 from ..server.server import Server, Site
 from ..settings import ServerSettings
 from .output import print_stdout
@@ -22,16 +23,30 @@ def serve(settings: ServerSettings, load: Callable[[], ServerSettings] | None = 
     :raises StartError: if it could not start.
     :raises DeviceFailed: if it failed while running.
     """
+    logs.queue_standard_error()
     logs.set_up(settings.log_level, settings.log_format)
     server = Server(settings, load=load, site=_site)
     _raise_descriptor_limit()
     server.run()
     try:
-        print_stdout("\n".join(f"accounting {one.snapshot().accounting()}" for one in server.devices.values()))
+        _print_last("\n".join(f"accounting {one.snapshot().accounting()}" for one in server.devices.values()))
     except StartError as error:
         # It was stopped on request all the same.
         print(error, file=sys.stderr)
     return 0
+
+
+def _print_last(text: str) -> None:
+    """Print `text` to standard output, but wait at most `LAST_S` for a reader that stalls."""
+    if not is_queueable(sys.stdout):
+        print_stdout(text)
+        return
+    queued = QueuedStream(sys.stdout)
+    queued.write(f"{text}\n")
+    if not queued.finish(LAST_S):
+        raise StartError("cannot write to standard output: its reader does not read")
+    if isinstance(queued.error, OSError):
+        raise StartError(f"cannot write to standard output: {queued.error.strerror}")
 
 
 def _site(server: Server) -> Site:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import copy
 import datetime
 import json
 import logging
@@ -10,12 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import gevent
 
 from ..log import LogEvent, event
 from ..settings import LogFormat
+from .output_queue import LAST_S, QueuedStream, is_queueable
 
 STORM_LIMIT = 10
 """The number of lines of one event for one socket that are written within a second; more are counted."""
@@ -26,6 +29,24 @@ _TEXT = "%(asctime)s %(levelname)s %(message)s"
 _COUNT_AFTER_S = 1.0
 
 
+def queue_standard_error() -> None:
+    """Have a thread write all that this process writes to standard error, until its end. Call it before `set_up`.
+
+    At exit it waits at most `LAST_S` until that is written. Without a descriptor nothing changes.
+    """
+    if isinstance(sys.stderr, QueuedStream) or not is_queueable(sys.stderr):
+        return
+    queued = QueuedStream(sys.stderr)
+    sys.stderr = cast("TextIO", queued)
+    atexit.register(_finish, queued)
+
+
+def dropped_lines() -> int:
+    """The number of lines that standard error could not take in time, or not at all. Does not yield."""
+    handler = _handler()
+    return handler.stream.dropped if handler is not None and isinstance(handler.stream, QueuedStream) else 0
+
+
 def set_up(level: str, form: LogFormat) -> None:
     """Write this process's log to standard error from now on; another call changes level and form.
 
@@ -33,12 +54,24 @@ def set_up(level: str, form: LogFormat) -> None:
     :param form: text or JSON.
     """
     root = logging.getLogger()
-    handler = next((one for one in root.handlers if isinstance(one, EventHandler)), None)
+    handler = _handler()
     if handler is None:
         handler = EventHandler(sys.stderr)
         root.addHandler(handler)
     handler.setFormatter(JsonFormatter() if form is LogFormat.JSON else logging.Formatter(_TEXT))
     root.setLevel(level.upper())
+
+
+def _handler() -> EventHandler | None:
+    return next((one for one in logging.getLogger().handlers if isinstance(one, EventHandler)), None)
+
+
+def _finish(queued: QueuedStream) -> None:
+    # `logging.shutdown` comes only after this.
+    handler = _handler()
+    if handler is not None:
+        handler.close()
+    queued.finish(LAST_S)
 
 
 class JsonFormatter(logging.Formatter):
@@ -140,6 +173,10 @@ class EventHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic 
         self._last: dict[Hashable, logging.LogRecord] = {}
         self._counting: gevent.Greenlet[..., None] | None = None
         self._thread = threading.get_ident()
+        if isinstance(stream, QueuedStream):
+            stream.notice = self._dropped_line
+            # Made here: the thread that asks for the line is none that `logging` knows.
+            self._notice = logging.LogRecord("geventrelay", logging.WARNING, __file__, 0, "", None, None)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write `record`, or count it."""
@@ -157,6 +194,14 @@ class EventHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic 
         """Write the counts of what was held back; nothing is written after that."""
         self._write_counts(self._throttle.rest())
         super().close()
+
+    def _dropped_line(self, lines: int) -> str:
+        """The line that says how many were dropped because they could not be written."""
+        record = copy.copy(self._notice)
+        record.created = time.time()
+        record.msecs = record.created % 1 * 1000
+        record.msg = event("log-dropped", lines=lines, reason="standard error did not take them")
+        return self.format(record) + self.terminator
 
     def _count(self) -> None:
         """Write counts while something is held back, also when no other line comes."""

@@ -90,6 +90,11 @@ class Server:
         """Where HTTP is answered, e.g. ``http://127.0.0.1:8080``; None while it is not."""
         return None if self._site is None else self._site.url
 
+    @property
+    def log_dropped(self) -> int:
+        """The number of lines of the log that standard error did not take."""
+        return logs.dropped_lines()
+
     def run(self) -> None:
         """Start the devices and return when the server has been stopped, or all of them have. Yields all the while.
 

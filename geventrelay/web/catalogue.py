@@ -30,6 +30,10 @@ class ServerValues:
     hub_delay_max_s: float = gauge(
         "seconds", "Seconds by which a timer was late, at most in the last minute.", metric="hub_delay_max_seconds"
     )
+    log_dropped: int = counter(
+        "lines", "Lines of the log that standard error did not take: its reader stalled, or writing failed.",
+        path=("log_dropped",), metric="log_dropped_lines",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,12 @@ class _Collected:
 
 
 def _of_server(server: Server, hub_delay: HubDelay) -> ServerValues:
-    return ServerValues(ready=server.ready, hub_delay_s=hub_delay.last_s, hub_delay_max_s=hub_delay.max_s)
+    return ServerValues(
+        ready=server.ready,
+        hub_delay_s=hub_delay.last_s,
+        hub_delay_max_s=hub_delay.max_s,
+        log_dropped=server.log_dropped,
+    )
 
 
 def _of_device(device: SupervisedDevice) -> DeviceValues:

@@ -38,6 +38,7 @@ def devices(server: Server, *, hub_delay_s: float, can_change: bool) -> Json:
         "started_at": server.started_at,
         "ready": server.ready,
         "hub_delay_s": round(hub_delay_s, 6),
+        "log_dropped": server.log_dropped,
         "can_change": can_change,
     }
     return {"version": VERSION, "server": about, "devices": [device(one) for one in server.devices.values()]}

@@ -69,6 +69,7 @@ class FakeServer:
     started_at: float = 1_700_000_000.0
     error: SettingsError | None = None
     result: Reloaded = field(default_factory=Reloaded)
+    log_dropped: int = 0
 
     @classmethod
     def of(cls, *devices: Device) -> FakeServer:

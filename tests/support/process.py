@@ -53,6 +53,7 @@ class Program:
     :param env: its whole environment; by default ours without NOTIFY_SOCKET.
     :param stdin: what it reads; nothing by default.
     :param stdout: a file descriptor of the caller's to write to, instead of a file that `output` reads.
+    :param stderr: the same for standard error and `errors`.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Program:
         env: Mapping[str, str] | None = None,
         stdin: bytes = b"",
         stdout: int | None = None,
+        stderr: int | None = None,
     ) -> None:
         self.command = [str(word) for word in command]
         self._folder = folder
@@ -70,6 +72,7 @@ class Program:
         self._files = {name: folder / f"{number}.{name}" for name in ("in", "out", "err")}
         self._files["in"].write_bytes(stdin)
         self._stdout = stdout
+        self._stderr = stderr
         self._env = environment() if env is None else dict(env)
 
     def __enter__(self: Any) -> Any:
@@ -87,7 +90,7 @@ class Program:
                 env=self._env,
                 stdin=stdin,
                 stdout=stdout if self._stdout is None else self._stdout,
-                stderr=stderr,
+                stderr=stderr if self._stderr is None else self._stderr,
             )
         return self
 

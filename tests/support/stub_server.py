@@ -146,7 +146,7 @@ class StubServer:
             one["state"] = self.states.get(one["name"], one["state"])
         server = {
             "geventrelay": "0.1.0", "burst": "native", "pid": 4711, "started_at": self.started_at, "ready": True,
-            "hub_delay_s": 0.0004, "can_change": self.token is not None,
+            "hub_delay_s": 0.0004, "log_dropped": 0, "can_change": self.token is not None,
         }  # fmt: skip
         return {"version": 1, "server": server, "devices": devices}
 

@@ -24,6 +24,7 @@ TEXT = (DOCS / "http.rst").read_text(encoding="utf-8")
 class Nothing:
     devices = MappingProxyType({})
     ready = True
+    log_dropped = 0
 
 
 class Supervised:
@@ -43,7 +44,7 @@ class Supervised:
 
 
 class Server:
-    started_at, ready = 0.0, True
+    started_at, ready, log_dropped = 0.0, True, 0
 
     def __init__(self) -> None:
         self.devices = {"queue": Supervised(Device(Queue(frontend=LOCAL, backend=LOCAL)))}
