@@ -11,6 +11,8 @@ from ..errors import StartError
 from ..settings import DeviceSettings
 from .plan import RECEIVE_ONLY, SocketPlan
 
+_ONLY_SEND = (zmq.PUSH, zmq.PUB)
+
 # A peer that answers none of so many probes of TCP keepalive is given up.
 _PROBES = 3
 
@@ -63,10 +65,10 @@ def _set_options(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings
         socket.set(zmq.MAXMSGSIZE, settings.max_message_size_bytes)
     if settings.heartbeat_ms:
         _set_heartbeat(socket, settings.heartbeat_ms)
-    if plan.type == zmq.PUSH:
-        # A connection that is still being made is no peer's queue: wait for, or count, a peer that is there. Not for
-        # sockets that also receive: when such a connection ends, libzmq discards what has come in and is not read yet.
-        socket.set(zmq.IMMEDIATE, 1)
+    if plan.type in _ONLY_SEND:
+        # Not for sockets that also receive: when such a connection ends, libzmq discards what has come in and is not
+        # read yet (session_base_t::reconnect).
+        socket.set(zmq.IMMEDIATE, settings.immediate)
     if plan.type == zmq.ROUTER:
         # So that a reply that cannot be routed is reported, and counted, rather than dropped in silence.
         socket.set(zmq.ROUTER_MANDATORY, 1)

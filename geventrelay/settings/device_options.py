@@ -98,6 +98,9 @@ class Limits(DeviceGroup):
         "how often silent TCP connections are probed, by TCP keepalive, up to 32767000; 0 is never",
         default=10_000,
     )
+    immediate: bool = option(
+        flag, "a PUSH or PUB that connects queues messages only for a peer that is connected", default=False
+    )
     drain_s: float = option(
         seconds, "when stopping, go on moving what has come in for up to this long", default=1.0, live=True
     )
