@@ -13,6 +13,7 @@ from ..engine.peers import PEER_EVENTS, SocketPeers
 from ..engine.peertable import PeersSnapshot
 from ..errors import StartError
 from ..settings import DeviceSettings
+from . import inproc
 from .endpoints import bind, connect, reason, unbind
 from .ipc_files import IpcFile, file_of
 from .listeners import use_descriptor
@@ -39,6 +40,8 @@ class DeviceSocket:
         self.bound: list[str] = []
         self._device = settings.name
         self._files: list[IpcFile] = []
+        # The inproc addresses that it is bound to and has not given up.
+        self._inproc: list[str] = []
         self._monitor: Monitor | None = None
         self._peers: SocketPeers | None = None
         self._last_peers: PeersSnapshot | None = None
@@ -71,6 +74,7 @@ class DeviceSocket:
         if self.is_cut_off:
             # This ends the connections, and nothing that the kernel still has of them can be read then.
             self._left_unread = self.has_unread
+            self._leave_inproc()
             unbind(self.socket, self.bound)
 
     @property
@@ -118,6 +122,10 @@ class DeviceSocket:
 
         :param linger_ms: how long to go on delivering what is queued, in ms; None for the socket's own time.
         """
+        self._leave_inproc()
+        for endpoint in self.plan.endpoints:
+            if not endpoint.binds and endpoint.transport == "inproc":
+                inproc.forget(self.socket, endpoint.address)
         if self._peers is not None:
             self._last_peers = self._peers.close()
             self._peers = None
@@ -157,8 +165,15 @@ class DeviceSocket:
             self.bound.append(use_descriptor(self.socket, descriptor))
         elif endpoint.binds:
             self._bind(endpoint)
+        elif endpoint.transport == "inproc":
+            inproc.connect(self.socket, endpoint.address)
         else:
             connect(self.socket, endpoint)
+
+    def _leave_inproc(self) -> None:
+        # At once, for its successor: a closed socket keeps its address until libzmq's own thread has taken it away.
+        while self._inproc:
+            inproc.unbind(self.socket, self._inproc.pop())
 
     def _bind(self, endpoint: Endpoint) -> None:
         # libzmq removes the file of ipc://* itself.
@@ -172,3 +187,6 @@ class DeviceSocket:
             raise
         if file is not None:
             self._files.append(file)
+        if endpoint.transport == "inproc":
+            self._inproc.append(endpoint.address)
+            inproc.bound(self.socket, endpoint.address)

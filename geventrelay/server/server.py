@@ -14,6 +14,7 @@ import gevent
 from gevent.event import Event
 from gevent.lock import Semaphore
 
+from ..backoff import Backoff
 from ..errors import GeventRelayError, StartError
 from ..log import event
 from ..settings import DeviceSettings, ServerSettings
@@ -21,7 +22,7 @@ from . import logs
 from .ready_file import remove_ready_file, remove_stale_ready_file, write_ready_file
 from .reload import ReloadResult, difference, needs_restart
 from .socket_activation import Activation, passed_listeners
-from .supervisor import Backoff, SupervisedDevice, announce
+from .supervisor import SupervisedDevice, announce
 from .systemd import Systemd
 
 log = logging.getLogger("geventrelay")

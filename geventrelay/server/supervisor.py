@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import random
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -12,6 +11,7 @@ from typing import Any, Protocol
 import gevent
 from gevent.event import Event as Signal
 
+from ..backoff import Backoff
 from ..devices.device import Device
 from ..devices.snapshot import DeviceSnapshot, State
 from ..engine.peertable import PeersSnapshot
@@ -287,33 +287,3 @@ def announce(device: Device) -> None:
             if endpoint.is_public:
                 advice = endpoint.how_to_keep_private
                 log.warning(event("open-to-every-host", **whose, endpoint=address, advice=advice))
-
-
-class Backoff:
-    """Delays that double with every failure, up to a longest one, and begin anew after a while without any.
-
-    Each is shortened by up to a half at random: devices that failed together must not all come back together.
-
-    :param first_s: the first delay, in seconds.
-    :param longest_s: the longest, in seconds; a device that ran longer than that begins anew.
-    :param chance: gives a number from 0 to 1, of which 1 shortens nothing.
-    """
-
-    def __init__(
-        self, first_s: float = 0.1, longest_s: float = 30.0, *, chance: Callable[[], float] = random.random
-    ) -> None:
-        self._first_s, self._longest_s, self._chance = first_s, longest_s, chance
-        self._failures = 0
-
-    def after(self, ran_s: float) -> float:
-        """The delay after one more failure, in seconds.
-
-        :param ran_s: how long it ran before it failed, in seconds; 0 if it did not start at all.
-        """
-        if ran_s > self._longest_s:
-            self._failures = 0
-        # A power of 2 that has outgrown every delay need not be computed, and one of 2000 could not be.
-        doubled = float(2 ** min(self._failures, 64))
-        delay_s = min(self._longest_s, self._first_s * doubled)
-        self._failures += 1
-        return delay_s * (1 + self._chance()) / 2

@@ -104,6 +104,8 @@ class ServerSettings(Group):
         for name, count in names.items():
             if count > 1:
                 raise SettingsError("devices", "names that differ", name)
+        for _, error in apart(self.devices):
+            raise error
 
 
 def clashes(
@@ -126,3 +128,28 @@ def clashes(
                 yield (name, key), SettingsError(name, f"an address that {owner} does not bind", str(endpoint))
         for key, endpoint in own:
             taken.add(endpoint, f"device.{name}.{key}")
+
+
+def apart(devices: Sequence[DeviceSettings]) -> Iterator[tuple[str, SettingsError]]:
+    """Each device that could never reach the one that binds its inproc address, by name, with what is wrong.
+
+    Devices share a context, which inproc needs (zmq_inproc(7)), where they have the same number of I/O threads.
+
+    :param devices: all of a server.
+    """
+    binders: dict[str, list[DeviceSettings]] = {}
+    connects: list[tuple[DeviceSettings, str]] = []
+    for device in devices:
+        for endpoint in (one for several in device.endpoints.values() for one in several):
+            if endpoint.transport != "inproc":
+                continue
+            if endpoint.binds:
+                binders.setdefault(endpoint.address, []).append(device)
+            else:
+                connects.append((device, endpoint.address))
+    for device, address in connects:
+        others = binders.get(address, [])
+        if others and all(other.io_threads != device.io_threads for other in others):
+            other = others[0]
+            same = f"{other.io_threads}, which {other.name} has, since this connects to its {address}"
+            yield device.name, SettingsError("io_threads", same, device.io_threads)

@@ -10,9 +10,9 @@ import gevent
 import pytest
 
 from geventrelay import Device, DeviceFailed, StartError
+from geventrelay.backoff import Backoff
 from geventrelay.server.reload import ReloadResult
 from geventrelay.server.server import Server
-from geventrelay.server.supervisor import Backoff
 from geventrelay.settings import DeviceSettings, ServerSettings
 from geventrelay.testing import eventually, within
 from geventrelay.web.site import site_for

@@ -517,7 +517,7 @@ def test_a_variable_can_stand_for_true_and_false_and_in_the_options_of_the_proce
 # A value for each option that is not its default, as the command line and as the file has it.
 VALUES = {
     "--interface": "127.0.0.3", "--sndhwm": 5, "--rcvhwm": 6, "--linger": 7, "--drain": 2.5, "--io-threads": 2,
-    "--ipv6": True, "--max-message-size": 2048, "--heartbeat": 9, "--control": "tcp://127.0.0.1:10",
+    "--ipv6": True, "--max-message-size": 2048, "--immediate": True, "--heartbeat": 9, "--control": "tcp://127.0.0.1:10",
     "--control-type": "PAIR", "--tap": "tcp://127.0.0.1:11", "--http": "127.0.0.1:12", "--http-token-file": "token",
     "--fail-fast": True, "--ready-file": "ready", "--log-level": "debug", "--log-format": "json",
     "--frontend": ["tcp://a:1", ">tcp://b:2"], "--backend": [3], "--sub-port": 4, "--pub-port": ">5",
@@ -634,6 +634,37 @@ def test_devices_of_one_server_must_differ_in_name():
     first = Queue(name="a", frontend=1, backend=2)
     with pytest.raises(SettingsError, match="names that differ"):
         ServerSettings(devices=(first, first))
+
+
+CHAIN = """\
+[device.one]
+pattern = "streamer"
+frontend = 1
+backend = ">inproc://link"
+io-threads = 2
+[device.two]
+pattern = "streamer"
+frontend = "inproc://link"
+backend = 2
+"""
+
+
+def test_devices_that_inproc_joins_have_the_same_number_of_io_threads(tmp_path):
+    with pytest.raises(ConfigurationError) as error:
+        read(tmp_path, CHAIN)
+    assert [str(one) for one in error.value.problems] == [
+        "device.one.io-threads: expected 1, which two has, since this connects to its inproc://link, got 2"
+    ]
+    assert [one.line for one in error.value.problems] == [5]
+    same = CHAIN.replace("io-threads = 2\n", "")
+    assert len(read(tmp_path, same).devices) == 2
+    assert len(read(tmp_path, CHAIN + "io-threads = 2").devices) == 2
+    # With nothing that binds it here, the address may belong to the program around it.
+    assert len(read(tmp_path, CHAIN.replace('"inproc://link"', "3")).devices) == 2
+    binds = Queue(name="two", frontend="inproc://x", backend=2)
+    connects = Queue(name="one", frontend=1, backend=">inproc://x", io_threads=3)
+    with pytest.raises(SettingsError, match=r"^io_threads: expected 1, which two has"):
+        ServerSettings(devices=(binds, connects))
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import geventrelay
 
 PACKAGE = Path(geventrelay.__file__).parent
 LAYERS = ["errors", "engine", "components", "devices", "server", "web", "cli"]
-GROUND = {"errors", "log", "endpoints", "version", "terms"}
+GROUND = {"errors", "log", "endpoints", "version", "terms", "backoff"}
 SHARED = {"settings", "recording"} | GROUND
 FEATURES = {"access", "retention", "balancing", "spool", "backbone"}
 MODULES = {
@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "errors": set(),
     "log": set(),
     "terms": set(),
+    "backoff": set(),
     "version": set(),
     "endpoints": {"errors"},
     "settings": {"settings", "errors", "endpoints", "terms"},

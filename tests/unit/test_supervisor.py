@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geventrelay.server.supervisor import Backoff
+from geventrelay.backoff import Backoff
 
 
 def test_delays_double_up_to_the_longest():

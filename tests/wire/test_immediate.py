@@ -17,7 +17,8 @@ _SMALL = {zmq.SNDBUF: 4096}
 def _queue_at_a_worker_that_restarts(run, peers: Peers, **settings):
     """A streamer whose worker takes nothing of `_COUNT` tasks, and another worker that takes the place of that one."""
     worker = peers.bind(zmq.PULL, rcvhwm=1, rcvbuf=4096)
-    device = run(Streamer(frontend=LOCAL, backend=">" + worker.endpoint, socket_options={"backend": _SMALL}, **settings))
+    backend = ">" + worker.endpoint
+    device = run(Streamer(frontend=LOCAL, backend=backend, socket_options={"backend": _SMALL}, **settings))
     worker.wait_for(zmq.EVENT_HANDSHAKE_SUCCEEDED)
     pusher = peers.connect(zmq.PUSH, *device.endpoints["frontend"], sndhwm=0)
     for number in range(_COUNT):
