@@ -72,7 +72,7 @@ def test_what_it_connects_to_may_come_later(run, peers: Peers):
     pusher = peers.connect(zmq.PUSH, *device.endpoints["frontend"])
     pusher.send(b"waits")
     assert device.endpoints["backend"] == []
-    eventually(lambda: device.snapshot().held == 1, "the task to wait")
+    eventually(lambda: device.snapshot().pumps[0].outlets[0].sent, "the task to be queued")
     assert peers.bind(zmq.PULL, f"tcp://127.0.0.1:{port}").recv() == [b"waits"]
 
 
