@@ -19,6 +19,7 @@ from .ipc_files import IpcFile, file_of
 from .listeners import use_descriptor
 from .new_socket import new_socket, set_linger
 from .plan import RECEIVE_ONLY, Adjustment, SocketPlan
+from .reconnecting import Reconnector
 
 
 class DeviceSocket:
@@ -44,6 +45,7 @@ class DeviceSocket:
         self._inproc: list[str] = []
         self._monitor: Monitor | None = None
         self._peers: SocketPeers | None = None
+        self._reconnector: Reconnector | None = None
         self._last_peers: PeersSnapshot | None = None
         self._ending: Monitor | None = None
         self._left_unread = False
@@ -126,6 +128,8 @@ class DeviceSocket:
         for endpoint in self.plan.endpoints:
             if not endpoint.binds and endpoint.transport == "inproc":
                 inproc.forget(self.socket, endpoint.address)
+        if self._reconnector is not None:
+            self._reconnector.close()
         if self._peers is not None:
             self._last_peers = self._peers.close()
             self._peers = None
@@ -156,9 +160,17 @@ class DeviceSocket:
     def _watch(self, follow: bool) -> None:
         # A monitor has no events of inproc endpoints.
         if any(endpoint.transport != "inproc" for endpoint in self.plan.endpoints):
-            self._monitor = Monitor(self.socket, PEER_EVENTS if follow else 0)
-            if follow:
-                self._peers = SocketPeers(self._monitor, self._device, self.plan.key)
+            connects = any(not endpoint.binds for endpoint in self.plan.endpoints)
+            self._monitor = Monitor(self.socket, PEER_EVENTS if follow or connects else 0)
+            if follow or connects:
+                self._follow(self._monitor)
+
+    def _follow(self, monitor: Monitor) -> None:
+        key, endpoints = self.plan.key, self.plan.endpoints
+        whose = {"device": self._device, "socket": key}
+        self._reconnector = one = Reconnector(self.socket, endpoints, bound=lambda: self.bound, whose=whose)
+        self._peers = SocketPeers(monitor, self._device, key, one.observe)
+        one.read_events = self._peers.now
 
     def _open(self, endpoint: Endpoint, descriptor: int | None) -> None:
         if descriptor is not None:

@@ -18,6 +18,7 @@ import struct
 import sys
 import termios
 import time
+from collections.abc import Callable
 from typing import Any
 
 import gevent
@@ -73,10 +74,18 @@ class SocketPeers:
         ends it, after `close`.
     :param device: the device's name in the log.
     :param key: the socket's key there.
+    :param observe: gets each event too, while it is taken in; it must not yield. None for nothing.
     """
 
-    def __init__(self, monitor: Monitor, device: str = "", key: str = "") -> None:
+    def __init__(
+        self,
+        monitor: Monitor,
+        device: str = "",
+        key: str = "",
+        observe: Callable[[MonitorEvent], None] | None = None,
+    ) -> None:
         self._monitor = monitor
+        self._observe = observe
         self._whose = {"device": device, "socket": key}
         self._mechanism = _MECHANISMS.get(int(plain_get(monitor.socket, zmq.MECHANISM)), "unknown")
         self._table = PeerTable(_has_spoken)
@@ -134,6 +143,8 @@ class SocketPeers:
         events = self._monitor.read(_AT_A_TIME)
         for one in events:
             self._take(one)
+            if self._observe is not None:
+                self._observe(one)
         return len(events) == _AT_A_TIME
 
     def _take(self, one: MonitorEvent) -> None:

@@ -518,7 +518,8 @@ def test_a_variable_can_stand_for_true_and_false_and_in_the_options_of_the_proce
 VALUES = {
     "--interface": "127.0.0.3", "--sndhwm": 5, "--rcvhwm": 6, "--linger": 7, "--drain": 2.5, "--io-threads": 2,
     "--ipv6": True, "--max-message-size": 2048, "--heartbeat": 9, "--control": "tcp://127.0.0.1:10",
-    "--immediate": True, "--control-type": "PAIR", "--tap": "tcp://127.0.0.1:11", "--http": "127.0.0.1:12", "--http-token-file": "token",
+    "--immediate": True, "--control-type": "PAIR",
+    "--tap": "tcp://127.0.0.1:11", "--http": "127.0.0.1:12", "--http-token-file": "token",
     "--fail-fast": True, "--ready-file": "ready", "--log-level": "debug", "--log-format": "json",
     "--frontend": ["tcp://a:1", ">tcp://b:2"], "--backend": [3], "--sub-port": 4, "--pub-port": ">5",
     "--push-port": "ipc://x", "--subscribe": ["a", "SUB"], "--push-payload": "parts", "--push-when-full": "block",
