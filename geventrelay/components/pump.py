@@ -20,8 +20,8 @@ from .sockets import Sockets
 
 log = logging.getLogger("geventrelay")
 
-# What is still unread at the end is lost with its socket, so it is read to be counted: a million messages take a second,
-# and with the burst in Python two or three. A stop that is to end at once has less time for it.
+# What is still unread at the end is lost with its socket, so it is read to be counted: a million messages take a
+# second, and with the burst in Python two or three. A stop that is to end at once has less time for it.
 _COUNT_THE_REST_S = 1.0
 _COUNT_AT_ONCE_S = 0.1
 # While libzmq's queue was full, it has kept back what it had read from the connection. It takes a moment to go on.

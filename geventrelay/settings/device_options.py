@@ -82,16 +82,25 @@ class Limits(DeviceGroup):
     title = "Limits"
 
     sndhwm: int = option(
-        whole(0), "messages queued for each peer that receives; 0 is no limit", default=10_000, unit="messages"
+        whole(0),
+        "messages queued for each peer that receives; 0 is no limit",
+        default=10_000,
+        unit="messages",
+        bound=True,
     )
     rcvhwm: int = option(
-        whole(0), "messages queued from each peer that sends; 0 is no limit", default=10_000, unit="messages"
+        whole(0),
+        "messages queued from each peer that sends; 0 is no limit",
+        default=10_000,
+        unit="messages",
+        bound=True,
     )
     max_message_size_bytes: int | None = option(
         whole(SMALLEST_MESSAGE_LIMIT_BYTES, 2**63 - 1, besides=0),
         "disconnect a peer that sends a larger part, from 1024 up; 0 is no limit",
         default=None,
         unset="no limit",
+        bound=True,
     )
     heartbeat_ms: int = option(
         whole(0, LONGEST_KEEPALIVE_S * 1000),

@@ -44,6 +44,7 @@ class Option:
     :ivar many: whether the command line takes it several times.
     :ivar live: whether a running device or process takes another value without a restart.
     :ivar interface: for a socket, the host that bare ports bind where the device has no ``interface``.
+    :ivar bound: whether it bounds what a peer can cost; docs/operating.rst has a table of these.
     :ivar name: its key in the file, and its flag without the dashes.
     :ivar field: the field that holds it.
     :ivar scope: what it belongs to.
@@ -59,6 +60,7 @@ class Option:
     many: bool
     live: bool
     interface: str
+    bound: bool
     name: str
     field: str = ""
     scope: Scope = Scope.COMMAND
@@ -127,6 +129,7 @@ def option(
     many: bool = False,
     live: bool = False,
     interface: str = "*",
+    bound: bool = False,
 ) -> Any:
     """A field of a `Group` that holds an option. The parameters are those of `Option`.
 
@@ -142,8 +145,9 @@ def option(
     :param many: whether the command line takes it several times.
     :param live: whether it needs no restart.
     :param interface: for a socket, the host that bare ports bind where the device has no ``interface``.
+    :param bound: whether it bounds what a peer can cost.
     """
-    described = Option(check, help, default, unset, unit, metavar, values or {}, many, live, interface, name)
+    described = Option(check, help, default, unset, unit, metavar, values or {}, many, live, interface, bound, name)
     return dataclasses.field(default=default, metadata={_KEY: described})
 
 
