@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-
 import zmq
 
 from ..endpoints import Endpoint
 from ..engine.libzmq import last_endpoint
 from ..engine.socket import RelaySocket
 from ..errors import SettingsError, StartError
+from .output import print_stderr
 
 
 def read_endpoint(name: str, text: str) -> Endpoint:
@@ -36,4 +35,4 @@ def attach(socket: RelaySocket, endpoint: Endpoint) -> None:
     except zmq.ZMQError as error:
         raise StartError(f"cannot {verb} {endpoint.address}: {zmq.strerror(error.errno or 0)}") from None
     if endpoint.binds and endpoint.is_wildcard:
-        print(f"bound to {last_endpoint(socket)}", file=sys.stderr, flush=True)
+        print_stderr(f"bound to {last_endpoint(socket)}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from ..errors import RecordingError, SettingsError, StartError
 from ..recording import Record, from_line
 from .http_client import FAILURES, HttpClient, Refused
 from .message_options import WatchOptions
+from .output import print_stderr
 
 # A server sends at least an empty line every few seconds.
 _SILENCE_S = 30.0
@@ -95,10 +95,10 @@ class HttpStream:
         if not isinstance(content, dict) or "parts" in content:
             return False
         if "lost" in content:
-            print(f"{self._address}: {content['lost']} messages lost here", file=sys.stderr, flush=True)
+            print_stderr(f"{self._address}: {content['lost']} messages lost here")
         if "left_out_bytes" in content:
             nbytes = content["left_out_bytes"]
-            print(f"{self._address}: a message of {nbytes} bytes left out", file=sys.stderr, flush=True)
+            print_stderr(f"{self._address}: a message of {nbytes} bytes left out")
         return True
 
 

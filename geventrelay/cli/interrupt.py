@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 from types import TracebackType
 
 import gevent
+
+from ..server import signals
 
 
 class Interrupted(Exception):
@@ -21,10 +22,9 @@ class until_signal:
     def __enter__(self) -> None:
         self._block, loop = gevent.getcurrent(), gevent.get_hub().loop
         self._inside = True
-        self._watchers = [
-            gevent.signal_handler(number, loop.run_callback, self.interrupt)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        ]
+        self._watchers = signals.watch(
+            {number: lambda number: loop.run_callback(self.interrupt) for number in signals.STOP}
+        )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

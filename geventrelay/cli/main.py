@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ..errors import DeviceFailed, RecordingError, SettingsError, StartError
 from .arguments import parse
+from .output import flush_stderr, open_standard_streams, print_stderr
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -14,6 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     :param argv: the arguments without the program's name; None takes them from ``sys.argv``.
     """
+    open_standard_streams()
     try:
         command, options = parse(sys.argv[1:] if argv is None else argv)
         return command.execute(options)
@@ -22,10 +24,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (StartError, DeviceFailed, RecordingError) as error:
         return _complain(error, 1)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print_stderr("interrupted")
         return 130
+    finally:
+        flush_stderr()
 
 
 def _complain(error: Exception, code: int) -> int:
-    print(error, file=sys.stderr)
+    print_stderr(error)
     return code

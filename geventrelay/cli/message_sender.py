@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import sys
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -18,6 +17,7 @@ from ..engine.readiness import plain_send
 from ..engine.socket import RelaySocket
 from .endpoint import attach
 from .interrupt import until_signal
+from .output import print_stderr
 
 _NOW, _MORE = int(zmq.DONTWAIT), int(zmq.DONTWAIT | zmq.SNDMORE)
 
@@ -84,7 +84,7 @@ class Sender:
     def send(self, parts: Sequence[bytes]) -> Outcome:
         """Send a message of `parts` as soon as a peer takes it; returns the outcome. Yields if it must wait."""
         if not self._receiver_present.is_set():
-            print("waiting for a subscription", file=sys.stderr, flush=True)
+            print_stderr("waiting for a subscription")
             if not self._receiver_present.wait(self._limit_s):
                 return Outcome.NOT_SENT
         if self._publishes and not parts[0].startswith(tuple(self._topics)):

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Callable
 
 from ..errors import StartError
-from ..server import logs
+from ..server import logs, signals
 from ..server.output_queue import LAST_S, QueuedStream, is_queueable
 from ..server.server import Server, Site
 from ..settings import ServerSettings
-from .output import print_stdout
+from .output import print_stderr, print_stdout
 
 
 def serve(settings: ServerSettings, load: Callable[[], ServerSettings] | None = None) -> int:
@@ -27,13 +27,21 @@ def serve(settings: ServerSettings, load: Callable[[], ServerSettings] | None = 
     logs.set_up(settings.log_level, settings.log_format)
     server = Server(settings, load=load, site=_site)
     _raise_descriptor_limit()
-    server.run()
+    try:
+        server.run(until_exit=True)
+        _print_accounting(server)
+    finally:
+        # It ends now, with the exit code that it has.
+        signals.ignore_all()
+    return 0
+
+
+def _print_accounting(server: Server) -> None:
     try:
         _print_last("\n".join(f"accounting {one.snapshot().accounting()}" for one in server.devices.values()))
     except StartError as error:
         # It was stopped on request all the same.
-        print(error, file=sys.stderr)
-    return 0
+        print_stderr(error)
 
 
 def _print_last(text: str) -> None:

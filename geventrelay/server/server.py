@@ -18,7 +18,7 @@ from ..backoff import Backoff
 from ..errors import GeventRelayError, StartError
 from ..log import event
 from ..settings import DeviceSettings, ServerSettings
-from . import logs
+from . import logs, signals
 from .ready_file import remove_ready_file, remove_stale_ready_file, write_ready_file
 from .reload import ReloadResult, difference, needs_restart
 from .socket_activation import Activation, passed_listeners
@@ -73,7 +73,7 @@ class Server:
         self._activation = Activation(passed_listeners(os.environ))
         self._systemd = Systemd()
         self._stop = Event()
-        self._up = False
+        self._up = self._hurried = False
         self._failure: Exception | None = None
         self._make_site = site
         self._site: Site | None = None
@@ -96,11 +96,12 @@ class Server:
         """The number of lines of the log that standard error did not take."""
         return logs.dropped_lines()
 
-    def run(self) -> None:
+    def run(self, *, until_exit: bool = False) -> None:
         """Start the devices and return when the server has been stopped, or all of them have. Yields all the while.
 
         A signal that comes before everything is bound ends the start, and nothing is left of it.
 
+        :param until_exit: whether the process ends after it: then a signal that comes meanwhile is caught to the end.
         :raises StartError: if a device could not start; nothing is left bound or half-started.
         :raises DeviceFailed: if a device failed and `ServerSettings.fail_fast` is set.
         """
@@ -115,8 +116,11 @@ class Server:
             self._stop.wait()
         finally:
             self._end()
-            for watcher in watchers:
-                watcher.cancel()
+            if until_exit and not self._hurried:
+                signals.forgive_one()
+            elif not until_exit:
+                for watcher in watchers:
+                    watcher.cancel()
         if self._failure is not None:
             raise self._failure
 
@@ -310,7 +314,7 @@ class Server:
             signal.SIGHUP: self._on_stop_signal if self._load is None else self._on_reload_signal,
             signal.SIGUSR1: self._log_accounting,
         }
-        return [gevent.signal_handler(number, handler, number) for number, handler in handlers.items()]
+        return signals.watch(handlers)
 
     def _on_stop_signal(self, number: int) -> None:
         if not self._stop.is_set():
@@ -318,7 +322,8 @@ class Server:
             self._stop.set()
             return
         # Whatever keeps the stop from ending, the next signal ends the process.
-        signal.signal(number, signal.SIG_DFL)
+        self._hurried = True
+        signals.let_the_next_kill()
         self._stop_all(self.devices.values(), 0)
 
     def _on_reload_signal(self, number: int) -> None:

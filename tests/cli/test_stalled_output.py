@@ -122,7 +122,7 @@ def test_when_it_flows_again_one_line_says_how_many_are_missing(run, folder, pip
 
 def test_a_traceback_that_ends_the_process_comes_out(run):
     program = "import sys; from geventrelay.cli import main, process\n"
-    program += "def fail(server): raise RuntimeError('a fault')\nprocess.Server.run = fail\nmain(sys.argv[1:])"
+    program += "def fail(server, **how): raise RuntimeError('a fault')\nprocess.Server.run = fail\nmain(sys.argv[1:])"
     server = run([sys.executable, "-c", program, *STREAMER])
     assert server.wait(LIMIT_S) == 1
     assert server.errors.startswith("Traceback")

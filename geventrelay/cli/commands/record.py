@@ -6,7 +6,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from ..command import Command, Options, sections_of
 from ..interrupt import until_signal
 from ..message_options import WatchOptions
 from ..message_source import watch
+from ..output import print_stderr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ def execute(options: Options) -> int:
                 if seen is not None:
                     recording = stack.enter_context(_Recording(chosen, *(opened or _opened(path, stack))))
                     recording.on_failure(block.interrupt)
-                    print(f"recording {seen}", file=sys.stderr, flush=True)
+                    print_stderr(f"recording {seen}")
                     recording.go_on(batches)
             if seen is None:
                 stack.enter_context(_Recording(chosen, *(opened or _opened(path, stack))))
@@ -55,7 +55,7 @@ def execute(options: Options) -> int:
         raise StartError(f"cannot write {path}: {error.strerror}") from None
     if seen is None:
         raise StartError(f"nothing recorded: no tap or publisher at {chosen.source}")
-    print(f"recorded messages={recording.messages} bytes={recording.nbytes} file={path}", file=sys.stderr)
+    print_stderr(f"recorded messages={recording.messages} bytes={recording.nbytes} file={path}")
     return 0
 
 
@@ -142,7 +142,7 @@ def _go_to_end(descriptor: int, path: str) -> None:
     if reader.damage is not None:
         if reader.damage.kind is DamageKind.CORRUPT:
             raise SettingsError("FILE", f"a recording that is whole ({reader.damage})", path)
-        print(f"{path}: {reader.damage}; that piece is removed", file=sys.stderr)
+        print_stderr(f"{path}: {reader.damage}; that piece is removed")
     os.ftruncate(descriptor, reader.offset)
     os.lseek(descriptor, reader.offset, os.SEEK_SET)
 

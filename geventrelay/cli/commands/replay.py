@@ -25,7 +25,7 @@ from ..endpoint import read_endpoint
 from ..interrupt import until_signal
 from ..message_options import FilterOptions
 from ..message_sender import Outcome, Sender, SenderType
-from ..output import print_stdout
+from ..output import print_stderr, print_stdout
 
 # After so many messages without a gap, other greenlets have their turn.
 _MESSAGES_AT_A_TIME = 100
@@ -108,9 +108,9 @@ def execute(options: Options) -> int:
     counts = " ".join(f"{outcome.value}={count}" for outcome, count in outcomes.items())
     print_stdout(f"replayed {counts} seconds={time.monotonic() - began:.1f}")
     if stop_reason is not None:
-        print(f"ended early: {stop_reason.value}", file=sys.stderr)
+        print_stderr(f"ended early: {stop_reason.value}")
     if reader.damage is not None:
-        print(f"{path}: {reader.damage}", file=sys.stderr)
+        print_stderr(f"{path}: {reader.damage}")
     # Where the end is missing, all that is there was sent. Behind a corrupt record there may be more.
     return 1 if stop_reason or (reader.damage and reader.damage.kind is DamageKind.CORRUPT) else 0
 
@@ -183,7 +183,7 @@ def _progress(total: int) -> Iterator[Advance]:
             bar.update(at - bar.n)
         elif (tenth := 10 * at // total) > shown:
             shown = tenth
-            print(f"replay: {10 * tenth} %", file=sys.stderr, flush=True)
+            print_stderr(f"replay: {10 * tenth} %")
 
     try:
         yield advance

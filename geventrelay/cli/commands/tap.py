@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from ..command import Command, Options, sections_of
 from ..interrupt import until_signal
 from ..message_options import WatchOptions
 from ..message_source import watch
+from ..output import print_stderr, write_stdout
 
 # How much of a part is shown. Of a longer one, the length is shown too.
 _SHOWN_BYTES = 200
@@ -59,9 +59,9 @@ def execute(options: Options) -> int:
     with until_signal(), watch("ENDPOINT", options["ENDPOINT"], chosen) as batches:
         seen = batches.begin()
         if seen is not None:
-            print(f"watching {seen}", file=sys.stderr, flush=True)
+            print_stderr(f"watching {seen}")
             for records in batches:
-                if not _print("".join(show(record) + "\n" for record in records)):
+                if not write_stdout("".join(show(record) + "\n" for record in records)):
                     break
     if seen is None:
         raise StartError(f"nothing watched: no tap or publisher at {options['ENDPOINT']}")
@@ -96,18 +96,6 @@ def _short(part: bytes, show: Callable[[bytes], str]) -> str:
 def _printable(text: str) -> str:
     # isprintable() also finds what turns the direction of writing around.
     return "".join(char if char.isprintable() else char.encode("unicode_escape", "replace").decode() for char in text)
-
-
-def _print(text: str) -> bool:
-    """Print at once; False if the reader has gone."""
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # What Python still has buffered must not raise at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return False
-    return True
 
 
 TAP = Command(

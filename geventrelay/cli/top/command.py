@@ -15,7 +15,7 @@ from ...settings.option import Group, option, read_group
 from ..api_client import DEFAULT_URL, Remote
 from ..arguments import given_options
 from ..command import Command, Options, sections_of
-from ..output import print_stdout
+from ..output import print_stdout, unwritable
 from .rates import DeviceRates, rates
 
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ def execute(options: Options) -> int:
         return _print_once(remote) if chosen.once or not sys.stdout.isatty() else _watch(remote)
     except KeyboardInterrupt:
         return 0
+    except OSError as error:
+        # Of rich, which writes by itself.
+        raise unwritable(error) from None
 
 
 def _readings(remote: Remote) -> Iterator[Reading]:
