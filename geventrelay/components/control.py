@@ -25,7 +25,7 @@ from ..errors import GeventRelayError
 from ..log import event
 from ..settings import ControlType, DeviceSettings
 from .component import Component, Controllable, Environment, Feature
-from .plan import SocketPlan, endpoints_of
+from .plan import Options, SocketPlan, endpoints_of
 
 log = logging.getLogger("geventrelay")
 
@@ -36,6 +36,11 @@ PAUSE, RESUME, TERMINATE, STATISTICS = (b"PAUSE", b"RESUME", b"TERMINATE", b"STA
 RELOAD = b"RELOAD"
 STATISTIC = struct.Struct("=Q")
 """How each part of the answer to STATISTICS is packed: an unsigned 64-bit integer in the host's byte order."""
+
+MOST_PART_BYTES = 64 * 1024
+"""A peer that sends a control socket a larger part is disconnected (ZMQ_MAXMSGSIZE)."""
+MOST_WAITING = 100
+"""How many messages of each peer wait at a control socket (ZMQ_RCVHWM); then TCP holds the peer back."""
 
 
 def statistics(pumps: Iterable[PumpSnapshot], frontend: str) -> tuple[int, ...]:
@@ -187,8 +192,14 @@ def _sockets(settings: DeviceSettings) -> tuple[SocketPlan, ...]:
     if settings.control is None:
         return ()
     kind = zmq.SocketType[ControlType(settings.control_type).value]
-    options = ((zmq.SUBSCRIBE, b""),) if kind == zmq.SUB else ()
-    return (SocketPlan(CONTROL, kind, endpoints_of(settings.control), options),)
+    endpoints = endpoints_of(settings.control)
+    options: Options = ((zmq.RCVHWM, min(settings.rcvhwm or MOST_WAITING, MOST_WAITING)),)
+    if any(endpoint.binds for endpoint in endpoints):
+        # Not on one that connects: libzmq never connects again after a part that is too large.
+        options += ((zmq.MAXMSGSIZE, MOST_PART_BYTES),)
+    if kind == zmq.SUB:
+        options += ((zmq.SUBSCRIBE, b""),)
+    return (SocketPlan(CONTROL, kind, endpoints, options),)
 
 
 def _components(environment: Environment) -> tuple[Component, ...]:

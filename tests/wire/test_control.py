@@ -15,6 +15,7 @@ from support.traffic import pump
 
 import geventrelay
 from geventrelay import Custom, Device, Forwarder, Queue, Relay, State, Streamer
+from geventrelay.components.control import FEATURE, MOST_PART_BYTES
 from geventrelay.testing import LOCAL, Peer, Peers, eventually, let_run, within
 
 # The type of the control socket, and of the one that talks to it.
@@ -478,3 +479,37 @@ def test_proxy_steerable_follows_every_type_of_control(peers: Peers, caplog, kin
     source.send(b"after")
     with within("a message for the caller"):
         assert front.socket.recv() == b"after"
+
+
+@pytest.mark.parametrize("kind", CONTROLS)
+def test_a_part_above_64_kib_ends_its_connection_and_no_other(peers: Peers, kind):
+    settings = Streamer(frontend=LOCAL, backend=LOCAL, control=LOCAL, control_type=kind)
+    with Device(settings, watch_peers=True) as device:
+        stranger = peers.connect(CONTROLS[kind], *device.endpoints["control"])
+        if kind == "SUB":
+            stranger.recv()
+        stranger.send(bytes(MOST_PART_BYTES + 1))
+        eventually(lambda: device.peers()["control"].disconnected_total, "the stranger to be disconnected")
+        stranger.close()
+        # A PAIR takes the next peer only when it has noticed that the last one is gone, and nothing says when.
+        if kind != "PAIR":
+            controller = Controller(peers, device, kind)
+            controller.say(bytes(MOST_PART_BYTES))
+            controller.pause()
+
+
+def test_only_a_control_socket_that_binds_has_a_limit_for_parts():
+    (bound,) = FEATURE.sockets(Streamer(frontend=1, backend=2, control=3, rcvhwm=7))
+    assert bound.options == ((zmq.RCVHWM, 7), (zmq.MAXMSGSIZE, MOST_PART_BYTES))
+    (connecting,) = FEATURE.sockets(Streamer(frontend=1, backend=2, control=">3", rcvhwm=0))
+    assert connecting.options == ((zmq.RCVHWM, 100),)
+
+
+@pytest.mark.parametrize("kind", CONTROLS)
+def test_a_message_of_very_many_parts_is_ignored(steered, caplog, kind):
+    _, controller = steered(kind)
+    with caplog.at_level(logging.WARNING, "geventrelay"):
+        controller.say(b"PAUSE", *[b"RESUME"] * 50_000)
+        controller.pause()
+    assert caplog.text.count("not a command") == 1
+    controller.resume()
