@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from ..terms import Payload, WhenFull
     from .device import DeviceSettings, SocketOptions
     from .device_options import ControlType, Endpoints
+    from .http import HttpAddress, HttpOptions
     from .patterns import PATTERNS, SOCKET_TYPES, Custom, Forwarder, Prefixes, Queue, Relay, Streamer
-    from .server import HttpAddress, LogFormat, ServerSettings
+    from .server import LogFormat, ServerSettings
 
 __all__ = [
     "PATTERNS",
@@ -24,6 +25,7 @@ __all__ = [
     "Endpoints",
     "Forwarder",
     "HttpAddress",
+    "HttpOptions",
     "LogFormat",
     "Payload",
     "Prefixes",
@@ -43,7 +45,8 @@ _NAMES = {
     ".device": "DeviceSettings SocketOptions",
     ".device_options": "ControlType Endpoints",
     ".patterns": "PATTERNS SOCKET_TYPES Custom Forwarder Prefixes Queue Relay Streamer",
-    ".server": "HttpAddress LogFormat ServerSettings",
+    ".http": "HttpAddress HttpOptions",
+    ".server": "LogFormat ServerSettings",
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import ipaddress
 import math
 import os
 import re
@@ -78,6 +79,27 @@ def path(name: str, value: Any) -> Path:
     if not isinstance(value, (str, os.PathLike)) or not str(value) or "\0" in str(value):
         raise SettingsError(name, "a path", value)
     return Path(value)
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def networks(name: str, value: Any) -> tuple[Network, ...]:
+    """Read IP addresses and networks.
+
+    :param name: what to call the input in an error.
+    :param value: one as text, e.g. ``10.0.0.0/8``, or several in a list; or networks.
+    :raises SettingsError: for anything else, such as bits of a host in a network.
+    """
+    found = []
+    for one in value if isinstance(value, (list, tuple)) else [value]:
+        try:
+            if not isinstance(one, (str, ipaddress.IPv4Network, ipaddress.IPv6Network)):
+                raise ValueError
+            found.append(ipaddress.ip_network(one))
+        except ValueError:
+            raise SettingsError(name, "an IP address or a network such as 10.0.0.0/8", one) from None
+    return tuple(found)
 
 
 def level(name: str, value: Any) -> str:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import enum
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..endpoints import Endpoint, Taken
 from ..errors import SettingsError
 from .checks import flag, level, one_of, path
 from .device import DeviceSettings
-from .option import Group, Scope, option, options_of
+from .http import HttpAddress, HttpOptions
+from .option import Scope, option, options_of
 
 
 class LogFormat(enum.Enum):
@@ -26,39 +25,8 @@ class LogFormat(enum.Enum):
     """One object per line."""
 
 
-_HTTP = re.compile(r"(?:(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:/\s]+):)?(?P<port>[0-9]{1,5})")
-
-
-@dataclass(frozen=True, slots=True)
-class HttpAddress:
-    """Where the server answers HTTP: a host, by default ``127.0.0.1``, and a port; 0 takes a free port."""
-
-    host: str
-    port: int
-
-    @classmethod
-    def parse(cls, name: str, value: Any) -> HttpAddress:
-        """Read an address.
-
-        :param name: what to call the input in an error.
-        :param value: ``HOST:PORT``, ``[HOST]:PORT`` or a bare port, as text or int; the host ``*`` is every one.
-        :raises SettingsError: for anything else.
-        """
-        if isinstance(value, HttpAddress):
-            return value
-        text = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
-        match = _HTTP.fullmatch(text)
-        if match is None or int(match["port"]) > 65535:
-            raise SettingsError(name, "HOST:PORT or a port, which is from 0 to 65535", value)
-        host = (match["host"] or "127.0.0.1").strip("[]")
-        return cls("0.0.0.0" if host == "*" else host, int(match["port"]))
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServerSettings(Group):
+class ServerSettings(HttpOptions):
     """What one process runs. All are keywords.
 
     The options are described where they are declared; docs/configuration.rst lists them.
@@ -70,20 +38,6 @@ class ServerSettings(Group):
     scope = Scope.PROCESS
 
     devices: tuple[DeviceSettings, ...]
-    http: HttpAddress | None = option(
-        HttpAddress.parse,
-        "answer HTTP there (page, API, metrics); a bare PORT is on 127.0.0.1, the host * is every one",
-        default=None,
-        unset="nowhere",
-        metavar="HOST:PORT",
-    )
-    http_token_file: Path | None = option(
-        path,
-        "its first line is the token that allows changes over HTTP",
-        default=None,
-        unset="no changes",
-        metavar="PATH",
-    )
     fail_fast: bool = option(flag, "end when a device fails, instead of starting it again", default=False, live=True)
     ready_file: Path | None = option(
         path,

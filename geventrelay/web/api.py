@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from .history import STEP_S, History
 from .http.messages import Refusal, Request, Response, encoded, json_response
 from .http.router import Handler
 from .hub_delay import HubDelay
+from .recent import Recent
 
 if TYPE_CHECKING:
     from ..server.server import Server
@@ -33,13 +34,24 @@ class Api:
     :param can_change: whether there is a token, so that a client can change anything.
     :param history: the rates of the last 15 minutes.
     :param hub_delay: how late its hub is.
+    :param refused: what HTTP has refused, by reason.
     """
 
-    def __init__(self, server: Server, *, can_change: bool, history: History, hub_delay: HubDelay) -> None:
+    def __init__(
+        self,
+        server: Server,
+        *,
+        can_change: bool,
+        history: History,
+        hub_delay: HubDelay,
+        refused: Mapping[str, int],
+    ) -> None:
         self._server = server
         self._can_change = can_change
         self._history = history
         self._hub_delay = hub_delay
+        self._refused = refused
+        self._recent: Recent[bytes] = Recent()
         self.events = Events("devices", self._devices)
 
     @property
@@ -62,8 +74,17 @@ class Api:
         }
 
     def _devices(self) -> bytes:
-        hub_delay_s, can_change = self._hub_delay.last_s, self._can_change
-        return encoded(report.devices(self._server, hub_delay_s=hub_delay_s, can_change=can_change))
+        return self._recent.get("devices", self._make_devices)
+
+    def _make_devices(self) -> bytes:
+        return encoded(
+            report.devices(
+                self._server,
+                hub_delay_s=self._hub_delay.last_s,
+                can_change=self._can_change,
+                http_refused=self._refused,
+            )
+        )
 
     def _get_devices(self, request: Request) -> Response:
         return Response(self._devices(), headers={"Cache-Control": "no-store"})
@@ -75,10 +96,16 @@ class Api:
         return json_response(report.connections(self._supervised(name).peers()))
 
     def _get_subscriptions(self, request: Request, name: str) -> Response:
-        topics = self._supervised(name).device.subscriptions()
-        if topics is None:
-            raise Refusal(HTTPStatus.NOT_FOUND, f"device {name} forwards no subscriptions (XSUB -> XPUB does)")
-        return json_response(report.subscriptions(topics))
+        device = self._supervised(name).device
+
+        def make() -> bytes:
+            topics = device.subscriptions()
+            if topics is None:
+                raise Refusal(HTTPStatus.NOT_FOUND, f"device {name} forwards no subscriptions (XSUB -> XPUB does)")
+            return encoded(report.subscriptions(topics))
+
+        # By the device itself: a reload may give its name to another.
+        return Response(self._recent.get(device, make), headers={"Cache-Control": "no-store"})
 
     def _get_history(self, request: Request) -> Response:
         devices = {
@@ -108,6 +135,10 @@ class Api:
         reasons = [_why_not_up(one) for one in down]
         return _verdict("not ready", reasons if reasons or self._server.ready else ["starting"])
 
+    def _changed(self) -> None:
+        """Have a client see what it has changed, and not an answer from before."""
+        self._recent.forget()
+
     def _pause(self, request: Request, name: str) -> Response:
         return self._command(name, "pause", lambda one: one.device.pause())
 
@@ -120,6 +151,7 @@ class Api:
         # The answer does not wait for the end, which may take all of the drain time. It shows that the stop has begun.
         gevent.spawn(supervised.stop)
         gevent.sleep(0)
+        self._changed()
         return json_response(report.one_device(supervised))
 
     def _command(self, name: str, word: str, act: Callable[[SupervisedDevice], None]) -> Response:
@@ -128,12 +160,14 @@ class Api:
             raise Refusal(HTTPStatus.CONFLICT, f"device {name} is {supervised.state.value}, so it cannot {word}")
         log.info(event("http-command", device=name, command=word))
         act(supervised)
+        self._changed()
         return json_response(report.one_device(supervised))
 
     def _reload(self, request: Request) -> Response:
         log.info(event("http-command", command="reload"))
         try:
             result = self._server.reload()
+            self._changed()
         except SettingsError as error:
             problems = str(error).splitlines()
             sentence = "nothing was changed: the configuration has an error"

@@ -10,6 +10,7 @@ from ..devices.snapshot import State
 from ..engine.counters import OF_OUTLET, OF_PUMP, Drop
 from ..engine.peertable import OF_SOCKET
 from ..engine.values import Kind, Value, counter, gauge, values_of
+from .http.door import REFUSED
 
 PREFIX = "geventrelay_"
 BUILD = "geventrelay_build_info"
@@ -33,6 +34,10 @@ class ServerValues:
     log_dropped: int = counter(
         "lines", "Lines of the log that standard error did not take: its reader stalled, or writing failed.",
         path=("log_dropped",), metric="log_dropped_lines",
+    )  # fmt: skip
+    http_refused: Mapping[str, int] = counter(
+        "requests", "HTTP requests that were refused and connections that were ended, because of a limit or a rule.",
+        by="reason", known=REFUSED, path=("http_refused",), metric="http_refused",
     )  # fmt: skip
 
 

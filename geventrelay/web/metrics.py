@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from ..version import version
 from .catalogue import BUILD, DEVICE, OUTLET, PREFIX, PUMP, SERVER, SOCKET, DeviceValues, Scope, ServerValues
 from .http.messages import Refusal, Request, Response
 from .hub_delay import HubDelay
+from .recent import Recent
 
 if TYPE_CHECKING:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -37,11 +38,12 @@ Samples = Sequence[tuple[tuple[str, ...], object]]
 """Things of one kind at one moment, each behind the values of its labels."""
 
 
-def metrics(server: Server, hub_delay: HubDelay) -> Callable[[Request], Response]:
+def metrics(server: Server, hub_delay: HubDelay, refused: Mapping[str, int]) -> Callable[[Request], Response]:
     """The handler of ``/metrics``. Without `prometheus_client` it answers 501, and the log says so once.
 
     :param server: the server.
     :param hub_delay: how late its hub is.
+    :param refused: what HTTP has refused, by reason.
     """
     try:
         import prometheus_client  # noqa: F401 (whether it is there)
@@ -50,10 +52,12 @@ def metrics(server: Server, hub_delay: HubDelay) -> Callable[[Request], Response
             raise
         log.warning(event("no-metrics", reason=_MISSING))
         return _refuse
-    made = Metrics(server, hub_delay)
+    made = Metrics(server, hub_delay, refused)
+    recent: Recent[tuple[bytes, str]] = Recent()
 
     def answer(request: Request) -> Response:
-        content, content_type = made.scrape(request.headers.get("accept", ""))
+        accept = request.headers.get("accept", "")
+        content, content_type = recent.get(accept, lambda: made.scrape(accept))
         return Response(content, content_type, headers={"Cache-Control": "no-store"})
 
     return answer
@@ -68,13 +72,15 @@ class Metrics:
 
     :param server: the server.
     :param hub_delay: how late its hub is.
+    :param refused: what HTTP has refused, by reason.
     """
 
-    def __init__(self, server: Server, hub_delay: HubDelay) -> None:
+    def __init__(self, server: Server, hub_delay: HubDelay, refused: Mapping[str, int]) -> None:
         from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
         self._server = server
         self._hub_delay = hub_delay
+        self._refused = refused
         self._process = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._process)
@@ -97,7 +103,7 @@ class Metrics:
     def _collect(self) -> Iterator[Metric]:
         devices = list(self._server.devices.values())
         yield _build_info()
-        yield from _families(SERVER, [((), _of_server(self._server, self._hub_delay))])
+        yield from _families(SERVER, [((), _of_server(self._server, self._hub_delay, self._refused))])
         yield from _families(DEVICE, [((one.name,), _of_device(one)) for one in devices])
         pumps = [(one.name, pump) for one in devices for pump in one.snapshot().pumps]
         yield from _families(PUMP, [((name, pump.source), pump) for name, pump in pumps])
@@ -118,12 +124,13 @@ class _Collected:
         return self._families
 
 
-def _of_server(server: Server, hub_delay: HubDelay) -> ServerValues:
+def _of_server(server: Server, hub_delay: HubDelay, refused: Mapping[str, int]) -> ServerValues:
     return ServerValues(
         ready=server.ready,
         hub_delay_s=hub_delay.last_s,
         hub_delay_max_s=hub_delay.max_s,
         log_dropped=server.log_dropped,
+        http_refused=refused,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..engine.counters import OF_OUTLET, OF_PUMP, PumpSnapshot
@@ -21,15 +21,19 @@ if TYPE_CHECKING:
 VERSION = 1
 """The version of the JSON. In a version, no field is removed or changes its meaning."""
 
+MAX_TOPICS = 10_000
+"""The most topics in one answer: making JSON of more would keep every device waiting."""
+
 Json = dict[str, Any]
 
 
-def devices(server: Server, *, hub_delay_s: float, can_change: bool) -> Json:
+def devices(server: Server, *, hub_delay_s: float, can_change: bool, http_refused: Mapping[str, int]) -> Json:
     """The server and all its devices.
 
     :param server: the server.
     :param hub_delay_s: how late a timer fired last, in seconds.
     :param can_change: whether the server has a token, so that changes are possible.
+    :param http_refused: what HTTP has refused, by reason.
     """
     about = {
         "geventrelay": version(),
@@ -40,6 +44,7 @@ def devices(server: Server, *, hub_delay_s: float, can_change: bool) -> Json:
         "hub_delay_s": round(hub_delay_s, 6),
         "log_dropped": server.log_dropped,
         "can_change": can_change,
+        "http_refused": dict(http_refused),
     }
     return {"version": VERSION, "server": about, "devices": [device(one) for one in server.devices.values()]}
 
@@ -87,12 +92,13 @@ def connections(peers: Mapping[str, PeersSnapshot]) -> Json:
     }
 
 
-def subscriptions(topics: Iterable[bytes]) -> Json:
-    """The `topics` that are subscribed to, in their order. How many subscribers each has cannot be known."""
+def subscriptions(topics: Sequence[bytes]) -> Json:
+    """The number of `topics`, and the first of them in their order. How many subscribers each has cannot be known."""
     return {
         "version": VERSION,
+        "total": len(topics),
         "subscriptions": [
-            {"topic": topic.decode(errors="replace"), "hex": topic.hex(), "count": 1} for topic in topics
+            {"topic": topic.decode(errors="replace"), "hex": topic.hex(), "count": 1} for topic in topics[:MAX_TOPICS]
         ],
     }
 

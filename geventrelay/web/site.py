@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,15 +12,17 @@ import gevent
 
 from ..endpoints import is_every_host
 from ..log import event
-from ..settings import HttpAddress
+from ..settings import HttpAddress, HttpOptions
 from .api import Api
 from .history import STEP_S, History, Totals
 from .http.app import App
+from .http.door import Door
 from .http.listener import Listener
 from .http.permissions import Guard, read_token
 from .http.router import Router
 from .http.static import page
 from .hub_delay import HubDelay
+from .in_turn import in_turn
 from .metrics import metrics
 from .tap import Taps
 
@@ -36,12 +39,21 @@ class Site:
     :param server: the server.
     :param address: where to listen; port 0 takes a free port.
     :param token_file: a file whose first line is the token that changes need; None forbids every change.
+    :param options: how much one client may use.
     """
 
-    def __init__(self, server: Server, address: HttpAddress, token_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        server: Server,
+        address: HttpAddress,
+        token_file: Path | None = None,
+        options: HttpOptions | None = None,
+    ) -> None:
         self._server = server
         self._address = address
         self._token_file = token_file
+        self._options = options or HttpOptions()
+        self._refused: Counter[str] = Counter()
         self._history = History()
         self._hub_delay = HubDelay()
         self._api: Api | None = None
@@ -59,14 +71,20 @@ class Site:
         :raises StartError: if it cannot listen at the address, or the token file has no token.
         """
         guard = Guard(self._address.host, None if self._token_file is None else read_token(self._token_file))
-        self._api = Api(self._server, can_change=guard.has_token, history=self._history, hub_delay=self._hub_delay)
+        self._api = Api(
+            self._server,
+            can_change=guard.has_token,
+            history=self._history,
+            hub_delay=self._hub_delay,
+            refused=self._refused,
+        )
         routes = {
             **page(),
             **self._api.routes,
             **Taps(self._server, guard).routes,
-            ("GET", "/metrics"): metrics(self._server, self._hub_delay),
+            ("GET", "/metrics"): metrics(self._server, self._hub_delay, self._refused),
         }
-        listener = Listener(self._address, App(Router(routes), guard))
+        listener = Listener(self._address, in_turn(App(Router(routes), guard)), Door(self._options, self._refused))
         listener.start()
         self._listener = listener
         self._greenlets = [gevent.spawn(self._hub_delay.run), gevent.spawn(self._keep_history)]
@@ -95,7 +113,7 @@ def site_for(server: Server) -> Site:
     """The site of a `server` whose settings ask for HTTP. Does not yield."""
     settings = server.settings
     assert settings.http is not None  # the caller has checked this
-    return Site(server, settings.http, settings.http_token_file)
+    return Site(server, settings.http, settings.http_token_file, settings)
 
 
 def _totals(supervised: SupervisedDevice) -> Totals:

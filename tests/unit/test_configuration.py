@@ -61,7 +61,7 @@ BAD = {
     "devices for device": (
         QUEUE + "[devices.q]\nsub-port = 1\n", "devices: expected a known key (did you mean device?)", 5,
     ),
-    "a key like no other": ("x = 1\n" + QUEUE, "x: expected a known key (http, http-token-file, ", 1),
+    "a key like no other": ("x = 1\n" + QUEUE, "x: expected a known key (see docs/configuration.rst)", 1),
     "no log level": ("log-level = 'loud'\n" + QUEUE, "log-level: expected one of debug, info, warning, error", 1),
     "no log format": ("\nlog-format = 'xml'\n" + QUEUE, "log-format: expected one of text, json, got 'xml'", 2),
     "no address": ("http = 'localhost'\n" + QUEUE, "http: expected HOST:PORT or a port", 1),
@@ -520,6 +520,8 @@ VALUES = {
     "--ipv6": True, "--max-message-size": 2048, "--heartbeat": 9, "--control": "tcp://127.0.0.1:10",
     "--immediate": True, "--control-type": "PAIR",
     "--tap": "tcp://127.0.0.1:11", "--http": "127.0.0.1:12", "--http-token-file": "token",
+    "--http-connections": 20, "--http-connections-per-client": 10, "--http-streams-per-client": 3,
+    "--http-trusted-proxy": ["10.0.0.1", "fd00::/8"],
     "--fail-fast": True, "--ready-file": "ready", "--log-level": "debug", "--log-format": "json",
     "--frontend": ["tcp://a:1", ">tcp://b:2"], "--backend": [3], "--sub-port": 4, "--pub-port": ">5",
     "--push-port": "ipc://x", "--subscribe": ["a", "SUB"], "--push-payload": "parts", "--push-when-full": "block",

@@ -8,13 +8,15 @@ from types import MappingProxyType
 from geventrelay import Device, DeviceSnapshot, Drop, OutletSnapshot, PumpSnapshot, Queue
 from geventrelay.cli.top.rates import rates
 from geventrelay.engine.peertable import PeersSnapshot
+from geventrelay.settings import HttpOptions
 from geventrelay.testing import LOCAL
 from geventrelay.web import report
 from geventrelay.web.api import Api
 from geventrelay.web.catalogue import BUILD, SCOPES, metric_name
-from geventrelay.web.http.listener import MAX_BODY_BYTES, MAX_CONNECTIONS, MAX_HEADER_BYTES, REQUEST_S, SEND_S
+from geventrelay.web.http.listener import MAX_BODY_BYTES, MAX_HEADER_BYTES, REQUEST_S, SEND_S
 from geventrelay.web.hub_delay import HubDelay
 from geventrelay.web.metrics import Metrics
+from geventrelay.web.recent import CHEAP_S, SHARE
 from geventrelay.web.tap import Taps
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -74,7 +76,7 @@ def keys(value: object) -> object:
 
 
 def test_every_metric_is_in_the_table_and_no_other():
-    scraped, _ = Metrics(Nothing(), HubDelay()).scrape("")
+    scraped, _ = Metrics(Nothing(), HubDelay(), {}).scrape("")
     names = set(re.findall(r"^# TYPE (geventrelay_\w+)", scraped.decode(), re.MULTILINE))
     assert names == {row[0].strip("`") for row in table("metric")}
 
@@ -96,13 +98,17 @@ def test_every_reason_to_drop_is_in_the_table_with_its_meaning():
 
 
 def test_the_example_of_devices_has_every_key_and_no_other():
-    answer = json.loads(json.dumps(report.devices(Server(), hub_delay_s=0.0, can_change=True)))
+    answer = json.loads(
+        json.dumps(report.devices(Server(), hub_delay_s=0.0, can_change=True, http_refused={"bad_request": 1}))
+    )
     (example,) = (json.loads(one) for one in examples(TEXT) if '"devices": [\n' in one)
     assert keys(answer) == keys(example)
 
 
 def test_the_example_of_top_has_every_key_and_no_other():
-    answer = json.loads(json.dumps(report.devices(Server(), hub_delay_s=0.0, can_change=True)))
+    answer = json.loads(
+        json.dumps(report.devices(Server(), hub_delay_s=0.0, can_change=True, http_refused={"bad_request": 1}))
+    )
     (made,) = rates(answer, {}, 0).values()
     page = (DOCS / "page.rst").read_text(encoding="utf-8")
     written = re.search(r'\{"version": 1, "server": \{\.\.\.\}, (?:.+\n)+', page)
@@ -118,7 +124,7 @@ def test_the_example_of_values_is_as_it_is_answered():
 
 
 def test_every_path_of_a_value_leads_to_it_in_the_json():
-    answer = report.devices(Server(), hub_delay_s=0.0, can_change=True)
+    answer = report.devices(Server(), hub_delay_s=0.0, can_change=True, http_refused={"bad_request": 1})
     (device,) = answer["devices"]
     pump = device["pumps"][0]
     found = {"server": answer["server"], "device": device, "socket": device["sockets"][0], "pump": pump}
@@ -131,7 +137,7 @@ def test_every_path_of_a_value_leads_to_it_in_the_json():
 
 
 def test_every_route_is_in_the_table():
-    api = Api(Nothing(), can_change=False, history=None, hub_delay=None)
+    api = Api(Nothing(), can_change=False, history=None, hub_delay=None, refused={})
     made = {**api.routes, **Taps(Nothing(), None).routes}
     routes = {f"{method} {pattern.replace('{}', 'NAME')}" for method, pattern in made}
     assert routes | {"GET /", "GET /metrics"} == {row[0].strip("`") for row in table("route")}
@@ -145,7 +151,12 @@ def test_the_examples_are_json():
 
 def test_the_limits_are_those_of_the_code():
     text = " ".join(TEXT.split())
-    assert f"{MAX_CONNECTIONS} connections" in text
+    options = HttpOptions()
+    assert f"{options.http_connections} connections (``--http-connections``)" in text
+    assert f"{options.http_connections_per_client} connections of one address" in text
+    assert f"{options.http_streams_per_client} answers without an end" in text
+    assert f"the first {report.MAX_TOPICS:,} are here" in text
+    assert f"more than {CHEAP_S * 1000:g} ms to make serves for {SHARE} times" in text
     assert f"{MAX_HEADER_BYTES // 1024} KiB for its headers" in text
     assert f"{MAX_BODY_BYTES // 1024} KiB for its body" in text
     assert f"{REQUEST_S:g} s from one answer" in text

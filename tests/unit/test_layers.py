@@ -42,7 +42,8 @@ MAY_IMPORT = {
     "devices.background": {"dropin"},
     "server": {"server", "devices", "components", "engine"} | SHARED,
     # Values only: the server itself is handed to it.
-    "web": {"web", "devices.snapshot", "engine.counters", "engine.values", "engine.peertable", "engine.native.choose"}
+    "web": {"web", "devices.snapshot"}
+    | {f"engine.{name}" for name in ("counters", "values", "peertable", "native.choose", "fair")}
     | SHARED,
     "web.http": {"web.http", "settings"} | GROUND,
     "cli": {"cli", "web", "server", "devices", "components", "engine"} | SHARED,

@@ -16,11 +16,11 @@ from gevent.pool import Pool
 from ...errors import StartError
 from ...log import event
 from ...settings import HttpAddress
+from .door import HEALTH_PATHS, Door
+from .head import HeadError, check_field, check_request_line, content_length
 
 log = logging.getLogger("geventrelay")
 
-MAX_CONNECTIONS = 128
-"""The number of connections at a time; more wait in the operating system's queue."""
 MAX_HEADER_BYTES = 16 * 1024
 """The limit for all headers of a request together; in pywsgi, the request line has half of that."""
 MAX_BODY_BYTES = 64 * 1024
@@ -28,8 +28,19 @@ REQUEST_S = 20.0
 """The time from one answer, or the connect, to the last byte of the next request. It also limits an idle connection."""
 SEND_S = 30.0
 """How long a client may leave an answer unread."""
+SPARE_REQUEST_S = 2.0
+"""The same where there are too many connections, and only a probe is answered."""
+_BACKLOG = 128
+# So many connections are accepted before anything else has its turn.
+_ACCEPT = 16
 # At a stop, for requests that are being answered.
 _STOP_S = 0.2
+
+
+_REASONS = {
+    HTTPStatus.REQUEST_TIMEOUT: "slow_request",
+    HTTPStatus.SERVICE_UNAVAILABLE: "connections",
+}
 
 
 class Bad(ValueError):
@@ -50,7 +61,7 @@ class Bad(ValueError):
 
 
 class _Limited:
-    """A file with a limit on the bytes of all lines together."""
+    """A file with the lines of a head, and a limit on the bytes of all of them together."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -61,6 +72,7 @@ class _Limited:
         self._left -= len(line)
         if self._left < 0:
             raise Bad(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"headers of more than {MAX_HEADER_BYTES} bytes")
+        check_field(line)
         return line
 
 
@@ -69,14 +81,25 @@ class _Handler(pywsgi.WSGIHandler):
 
     bad: Bad | None = None
     deadline: gevent.Timeout | None = None
+    on_spare_place = False
+    client = ""
 
     def __init__(self, sock: Any, address: Any, server: Any) -> None:
         super().__init__(sock, address, server)
+        self._door: Door = server.door
         # This limits each send as a whole. Reading has a shorter limit, the deadline.
         sock.settimeout(SEND_S)
 
+    def handle(self) -> None:
+        with self._door.connection(self.client_address[0]) as self.on_spare_place:
+            try:
+                super().handle()
+            except OSError as error:
+                # The client has gone before its answer.
+                log.debug(event("http-ended", peer=self._peer, reason=error))
+
     def read_requestline(self) -> str:
-        self.deadline = gevent.Timeout.start_new(REQUEST_S)
+        self.deadline = gevent.Timeout.start_new(SPARE_REQUEST_S if self.on_spare_place else REQUEST_S)
         try:
             line: str = super().read_requestline()
         except gevent.Timeout as expired:
@@ -94,9 +117,11 @@ class _Handler(pywsgi.WSGIHandler):
             self._read_request(raw_requestline)
         except gevent.Timeout as expired:
             self._end_deadline(expired)
-            self.bad = Bad(HTTPStatus.REQUEST_TIMEOUT, f"the request took more than {REQUEST_S:g} s to come")
+            self.bad = Bad(HTTPStatus.REQUEST_TIMEOUT, f"the request took more than {expired.seconds:g} s to come")
         except Bad as bad:
             self.bad = bad
+        except HeadError as error:
+            self.bad = Bad(HTTPStatus.BAD_REQUEST, str(error))
         except Exception as error:
             # The parsers raise exceptions of many types.
             self.bad = Bad(HTTPStatus.BAD_REQUEST, f"not a request: {error}"[:200])
@@ -118,8 +143,17 @@ class _Handler(pywsgi.WSGIHandler):
         # pywsgi's own answer to an unreadable request is not JSON.
         if isinstance(result, tuple):
             bad = self.bad or Bad(HTTPStatus(int(result[0])), "this cannot be read as a request")
+            self._door.refuse(_REASONS.get(bad.status, "bad_request"), self._peer)
             return str(bad.status.value), bad.response()
+        self._door.answered()
         return result
+
+    def process_result(self) -> None:
+        if isinstance(self.result, list):
+            super().process_result()
+            return
+        with self._door.stream(self.client):
+            super().process_result()
 
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()
@@ -147,22 +181,24 @@ class _Handler(pywsgi.WSGIHandler):
         return "{}:{}".format(*self.client_address)
 
     def _read_request(self, line: str) -> None:
-        if len(line.split()) != 3:
-            raise Bad(HTTPStatus.BAD_REQUEST, "a request's line has a method, a path and a version")
+        check_request_line(line.encode("latin-1"))
         if not line.split()[1].startswith(("/", "*")):
             raise Bad(HTTPStatus.BAD_REQUEST, "a path starts with /")
         super().read_request(line)
+        if self.on_spare_place and self.path not in HEALTH_PATHS:
+            raise Bad(HTTPStatus.SERVICE_UNAVAILABLE, "there are too many connections (--http-connections)")
+        self.client = self._door.request(self.client_address[0], self.headers.get_all("x-forwarded-for", []))
+        if len(self.headers.get_all("host", [])) > 1:
+            raise Bad(HTTPStatus.BAD_REQUEST, "one Host is enough")
         if self.headers.get("transfer-encoding") is not None:
             raise Bad(HTTPStatus.LENGTH_REQUIRED, "a body needs a Content-Length here")
-        if len(self.headers.get_all("content-length", [])) > 1:
-            raise Bad(HTTPStatus.BAD_REQUEST, "one Content-Length is enough")
         if self.headers.get("expect") is not None:
             raise Bad(HTTPStatus.EXPECTATION_FAILED, "nothing can be expected")
         self._drop_body()
 
     def _drop_body(self) -> None:
         # No route uses a body. It is read within the deadline, because the next request comes after it.
-        length = self.content_length or 0
+        length = content_length(self.headers.get_all("content-length", []))
         if length > MAX_BODY_BYTES:
             raise Bad(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body of more than {MAX_BODY_BYTES} bytes")
         if len(self.rfile.read(length)) < length:
@@ -177,16 +213,23 @@ class _Handler(pywsgi.WSGIHandler):
             raise expired
 
 
+class _Server(pywsgi.WSGIServer):
+    max_accept = _ACCEPT
+    door: Door
+
+
 class Listener:
     """Listens at an address and hands requests to a WSGI application.
 
     :param address: where to listen; port 0 takes a free port.
     :param app: the application.
+    :param door: lets connections in.
     """
 
-    def __init__(self, address: HttpAddress, app: Callable[..., Any]) -> None:
+    def __init__(self, address: HttpAddress, app: Callable[..., Any], door: Door) -> None:
         self._address = address
         self._app = app
+        self._door = door
         self._server: Any = None
         self.address: HttpAddress | None = None
 
@@ -197,10 +240,10 @@ class Listener:
         """
         listening = _listen(self._address)
         self.address = HttpAddress(self._address.host, listening.getsockname()[1])
-        pool: Any = Pool(MAX_CONNECTIONS)
-        self._server = pywsgi.WSGIServer(
-            listening, self._app, spawn=pool, handler_class=_Handler, log=None, error_log=None
-        )
+        # Without a limit, which the door has: it ends connections where a pool would not accept any.
+        pool: Any = Pool()
+        self._server = _Server(listening, self._app, spawn=pool, handler_class=_Handler, log=None, error_log=None)
+        self._server.door = self._door
         self._server.start()
 
     def stop(self) -> None:
@@ -220,7 +263,7 @@ def _listen(address: HttpAddress) -> Any:
         try:
             listening.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_REUSEADDR, 1)
             listening.bind(where)
-            listening.listen(MAX_CONNECTIONS)
+            listening.listen(_BACKLOG)
         except BaseException:
             listening.close()
             raise
