@@ -20,6 +20,8 @@ from .listeners import use_descriptor
 from .new_socket import new_socket, set_linger
 from .plan import RECEIVE_ONLY, Adjustment, SocketPlan
 from .reconnecting import Reconnector
+from .socks import Proxy
+from .tunnels import Tunnels
 
 
 class DeviceSocket:
@@ -40,6 +42,9 @@ class DeviceSocket:
         self.plan = plan
         self.bound: list[str] = []
         self._device = settings.name
+        self._whose = {"device": settings.name, "socket": plan.key}
+        proxy = Proxy.of(settings.socket_options.get(plan.key, {}))
+        self._tunnels = None if proxy is None else Tunnels(proxy, self._whose)
         self._files: list[IpcFile] = []
         # The inproc addresses that it is bound to and has not given up.
         self._inproc: list[str] = []
@@ -151,6 +156,8 @@ class DeviceSocket:
             self._ending.wait_destroyed()
         while self._files:
             self._files.pop().remove()
+        if self._tunnels is not None:
+            self._tunnels.close()
         self.bound = []
 
     @property
@@ -161,15 +168,20 @@ class DeviceSocket:
         # A monitor has no events of inproc endpoints.
         if any(endpoint.transport != "inproc" for endpoint in self.plan.endpoints):
             connects = any(not endpoint.binds for endpoint in self.plan.endpoints)
-            self._monitor = Monitor(self.socket, PEER_EVENTS if follow or connects else 0)
+            names = None if self._tunnels is None else self._tunnels.names
+            self._monitor = Monitor(self.socket, PEER_EVENTS if follow or connects else 0, names)
             if follow or connects:
                 self._follow(self._monitor)
 
     def _follow(self, monitor: Monitor) -> None:
-        key, endpoints = self.plan.key, self.plan.endpoints
-        whose = {"device": self._device, "socket": key}
-        self._reconnector = one = Reconnector(self.socket, endpoints, bound=lambda: self.bound, whose=whose)
-        self._peers = SocketPeers(monitor, self._device, key, one.observe)
+        self._reconnector = one = Reconnector(
+            self.socket,
+            self.plan.endpoints,
+            bound=lambda: self.bound,
+            instead={} if self._tunnels is None else self._tunnels.addresses,
+            whose=self._whose,
+        )
+        self._peers = SocketPeers(monitor, self._device, self.plan.key, one.observe)
         one.read_events = self._peers.now
 
     def _open(self, endpoint: Endpoint, descriptor: int | None) -> None:
@@ -179,6 +191,8 @@ class DeviceSocket:
             self._bind(endpoint)
         elif endpoint.transport == "inproc":
             inproc.connect(self.socket, endpoint.address)
+        elif self._tunnels is not None and endpoint.transport == "tcp":
+            self.socket.connect(self._tunnels.open(endpoint))
         else:
             connect(self.socket, endpoint)
 

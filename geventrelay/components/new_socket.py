@@ -9,6 +9,7 @@ import zmq
 from ..engine.socket import RelaySocket
 from ..errors import StartError
 from ..settings import DeviceSettings
+from . import socks
 from .plan import RECEIVE_ONLY, SocketPlan
 
 _ONLY_SEND = (zmq.PUSH, zmq.PUB)
@@ -76,7 +77,8 @@ def _set_options(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings
         socket.set(option, value)
     # Last, so that they win.
     for number, value in settings.socket_options.get(plan.key, {}).items():
-        _set_option(socket, plan, settings.name, number, value)
+        if number not in socks.OPTIONS:
+            _set_option(socket, plan, settings.name, number, value)
 
 
 def _set_option(socket: RelaySocket, plan: SocketPlan, device: str, number: int, value: int | bytes) -> None:

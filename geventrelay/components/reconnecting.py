@@ -7,7 +7,7 @@ import errno
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gevent
@@ -37,6 +37,7 @@ class Reconnector:
     :param socket: the socket, neither bound nor connected yet, all its options set.
     :param endpoints: all of the socket.
     :param bound: returns what the socket is bound to: events of these are of others' connections.
+    :param instead: what libzmq connects to instead of an endpoint, by the endpoint's address; it may change later.
     :param whose: says in the log whose socket it is.
     :param clock: returns the time in seconds, as `time.monotonic` does.
     """
@@ -47,11 +48,13 @@ class Reconnector:
         endpoints: Sequence[Endpoint],
         *,
         bound: Callable[[], Sequence[str]],
+        instead: Mapping[str, str],
         whose: dict[str, str],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._socket = socket
         self._bound = bound
+        self._instead = instead
         self._whose = whose
         self._clock = clock
         self._table = LinkTable(endpoints if _is_wanted(socket) else ())
@@ -117,13 +120,13 @@ class Reconnector:
             keys = {**self._whose, "endpoint": one.address, "in_s": f"{one.in_s:.3g}", **queued}
             log.warning(event("connecting-again", **keys))
         for address in self._table.due(now):
-            self._socket.connect(address)
+            self._socket.connect(self._instead.get(address, address))
         # These calls may have taken news of the socket that a greenlet waits for.
         self._socket.readiness.check_events()
 
     def _disconnect(self, address: str) -> None:
         try:
-            self._socket.disconnect(address)
+            self._socket.disconnect(self._instead.get(address, address))
         except zmq.ZMQError as error:
             if error.errno != errno.ENOENT:
                 raise

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,11 +52,13 @@ class Monitor:
 
     :param socket: the socket to follow; a monitor that it had before ends.
     :param kinds: which events to get, `zmq.EVENT_...` joined with ``|``; EVENT_MONITOR_STOPPED is always among them.
+    :param names: what events call an endpoint instead of what libzmq calls it; it may change later.
     :raises zmq.ZMQError: if libzmq refuses, for example EMFILE: out of descriptors. Nothing is left open then.
     """
 
-    def __init__(self, socket: RelaySocket, kinds: int = 0) -> None:
+    def __init__(self, socket: RelaySocket, kinds: int = 0, names: Mapping[str, str] | None = None) -> None:
         self.socket = socket
+        self._names = {} if names is None else names
         self._destroyed = Event()
         self._events: RelaySocket = socket.context.socket(zmq.PAIR, socket_class=RelaySocket)
         address = unique_inproc("monitor")
@@ -81,7 +83,8 @@ class Monitor:
         while len(events) < limit and readiness.readable:
             head, endpoint = readiness.receive()
             kind, value = _EVENT.unpack(head.bytes)
-            events.append(MonitorEvent(kind, value, endpoint.bytes.decode(errors="replace")))
+            name = endpoint.bytes.decode(errors="replace")
+            events.append(MonitorEvent(kind, value, self._names.get(name, name)))
         return events
 
     def wait(self) -> None:

@@ -11,6 +11,11 @@ from .checks import Check, flag
 
 _Z85 = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#")
 
+# A name has labels of up to 63 characters (RFC 1123); one of numbers alone is an IPv4 address.
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST_AND_PORT = re.compile(rf"(?:(?P<name>{_LABEL}(?:\.{_LABEL})*)|\[(?P<ipv6>[^\]]+)\]):(?P<port>[0-9]{{1,5}})")
+_NUMBERS = re.compile(r"[0-9.]+")
+
 
 def switch(name: str, value: Any) -> int:
     """Take true or false as 1 or 0: `name` is what to call the input in an error, `value` what was given."""
@@ -72,9 +77,22 @@ def curve_key(name: str, value: Any) -> bytes:
 def host_and_port(name: str, value: Any) -> bytes:
     """Take the address of a SOCKS proxy: `name` is what to call the input in an error, `value` what was given."""
     text = value.decode("latin-1") if isinstance(value, bytes) else value
-    if not isinstance(text, str) or not re.fullmatch(r"[^\s:]+:[0-9]{1,5}", text, re.ASCII):
-        raise SettingsError(name, "HOST:PORT", value)
-    return text.encode()
+    match = _HOST_AND_PORT.fullmatch(text) if isinstance(text, str) else None
+    if match is None or not 1 <= int(match["port"]) <= 65535 or not _is_host(match):
+        raise SettingsError(
+            name, "HOST:PORT, a name or IP address (IPv6 in brackets) and a port from 1 to 65535", value
+        )
+    return match[0].encode()
+
+
+def _is_host(match: re.Match[str]) -> bool:
+    name = match["name"]
+    if name is not None and not _NUMBERS.fullmatch(name):
+        return len(name) <= 253
+    try:
+        return ipaddress.ip_address(name or match["ipv6"]).version == (6 if name is None else 4)
+    except ValueError:
+        return False
 
 
 def network(name: str, value: Any) -> bytes:

@@ -188,3 +188,30 @@ def test_the_example_runs_and_messages_pass(run, running, configuration, peers):
     assert subscriber.recv() == [b"prices 1"]
     ask(peers, devices["orders"])
     assert set(ended(program)) == {"prices", "orders"}
+
+
+THROUGH_A_PROXY = """
+[device.orders]
+pattern = "queue"
+frontend = "tcp://127.0.0.1:0"
+backend = "tcp://127.0.0.1:0"
+
+[device.away]
+pattern = "streamer"
+frontend = "tcp://127.0.0.1:0"
+sndhwm = ${HWM}
+backend.connect = "tcp://127.0.0.1:1"
+backend.socks-proxy = "127.0.0.1:1"
+"""
+
+
+def test_a_proxy_that_is_down_ends_nothing_at_a_reload_or_a_stop(running, configuration, peers):
+    path = configuration(THROUGH_A_PROXY.replace("${HWM}", "10"))
+    program, devices = running(path)
+    program.until_logged("proxy-failed device=away")
+    configuration(THROUGH_A_PROXY.replace("${HWM}", "20"))
+    program.signal(signal.SIGHUP)
+    program.until_logged("reloaded unchanged=1 added=0 removed=0 changed=1")
+    ask(peers, devices["orders"])
+    program.until(lambda: program.errors.count("proxy-failed device=away") > 1, "another try")
+    ended(program)
