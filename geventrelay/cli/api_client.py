@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import time
 import urllib.parse
+from collections.abc import Mapping
 from typing import Any
 
 from ..errors import SettingsError, StartError
-from .http_client import FAILURES, HttpClient, Refused
+from .api_answer import StrangeAnswer, check_devices, decoded, is_count
+from .http_client import FAILURES, HttpClient, Refused, read_body
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 """The URL of a server by default."""
@@ -18,7 +18,6 @@ VERSION = 1
 
 # More than the answer of a server with a thousand devices. The answer of another program may never end.
 _MOST_BYTES = 32 << 20
-_CHUNK_BYTES = 1 << 16
 
 
 class Remote:
@@ -34,43 +33,29 @@ class Remote:
         self._timeout_s = timeout_s
         self._client = HttpClient(self.url, timeout_s)
 
-    def devices(self) -> dict[str, Any]:
+    def devices(self) -> Mapping[str, Any]:
         """The answer of ``/api/devices``. Blocks the hub.
 
         :raises StartError: if there is no answer, or another program answers.
         """
         try:
-            answer = json.loads(self._read("/api/devices"))
-        except ValueError:
-            raise self._strange("something else") from None
-        if not isinstance(answer, dict) or not {"version", "server", "devices"} <= answer.keys():
-            raise self._strange("other JSON")
-        if answer["version"] != VERSION:
-            raise StartError(f"{self.url}: expected version {VERSION} of the API, got {answer['version']!r}")
-        return answer
+            answer = decoded(self._read("/api/devices"))
+            if isinstance(answer, dict) and is_count(answer.get("version")) and answer["version"] != VERSION:
+                raise StartError(f"{self.url}: expected version {VERSION} of the API, got {answer['version']}")
+            return check_devices(answer)
+        except StrangeAnswer as strange:
+            raise StartError(f"{self.url}: expected the API of geventrelay, got {strange}") from None
 
     def _read(self, path: str) -> bytes:
-        deadline = time.monotonic() + self._timeout_s
-        data = b""
         try:
-            with self._client.get(path) as response:
-                # In pieces, because urllib's time-out starts again with each byte.
-                while chunk := response.read1(_CHUNK_BYTES):
-                    data += chunk
-                    if time.monotonic() > deadline:
-                        raise TimeoutError
-                    if len(data) > _MOST_BYTES:
-                        raise self._strange(f"more than {_MOST_BYTES} bytes")
+            with self._client.get(path, kind="application/json") as response:
+                return read_body(response, _MOST_BYTES, self._timeout_s)
         except Refused as refused:
             if refused.sentence is None:
-                raise self._strange(f"HTTP {refused.status}") from None
+                raise StrangeAnswer(f"HTTP {refused.status}") from None
             raise StartError(f"{self.url}: HTTP {refused.status}: {refused}") from None
         except FAILURES as error:
             raise StartError(f"cannot read {self.url}: {self._client.reason(error)}") from None
-        return data
-
-    def _strange(self, what: str) -> StartError:
-        return StartError(f"{self.url}: expected the API of geventrelay, got {what}")
 
 
 def _read_url(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import urllib.request
 from pathlib import Path
@@ -13,14 +12,18 @@ from urllib.parse import quote, urlencode, urlsplit
 from gevent import socket
 
 from ..errors import RecordingError, SettingsError, StartError
+from ..printable import printable
 from ..recording import Record, from_line
+from .api_answer import StrangeAnswer, decoded, is_count
 from .http_client import FAILURES, HttpClient, Refused
 from .message_options import WatchOptions
 from .output import print_stderr
 
 # A server sends at least an empty line every few seconds.
 _SILENCE_S = 30.0
-_LINE_BYTES = 64 * 1024 * 1024
+# A server leaves out messages of more than 1 MiB, and a byte is up to six characters of JSON.
+_LINE_BYTES = 16 * 1024 * 1024
+_SHOWN_BYTES = 80
 
 
 class _Connection(http.client.HTTPConnection):
@@ -49,9 +52,11 @@ class HttpStream:
         self._line = b""
         client = HttpClient(f"http://{address}", _SILENCE_S, _GreenHandler())
         try:
-            self._response = client.get(path, token)
+            self._response = client.get(path, token, "application/x-ndjson")
         except Refused as refused:
             raise StartError(f"cannot watch {address}: {refused}") from None
+        except StrangeAnswer as strange:
+            raise self._strange(strange) from None
         except FAILURES as error:
             raise StartError(f"cannot watch {address}: {client.reason(error)}") from None
 
@@ -66,15 +71,19 @@ class HttpStream:
     def receive(self) -> list[Record]:
         """Wait for the next message; none at the end. Yields if there is none yet.
 
-        :raises StartError: if the connection is lost.
-        :raises RecordingError: if the server sends something else.
+        :raises StartError: if the connection is lost, or something else comes than a server sends.
         """
         while True:
             line, self._line = self._line or self._read_line(), b""
             if not line:
                 return []
-            if line.strip() and not self._is_notice(line):
-                return [from_line(line)]
+            if not line.endswith(b"\n"):
+                raise self._strange("a line without an end")
+            try:
+                if line.strip() and not self._is_notice(line):
+                    return [from_line(line)]
+            except (StrangeAnswer, RecordingError):
+                raise self._strange(printable(line[:_SHOWN_BYTES].decode(errors="replace"))) from None
 
     def close(self) -> None:
         """Close it. Does not yield."""
@@ -84,16 +93,18 @@ class HttpStream:
         try:
             return self._response.readline(_LINE_BYTES)
         except FAILURES as error:
-            raise StartError(f"lost {self._address}: {str(error) or type(error).__name__}") from None
+            raise StartError(f"lost {self._address}: {printable(str(error)) or type(error).__name__}") from None
+
+    def _strange(self, what: object) -> StartError:
+        return StartError(f"{self._address}: expected the API of geventrelay, got {what}")
 
     def _is_notice(self, line: bytes) -> bool:
         """Whether the line only reports messages that are not shown; prints that report."""
-        try:
-            content = json.loads(line)
-        except ValueError:
-            raise RecordingError(f"expected lines of JSON from {self._address}, got {line[:80]!r}") from None
+        content = decoded(line)
         if not isinstance(content, dict) or "parts" in content:
             return False
+        if not all(is_count(content.get(name, 0)) for name in ("lost", "left_out_bytes")):
+            raise StrangeAnswer("other counts")
         if "lost" in content:
             print_stderr(f"{self._address}: {content['lost']} messages lost here")
         if "left_out_bytes" in content:

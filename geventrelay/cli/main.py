@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import DeviceFailed, RecordingError, SettingsError, StartError
+from ..printable import printable_lines
 from .arguments import parse
 from .output import flush_stderr, open_standard_streams, print_stderr
 
@@ -31,5 +32,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complain(error: Exception, code: int) -> int:
-    print_stderr(error)
+    # It may quote what a server or a file says.
+    print_stderr(printable_lines(str(error)))
     return code

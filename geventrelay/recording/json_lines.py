@@ -10,9 +10,12 @@ import json
 from typing import Any
 
 from ..errors import RecordingError
-from .record import Record
+from .format import MOST_SOURCE_BYTES
+from .record import Record, source_part
 
 _BILLION = 1_000_000_000
+# The times that 64 bits of nanoseconds can hold: to the year 2262.
+_MOST_TIME_S = 2**63 // _BILLION - 1
 
 
 def to_line(record: Record) -> str:
@@ -33,11 +36,12 @@ def from_line(line: str | bytes) -> Record:
     try:
         message = json.loads(line)
         parts = tuple(_from_json(part) for part in message["parts"])
-        source = message["source"]
-        if not isinstance(source, str):
-            raise TypeError(source)
-        return Record(round(message["time"] * 1_000_000) * 1000, source, parts)
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        source, time_s = message["source"], message["time"]
+        # What does not fit into a recording, or could not be shown, is no message either.
+        if len(source_part(source)) > MOST_SOURCE_BYTES or not abs(time_s) <= _MOST_TIME_S:
+            raise ValueError(source, time_s)
+        return Record(round(time_s * 1_000_000) * 1000, source, parts)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise RecordingError(f"expected a message as a line of JSON, got {line[:80]!r}") from None
 
 

@@ -17,6 +17,7 @@ from typing import Any, TextIO, cast
 import gevent
 
 from ..log import LogEvent, event
+from ..printable import printable_lines
 from ..settings import LogFormat
 from .output_queue import LAST_S, QueuedStream, is_queueable
 
@@ -58,7 +59,7 @@ def set_up(level: str, form: LogFormat) -> None:
     if handler is None:
         handler = EventHandler(sys.stderr)
         root.addHandler(handler)
-    handler.setFormatter(JsonFormatter() if form is LogFormat.JSON else logging.Formatter(_TEXT))
+    handler.setFormatter(JsonFormatter() if form is LogFormat.JSON else TextFormatter(_TEXT))
     root.setLevel(level.upper())
 
 
@@ -72,6 +73,14 @@ def _finish(queued: QueuedStream) -> None:
     if handler is not None:
         handler.close()
     queued.finish(LAST_S)
+
+
+class TextFormatter(logging.Formatter):
+    """Writes a record as text in which nothing steers a terminal. Only tracebacks have several lines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The lines for `record`."""
+        return printable_lines(super().format(record))
 
 
 class JsonFormatter(logging.Formatter):

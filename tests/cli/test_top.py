@@ -85,7 +85,7 @@ def test_servers_that_are_older_or_newer_are_shown_as_far_as_they_are_known(run,
 def test_what_a_server_says_cannot_steer_the_terminal(run, stub):
     output = once(run, stub.url, "--once", env=columns(200)).output
     assert "\x1b" not in output
-    assert "?[31mred: failed: cannot bind ?[31mred?twice, restarted 3x, starts again in 4 s" in output
+    assert r"\x1b[31mred: failed: cannot bind \x1b[31mred\ntwice, restarted 3x, starts again in 4 s" in output
 
 
 @pytest.mark.slow

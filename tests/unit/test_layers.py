@@ -11,7 +11,7 @@ import geventrelay
 
 PACKAGE = Path(geventrelay.__file__).parent
 LAYERS = ["errors", "engine", "components", "devices", "server", "web", "cli"]
-GROUND = {"errors", "log", "endpoints", "version", "terms", "backoff"}
+GROUND = {"errors", "log", "endpoints", "version", "terms", "backoff", "printable"}
 SHARED = {"settings", "recording"} | GROUND
 FEATURES = {"access", "retention", "balancing", "spool", "backbone"}
 MODULES = {
@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "log": set(),
     "terms": set(),
     "backoff": set(),
+    "printable": set(),
     "version": set(),
     "endpoints": {"errors"},
     "settings": {"settings", "errors", "endpoints", "terms"},

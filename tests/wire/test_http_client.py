@@ -9,11 +9,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from geventrelay.cli.api_answer import StrangeAnswer
 from geventrelay.cli.http_client import FAILURES, HttpClient, Refused
 
 ANSWERS = {
     "/api": (200, {}, b"{}"),
     "/moved": (302, {"Location": "/api"}, b""),
+    "/page": (200, {"Content-Type": "text/html; charset=utf-8"}, b"<html>"),
     "/refused": (401, {}, json.dumps({"error": "expected a token"}).encode()),
     "/strange": (404, {}, b"<html>"),
 }
@@ -55,9 +57,17 @@ def client(server: Server) -> HttpClient:
 
 
 def test_the_token_goes_to_the_server_that_was_asked_and_nowhere_else(server):
-    with client(server).get("/moved", "secret") as response:
-        assert response.read() == b"{}"
-    assert server.seen == [("/moved", "Bearer secret"), ("/api", None)]
+    with pytest.raises(Refused) as refused:
+        client(server).get("/moved", "secret")
+    assert refused.value.status == 302
+    assert server.seen == [("/moved", "Bearer secret")]
+
+
+def test_an_answer_of_another_media_type_is_refused(server):
+    with pytest.raises(StrangeAnswer, match="text/html"):
+        client(server).get("/page", kind="application/json")
+    for kind in (None, "text/html"):
+        client(server).get("/page", kind=kind).close()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import zmq
 from ...components.control import RELOAD, STATISTIC, STATISTICS
 from ...endpoints import Endpoint
 from ...errors import SettingsError, StartError
+from ...printable import printable
 from ...settings import ControlType
 from ...settings.checks import flag, one_of, seconds
 from ...settings.option import Group, option, read_group
@@ -22,6 +23,8 @@ WORDS = ("pause", "resume", "terminate", "statistics", "reload")
 """The commands that a device follows."""
 
 _LINE = "{side:<9} received {received_parts} parts, {received_bytes} bytes; sent {sent_parts} parts, {sent_bytes} bytes"
+# How much is shown of the reason why a reload failed.
+_SHOWN_BYTES = 4096
 _COUNTS = ("received_parts", "received_bytes", "sent_parts", "sent_bytes")
 # A REQ would wait without end for answers that only a REP gives.
 _PEERS = {
@@ -99,8 +102,18 @@ def command(endpoint: Endpoint, control_type: ControlType, word: str, timeout_s:
             )
             raise StartError(f"cannot {word} {endpoint.address}: {reason}") from None
     if name == RELOAD and any(answer):
-        raise StartError(answer[0].decode(errors="replace"))
+        raise StartError(printable(answer[0][:_SHOWN_BYTES].decode(errors="replace")))
+    if answers and not _is_answer(name, answer):
+        raise StartError(
+            f"{endpoint.address}: expected the answer of a control socket, got {len(answer)} parts of other bytes"
+        )
     return answer
+
+
+def _is_answer(name: bytes, answer: list[bytes]) -> bool:
+    if name == STATISTICS:
+        return [len(part) for part in answer] == [STATISTIC.size] * 2 * len(_COUNTS)
+    return answer == [b""]
 
 
 def _await_listener(socket: zmq.Socket[bytes], control_type: ControlType) -> None:

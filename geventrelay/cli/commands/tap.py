@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ...errors import StartError
+from ...printable import printable
 from ...recording import Record, to_line
 from ...settings.checks import one_of
 from ...settings.option import option, read_group
@@ -70,7 +71,7 @@ def execute(options: Options) -> int:
 
 def as_text(record: Record) -> str:
     """A `record` as text that does nothing to a terminal: what is not printable is escaped."""
-    return _line(record, lambda part: _printable(part.decode(errors="backslashreplace")))
+    return _line(record, lambda part: printable(part.decode(errors="backslashreplace")))
 
 
 def as_hex(record: Record) -> str:
@@ -84,18 +85,13 @@ SHOW: dict[object, Callable[[Record], str]] = {Format.TEXT: as_text, Format.HEX:
 
 def _line(record: Record, show: Callable[[bytes], str]) -> str:
     when = datetime.fromtimestamp(record.time_ns // 1000 / 1_000_000).isoformat(" ", "microseconds")
-    return f"{when} {_printable(record.source)}  {' | '.join(_short(part, show) for part in record.parts)}"
+    return f"{when} {printable(record.source)}  {' | '.join(_short(part, show) for part in record.parts)}"
 
 
 def _short(part: bytes, show: Callable[[bytes], str]) -> str:
     if len(part) <= _SHOWN_BYTES:
         return show(part)
     return f"{show(part[:_SHOWN_BYTES])}... ({len(part)} bytes)"
-
-
-def _printable(text: str) -> str:
-    # isprintable() also finds what turns the direction of writing around.
-    return "".join(char if char.isprintable() else char.encode("unicode_escape", "replace").decode() for char in text)
 
 
 TAP = Command(

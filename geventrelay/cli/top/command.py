@@ -60,22 +60,13 @@ def execute(options: Options) -> int:
 def _readings(remote: Remote) -> Iterator[Reading]:
     """One reading after another, a second apart, the first with the rates of a second."""
     answer, before_s = remote.devices(), time.monotonic()
-    before = _understood(remote, answer, {}, 0)
+    before = rates(answer, {}, 0)
     while True:
         time.sleep(_PERIOD_S)
         answer, now_s = remote.devices(), time.monotonic()
-        before = _understood(remote, answer, before, now_s - before_s)
+        before = rates(answer, before, now_s - before_s)
         before_s = now_s
         yield answer["server"], before
-
-
-def _understood(
-    remote: Remote, answer: dict[str, Any], before: dict[str, DeviceRates], elapsed_s: float
-) -> dict[str, DeviceRates]:
-    try:
-        return rates(answer, before, elapsed_s)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise StartError(f"{remote.url}: expected the API of geventrelay, got devices without {error}") from None
 
 
 def _print_json(remote: Remote, once: bool) -> int:

@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ...printable import printable
 from .rates import COUNTERS, DeviceRates, short
 
 _STATES = {"running": "green", "paused": "yellow", "stopping": "yellow", "stopped": "dim", "failed": "bold red"}
@@ -71,7 +72,9 @@ class Screen:
 
     def complain(self, sentence: str) -> None:
         """Draw the last figures, and a `sentence` that says why there are no newer ones."""
-        self._live.update(Group(Text(_clean(sentence) + "; trying again", style="bold red"), self._last), refresh=True)
+        self._live.update(
+            Group(Text(printable(sentence) + "; trying again", style="bold red"), self._last), refresh=True
+        )
 
     def _page(self, server: Mapping[str, Any], devices: list[DeviceRates], room: int) -> RenderableType:
         more = len(devices) - room
@@ -90,7 +93,7 @@ class Screen:
         up = time.time() - (server.get("started_at") or time.time())
         program = f"{server.get('geventrelay', '?')} ({server.get('burst', '?')})"
         facts = f"{program}, up {_duration(up)}, hub delay {_ms(server)}"
-        head.append(_clean(facts), style="not bold")
+        head.append(printable(facts), style="not bold")
         head.append(f"  {self._url.removeprefix('http://')}", style="not bold dim")
         if not server.get("ready", True):
             head.append("  not ready", style="bold yellow")
@@ -107,7 +110,8 @@ def _table(devices: Iterable[DeviceRates], width: int) -> Table:
     table.add_column("peers", no_wrap=True, min_width=7, max_width=12)
     for one in devices:
         table.add_row(
-            _clean(one.name),
+            # As text: rich would read a string as markup.
+            Text(printable(one.name)),
             _state(one),
             *(_number(one.per_s[name], "bold red" if name == "dropped" else "") for name in rates),
             _number(one.total("dropped"), "red"),
@@ -132,7 +136,7 @@ def _name_width(width: int) -> int:
 
 
 def _state(one: DeviceRates) -> Text:
-    return Text(_clean(one.state or "?"), style=_STATES.get(one.state or "", ""))
+    return Text(printable(one.state or "?"), style=_STATES.get(one.state or "", ""))
 
 
 def _number(value: float | None, style: str) -> Text:
@@ -146,7 +150,7 @@ def _totals(devices: list[DeviceRates]) -> Text:
     line.append(f"dropping {short(dropped)}/s", style="bold red" if dropped else "dim")
     line.append(f"  {len(devices)} device{'' if len(devices) == 1 else 's'}:")
     for state, number in states.items():
-        line.append(f" {number} {_clean(state)}", style=_STATES.get(state, ""))
+        line.append(f" {number} {printable(state)}", style=_STATES.get(state, ""))
     return line
 
 
@@ -174,12 +178,7 @@ def _drops(one: DeviceRates) -> Text | None:
 
 
 def _note(sentence: str, style: str) -> Text:
-    return Text(_clean(sentence), style=style, no_wrap=True, overflow="ellipsis")
-
-
-def _clean(text: str) -> str:
-    # Text from a server must not control the terminal.
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    return Text(printable(sentence), style=style, no_wrap=True, overflow="ellipsis")
 
 
 def _duration(seconds: float) -> str:

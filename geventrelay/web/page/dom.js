@@ -2,11 +2,23 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
+// Control characters, and those that are not seen, such as the ones that change the direction of writing. Line ends stay.
+const HIDDEN = /(?!\n)[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
+
+// The text with an escape for each hidden character, as geventrelay/printable.py writes them.
+export function printable(text) {
+  return String(text).replace(HIDDEN, (char) => {
+    const code = char.codePointAt(0);
+    const [letter, digits] = code < 0x100 ? ["x", 2] : code < 0x10000 ? ["u", 4] : ["U", 8];
+    return `\\${letter}${code.toString(16).padStart(digits, "0")}`;
+  });
+}
+
 function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
-    if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : value);
+    if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : printable(value));
   }
-  node.append(...children);
+  node.append(...children.map((child) => (typeof child === "string" ? printable(child) : child)));
   return node;
 }
 
@@ -25,14 +37,15 @@ export function byId(id) {
 }
 
 // Setting the same value again would still cost a layout, once a second for every figure on the page.
-export function setText(node, text) {
+export function setText(node, value) {
+  const text = printable(value);
   const only = node.firstChild;
   if (only === null || only !== node.lastChild || only.nodeType !== Node.TEXT_NODE) node.textContent = text;
   else if (only.nodeValue !== text) only.nodeValue = text;
 }
 
 export function setAttribute(node, name, value) {
-  const text = String(value);
+  const text = printable(value);
   if (node.getAttribute(name) !== text) node.setAttribute(name, text);
 }
 

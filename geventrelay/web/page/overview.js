@@ -75,7 +75,7 @@ let announced = "";
 export function announce(text) {
   // A screen reader would not read the same words again.
   announced = announced === text ? `${text}\u00a0` : text;
-  byId("announcer").textContent = announced;
+  setText(byId("announcer"), announced);
 }
 
 export function notify(kind, text, lines = []) {
