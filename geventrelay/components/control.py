@@ -10,6 +10,7 @@ part once that has been done, or with one sentence that says why nothing was cha
 
 from __future__ import annotations
 
+import itertools
 import logging
 import struct
 from collections.abc import Callable, Iterable, Sequence
@@ -34,6 +35,10 @@ CONTROL = "control"
 
 PAUSE, RESUME, TERMINATE, STATISTICS = (b"PAUSE", b"RESUME", b"TERMINATE", b"STATISTICS")
 RELOAD = b"RELOAD"
+# A command has one part, and over a ROUTER an envelope. What has more is none, however many it has.
+_MAX_PARTS = 16
+_PARTS_AT_A_TIME = 1000
+
 STATISTIC = struct.Struct("=Q")
 """How each part of the answer to STATISTICS is packed: an unsigned 64-bit integer in the host's byte order."""
 
@@ -95,7 +100,7 @@ class Control:
             # In a forked child, any call on the socket would go on for ever.
             while self._made_in == fork.current():
                 try:
-                    message = [part.bytes for part in self._readiness.receive()]
+                    message = self._receive(turn)
                 except zmq.Again:
                     self._readiness.wait_readable()
                 else:
@@ -103,6 +108,22 @@ class Control:
                     self._readiness.after_write()
                     # Commands that come without a pause must not keep everything else waiting.
                     turn.wait()
+
+    def _receive(self, turn: FairYield) -> list[bytes]:
+        """One message, of which no more parts are kept than a command can have. Yields if there are very many.
+
+        :raises zmq.Again: if there is none.
+        """
+        message: list[bytes] = []
+        for number in itertools.count(1):
+            part = self._readiness.receive_part()
+            if len(message) < _MAX_PARTS:
+                message.append(part.bytes)
+            if not part.more:
+                break
+            if number % _PARTS_AT_A_TIME == 0:
+                turn.wait()
+        return message
 
     def _follow(self, message: list[bytes]) -> None:
         envelope, command = self._split(message)

@@ -14,8 +14,9 @@ from ..engine.counters import Drop, PumpSnapshot
 from ..engine.outlet import Outlet
 from ..engine.pump import Pump
 from ..log import event
+from ..settings import DeviceSettings
 from .component import Component, DrainStep
-from .plan import OutletPlan, Plan, PumpPlan
+from .plan import Adjustment, OutletPlan, Plan, PumpPlan
 from .sockets import Sockets
 
 log = logging.getLogger("geventrelay")
@@ -33,15 +34,18 @@ class PumpComponent(Component):
 
     :param plan: what it joins.
     :param sockets: the device's; those of `plan` are open when this is opened.
-    :param device: the device's name in the log.
+    :param settings: the device's.
     :param replies: the pump that brings a reply to each message of this one; None if no replies come.
     """
 
-    def __init__(self, plan: PumpPlan, sockets: Sockets, device: str, replies: PumpComponent | None = None) -> None:
+    def __init__(
+        self, plan: PumpPlan, sockets: Sockets, settings: DeviceSettings, replies: PumpComponent | None = None
+    ) -> None:
         self.key = plan.source
         self._plan = plan
         self._sockets = sockets
-        self._device = device
+        self._settings = settings
+        self._device = settings.name
         self._replies = replies
         self._pump: Pump | None = None
         self._ran = self._left_unread = False
@@ -57,7 +61,8 @@ class PumpComponent(Component):
     def open(self) -> None:
         """Make the pump; see `Component.open`. Does not yield."""
         outlets = [self._outlet(outlet) for outlet in self._plan.outlets]
-        self._pump = Pump(self.key, self._sockets[self.key], outlets)
+        self._pump = Pump(self.key, self._sockets[self.key], outlets, self._log_refused)
+        self._pump.set_max_parts(self._settings.max_parts)
         fork.pause_in_children(self._pump)
 
     def run(self) -> None:
@@ -75,11 +80,18 @@ class PumpComponent(Component):
 
     def stop_reading(self, step: DrainStep) -> None:
         """At the `step` HALF_OVER, leave the rest of the time to the replies, if there are any. Does not yield."""
+        # Its socket may be unbound after this.
+        self.pump.finish()
         if step is DrainStep.BEGUN and self._sockets.is_cut_off(self.key):
             self._cut_off_at = self._received
         # Clients that never pause would use all of it.
         if step is DrainStep.HALF_OVER and self._replies is not None:
             self.pump.pause()
+
+    def apply(self, settings: DeviceSettings, change: Adjustment) -> None:
+        """Take the `max_parts` of other `settings`; see `Component.apply`. The `change` does not concern it."""
+        self._settings = settings
+        self.pump.set_max_parts(settings.max_parts)
 
     @property
     def drained(self) -> bool:
@@ -137,21 +149,27 @@ class PumpComponent(Component):
         # Unroutable ones do not count: no client waits for them.
         return replied.sent + replied.dropped.get(Drop.FULL, 0) >= requested.sent
 
+    def _log_refused(self, reason: Drop, messages: int) -> None:
+        what = {"device": self._device, "socket": self.key, "reason": reason.value, "messages": messages}
+        if reason is Drop.TOO_MANY_PARTS:
+            what["advice"] = f"--max-parts takes more than {self._settings.max_parts}; 0 is no limit"
+        log.warning(event("message-refused", **what))
+
     def _outlet(self, plan: OutletPlan) -> Outlet:
         peers = self._sockets.peers_of(plan.socket)
         socket = self._sockets[plan.socket]
         return Outlet(plan.socket, socket, when_full=plan.when_full, payload=plan.payload, peers=peers)
 
 
-def pumps_of(plan: Plan, sockets: Sockets, device: str) -> list[PumpComponent]:
+def pumps_of(plan: Plan, sockets: Sockets, settings: DeviceSettings) -> list[PumpComponent]:
     """The pumps of a `plan`, in its order. Does no I/O.
 
     :param sockets: the device's, with those of the plan.
-    :param device: the device's name in the log.
+    :param settings: the device's.
     """
     made: dict[str, PumpComponent] = {}
     # Those that bring replies first, for the others need them.
     for one in sorted(plan.pumps, key=lambda pump: pump.answered_by is not None):
         replies = None if one.answered_by is None else made[one.answered_by]
-        made[one.source] = PumpComponent(one, sockets, device, replies)
+        made[one.source] = PumpComponent(one, sockets, settings, replies)
     return [made[one.source] for one in plan.pumps]

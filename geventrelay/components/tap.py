@@ -106,8 +106,8 @@ class Tap(Component):
         """
         try:
             for _ in range(_SUBSCRIPTIONS_AT_A_TIME):
-                for frame in self._socket.readiness.receive():
-                    self._follow(parse(frame.bytes))
+                # Part by part, as libzmq does, and since a message may have a million of them.
+                self._follow(parse(self._socket.readiness.receive_part().bytes))
         except zmq.Again:
             return False
         finally:

@@ -66,7 +66,7 @@ class Assembly:
         self._greenlets: list[gevent.Greenlet[..., None]] = []
         followed = None if watch_peers else _dropping(plan)
         self.sockets = Sockets(plan.sockets, settings, context=context, descriptors=descriptors, followed=followed)
-        self._pumps = pumps_of(plan, self.sockets, settings.name)
+        self._pumps = pumps_of(plan, self.sockets, settings)
         environment = Environment(settings, self.sockets, self._pumps, device, reload)
         added = (component for feature in FEATURES for component in feature.components(environment))
         self.components: list[Component] = [self.sockets, *self._pumps, *added]
@@ -97,7 +97,8 @@ class Assembly:
 
     def stop_reading(self, step: DrainStep) -> None:
         """Take in less, now that a drain has come to `step`. Does not yield."""
-        for component in self.components:
+        # Sockets, which come first, are unbound after the pumps that read them have come to the end of a message.
+        for component in reversed(self.components):
             component.stop_reading(step)
 
     @property

@@ -7,10 +7,11 @@ so what it moves at a time is bounded.
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from .counters import PumpCounters
+from .counters import Drop, PumpCounters
 from .outlet import Outlet
 
 CLOCK_INTERVAL_PARTS = 64
@@ -53,10 +54,18 @@ class Burst(Protocol):
     counted as dropped, or in hand. A message in hand is offered again first thing in the next run, to the
     outlets that have not taken it yet; the others do not see it twice.
 
+    A message of more than `max_parts` parts, and one that breaks off, is dropped for each outlet. Only an XPUB's
+    messages break off: a subscription within one begins a message of its own. Of a message with too many parts the rest
+    is thrown away as it is read, which may take several runs.
+
     :ivar waiting_for: the index of the first outlet that has yet to take the message in hand; None with none.
+    :ivar max_parts: how many parts a message may have; 0 for any number.
+    :ivar on_refused: called with the reason and the number of messages when some were dropped in reading; None for not.
     """
 
     waiting_for: int | None
+    max_parts: int
+    on_refused: Callable[[Drop, int], None] | None
 
     @property
     def counters(self) -> PumpCounters:
@@ -77,6 +86,13 @@ class Burst(Protocol):
         :returns: why it ended.
         :raises zmq.ZMQError: anything but EAGAIN and EHOSTUNREACH, among them ETERM (the context has gone) and
             ENOTSOCK (a socket was closed).
+        """
+
+    def finish(self) -> None:
+        """Read the rest of a message that is being thrown away, if there is one. Does not yield; takes no limit.
+
+        To be called before an endpoint of the source is unbound or disconnected: without the pipe of a message that it
+        is in the middle of, libzmq aborts the process, or goes on with a part of another (fq_t::recvpipe).
         """
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import zmq
 
 from .burst import CLOCK_INTERVAL_PARTS, Budget, Status
-from .counters import OutletCounters, PumpCounters
+from .counters import Drop, OutletCounters, PumpCounters
 from .lane_python import DONTWAIT, NOT_NOW, PythonLane
 from .outlet import Outlet, Parts
 from .readiness import Readiness, plain_recv
@@ -35,6 +35,11 @@ class PythonBurst:
         self._straight = self._is_straight()
         self._in_hand: Parts = ()
         self.waiting_for: int | None = None
+        self.max_parts = 0
+        self.on_refused: Callable[[Drop, int], None] | None = None
+        self._from_xpub = source.raw.type == zmq.XPUB
+        # Whether the rest of a message with too many parts is still to be read and thrown away.
+        self._skipping = False
 
     def set_tap(self, outlet: Outlet | None) -> None:
         """Offer a copy of each message that is read from now on to `outlet` too; None ends that. Does not yield."""
@@ -72,14 +77,18 @@ class PythonBurst:
     def _move(self, singles: int, nbytes: int) -> Status | None:
         """Move up to `singles` messages of one part, or `nbytes`, or one longer message; the status if the run ends."""
         try:
-            frame = self._pass_singles(singles, nbytes) if self._straight else self._recv()
+            if self._skipping:
+                frame = self._skip()
+            else:
+                frame = self._pass_singles(singles, nbytes) if self._straight else self._recv()
         except zmq.ZMQError as error:
             if error.errno in NOT_NOW:
                 return Status.SOURCE_EMPTY
             raise
         if frame is None:
             return None
-        self._take_in(frame)
+        if not self._take_in(frame):
+            return None
         if self._tap is not None:
             # Whatever becomes of the copy: a tap must not affect the traffic.
             with contextlib.suppress(zmq.ZMQError):
@@ -119,15 +128,71 @@ class PythonBurst:
             counters.received_parts += passed
             counters.received_bytes += nbytes
 
-    def _take_in(self, frame: Any) -> None:
-        # libzmq hands over messages whole: once the first part is there, no later one can be missing.
+    def finish(self) -> None:
+        """Read the rest of a message that is thrown away, see `geventrelay.engine.burst.Burst`. Does not yield."""
+        with contextlib.suppress(zmq.ZMQError):
+            while self._skipping:
+                self._skip()
+
+    def _take_in(self, frame: Any) -> bool:
+        """Read the rest of the message whose first part is `frame`; whether there is a message in hand then.
+
+        libzmq hands over messages whole, with one exception. An XPUB takes each part that begins with 0 or 1 for a
+        subscription, also within a message, and puts it in the queue as a message of its own, or not at all if it
+        changes nothing (xpub_t::xread_activated). The parts before it then say that more follows, and nothing does.
+        """
         parts = [frame]
         while parts[-1].more:
-            parts.append(self._recv())
+            if len(parts) == self.max_parts:
+                self._skipping = True
+                self._refuse(Drop.TOO_MANY_PARTS, parts)
+                return False
+            try:
+                frame = self._recv()
+            except zmq.ZMQError as error:
+                if error.errno not in NOT_NOW:
+                    raise
+                self._refuse(Drop.BROKEN_OFF, parts)
+                return False
+            if self._from_xpub and _is_subscription(frame):
+                self._refuse(Drop.BROKEN_OFF, parts)
+                parts = []
+            parts.append(frame)
         self._in_hand = parts
+        self._count(parts)
+        return True
+
+    def _refuse(self, reason: Drop, parts: Parts) -> None:
+        """Count `parts` as received and dropped for a `reason`."""
+        self._count(parts)
+        for outlet in self.counters.outlets:
+            outlet.drop(reason)
+        if self.on_refused is not None:
+            self.on_refused(reason, 1)
+
+    def _count(self, parts: Parts) -> None:
         self.counters.received += 1
         self.counters.received_parts += len(parts)
         self.counters.received_bytes += sum(map(len, parts))
+
+    def _skip(self) -> Any:
+        """Throw some parts of a message with too many of them away; the next frame, if one is found there."""
+        for _ in range(CLOCK_INTERVAL_PARTS):
+            try:
+                frame = self._recv()
+            except zmq.ZMQError as error:
+                # The rest of a message that has broken off never comes.
+                self._skipping = error.errno not in NOT_NOW
+                raise
+            if self._from_xpub and _is_subscription(frame):
+                self._skipping = False
+                return frame
+            self.counters.received_parts += 1
+            self.counters.received_bytes += len(frame)
+            if not frame.more:
+                self._skipping = False
+                break
+        return None
 
     def _deliver(self, first: int) -> bool:
         """Offer the message in hand to the outlets from `first` on; False if one of them makes it wait."""
@@ -139,3 +204,8 @@ class PythonBurst:
         self.waiting_for = None
         self._in_hand = ()
         return True
+
+
+def _is_subscription(frame: Any) -> bool:
+    """Whether an XPUB has made a message of this part: those are never followed by more."""
+    return not frame.more and bytes(frame.buffer[:1]) in (b"\0", b"\1")

@@ -39,6 +39,12 @@ class Drop(enum.Enum):
         "malformed",
         "It had too few parts: a ROUTER needs a routing id and at least one more part.",
     )
+    BROKEN_OFF = (
+        "broken_off",
+        "broken off",
+        "It began with several parts, and the rest never came: an XSUB sent a subscription as one of the parts.",
+    )
+    TOO_MANY_PARTS = "too_many_parts", "too many parts", "It had more parts than max-parts allows."
 
     def __new__(cls, name: str, label: str, help: str) -> Drop:
         """Make a member that is looked up by its name alone: ``Drop("full")``."""

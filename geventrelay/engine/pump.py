@@ -49,14 +49,23 @@ class Pump:
     :param name: the source socket's key in its device, e.g. ``frontend``.
     :param source: the socket to read; this pump is its one reader.
     :param outlets: where each message goes; this pump is the one writer of each.
+    :param on_refused: called with the reason and the number when messages were dropped in reading; None for not. Must
+        not yield.
     """
 
-    def __init__(self, name: str, source: Readiness | RelaySocket, outlets: Sequence[Outlet]) -> None:
+    def __init__(
+        self,
+        name: str,
+        source: Readiness | RelaySocket,
+        outlets: Sequence[Outlet],
+        on_refused: Callable[[Drop, int], None] | None = None,
+    ) -> None:
         self.name = name
         self._source = source.readiness
         self._outlets = tuple(outlets)
         self._destinations = tuple(outlet.socket for outlet in outlets)
         self._burst = _new_burst(source.readiness, outlets)
+        self._burst.on_refused = on_refused
         self._paused = False
         self._gate = Event()
 
@@ -95,6 +104,14 @@ class Pump:
         self._paused = False
         self._gate.set()
 
+    def set_max_parts(self, most: int) -> None:
+        """Drop each message that has more than `most` parts, from now on; 0 is no limit. Does not yield."""
+        self._burst.max_parts = most
+
+    def finish(self) -> None:
+        """Read the rest of a message that is being thrown away; see `Burst.finish`. Does not yield."""
+        self._burst.finish()
+
     def set_tap(self, outlet: Outlet | None) -> None:
         """Give a copy of each message that is read from now on to `outlet` too; None ends that. Does not yield.
 
@@ -122,6 +139,8 @@ class Pump:
         """
         # Without outlets, a burst reads and counts, as fast as it can.
         rest = _new_burst(self._source, ())
+        rest.max_parts = self._burst.max_parts
+        self.finish()
         try:
             with FairYield() as turn:
                 while time.monotonic() < until:

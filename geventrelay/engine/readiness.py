@@ -90,14 +90,25 @@ class Readiness:
         return bool(self.check_events() & _POLLIN)
 
     def receive(self) -> list[zmq.Frame]:
-        """Read one message, all its parts. Does not yield.
+        """Read one message, all its parts; of one that breaks off, as it can at an XPUB, what there is. Does not yield.
 
         :raises zmq.Again: if there is none; other `zmq.ZMQError` as `zmq.Socket.recv` does.
         """
-        parts: list[Any] = [plain_recv(self.raw, zmq.DONTWAIT, False)]
-        while parts[-1].more:
-            parts.append(plain_recv(self.raw, zmq.DONTWAIT, False))
+        parts: list[Any] = [self.receive_part()]
+        try:
+            while parts[-1].more:
+                parts.append(self.receive_part())
+        except zmq.Again:
+            # `Burst` says how that comes.
+            pass
         return parts
+
+    def receive_part(self) -> Any:
+        """Read one part. Does not yield.
+
+        :raises zmq.Again: if there is none; other `zmq.ZMQError` as `zmq.Socket.recv` does.
+        """
+        return plain_recv(self.raw, zmq.DONTWAIT, False)
 
     def wait_readable(self, found_nothing: bool = False) -> None:
         """Yield to the hub until a message can be read, or return at once if one can. May return early.

@@ -108,9 +108,8 @@ def _read(publisher: RelaySocket) -> Topics:
     while True:
         for _ in range(_READ_AT_A_TIME):
             try:
-                frames = publisher.readiness.receive()
+                frame = publisher.readiness.receive_part()
             except zmq.Again:
                 return topics
-            for frame in frames:
-                topics.apply(parse(frame.bytes))
+            topics.apply(parse(frame.bytes))
         gevent.sleep(_PAUSE_S)

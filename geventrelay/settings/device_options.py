@@ -102,6 +102,9 @@ class Limits(DeviceGroup):
         unset="no limit",
         bound=True,
     )
+    max_parts: int = option(
+        whole(0), "drop a message that has more parts; 0 is no limit", default=1_000, unit="parts", live=True
+    )
     heartbeat_ms: int = option(
         whole(0, LONGEST_KEEPALIVE_S * 1000),
         "how often silent TCP connections are probed, by TCP keepalive, up to 32767000; 0 is never",

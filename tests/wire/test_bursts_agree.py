@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 
 from geventrelay.engine.burst import CLOCK_INTERVAL_PARTS, Budget, Status
 from geventrelay.engine.burst_python import PythonBurst
+from geventrelay.engine.counters import Drop
 from geventrelay.engine.outlet import Outlet, Payload, WhenFull
 from geventrelay.engine.socket import RelaySocket
 
@@ -49,7 +50,7 @@ PEER_OF: dict[int, int] = {
     zmq.REQ: zmq.ROUTER,
 }
 # The type of a source, and of the socket that feeds it. A REP is read once only: it then waits to be written.
-FEEDER_OF: dict[int, int] = {zmq.PULL: zmq.PUSH, zmq.ROUTER: zmq.DEALER, zmq.REP: zmq.DEALER}
+FEEDER_OF: dict[int, int] = {zmq.PULL: zmq.PUSH, zmq.ROUTER: zmq.DEALER, zmq.REP: zmq.DEALER, zmq.XPUB: zmq.XSUB}
 KNOWN_ID = b"known"
 
 
@@ -119,6 +120,12 @@ class Rig:
 
     def set_tap(self, on: bool) -> None:
         self.burst.set_tap(self.tap if on else None)
+
+    def set_max_parts(self, most: int) -> None:
+        self.burst.max_parts = most
+
+    def finish(self) -> None:
+        self.burst.finish()
 
     def drain(self) -> None:
         """Run and read in turn until there is nothing left that can move."""
@@ -236,6 +243,8 @@ PARTS = st.one_of(
     st.sampled_from([KNOWN_ID, b"stranger", b"", b" ", b"topic payload", b"a b c", b" leading", b"trailing "]),
     st.builds(lambda head, size: head + b"x" * size, st.sampled_from([b"", b"topic "]), st.sampled_from(SIZES)),
     st.binary(max_size=40),
+    # To an XPUB the last three are subscriptions.
+    st.sampled_from([b"\2hello", b"\1A", b"\0A", b"\1B"]),
 )
 
 MESSAGES = st.one_of(PARTS.map(lambda part: [part]), st.lists(PARTS, min_size=1, max_size=12))
@@ -256,6 +265,8 @@ STEPS = st.one_of(
     st.tuples(st.just("run"), BUDGETS),
     st.tuples(st.just("read"), st.integers(0, 2), st.integers(1, 5)),
     st.tuples(st.just("set_tap"), st.booleans()),
+    st.tuples(st.just("set_max_parts"), st.sampled_from([0, 1, 2, 5])),
+    st.tuples(st.just("finish")),
 )
 
 DESTINATIONS = st.builds(
@@ -376,6 +387,71 @@ def test_a_message_whose_peer_goes_in_the_middle_of_it_reaches_the_next_peer_who
     assert [len(parts) for parts in received(log)] == (
         [len(message) - 1, 1] if payload is Payload.PARTS else [len(message), 2]
     )
+
+
+HELLO, A, B = b"\2hello", b"\1A", b"\1B"
+
+
+@pytest.mark.parametrize("verbose", [None, zmq.XPUB_VERBOSE, zmq.XPUB_VERBOSER])
+@pytest.mark.parametrize(
+    "broken",
+    [[HELLO, A], [b"", A], [HELLO, HELLO, A], [A, HELLO, A], [HELLO, b"\0unknown"], [HELLO, b"\1new"]],
+    ids=lambda parts: " ".join(part.hex() for part in parts),
+)
+@pytest.mark.parametrize("payload", [Payload.WHOLE, Payload.PARTS], ids=["the short way", "the long way"])
+def test_what_breaks_off_at_an_xpub_is_dropped_and_no_part_of_it_comes_with_another_message(
+    broken: list[bytes], verbose: int | None, payload: Payload
+) -> None:
+    def script(made: Rig) -> None:
+        if verbose is not None:
+            made.source.setsockopt(verbose, 1)
+        made.feed([[A]])
+        made.drain()
+        made.feed([broken])
+        made.drain()
+        made.feed([broken, [B], [b"\2next", b"last"]])
+        made.drain()
+
+    log = assert_both_do_the_same(script, Destination(payload=payload), source_type=zmq.XPUB)
+    came = received(log)
+    assert came[0] == [A]
+    assert all(len(parts) == 1 and parts[0][:1] in (b"\0", b"\1") for parts in came[:-1])
+    assert came[-2:] == [[B], [b"\2next", b"last"] if payload is Payload.WHOLE else [b"last"]]
+    # An XSUB does not send the end of a subscription that it does not have: the next message goes on with this one.
+    sent = 1 if b"\0unknown" in broken else 2
+    assert log[-1][3]["outlets"][0]["dropped"] == {Drop.BROKEN_OFF: sent}
+
+
+@pytest.mark.parametrize("payload", [Payload.WHOLE, Payload.SWAP], ids=["the short way", "the long way"])
+def test_a_message_of_too_many_parts_is_dropped_and_the_budget_holds_within_it(payload: Payload) -> None:
+    def script(made: Rig) -> None:
+        made.set_max_parts(10)
+        made.feed([[b"before"], [b"x"] * 1000, [b"y"] * 10, [b"z"] * 11, [b"after"]])
+        while made.run(dataclasses.replace(PLENTY, parts=100)) is Status.BUDGET_SPENT:
+            continue
+        made.drain()
+
+    log = assert_both_do_the_same(script, Destination(payload=payload))
+    assert received(log) == [[b"before"], [b"y"] * 10, [b"after"]]
+    runs = [entry[3] for entry in log if len(entry) == 4]
+    assert runs[-1]["outlets"][0]["dropped"] == {Drop.TOO_MANY_PARTS: 2}
+    assert runs[-1]["received_parts"] == 1 + 1000 + 10 + 11 + 1
+    read = [0, *(one["received_parts"] for one in runs)]
+    assert max(later - before for before, later in itertools.pairwise(read)) <= 100 + CLOCK_INTERVAL_PARTS
+
+
+def test_time_that_is_over_ends_a_run_within_a_message_that_is_thrown_away() -> None:
+    def script(made: Rig) -> None:
+        made.set_max_parts(10)
+        made.feed([[b"x"] * 1000])
+        made.run(dataclasses.replace(PLENTY, time_s=0))
+        made.finish()
+        assert made.run(PLENTY) is Status.SOURCE_EMPTY
+
+    log = assert_both_do_the_same(script, Destination())
+    assert log[0][0] is Status.BUDGET_SPENT
+    assert log[0][3]["received_parts"] < 200
+    assert log[1][3]["received_parts"] == 1000
 
 
 def test_a_tap_gets_each_message_once_from_when_it_is_on_until_it_is_off() -> None:

@@ -201,6 +201,19 @@ def test_publishers_and_subscribers_meet_through_it(joined, peers: Peers):
     assert subscriber.recv() == [b"a", b"asked for"]
 
 
+def test_a_message_of_an_xsub_that_breaks_off_does_not_end_the_call(joined, peers: Peers):
+    ours = joined()
+    front, back = ours.bind(zmq.XSUB), ours.bind(zmq.XPUB)
+    ours.run(geventrelay.proxy, front, back)
+    subscriber = peers.connect(zmq.XSUB, address(back))
+    publisher = peers.connect(zmq.XPUB, address(front))
+    subscriber.send(b"\x01a")
+    assert publisher.recv() == [b"\x01a"]
+    subscriber.send(b"\x02hello", b"\x01a")
+    subscriber.send(b"\x01b")
+    assert publisher.recv() == [b"\x01b"]
+
+
 @pytest.mark.parametrize(("one", "other"), [(zmq.PULL, zmq.PULL), (zmq.PUSH, zmq.PUB), (zmq.SUB, zmq.PULL)])
 def test_two_sockets_between_which_nothing_can_go_are_refused(joined, one, other):
     ours = joined()

@@ -24,7 +24,9 @@ import zmq
 
 from .lane cimport AUTO, PARTS, SPACE, SWAP, WHOLE, Lane, offer
 from .libzmq cimport exception_of, handle_of, is_not_now, msg_close, msg_data, msg_init, msg_init_size, take_raised
-from .message cimport FEW_PARTS, Message, free_room, make_room, receive, release
+from .message cimport (
+    BROKEN_OFF, FEW_PARTS, TOO_MANY_PARTS, Message, free_room, make_room, receive, release, skip
+)
 
 from ...terms import Payload, WhenFull
 from ..burst import CLOCK_INTERVAL_PARTS, Status
@@ -81,6 +83,7 @@ cdef class NativeBurst:
     """
 
     cdef readonly object waiting_for
+    cdef public object on_refused
 
     cdef object totals
     cdef object source
@@ -107,11 +110,14 @@ cdef class NativeBurst:
     cdef long long received
     cdef long long received_parts
     cdef long long received_bytes
+    cdef long long broken_off
+    cdef long long too_many_parts
     cdef int error
 
     def __cinit__(self, source, outlets):
         self.at = -1
         self.source = source.raw
+        self.message.from_xpub = source.raw.type == zmq.XPUB
         self.outlets = tuple(outlets)
         self.destinations = tuple([outlet.socket.raw for outlet in self.outlets])
         self.lane_count = len(self.outlets)
@@ -163,6 +169,15 @@ cdef class NativeBurst:
             self.tap = outlet.socket.raw
 
     @property
+    def max_parts(self):
+        """How many parts a message may have; 0 for any number."""
+        return self.message.most
+
+    @max_parts.setter
+    def max_parts(self, most):
+        self.message.most = most
+
+    @property
     def counters(self):
         """What it has done so far."""
         # Only now: between two runs, which may be as short as one message, the sums are not needed.
@@ -180,6 +195,8 @@ cdef class NativeBurst:
             outcome = self.move()
         self.waiting_for = None if self.at < 0 else self.at
         failure = self.add_up_drops()
+        if self.broken_off or self.too_many_parts:
+            self.add_up_refused_parts()
         raised = take_raised()
         if raised is not None:
             raise raised
@@ -188,6 +205,14 @@ cdef class NativeBurst:
         if failure is not None:
             raise failure
         return STATUSES[outcome]
+
+    def finish(self):
+        """Read the rest of a message that is thrown away, see `geventrelay.engine.burst.Burst`. Does not yield."""
+        if self.message.skipping:
+            self.look_up_handles()
+            with nogil:
+                while self.message.skipping and not self.skip_some():
+                    pass
 
     # With the GIL ------------------------------------------------------------------------------------------
 
@@ -244,6 +269,18 @@ cdef class NativeBurst:
             lane.malformed = lane.unroutable = lane.refused = 0
         return failure
 
+    cdef int add_up_refused_parts(self) except -1:
+        """Count the messages that were not read to their end, and tell the pump."""
+        refused = ((Drop.BROKEN_OFF, self.broken_off), (Drop.TOO_MANY_PARTS, self.too_many_parts))
+        self.broken_off = self.too_many_parts = 0
+        for reason, messages in refused:
+            if messages:
+                for outlet in self.outlet_counters:
+                    outlet.drop(reason, messages)
+                if self.on_refused is not None:
+                    self.on_refused(reason, messages)
+        return 0
+
     cdef object add_up_refused(self, Py_ssize_t index):
         # One question for all refusals of a run: a flood of drops must not call Python for each.
         failure = None
@@ -272,7 +309,18 @@ cdef class NativeBurst:
                 if is_over(&until, self.limits.time_s):
                     break
                 look_at = self.received_parts + CLOCK_INTERVAL
+            if self.message.skipping:
+                self.error = self.skip_some()
+                if self.error:
+                    return SOURCE_EMPTY if is_not_now(self.error) else FAILED
+                if not self.message.has_next:
+                    continue
             self.error = receive(&self.message, self.source_handle)
+            if self.error < 0:
+                self.refuse()
+                if not self.message.has_next:
+                    continue
+                self.error = receive(&self.message, self.source_handle)
             if self.error:
                 return SOURCE_EMPTY if is_not_now(self.error) else FAILED
             self.received += 1
@@ -285,6 +333,27 @@ cdef class NativeBurst:
             if not self.deliver():
                 return OUTLET_FULL if is_not_now(self.error) else FAILED
         return BUDGET_SPENT
+
+    cdef void refuse(self) noexcept nogil:
+        """Count what is in hand as received and dropped, and let go of it."""
+        self.received += 1
+        self.received_parts += self.message.count
+        self.received_bytes += self.message.nbytes
+        if self.error == BROKEN_OFF:
+            self.broken_off += 1
+        else:
+            self.too_many_parts += 1
+            self.message.skipping = True
+        release(&self.message)
+
+    cdef int skip_some(self) noexcept nogil:
+        """Throw some parts of a message with too many of them away; an errno or 0."""
+        cdef long long nbytes
+        cdef Py_ssize_t count
+        cdef int error = skip(&self.message, self.source_handle, CLOCK_INTERVAL, &nbytes, &count)
+        self.received_parts += count
+        self.received_bytes += nbytes
+        return error
 
     cdef bint deliver(self) noexcept nogil:
         """Offer the message in hand to the lanes from `at` on; False, with `error` set, if one has not taken it."""

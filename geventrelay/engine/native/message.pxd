@@ -5,7 +5,8 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memchr, memcpy
 
 from .libzmq cimport (
-    msg_close, msg_copy, msg_data, msg_init, msg_init_data, msg_init_size, msg_more, msg_size, receive_part, zmq_msg_t
+    is_not_now, msg_close, msg_copy, msg_data, msg_init, msg_init_data, msg_init_size, msg_more, msg_size, receive_part,
+    zmq_msg_t
 )
 
 cdef enum:
@@ -32,22 +33,96 @@ cdef struct Message:
     Py_ssize_t count
     # The bytes of all parts.
     long long nbytes
+    # How many parts a message may have; 0 for any number.
+    Py_ssize_t most
+    # Whether the socket is an XPUB, see `receive`.
+    bint from_xpub
+    # Whether the rest of a message with too many parts is still to be read and thrown away.
+    bint skipping
+    # A part that is a message by itself, and was found within another one; valid if `has_next` is set.
+    bint has_next
+    zmq_msg_t next
+
+
+# What `receive` returns besides an errno: what is in hand is to be dropped.
+cdef enum:
+    BROKEN_OFF = -1
+    TOO_MANY_PARTS = -2
 
 
 # Its parts ---------------------------------------------------------------------------------------------------
 
 cdef inline int receive(Message *message, void *socket) noexcept nogil:
-    # Reads one message, all its parts. Returns an errno or 0; EAGAIN if there is none.
+    # Reads one message, all its parts. Returns an errno or 0; EAGAIN if there is none. Returns BROKEN_OFF or
+    # TOO_MANY_PARTS with what is to be dropped in hand; of the latter the rest is left to `skip`.
+    #
+    # libzmq hands over messages whole, with one exception. An XPUB takes each part that begins with 0 or 1 for a
+    # subscription, also within a message, and puts it in the queue as a message of its own, or not at all if it changes
+    # nothing (xpub_t::xread_activated). The parts before it then say that more follows, and nothing does.
     cdef int error
     message.nbytes = 0
+    if message.has_next:
+        take_next(message)
+        return 0
     error = add_part(message, socket)
-    # libzmq hands over messages whole: once the first part is there, no later one can be missing.
     while not error and msg_more(&message.parts[message.count - 1]):
+        if message.count == message.most:
+            return TOO_MANY_PARTS
         error = add_part(message, socket)
+        if not error and message.from_xpub and is_subscription(&message.parts[message.count - 1]):
+            put_next(message)
+            return BROKEN_OFF
+    if message.count and is_not_now(error):
+        return BROKEN_OFF
     if error:
         # What there is of a message that is not complete goes nowhere.
         release(message)
     return error
+
+
+cdef inline int skip(Message *message, void *socket, Py_ssize_t most, long long *nbytes, Py_ssize_t *count) noexcept nogil:
+    # Throws up to `most` parts of a message with too many of them away, and says how many, and their bytes. Returns an
+    # errno or 0. `skipping` is off once that was the last part.
+    cdef int error
+    message.nbytes = 0
+    nbytes[0] = count[0] = 0
+    while message.skipping and count[0] < most:
+        error = add_part(message, socket)
+        if error:
+            # The rest of a message that has broken off never comes.
+            message.skipping = not is_not_now(error)
+            return error
+        if message.from_xpub and is_subscription(&message.parts[0]):
+            put_next(message)
+            message.skipping = False
+            return 0
+        count[0] += 1
+        nbytes[0] = message.nbytes
+        message.skipping = msg_more(&message.parts[0])
+        release(message)
+    return 0
+
+
+cdef inline bint is_subscription(zmq_msg_t *part) noexcept nogil:
+    # Whether an XPUB has made a message of this part: those are never followed by more.
+    return msg_size(part) > 0 and (<unsigned char *>msg_data(part))[0] <= 1 and not msg_more(part)
+
+
+cdef inline void put_next(Message *message) noexcept nogil:
+    # Makes the last part the next message.
+    message.count -= 1
+    message.next = message.parts[message.count]
+    msg_init(&message.parts[message.count])
+    message.nbytes -= msg_size(&message.next)
+    message.has_next = True
+
+
+cdef inline void take_next(Message *message) noexcept nogil:
+    # `count` is 0.
+    message.parts[0] = message.next
+    message.count = 1
+    message.nbytes = msg_size(&message.parts[0])
+    message.has_next = False
 
 
 cdef inline int add_part(Message *message, void *socket) noexcept nogil:
@@ -103,6 +178,9 @@ cdef inline void free_room(Message *message) noexcept nogil:
     cdef Py_ssize_t index
     for index in range(message.room):
         msg_close(&message.parts[index])
+    if message.has_next:
+        msg_close(&message.next)
+        message.has_next = False
     free(message.parts)
     message.parts = NULL
     message.room = message.count = 0
