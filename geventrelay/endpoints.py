@@ -13,6 +13,7 @@ from .errors import SettingsError
 
 RULE = "tcp://HOST:PORT, ipc://PATH, inproc://NAME or a port, with @ (bind) or > (connect) before it"
 PORT_RULE = "a port from 0 to 65535"
+HOST_RULE = "a host name, whose parts between dots have 1 to 63 characters"
 # sun_path of sockaddr_un(7) has 108 bytes, the last of which is a NUL.
 IPC_PATH_BYTES = 107
 
@@ -110,7 +111,21 @@ class Endpoint:
         rule = check(rest, binds)
         if rule is not None:
             raise SettingsError(name, rule, value)
+        if transport == "tcp" and not text.isascii():
+            host, _, port = rest.rpartition(":")
+            text = f"tcp://{ascii_host(host)}:{port}"
         return cls(text, binds, is_bare)
+
+
+def ascii_host(host: str) -> str | None:
+    """A `host` as resolvers take it, in which IDNA writes other scripts (RFC 3490); None for what can be no host.
+
+    Python's resolver raises `UnicodeError`, which is no `OSError`, for part of what is None here.
+    """
+    try:
+        return None if "\0" in host else host.encode("idna").decode()
+    except UnicodeError:
+        return None
 
 
 def is_every_host(host: str) -> bool:
@@ -164,26 +179,37 @@ def _check_tcp(rest: str, binds: bool) -> str | None:
     if match is None:
         return RULE
     port = match["port"]
-    if port == "*":
-        return None if binds else "a host and a port to connect to"
+    if port == "*" and not binds:
+        return "a host and a port to connect to"
     # isdecimal() alone accepts the digits of other scripts.
-    if not (port.isascii() and port.isdecimal() and int(port) <= 65535):
+    if port != "*" and not (port.isascii() and port.isdecimal() and int(port) <= 65535):
         return PORT_RULE
     if not binds and (int(port) == 0 or is_every_host(match["host"])):
         return "a host and a port to connect to"
-    return None
+    return None if ascii_host(match["host"]) else HOST_RULE
 
 
 def _check_ipc(rest: str, binds: bool) -> str | None:
     if rest == "*" and not binds:
         return "a path to connect to"
-    if len(rest.encode()) > IPC_PATH_BYTES or "\0" in rest:
+    path = _bytes(rest)
+    if path is None or len(path) > IPC_PATH_BYTES or b"\0" in path:
         return f"an ipc path of at most {IPC_PATH_BYTES} bytes, none of them NUL"
     return None
 
 
 def _check_inproc(rest: str, binds: bool) -> str | None:
-    return None if len(rest) <= 255 else "an inproc name of at most 255 characters"
+    name = _bytes(rest)
+    fits = name is not None and len(rest) <= 255 and b"\0" not in name
+    return None if fits else "an inproc name of at most 255 characters, none of them NUL"
+
+
+def _bytes(text: str) -> bytes | None:
+    """The bytes that libzmq gets for `text`; None where there are none. Bytes that are not UTF-8 stay as they are."""
+    try:
+        return text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        return None
 
 
 _CHECKS = {"tcp": _check_tcp, "ipc": _check_ipc, "inproc": _check_inproc}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zmq
 
+from ..components.endpoints import bind, connect, reason
 from ..endpoints import Endpoint
 from ..engine.libzmq import last_endpoint
 from ..engine.socket import RelaySocket
@@ -25,14 +26,17 @@ def read_endpoint(name: str, text: str) -> Endpoint:
 
 
 def attach(socket: RelaySocket, endpoint: Endpoint) -> None:
-    """Bind or connect `socket` as `endpoint` says; prints the address if the system chooses it.
+    """Bind or connect `socket` as `endpoint` says; prints the address if the system chooses it. Yields.
 
     :raises StartError: if that fails.
     """
     verb = "bind" if endpoint.binds else "connect"
     try:
-        getattr(socket, verb)(endpoint.address)
-    except zmq.ZMQError as error:
-        raise StartError(f"cannot {verb} {endpoint.address}: {zmq.strerror(error.errno or 0)}") from None
+        if endpoint.binds:
+            bind(socket, endpoint)
+        else:
+            connect(socket, endpoint)
+    except (zmq.ZMQError, OSError) as error:
+        raise StartError(f"cannot {verb} {endpoint.address}: {reason(error)}") from None
     if endpoint.binds and endpoint.is_wildcard:
         print_stderr(f"bound to {last_endpoint(socket)}")

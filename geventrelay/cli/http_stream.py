@@ -131,7 +131,7 @@ def open_http(name: str, where: str, options: WatchOptions) -> HttpStream:
     device = options.device
     if url.scheme != "http" or host is None or (url.path in ("", "/")) != (device is not None):
         raise SettingsError(name, rule, where)
-    path = url.path if device is None else f"/api/devices/{quote(device, safe='')}/tap"
+    path = url.path if device is None else f"/api/devices/{quote(os.fsencode(device), safe='')}/tap"
     query = {"direction": options.direction, "topic": options.topic, "sample": options.sample}
     encoded = urlencode({key: os.fsencode(str(value)) for key, value in query.items() if value not in (None, "", 1)})
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -43,7 +43,7 @@ def write_stdout(text: str) -> bool:
     :raises StartError: if it cannot be written for another reason, for example because the disk is full.
     """
     try:
-        sys.stdout.write(text)
+        sys.stdout.write(_printable(text))
         sys.stdout.flush()
     except BrokenPipeError:
         _discard(sys.stdout)
@@ -82,3 +82,9 @@ def _discard(stream: TextIO) -> None:
 
 def _stream(descriptor: int) -> TextIO:
     return open(descriptor, "w", buffering=1, errors="backslashreplace", closefd=False)
+
+
+def _printable(text: str) -> str:
+    """The text with an escape for each character that standard output's encoding does not have, as Python's stderr."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)

@@ -33,10 +33,19 @@ def connect(socket: RelaySocket, endpoint: Endpoint) -> None:
     :raises zmq.ZMQError: if libzmq refuses it.
     :raises OSError: if there is no such host.
     """
-    # libzmq resolves in its io thread, where a name that does not exist is retried for ever without a word.
-    if endpoint.host is not None:
-        green_socket.getaddrinfo(endpoint.host.strip("[]"), None)
+    if needs_ipv6(endpoint):
+        socket.over_ipv6.add(endpoint.address)
     socket.connect(endpoint.address)
+
+
+def needs_ipv6(endpoint: Endpoint) -> bool:
+    """Whether only IPv6 reaches the host that `endpoint` connects to. Yields while a name resolves.
+
+    :raises OSError: if there is no such host.
+    """
+    # libzmq resolves in its io thread, where a name without an address of the family that it asks for is retried for
+    # ever without a word (ip_resolver.cpp).
+    return endpoint.host is not None and not _resolved(endpoint.host).get(stdlib_socket.AF_INET)
 
 
 def unbind(socket: RelaySocket, addresses: list[str]) -> None:
@@ -64,9 +73,23 @@ def _bindable(endpoint: Endpoint, ipv6: bool) -> str:
     if host is None or host == "*" or host.startswith("[") or _is_interface(host):
         return endpoint.address
     # zmq_tcp(7): a name that is no interface's is not resolved for binding.
-    family = stdlib_socket.AF_UNSPEC if ipv6 else stdlib_socket.AF_INET
-    address = green_socket.getaddrinfo(host, None, family, stdlib_socket.SOCK_STREAM)[0][4][0]
-    return f"tcp://[{address}]:{endpoint.port}" if ":" in str(address) else f"tcp://{address}:{endpoint.port}"
+    found = _resolved(host)
+    address = found.get(stdlib_socket.AF_INET)
+    if address is None or (ipv6 and next(iter(found)) == stdlib_socket.AF_INET6):
+        return f"tcp://[{found[stdlib_socket.AF_INET6]}]:{endpoint.port}"
+    return f"tcp://{address}:{endpoint.port}"
+
+
+def _resolved(host: str) -> dict[int, str]:
+    """The first address of each family that `host` has, in the resolver's order, which is of at least one. Yields."""
+    found: dict[int, str] = {}
+    try:
+        for family, *_, address in green_socket.getaddrinfo(host.strip("[]"), None, type=stdlib_socket.SOCK_STREAM):
+            found.setdefault(family, str(address[0]))
+    except UnicodeError:
+        # An endpoint that was made, and not read from text, is not checked.
+        raise OSError(errno.EINVAL, "no host name") from None
+    return found
 
 
 def _is_interface(host: str) -> bool:

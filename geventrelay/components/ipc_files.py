@@ -24,7 +24,7 @@ class IpcFile:
     :param path: where it is, or will be.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: bytes) -> None:
         self._path = path
         self._probe: stdlib_socket.socket | None = _new_probe()
 
@@ -45,20 +45,25 @@ class IpcFile:
             probe.close()
 
 
-def file_of(address: str) -> str | None:
-    """The path of the file that an `address` has while it is bound; None for an abstract one and other transports."""
+def file_of(address: str) -> bytes | None:
+    """The path of the file that an `address` has while it is bound; None for an abstract one and other transports.
+
+    It is bytes, as libzmq gets them: not every encoding of a system has every path.
+    """
     path = address.removeprefix(_PREFIX)
-    return None if path == address or path.startswith("@") else path
+    return None if path == address or path.startswith("@") else path.encode(errors="surrogateescape")
 
 
-def check_is_free(path: str) -> None:
+def check_is_free(path: bytes) -> None:
     """Refuse a path that is in use: libzmq would remove what is there, without a word. Does not yield.
 
-    :param path: the path of an ipc endpoint that is to be bound; it may be an abstract one.
-    :raises OSError: EEXIST for a file that is no socket, EADDRINUSE for a socket that a process has, and EACCES for one
-        that we may not connect to, so that it cannot be known.
+    :param path: the path of an ipc endpoint that is to be bound.
+    :raises OSError: EEXIST for a file that is no socket, EADDRINUSE for a socket that a process has, EACCES for one
+        that we may not connect to, so that it cannot be known; and what stat(2) says of its folder.
     """
-    if path.startswith("@") or not os.path.lexists(path):
+    # pyzmq can word this error only for a path of UTF-8.
+    os.stat(os.path.dirname(path) or b".")
+    if not os.path.lexists(path):
         return
     if not _is_socket(path):
         raise OSError(errno.EEXIST, "there is a file of that name which is not a socket")
@@ -68,7 +73,7 @@ def check_is_free(path: str) -> None:
             raise error
 
 
-def _is_socket(path: str) -> bool:
+def _is_socket(path: bytes) -> bool:
     try:
         return stat.S_ISSOCK(os.lstat(path).st_mode)
     except OSError:
@@ -82,7 +87,7 @@ def _new_probe() -> stdlib_socket.socket:
     return probe
 
 
-def _why_in_use(probe: stdlib_socket.socket, path: str) -> OSError | None:
+def _why_in_use(probe: stdlib_socket.socket, path: bytes) -> OSError | None:
     """What keeps us from taking the socket file at `path`; None if no process has it."""
     number = probe.connect_ex(path)
     if number in (errno.ECONNREFUSED, errno.ENOENT):

@@ -56,7 +56,7 @@ def _set_options(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings
     socket.set(zmq.SNDHWM, 0 if plan.type in RECEIVE_ONLY else settings.sndhwm)
     socket.set(zmq.RCVHWM, settings.rcvhwm)
     set_linger(socket, plan, settings)
-    socket.set(zmq.IPV6, settings.ipv6 or any("[" in (endpoint.host or "") for endpoint in plan.endpoints))
+    socket.set(zmq.IPV6, settings.ipv6)
     # Bytes that are not ZMTP would pass for ZMTP 1.0, which has no greeting, and come out as messages. libzmq refuses
     # ZMTP 1.0 and 2.0 (libzmq before 4.0) where a ZAP domain is set, and with no ZAP handler that is all it does.
     socket.set(zmq.ZAP_DOMAIN, b"geventrelay")

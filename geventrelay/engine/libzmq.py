@@ -46,7 +46,18 @@ def last_endpoint(socket: zmq.Socket[Any]) -> str:
 
     :raises zmq.ZMQError: if the socket or its context has gone.
     """
-    return bytes(socket.get(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
+    return bytes(socket.get(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode(errors="surrogateescape")
+
+
+def encoded(address: str | bytes) -> Any:
+    """An `address` as pyzmq takes it: it encodes text by itself, but not the bytes of a path that are not UTF-8."""
+    if isinstance(address, bytes):
+        return address
+    try:
+        address.encode()
+    except UnicodeEncodeError:
+        return address.encode(errors="surrogateescape")
+    return address
 
 
 def terminate(context: zmq.Context[Any]) -> None:

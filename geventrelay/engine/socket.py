@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import zmq
 import zmq.green
 
+from .libzmq import encoded
 from .readiness import Readiness
 
 
@@ -35,14 +37,17 @@ class RelaySocket(zmq.green.Socket):  # type: ignore[type-arg]  # generic for my
     :ivar readiness: what does the waiting. The hook ``_Socket__state_changed`` is zmq.green's private name for what
         runs on every edge and after every call, and overriding it is what makes one persistent watcher per socket
         enough (tests/unit/test_private_names.py fails if pyzmq renames it).
+    :ivar over_ipv6: addresses with a name that only IPv6 has; they are connected to over IPv6, each time.
     """
 
     # pyzmq turns the setting of unknown attributes into socket options, so these are declared here.
     readiness: Readiness = None  # type: ignore[assignment]  # each has one before it can be seen
+    over_ipv6: set[str] = None  # type: ignore[assignment]  # likewise
     _state_event: Any = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.readiness = Readiness(self)
+        self.over_ipv6 = set()
         super().__init__(*args, **kwargs)
         # zmq.green's own watcher, and straight to the readiness: this runs for every wake-up.
         self.readiness.watcher = watcher_of(self)
@@ -74,6 +79,34 @@ class RelaySocket(zmq.green.Socket):  # type: ignore[type-arg]  # generic for my
     def after_write(self) -> None:
         """Wake a reader whose edge the caller's sends may have taken. Does not yield."""
         self.readiness.after_write()
+
+    def bind(self, addr: str | bytes) -> Any:
+        """Bind at `addr`, over IPv6 too if it is in brackets. Does not yield; raises as pyzmq does."""
+        return self._for_one_address(super().bind, addr)
+
+    def connect(self, addr: str | bytes) -> Any:
+        """Connect to `addr`, over IPv6 if it is in brackets or in `over_ipv6`. Does not yield; raises as pyzmq does."""
+        return self._for_one_address(super().connect, addr)
+
+    def unbind(self, addr: str | bytes) -> None:
+        """Stop listening at `addr`. Does not yield; raises as pyzmq does."""
+        super().unbind(encoded(addr))
+
+    def disconnect(self, addr: str | bytes) -> None:
+        """End the connection to `addr`. Does not yield; raises as pyzmq does."""
+        super().disconnect(encoded(addr))
+
+    def _for_one_address(self, call: Callable[[Any], Any], address: str | bytes) -> Any:
+        # libzmq copies a socket's options at each bind and connect (own_t, session_base_t), so no address needs to have
+        # IPv6 because another one does: with it, a name that has both kinds of address is tried over IPv6 alone.
+        text = address.decode(errors="surrogateescape") if isinstance(address, bytes) else address
+        if self.get(zmq.IPV6) or not (text.startswith("tcp://[") or text in self.over_ipv6):
+            return call(encoded(address))
+        self.set(zmq.IPV6, 1)
+        try:
+            return call(encoded(address))
+        finally:
+            self.set(zmq.IPV6, 0)
 
     def set(self, option: int, optval: Any) -> None:
         """Set the socket option `option` to `optval`; see zmq_setsockopt(3). Does not yield."""

@@ -7,6 +7,7 @@ import ipaddress
 import math
 import os
 import re
+import sys
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,11 @@ def path(name: str, value: Any) -> Path:
     """Take a path, or text that is one: `name` is what to call the input in an error, `value` what was given."""
     if not isinstance(value, (str, os.PathLike)) or not str(value) or "\0" in str(value):
         raise SettingsError(name, "a path", value)
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError:
+        rule = f"a path that can be written in this system's encoding ({sys.getfilesystemencoding()})"
+        raise SettingsError(name, rule, value) from None
     return Path(value)
 
 

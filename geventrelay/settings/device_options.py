@@ -67,7 +67,11 @@ class Common(DeviceGroup):
         metavar="HOST",
         live=True,
     )
-    ipv6: bool = option(flag, "use IPv6 too; a socket with an IPv6 address does so by itself", default=False)
+    ipv6: bool = option(
+        flag,
+        "IPv6 too, and first for names that have both; IPv6 addresses, and names with no other, do not need this",
+        default=False,
+    )
     io_threads: int = option(
         whole(1, 64), "I/O threads of libzmq; devices with the same number share them", default=1, metavar="N"
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..endpoints import LOOPBACK, ascii_host
 from ..errors import SettingsError
 from .checks import Network, networks, path, whole
 from .option import Group, Scope, option
@@ -33,9 +34,9 @@ class HttpAddress:
             return value
         text = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
         match = _HTTP.fullmatch(text)
-        if match is None or int(match["port"]) > 65535:
+        if match is None or int(match["port"]) > 65535 or not ascii_host(match["host"] or LOOPBACK):
             raise SettingsError(name, "HOST:PORT or a port, which is from 0 to 65535", value)
-        host = (match["host"] or "127.0.0.1").strip("[]")
+        host = (match["host"] or LOOPBACK).strip("[]")
         return cls("0.0.0.0" if host == "*" else host, int(match["port"]))
 
     def __str__(self) -> str:

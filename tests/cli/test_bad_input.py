@@ -55,6 +55,11 @@ USAGE = {
     "endpoint of another protocol": (["--sub-port", "http://a:1", "--push-port", "0"], ["--sub-port", "'http://a:1'"]),
     "endpoint without a path": (["--sub-port", "ipc://", "--push-port", "0"], ["--sub-port", "ipc://PATH"]),
     "ipc path too long": (["--sub-port", "ipc://" + "x" * 108, "--push-port", "0"], ["--sub-port", "107 bytes"]),
+    "host with an empty part": (["--sub-port", "tcp://a..b:5", "--push-port", "0"], ["--sub-port", "a host name"]),
+    "host with a long part": (
+        ["--sub-port", f">tcp://{'a' * 64}.example:5", "--push-port", "0"], ["--sub-port", "1 to 63 characters"],
+    ),
+    "HTTP host with an empty part": ([*RELAY, "--http", "a..b:0"], ["--http", "HOST:PORT", "'a..b:0'"]),
     "connect to port 0": (["--sub-port", ">tcp://127.0.0.1:0", "--push-port", "0"], ["--sub-port", "connect"]),
     "same port twice": (["--sub-port", "15555", "--push-port", "15555"], ["--push-port", "bound once", "15555"]),
     "negative HWM": ([*RELAY, "--sndhwm=-5"], ["--sndhwm", "integer from 0 to 2147483647 (messages)", "'-5'"]),

@@ -29,6 +29,10 @@ PORTS = st.integers(0, 65535)
         ("ipc://*", "ipc://*", True),
         (">ipc://@abstract", "ipc://@abstract", False),
         ("inproc://name", "inproc://name", True),
+        ("inproc://a\udcff", "inproc://a\udcff", True),
+        ("ipc:///a\udcff", "ipc:///a\udcff", True),
+        (">tcp://" + "a" * 63 + ".example.:5", "tcp://" + "a" * 63 + ".example.:5", False),
+        (">tcp://b\u00fccher.example:5", "tcp://xn--bcher-kva.example:5", False),
     ],
 )
 def test_an_endpoint_is_read_as_people_write_it(value, address, binds):
@@ -70,6 +74,15 @@ def test_an_endpoint_is_read_as_people_write_it(value, address, binds):
         ("ipc:///\u00e4" + "x" * (IPC_PATH_BYTES - 2), "an ipc path of at most 107 bytes"),
         ("ipc:///a\0b", "an ipc path of at most 107 bytes"),
         ("inproc://" + "x" * 256, "an inproc name of at most 255 characters"),
+        ("inproc://a\0b", "an inproc name of at most 255 characters"),
+        ("ipc:///\ud800", "an ipc path of at most 107 bytes"),
+        ("tcp://a..b:5555", "a host name"),
+        (">tcp://a..b:5555", "a host name"),
+        ("tcp://.a:*", "a host name"),
+        (">tcp://" + "a" * 64 + ".example:5555", "a host name"),
+        ("tcp://a\udcff:5555", "a host name"),
+        ("tcp://a\0b:5555", "a host name"),
+        ("tcp://[a..b]:5555", "a host name"),
     ],
 )
 def test_what_is_no_endpoint_is_refused_with_name_rule_and_value(value, rule):

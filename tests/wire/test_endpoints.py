@@ -7,8 +7,12 @@ import socket
 
 import pytest
 import zmq
+import zmq.green
 
 from geventrelay import Device, Queue, Relay, StartError, Streamer
+from geventrelay.components import endpoints
+from geventrelay.endpoints import Endpoint
+from geventrelay.engine.socket import RelaySocket
 from geventrelay.testing import LOCAL, Peers, eventually
 
 
@@ -19,6 +23,12 @@ def has_ipv6() -> bool:
     except OSError:
         return False
     return True
+
+
+@pytest.fixture
+def context():
+    with zmq.green.Context() as made:
+        yield made
 
 
 needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
@@ -113,6 +123,93 @@ def test_with_ipv6_a_wildcard_takes_both_kinds_of_peers(run, peers: Peers):
     for host in ("127.0.0.1", "[::1]"):
         peers.connect(zmq.PUSH, f"tcp://{host}:{port}", ipv6=1).send(host.encode())
     assert sorted(puller.recv_all(2)) == [[b"127.0.0.1"], [b"[::1]"]]
+
+
+def resolver(**addresses: tuple[str, ...]):
+    """A getaddrinfo(3) that knows these names, and every address."""
+
+    def getaddrinfo(host, port, family=0, type=0, proto=0, flags=0):
+        found = [
+            entry
+            for address in addresses.get(host, (host,))
+            for entry in socket.getaddrinfo(address, port, family, type, proto, socket.AI_NUMERICHOST)
+        ]
+        return found
+
+    return getaddrinfo
+
+
+@needs_ipv6
+def test_each_address_has_its_own_family_whatever_its_neighbours_have(run, peers: Peers, monkeypatch):
+    monkeypatch.setattr(endpoints.green_socket, "getaddrinfo", resolver(both=("::1", "127.0.0.1"), six=("::1",)))
+    device = run(
+        Streamer(
+            frontend=["tcp://both:0", "tcp://[::1]:0", "tcp://six:0", "tcp://127.0.0.1:0", "tcp://*:0"], backend=LOCAL
+        )
+    )
+    hosts = [address.rpartition(":")[0] for address in device.endpoints["frontend"]]
+    assert hosts == ["tcp://127.0.0.1", "tcp://[::1]", "tcp://[::1]", "tcp://127.0.0.1", "tcp://0.0.0.0"]
+    puller = peers.connect(zmq.PULL, *device.endpoints["backend"])
+    for address in device.endpoints["frontend"]:
+        peers.connect(zmq.PUSH, address.replace("0.0.0.0", "127.0.0.1"), ipv6=1).send(b"in")
+        assert puller.recv() == [b"in"]
+
+
+@needs_ipv6
+def test_with_ipv6_a_name_that_has_both_is_bound_as_the_resolver_has_it(run, monkeypatch):
+    monkeypatch.setattr(endpoints.green_socket, "getaddrinfo", resolver(both=("::1", "127.0.0.1"), four=("127.0.0.1",)))
+    device = run(Streamer(frontend=["tcp://both:0", "tcp://four:0"], backend=LOCAL, ipv6=True))
+    assert device.endpoints["frontend"][0].startswith("tcp://[::1]:")
+    assert "127.0.0.1" in device.endpoints["frontend"][1]
+
+
+@needs_ipv6
+def test_a_name_is_reached_over_ipv4_beside_an_ipv6_address(run, peers: Peers):
+    four, six = peers.bind(zmq.PULL), peers.bind(zmq.PULL, "tcp://[::1]:0", ipv6=1)
+    port = four.endpoint.rpartition(":")[2]
+    device = run(Streamer(frontend=LOCAL, backend=[">" + six.endpoint, f">tcp://localhost:{port}"]))
+    pusher = peers.connect(zmq.PUSH, *device.endpoints["frontend"])
+    for _ in range(2):
+        pusher.send(b"task")
+    assert [one.recv() for one in (four, six)] == [[b"task"], [b"task"]]
+
+
+@pytest.mark.parametrize(
+    ("addresses", "ipv6", "asked"),
+    [(("::1",), 0, 1), (("127.0.0.1",), 0, 0), (("::1", "127.0.0.1"), 0, 0), (("::1", "127.0.0.1"), 1, 1)],
+)
+def test_a_name_is_connected_to_over_the_family_that_it_has(context, monkeypatch, addresses, ipv6, asked):
+    monkeypatch.setattr(endpoints.green_socket, "getaddrinfo", resolver(name=addresses))
+    seen = []
+    monkeypatch.setattr(zmq.Socket, "connect", lambda self, address: seen.append((address, self.get(zmq.IPV6))))
+    with context.socket(zmq.PUSH, socket_class=RelaySocket) as one:
+        one.set(zmq.IPV6, ipv6)
+        endpoints.connect(one, Endpoint("tcp://name:5", binds=False))
+        # Again without a resolver, as after a broken connection.
+        one.connect("tcp://name:5")
+        endpoints.connect(one, Endpoint("tcp://[::1]:5", binds=False))
+        assert one.get(zmq.IPV6) == ipv6
+    assert seen == [("tcp://name:5", asked), ("tcp://name:5", asked), ("tcp://[::1]:5", 1)]
+
+
+def test_a_name_that_no_resolver_takes_is_a_failure_to_start(run):
+    # Read from text, it is refused with the settings.
+    settings = Streamer(frontend=Endpoint("tcp://a..b:5"), backend=LOCAL)
+    with pytest.raises(StartError, match=r"^cannot bind tcp://a\.\.b:5 \(streamer frontend\): no host name$"):
+        Device(settings).start()
+
+
+def test_a_path_of_bytes_that_are_not_utf_8_is_a_path(run, peers: Peers, tmp_path):
+    front, back = os.fsdecode(bytes(tmp_path) + b"/\xff"), os.fsdecode(bytes(tmp_path) + b"/\xc3\xa9\xfe")
+    device = run(Streamer(frontend=f"ipc://{front}", backend=f"ipc://{back}", control="inproc://c\udcff"))
+    assert device.endpoints["frontend"] == [f"ipc://{front}"]
+    last = run(Streamer(frontend=f">ipc://{back}", backend=LOCAL))
+    puller = peers.connect(zmq.PULL, *last.endpoints["backend"])
+    pusher = peers.connect(zmq.PUSH, f"ipc://{front}")
+    pusher.send(b"in")
+    assert puller.recv() == [b"in"]
+    device.stop()
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_name_is_resolved_for_binding(run):

@@ -9,7 +9,9 @@ from typing import Any
 import zmq
 
 from ...components.control import RELOAD, STATISTIC, STATISTICS
+from ...components.endpoints import needs_ipv6, reason
 from ...endpoints import Endpoint
+from ...engine.libzmq import encoded
 from ...errors import SettingsError, StartError
 from ...printable import printable
 from ...settings import ControlType
@@ -89,18 +91,17 @@ def command(endpoint: Endpoint, control_type: ControlType, word: str, timeout_s:
             # So that a send fails without a peer. (Not where answers come: see components/new_socket.py.)
             socket.immediate = True
         try:
-            socket.connect(endpoint.address)
+            socket.ipv6 = needs_ipv6(endpoint)
+            socket.connect(encoded(endpoint.address))
             _await_listener(socket, control_type)
             socket.send(name)
             # It is on its way, and this must not end before it has left.
             socket.linger = wait_ms
             answers = control_type is ControlType.REP or name == STATISTICS
             answer = socket.recv_multipart() if answers else []
-        except zmq.ZMQError as error:
-            reason = (
-                f"no answer within {timeout_s:g} s" if error.errno == zmq.EAGAIN else zmq.strerror(error.errno or 0)
-            )
-            raise StartError(f"cannot {word} {endpoint.address}: {reason}") from None
+        except (zmq.ZMQError, OSError) as error:
+            why = f"no answer within {timeout_s:g} s" if error.errno == zmq.EAGAIN else reason(error)
+            raise StartError(f"cannot {word} {endpoint.address}: {why}") from None
     if name == RELOAD and any(answer):
         raise StartError(printable(answer[0][:_SHOWN_BYTES].decode(errors="replace")))
     if answers and not _is_answer(name, answer):
