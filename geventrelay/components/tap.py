@@ -11,6 +11,7 @@ A watcher may ask whether its subscriptions are in force, by one more subscripti
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -45,7 +46,11 @@ _LINGER_MS = 100
 # The bursts that write to the tap take its edges away, and do not look whether a subscription has come with them.
 _LOOK_S = 0.1
 # How many subscriptions are read at a time: a watcher that subscribes without a pause must not stop everything.
-_SUBSCRIPTIONS_AT_A_TIME = 1000
+_SUBSCRIPTIONS_AT_A_TIME = 200
+# How many subscriptions of each watcher libzmq takes in one call: it goes on while more come (xpub_t::xread_activated).
+_SUBSCRIPTIONS_WAITING = 20
+# The topic by which a watch of this process sees that its subscriptions have been read. No source is called that.
+_MARK = b"\0watch "
 
 WATCH_HWM = 1000
 """How many messages wait for a `TapReader` before it loses some; it may have as many again in its own queue."""
@@ -73,6 +78,7 @@ class Tap(Component):
         self._tapped: set[bytes] = set()
         self._topics = Topics()
         self._questions: list[bytes] = []
+        self._last_mark = b""
         self._watches: list[TapReader] = []
         self._address = unique_inproc("tap")
 
@@ -129,8 +135,11 @@ class Tap(Component):
         # Not to everything: answers to other watchers are no messages of the device.
         for name in pumps:
             socket.set(zmq.SUBSCRIBE, name)
-        # Only when the XPUB has been looked at does it know of this subscription, and from then on messages count.
-        while self.look():
+        # Only when the XPUB has been looked at does it know of these subscriptions, and from then on messages count. Others
+        # may subscribe without end, so it is looked at no further than to the mark.
+        mark = _MARK + os.urandom(8)
+        socket.set(zmq.SUBSCRIBE, mark)
+        while self._last_mark != mark and self.look():
             pass
         # `run` has to look more often from now on.
         self._socket.readiness.wake_both()
@@ -151,7 +160,9 @@ class Tap(Component):
     def _follow(self, subscription: Subscription | None) -> None:
         if subscription is None:
             return
-        if subscription.wanted and is_question(subscription.topic):
+        if subscription.topic.startswith(_MARK):
+            self._last_mark = subscription.topic
+        elif subscription.wanted and is_question(subscription.topic):
             self._questions.append(subscription.topic)
         # No other topic can concern a pump, and a peer may subscribe to as many as it likes.
         elif any(name.startswith(subscription.topic) for name in self._pumps):
@@ -188,7 +199,8 @@ class Tap(Component):
 def tap_plan(settings: DeviceSettings) -> SocketPlan:
     """The socket at which a device of `settings` can be watched; it has no endpoints if they have no `tap`."""
     endpoints = () if settings.tap is None else endpoints_of(settings.tap)
-    return SocketPlan(TAP, zmq.XPUB, endpoints, longest_linger_ms=_LINGER_MS)
+    options = ((zmq.RCVHWM, _SUBSCRIPTIONS_WAITING),)
+    return SocketPlan(TAP, zmq.XPUB, endpoints, options, longest_linger_ms=_LINGER_MS)
 
 
 def _planned(settings: DeviceSettings) -> tuple[SocketPlan, ...]:
