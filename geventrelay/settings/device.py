@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from ..endpoints import Endpoint, Taken, parse_endpoints
 from ..errors import SettingsError
 from .device_options import Common, ControlOptions, Limits, TapOptions
+from .loops import RULE, loops
 from .option import Group, Option, options_of
 from .socket_options import AFFINITY, check_options
 
@@ -70,6 +71,8 @@ class DeviceSettings(TapOptions, ControlOptions, Limits, Common):
         types = cls._types(kept)
         kept["socket_options"], wrong = check_options(values.get("socket_options", {}), cls.socket_keys(), types)
         errors += wrong
+        own = {key: (types[key], kept[key]) for key in cls.socket_keys() if kept.get(key) and key in types}
+        errors += (SettingsError(key, RULE, way) for (_, key), way in loops({kept.get("name", cls.pattern): own}))
         errors += _without_thread(kept["socket_options"], kept.get("io_threads"))
         for key in kept["socket_options"]:
             if kept.get(key, ()) is None:

@@ -13,6 +13,7 @@ from ..errors import SettingsError
 from .checks import flag, level, one_of, path
 from .device import DeviceSettings
 from .http import HttpAddress, HttpOptions
+from .loops import RULE, loops
 from .option import Scope, option, options_of
 
 
@@ -60,6 +61,8 @@ class ServerSettings(HttpOptions):
                 raise SettingsError("devices", "names that differ", name)
         for _, error in apart(self.devices):
             raise error
+        for _, error in loops_between(self.devices):
+            raise error
 
 
 def clashes(
@@ -82,6 +85,19 @@ def clashes(
                 yield (name, key), SettingsError(name, f"an address that {owner} does not bind", str(endpoint))
         for key, endpoint in own:
             taken.add(endpoint, f"device.{name}.{key}")
+
+
+def loops_between(devices: Sequence[DeviceSettings]) -> Iterator[tuple[tuple[str, str], SettingsError]]:
+    """Each loop through `devices`, at most a few: a device's name and the key of its socket that connects, and the way.
+
+    A loop of one device has its error where that device is checked.
+    """
+    sockets = {
+        device.name: {key: (device.socket_types[key], several) for key, several in device.endpoints.items()}
+        for device in devices
+    }
+    for (name, key), way in loops(sockets):
+        yield (name, key), SettingsError(f"{name}.{key}", RULE, way)
 
 
 def apart(devices: Sequence[DeviceSettings]) -> Iterator[tuple[str, SettingsError]]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from ..errors import SettingsError
 
-_READABLE = frozenset({"SUB", "XSUB", "XPUB", "PULL", "PAIR", "DEALER", "ROUTER"})
-_WRITABLE = frozenset({"PUB", "XPUB", "XSUB", "PUSH", "PAIR", "DEALER", "ROUTER"})
+READABLE = frozenset({"SUB", "XSUB", "XPUB", "PULL", "PAIR", "DEALER", "ROUTER"})
+"""Socket types from which messages or subscriptions can be passed on."""
+WRITABLE = frozenset({"PUB", "XPUB", "XSUB", "PUSH", "PAIR", "DEALER", "ROUTER"})
+"""Socket types to which they can be passed on."""
+
 _UNFIT = {
     "REQ": "a REQ must have its answer before it may send again, so it would carry one request at a time; use DEALER",
     "REP": "a REP must answer before it may receive again, so it would carry one request at a time; use ROUTER",
@@ -24,8 +27,8 @@ def directions(frontend: str, backend: str) -> tuple[bool, bool]:
         name, why = reason
         raise SettingsError(name, f"a type that can be joined to the other side ({why})", f"{frontend} -> {backend}")
     return (
-        frontend in _READABLE and backend in _WRITABLE,
-        backend in _READABLE and frontend in _WRITABLE,
+        frontend in READABLE and backend in WRITABLE,
+        backend in READABLE and frontend in WRITABLE,
     )
 
 
@@ -37,10 +40,10 @@ def _misfit(frontend: str, backend: str) -> tuple[str, str] | None:
         return _side("XSUB", frontend), "only an XPUB hands an XSUB the subscriptions that it needs; use SUB"
     if "XPUB" in (frontend, backend) and "XSUB" not in (frontend, backend):
         return _side("XPUB", frontend), "an XPUB's subscriptions have nowhere to go but an XSUB; use PUB"
-    swap = "; swap the two sides" if backend in _READABLE and frontend in _WRITABLE else ""
-    if frontend not in _READABLE:
+    swap = "; swap the two sides" if backend in READABLE and frontend in WRITABLE else ""
+    if frontend not in READABLE:
         return "frontend_type", f"nothing can be read from a {frontend}{swap}"
-    if backend not in _WRITABLE:
+    if backend not in WRITABLE:
         return "backend_type", f"nothing can be sent to a {backend}{swap}"
     if frontend == backend == "XPUB" or frontend == backend == "XSUB":
         return "backend_type", f"two {frontend} have nothing to say to each other"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import SettingsError
-from ..server import ServerSettings, apart, clashes
+from ..server import ServerSettings, apart, clashes, loops_between
 from .device import DeviceTable
 from .keys import WRONG, Fault, Path, fault, keys_of, shown, unknown
 
@@ -34,6 +34,8 @@ def read(tables: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[ServerS
     settings = [device.settings for device in devices.values() if device.settings is not None]
     for name, error in apart(settings):
         faults.append((devices[name].place("io_threads"), error))
+    for (name, key), error in loops_between(settings):
+        faults.append((devices[name].place(key), error))
     return (None if faults else ServerSettings(devices=tuple(settings), **process)), faults
 
 
