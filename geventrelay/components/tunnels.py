@@ -1,9 +1,9 @@
 """Carries the connections of a socket through a SOCKS proxy.
 
 libzmq could do that itself, but up to 4.3.5 it aborts the process when a socket is closed whose proxy is down:
-socks_connecter_t::error removes its descriptor from the poll set and keeps the handle, which process_term removes again
-(epoll.cpp: EBADF). So libzmq connects to a socket of ours, in a folder that only this user may enter. Here its bytes are
-carried on, once the proxy has let us through. Until then that connection stands, and its handshake waits.
+socks_connecter_t::error takes its descriptor out of the poll set and keeps the handle, and process_term takes it out
+again (epoll.cpp: EBADF). So libzmq connects to a socket of ours, in a folder that only this user may enter. Here its
+bytes are carried on, once the proxy has let us through. Until then that connection stands, and its handshake waits.
 """
 
 from __future__ import annotations

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import gevent
+import zmq
 
 from geventrelay import Device, PumpSnapshot
-from geventrelay.testing import Peer, within
+from geventrelay.testing import Peer, Peers, eventually, within
 
 _MARK = b"probe:"
 # How long a queue that is full stays so before everything behind it is taken for full, too.
@@ -76,3 +77,20 @@ def _probe(one: Peer) -> bytes:
 
 def _pushed(snapshot: PumpSnapshot) -> int:
     return sum(outlet.sent for outlet in snapshot.outlets if outlet.socket == "push")
+
+
+def bind_again(peers: Peers, kind: int, endpoint: str) -> Peer:
+    """A peer of type `kind`, bound where another socket was that has just been closed. Yields."""
+    peer = peers.make(kind)
+
+    def bound() -> bool:
+        try:
+            peer.bind(endpoint)
+        except zmq.ZMQError as error:
+            # libzmq frees the address in a thread of its own.
+            assert error.errno == zmq.EADDRINUSE
+            return False
+        return True
+
+    eventually(bound, f"{endpoint} to be free")
+    return peer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import zmq
-from support.traffic import pump
+from support.traffic import bind_again, pump
 
 from geventrelay import Custom, Drop, Relay, Streamer
 from geventrelay.testing import LOCAL, Peers, eventually
@@ -25,23 +25,13 @@ def _queue_at_a_worker_that_restarts(run, peers: Peers, **settings):
         pusher.send(b"%d" % number, _BODY)
     eventually(lambda: pump(device, "frontend").outlets[0].sent == _COUNT, "all to be queued")
     worker.close()
-    second = peers.make(zmq.PULL)
-    eventually(lambda: _could_bind(second, worker.endpoint), "the address to be free again")
+    second = bind_again(peers, zmq.PULL, worker.endpoint)
     second.wait_for(zmq.EVENT_HANDSHAKE_SUCCEEDED)
     pusher.send(b"last")
     got = []
     while not got or got[-1] != b"last":
         got.append(second.recv()[0])
     return [int(number) for number in got[:-1]]
-
-
-def _could_bind(peer, endpoint):
-    try:
-        peer.bind(endpoint)
-    except zmq.ZMQError as error:
-        assert error.errno == zmq.EADDRINUSE
-        return False
-    return True
 
 
 def test_a_push_that_connects_keeps_its_queue_when_its_worker_restarts(run, peers: Peers):

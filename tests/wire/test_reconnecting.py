@@ -10,6 +10,7 @@ import pytest
 import zmq
 from gevent import socket as green_socket
 from gevent.server import StreamServer
+from support.traffic import bind_again
 
 from geventrelay import Queue, Relay, Streamer
 from geventrelay.testing import LOCAL, Peers, eventually, within
@@ -60,21 +61,6 @@ def _free_port():
         return one.getsockname()[1]
 
 
-def _bound(peers: Peers, kind, address):
-    peer = peers.make(kind)
-
-    def try_it():
-        try:
-            peer.bind(address)
-        except zmq.ZMQError as error:
-            assert error.errno == zmq.EADDRINUSE
-            return False
-        return True
-
-    eventually(try_it, "the address to be free")
-    return peer
-
-
 def _flows(peers: Peers, device, puller):
     pusher = peers.connect(zmq.PUSH, *device.endpoints["frontend"])
     with within("a message to get through", 20):
@@ -91,7 +77,7 @@ def test_messages_flow_when_the_peer_takes_the_place_of_a_program_that_speaks_no
     with _at(port, handle) as met:
         device = run(Streamer(frontend=LOCAL, backend=f">tcp://{host}:{port}"))
         met.wait()
-    _flows(peers, device, _bound(peers, zmq.PULL, f"tcp://127.0.0.1:{port}"))
+    _flows(peers, device, bind_again(peers, zmq.PULL, f"tcp://127.0.0.1:{port}"))
 
 
 @pytest.mark.parametrize("immediate", [False, True])
@@ -105,7 +91,7 @@ def test_messages_flow_after_a_socket_of_a_wrong_type(run, peers: Peers, immedia
     failures = device.peers()["backend"].handshake_failures
     assert sum(failures.values()) >= 1
     wrong.close()
-    _flows(peers, device, _bound(peers, zmq.PULL, wrong.endpoint))
+    _flows(peers, device, bind_again(peers, zmq.PULL, wrong.endpoint))
 
 
 def test_messages_flow_after_a_peer_with_curve(run, peers: Peers, caplog):
@@ -115,7 +101,7 @@ def test_messages_flow_after_a_peer_with_curve(run, peers: Peers, caplog):
         device = run(Streamer(frontend=LOCAL, backend=">" + wrong.endpoint))
         eventually(lambda: "handshake-failed" in caplog.text, "the handshake to fail")
     wrong.close()
-    _flows(peers, device, _bound(peers, zmq.PULL, wrong.endpoint))
+    _flows(peers, device, bind_again(peers, zmq.PULL, wrong.endpoint))
 
 
 def test_requests_flow_after_a_worker_of_a_wrong_type(run, peers: Peers, caplog):
@@ -124,7 +110,7 @@ def test_requests_flow_after_a_worker_of_a_wrong_type(run, peers: Peers, caplog)
         device = run(Queue(frontend=LOCAL, backend=">" + wrong.endpoint))
         eventually(lambda: "connecting-again" in caplog.text, "the endpoint to be given up")
     wrong.close()
-    worker = _bound(peers, zmq.REP, wrong.endpoint)
+    worker = bind_again(peers, zmq.REP, wrong.endpoint)
     worker.wait_for(zmq.EVENT_HANDSHAKE_SUCCEEDED)
     client = peers.connect(zmq.REQ, *device.endpoints["frontend"])
     client.send(b"request")
@@ -157,7 +143,7 @@ def test_the_other_endpoints_of_a_socket_keep_their_connections(run, peers: Peer
     pusher.send(b"x")
     wrong.close()
     assert right.connections == 1
-    _flows(peers, device, _bound(peers, zmq.PULL, wrong.endpoint))
+    _flows(peers, device, bind_again(peers, zmq.PULL, wrong.endpoint))
     assert not right.saw(zmq.EVENT_DISCONNECTED)
 
 
@@ -181,4 +167,4 @@ def test_a_stop_while_an_endpoint_waits_to_be_connected_is_clean(run, peers: Pee
         eventually(lambda: "connecting-again" in caplog.text, "the endpoint to be given up again")
     gevent.killall([device._assembly.sockets._sockets["backend"]._reconnector._greenlet])
     wrong.close()
-    _flows(peers, device, _bound(peers, zmq.PULL, wrong.endpoint))
+    _flows(peers, device, bind_again(peers, zmq.PULL, wrong.endpoint))
