@@ -135,8 +135,8 @@ class Tap(Component):
         # Not to everything: answers to other watchers are no messages of the device.
         for name in pumps:
             socket.set(zmq.SUBSCRIBE, name)
-        # Only when the XPUB has been looked at does it know of these subscriptions, and from then on messages count. Others
-        # may subscribe without end, so it is looked at no further than to the mark.
+        # Only when the XPUB has been looked at does it know of these subscriptions, and from then on messages count.
+        # Others may subscribe without end, so it is looked at no further than to the mark.
         mark = _MARK + os.urandom(8)
         socket.set(zmq.SUBSCRIBE, mark)
         while self._last_mark != mark and self.look():

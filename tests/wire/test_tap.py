@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import threading
 
 import gevent
 import pytest
@@ -188,6 +190,37 @@ def test_what_is_no_subscription_is_passed_over(run, peers: Peers):
     eventually(lambda: tapped(device), "the one that is")
     assert b"front" in device._assembly.tap()._topics
     assert len(device._assembly.tap()._topics) <= 2
+
+
+def test_a_watch_begins_while_strangers_subscribe_and_unsubscribe_without_a_pause(run, peers: Peers):
+    device = run(PATTERNS["streamer"])
+    source = peers.connect(zmq.PUSH, *device.endpoints["frontend"])
+    peers.connect(zmq.PULL, *device.endpoints["backend"])
+    ended = threading.Event()
+
+    def flood():
+        with zmq.Context() as context, context.socket(zmq.XSUB) as stranger:
+            stranger.linger, stranger.sndtimeo = 0, 100
+            stranger.connect(*device.endpoints["tap"])
+            number = 0
+            while not ended.is_set():
+                for kind in (b"\1", b"\0"):
+                    with contextlib.suppress(zmq.Again):
+                        stranger.send(kind + b"%d" % number)
+                number += 1
+
+    thread = threading.Thread(target=flood)
+    thread.start()
+    try:
+        for number in range(10):
+            let_run()
+            with within("a watch that begins", 5), device.watch("frontend") as watch:
+                source.send(b"%d" % number)
+                assert [record.parts for record in watch.receive(5)] == [(b"%d" % number,)]
+                assert watch.lost == 0
+    finally:
+        ended.set()
+        thread.join()
 
 
 @pytest.mark.slow
