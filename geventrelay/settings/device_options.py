@@ -107,7 +107,12 @@ class Limits(DeviceGroup):
         bound=True,
     )
     max_parts: int = option(
-        whole(0), "drop a message that has more parts; 0 is no limit", default=1_000, unit="parts", live=True
+        whole(0),
+        "drop a message that has more parts; 0 is no limit",
+        default=1_000,
+        unit="parts",
+        live=True,
+        bound=True,
     )
     heartbeat_ms: int = option(
         whole(0, LONGEST_KEEPALIVE_S * 1000),
