@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from ..engine import descriptors
 from ..errors import DeviceFailed, RecordingError, SettingsError, StartError
 from ..printable import printable_lines
 from .arguments import parse
 from .output import flush_stderr, open_standard_streams, print_stderr
+
+# Without these, not even everything can be imported, and libzmq and libev would abort the process.
+_NEEDED = 16
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     open_standard_streams()
     try:
+        _check_descriptors()
         command, options = parse(sys.argv[1:] if argv is None else argv)
         return command.execute(options)
     except SettingsError as error:
@@ -29,6 +34,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     finally:
         flush_stderr()
+
+
+def _check_descriptors() -> None:
+    free = descriptors.free()
+    if free < _NEEDED:
+        raise StartError(f"cannot start: expected at least {_NEEDED} free file descriptors, got {free:g} (ulimit -n)")
 
 
 def _complain(error: Exception, code: int) -> int:

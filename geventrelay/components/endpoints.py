@@ -9,9 +9,14 @@ import zmq
 from gevent import socket as green_socket
 
 from ..endpoints import Endpoint
+from ..engine import descriptors
 from ..engine.libzmq import last_endpoint
 from ..engine.socket import RelaySocket
 from .ipc_files import check_is_free, file_of
+
+# To look up an address takes a socket or two, and without one libzmq aborts the process (ip_resolver.cpp). The others
+# are for what io threads and the hub do meanwhile.
+_NEEDED = 6
 
 
 def bind(socket: RelaySocket, endpoint: Endpoint) -> str:
@@ -20,6 +25,7 @@ def bind(socket: RelaySocket, endpoint: Endpoint) -> str:
     :raises zmq.ZMQError: if libzmq refuses it.
     :raises OSError: if there is no such host, or something else is in the way.
     """
+    descriptors.require(_NEEDED)
     path = file_of(endpoint.address)
     if path is not None:
         check_is_free(path)
@@ -33,6 +39,7 @@ def connect(socket: RelaySocket, endpoint: Endpoint) -> None:
     :raises zmq.ZMQError: if libzmq refuses it.
     :raises OSError: if there is no such host.
     """
+    descriptors.require(_NEEDED)
     if needs_ipv6(endpoint):
         socket.over_ipv6.add(endpoint.address)
     socket.connect(endpoint.address)

@@ -1,0 +1,50 @@
+"""Starts and stops with few file descriptors: one sentence and exit code 1, or it runs."""
+
+from __future__ import annotations
+
+import signal
+
+import psutil
+import pytest
+from support.process import GEVENTRELAY, balanced
+
+STREAMER = ["streamer", "--frontend", "0", "--backend", "0", "--control", "0", "--interface", "127.0.0.1"]
+
+
+def limited(run, limit, *words):
+    return run(["/bin/sh", "-c", 'ulimit -n "$0" && exec "$@"', str(limit), *GEVENTRELAY, *words])
+
+
+# From the fewest with which the interpreter finds its modules to more than are needed.
+@pytest.mark.parametrize("limit", [*range(6, 20, 3), *range(20, 40)])
+def test_a_start_either_succeeds_or_ends_with_one_sentence(run, folder, limit):
+    ready = folder / "ready.json"
+    server = limited(run, limit, *STREAMER, "--http", "127.0.0.1:0", "--ready-file", str(ready))
+    server.until(lambda: ready.exists() or not server.lives, "ready file, or the end")
+    if server.lives:
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0, server.report()
+        balanced(server.output)
+        return
+    assert server.wait() == 1, server.report()
+    sentence = server.errors.splitlines()[-1]
+    assert "Too many open files" in sentence or "free file descriptors" in sentence
+    assert "Traceback" not in server.errors
+    assert not ready.exists()
+
+
+@pytest.mark.parametrize("words", [["--version"], ["ctl", "1", "pause"], ["tap", "1"], ["check", "/dev/null"]])
+def test_every_command_says_that_there_are_too_few(run, words):
+    program = limited(run, 12, *words)
+    assert program.wait() == 1, program.report()
+    (line,) = program.errors.splitlines()
+    assert line.startswith("cannot start: expected at least 16 free file descriptors, got ")
+
+
+@pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="only Linux changes the limits of other processes")
+def test_a_stop_needs_no_descriptor(start, peers):
+    server = start(*STREAMER)
+    process = psutil.Process(server.pid)
+    process.rlimit(psutil.RLIMIT_NOFILE, (process.num_fds(), process.num_fds()))
+    assert server.stop() == {"frontend.received": 0, "backend.sent": 0, "held": 0}
+    assert not server.ready_file.exists()
