@@ -7,6 +7,9 @@ import math
 import os
 import resource
 
+RESERVE = 32
+"""While fewer are free, connections that have just been accepted are ended: what runs may need these."""
+
 _OPEN = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
 
 

@@ -26,6 +26,7 @@ import zmq
 from gevent import monkey
 
 from ..log import LogEvent, event
+from . import descriptors
 from .libzmq import unless_gone
 from .monitor import Monitor, MonitorEvent
 from .peertable import PeersSnapshot, PeerTable
@@ -34,6 +35,7 @@ from .readiness import plain_get
 log = logging.getLogger("geventrelay")
 
 _GAINED = int(zmq.EVENT_ACCEPTED | zmq.EVENT_CONNECTED)
+_ACCEPTED = int(zmq.EVENT_ACCEPTED)
 _LOST = int(zmq.EVENT_DISCONNECTED)
 _SUCCEEDED = int(zmq.EVENT_HANDSHAKE_SUCCEEDED)
 _BROKEN = int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)
@@ -89,6 +91,8 @@ class SocketPeers:
         self._whose = {"device": device, "socket": key}
         self._mechanism = _MECHANISMS.get(int(plain_get(monitor.socket, zmq.MECHANISM)), "unknown")
         self._table = PeerTable(_has_spoken)
+        # Connections kept off that no line of the log has named, and when the next line may come.
+        self._kept_off, self._say_at = 0, 0.0
         self._news: list[tuple[int, LogEvent]] = []
         self._greenlet = gevent.spawn(self._follow)
 
@@ -145,7 +149,26 @@ class SocketPeers:
             self._take(one)
             if self._observe is not None:
                 self._observe(one)
+        accepted = [one.value for one in events if one.kind == _ACCEPTED and self._table.is_pending(one.value)]
+        if accepted:
+            self._keep_off(accepted)
         return len(events) == _AT_A_TIME
+
+    def _keep_off(self, accepted: list[int]) -> None:
+        """End as many of the connections just `accepted` as descriptors are missing, the newest first."""
+        missing = descriptors.RESERVE - descriptors.free()
+        if missing <= 0:
+            return
+        ended = [descriptor for descriptor in accepted[-int(missing) :] if _end(descriptor)]
+        for descriptor in ended:
+            self._table.kept_off(descriptor)
+        self._kept_off += len(ended)
+        now_s = time.monotonic()
+        if ended and now_s >= self._say_at:
+            self._say_at = now_s + 1
+            reason = f"fewer than {descriptors.RESERVE} file descriptors are free"
+            self._note(logging.WARNING, "kept-off", connections=str(self._kept_off), reason=reason)
+            self._kept_off = 0
 
     def _take(self, one: MonitorEvent) -> None:
         table, kind, value, endpoint = self._table, one.kind, one.value, one.endpoint
@@ -234,6 +257,16 @@ def _has_spoken(descriptor: int) -> bool:
     except OSError:
         return True
     return len(info) < size or int(_TCP_INFO_RECEIVED.unpack(info)[0]) >= _GREETING_BYTES
+
+
+def _end(descriptor: int) -> bool:
+    """End a connection of libzmq's, which closes it then; whether that went well."""
+    try:
+        with _borrowed(descriptor) as connection:
+            connection.shutdown(stdlib_socket.SHUT_RDWR)
+    except OSError:
+        return False
+    return True
 
 
 def _has_unread(descriptor: int) -> bool:

@@ -25,6 +25,9 @@ from .values import Kind, Value, counter, merged, values_of
 NOT_ZMTP = "not_zmtp3"
 """Why a handshake failed that libzmq reports nothing about: HTTP, a port scanner, libzmq before 4.0."""
 
+KEPT_OFF = "kept_off"
+"""Why a connection was ended at once: too few descriptors were free."""
+
 # A client that opens thousands of connections and sends nothing must not have all of them looked at for each new peer.
 _CANDIDATES = 64
 
@@ -48,7 +51,8 @@ class PeersSnapshot:
     """One socket's connections at one moment. Connections over inproc are not seen.
 
     The reasons of `handshake_failures` are an errno's name where the connection broke, ``zmtp_...`` or ``zap_...`` for
-    what was wrong, ``auth_STATUS`` where a ZAP handler refused it, ``not_zmtp3`` for other bytes.
+    what was wrong, ``auth_STATUS`` where a ZAP handler refused it, ``not_zmtp3`` for other bytes,
+    ``kept_off`` where too few descriptors were free.
 
     :ivar peers: who is connected, the longest first.
     """
@@ -116,6 +120,7 @@ class PeerTable:
         self._connections: dict[int, Connection] = {}
         # The descriptors of those whose handshake is under way, the oldest first.
         self._pending: dict[int, None] = {}
+        self._kept_off: set[int] = set()
         self._failing: dict[str, str] = {}
         self._denied: dict[str, deque[str]] = {}
         self._connected = self._disconnected = self._retries = 0
@@ -126,8 +131,18 @@ class PeerTable:
         if descriptor in self._connections:
             # libzmq reports no end where it closes a connection itself.
             self._end(descriptor)
+        self._kept_off.discard(descriptor)
         self._connections[descriptor] = Connection(endpoint, now)
         self._pending[descriptor] = None
+
+    def is_pending(self, descriptor: int) -> bool:
+        """Whether the connection with this `descriptor` is there, its handshake under way."""
+        return descriptor in self._pending
+
+    def kept_off(self, descriptor: int) -> None:
+        """The connection with this `descriptor` is being ended by us. That is how its handshake fails."""
+        self._kept_off.add(descriptor)
+        self._failures[KEPT_OFF] += 1
 
     def succeeded(self, endpoint: str) -> Connection | None:
         """A handshake at `endpoint` is through; the connection that it is assigned to, None if there can be none."""
@@ -165,6 +180,13 @@ class PeerTable:
         connection = self._connections.get(descriptor)
         if connection is None:
             return None
+        if descriptor in self._kept_off:
+            # It has been counted.
+            self._kept_off.discard(descriptor)
+            if reason is not None:
+                self._failures[reason] -= 1
+            self._end(descriptor)
+            return None
         if reason is not None:
             self._fail(descriptor, connection)
             return connection, reason
@@ -197,7 +219,7 @@ class PeerTable:
             ),
             connected_total=self._connected,
             disconnected_total=self._disconnected,
-            handshake_failures=dict(self._failures),
+            handshake_failures={reason: count for reason, count in self._failures.items() if count},
             retries=self._retries,
         )
 

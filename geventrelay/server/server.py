@@ -15,6 +15,7 @@ from gevent.event import Event
 from gevent.lock import Semaphore
 
 from ..backoff import Backoff
+from ..engine import descriptors
 from ..errors import GeventRelayError, StartError
 from ..log import event
 from ..settings import DeviceSettings, ServerSettings
@@ -85,6 +86,11 @@ class Server:
     def ready(self) -> bool:
         """Whether the start is through and every device is up."""
         return self._up and all(one.device.started for one in self.devices.values())
+
+    @property
+    def keeps_off(self) -> bool:
+        """Whether so few descriptors are free that sockets end new connections; see `SocketPeers`."""
+        return descriptors.free() < descriptors.RESERVE
 
     @property
     def url(self) -> str | None:

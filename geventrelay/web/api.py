@@ -133,6 +133,8 @@ class Api:
     def _get_readiness(self, request: Request) -> Response:
         down = [one for one in self._server.devices.values() if one.state not in (State.RUNNING, State.PAUSED)]
         reasons = [_why_not_up(one) for one in down]
+        if self._server.keeps_off:
+            reasons.append("too few file descriptors are free: new connections are ended")
         return _verdict("not ready", reasons if reasons or self._server.ready else ["starting"])
 
     def _changed(self) -> None:

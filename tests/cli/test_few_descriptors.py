@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import socket
+import urllib.error
+import urllib.request
 
 import psutil
 import pytest
+import zmq
 from support.process import GEVENTRELAY, balanced
 
 STREAMER = ["streamer", "--frontend", "0", "--backend", "0", "--control", "0", "--interface", "127.0.0.1"]
@@ -48,3 +53,32 @@ def test_a_stop_needs_no_descriptor(start, peers):
     process.rlimit(psutil.RLIMIT_NOFILE, (process.num_fds(), process.num_fds()))
     assert server.stop() == {"frontend.received": 0, "backend.sent": 0, "held": 0}
     assert not server.ready_file.exists()
+
+
+@pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="only Linux changes the limits of other processes")
+def test_without_free_descriptors_new_connections_are_ended_and_peers_stay(start, peers):
+    server = start(*STREAMER, "--http", "127.0.0.1:0")
+    client, worker = peers.connect(zmq.PUSH, server["frontend"]), peers.connect(zmq.PULL, server["backend"])
+    client.send(b"before")
+    assert worker.recv() == [b"before"]
+    url = json.loads(server.ready_file.read_text())["http"]
+    process = psutil.Process(server.pid)
+    limit = process.num_fds() + 12
+    process.rlimit(psutil.RLIMIT_NOFILE, (limit, limit))
+    host, _, port = server["frontend"].removeprefix("tcp://").rpartition(":")
+    for _ in range(5):
+        with socket.create_connection((host, int(port)), timeout=10) as late:
+            while late.recv(1000):
+                pass
+    server.until_logged("kept-off device=streamer socket=frontend connections=")
+    client.send(b"after")
+    assert worker.recv() == [b"after"]
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{url}/readyz", timeout=10)
+    assert refused.value.code == 503
+    assert b"file descriptors are free" in refused.value.read()
+    with urllib.request.urlopen(f"{url}/api/devices", timeout=10) as answer:
+        assert b'"kept_off"' in answer.read()
+    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
+        assert answer.status == 200
+    server.stop()

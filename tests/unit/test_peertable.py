@@ -154,3 +154,24 @@ def test_how_many_are_connected_is_right_whatever_they_are(steps):
     snapshot = table.snapshot("NULL")
     assert (snapshot.connected_total, snapshot.disconnected_total) == (expected["connected"], expected["disconnected"])
     assert snapshot.handshake_failures == {name: expected[name] for name in (NOT_ZMTP, "EPIPE") if expected[name]}
+
+
+def test_a_connection_that_was_kept_off_counts_once_however_it_ends():
+    for end in (lambda table: None, lambda table: table.failed("here", "EPIPE", detail=False)):
+        table = PeerTable()
+        table.gained(7, "here", 0.0)
+        assert table.is_pending(7)
+        table.kept_off(7)
+        end(table)
+        assert table.lost(7, "here") is None
+        assert table.snapshot("NULL") == PeersSnapshot(handshake_failures={"kept_off": 1})
+        assert not table.is_pending(7)
+
+
+def test_a_descriptor_that_is_used_again_is_kept_off_no_more():
+    table = PeerTable()
+    table.gained(7, "here", 0.0)
+    table.kept_off(7)
+    table.gained(7, "here", 1.0)
+    table.lost(7, "here")
+    assert table.snapshot("NULL").handshake_failures == {"kept_off": 1, "not_zmtp3": 1}
