@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import gevent
 from gevent.lock import Semaphore
 
 from ..engine.fair import FairYield
@@ -28,7 +29,7 @@ def in_turn(app: Application) -> Application:
 
     def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] in _CHANGES or environ["RAW_URI"] in HEALTH_PATHS:
-            found = app(environ, start_response)
+            found = _apart(app, environ, start_response)
             _yield()
             return found
         with turn:
@@ -37,6 +38,12 @@ def in_turn(app: Application) -> Application:
         return found
 
     return answer
+
+
+def _apart(app: Application, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    """The answer of `app`, made in a greenlet of its own: a change ends well also where its connection is ended."""
+    made: Iterable[bytes] = gevent.spawn(app, environ, start_response).get()
+    return made
 
 
 def _yield() -> None:

@@ -13,9 +13,10 @@ import gevent
 import pytest
 import zmq
 from gevent import socket
-from support.http import Client, FakeServer
+from gevent.event import Event
+from support.http import TOKEN, Client, FakeServer
 
-from geventrelay import Streamer
+from geventrelay import SettingsError, Streamer
 from geventrelay.settings import HttpAddress, HttpOptions
 from geventrelay.testing import LOCAL, Peers, eventually, within
 from geventrelay.web.site import Site
@@ -32,10 +33,11 @@ def site(relay_device):
 
     def serve(host="127.0.0.1", **options):
         options = {"http_trusted_proxy": (), **options}
+        token = options.pop("http_token_file", None)
         made = Site(
             FakeServer.of(relay_device(Streamer(frontend=LOCAL, backend=LOCAL))),
             HttpAddress(host, 0),
-            None,
+            token,
             HttpOptions(**options),
         )
         made.start()
@@ -217,6 +219,7 @@ def test_ipv6_clients_count_by_their_network(site, connect):
         b"Content-Length : 44", b"Transfer-Encoding : chunked", b"junk\r\nContent-Length: 44", b"Content-Length: +44",
         b"Content-Length: 4_4", b"X: a\rContent-Length: 5", b"X: a\0b", b"X: a\r\n folded", b"Content-Length: 44\nX: y",
         b"Content-Length: 4\r\nContent-Length: 44", b"Host: other",
+        b"Content-Length: 44\r\nTransfer-Encoding: chunked", b"Transfer-Encoding: gzip, chunked",
     ],
 )  # fmt: skip
 def test_a_head_that_a_proxy_could_read_another_way_is_refused_and_nothing_behind_it_is_answered(site, head):
@@ -224,6 +227,36 @@ def test_a_head_that_a_proxy_could_read_another_way_is_refused_and_nothing_behin
     answer = client.raw(b"POST /x HTTP/1.1\r\nHost: localhost\r\n%b\r\n\r\n%b" % (head, HEALTH))
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert answer.count(b"HTTP/1.1") == 1
+
+
+def test_what_is_refused_is_a_line_of_the_log_that_says_why(site, caplog):
+    client = site()
+    client.raw(b"nonsense \x1b[31m\r\n\r\n")
+    (line,) = [one.getMessage() for one in caplog.records if "http-refused" in one.getMessage()]
+    assert "peer=127.0.0.1:" in line
+    assert "a method, a path and a version" in line
+
+
+def test_a_change_ends_well_where_its_connection_is_ended(site, tmp_path, connect, caplog):
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    client = site(http_connections_per_client=1, http_token_file=token)
+    begun, go_on, ended = Event(), Event(), Event()
+
+    def reload():
+        begun.set()
+        go_on.wait()
+        ended.set()
+        raise SettingsError("x", "y", "z")
+
+    client.site._server.reload = reload
+    connect(client, f"POST /api/reload HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode())
+    with within("the change"):
+        begun.wait()
+        assert ask(connect(client)) == b"200"
+        go_on.set()
+        ended.wait()
+    assert "option=--http-connections-per-client" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geventrelay.web.http.head import HeadError, check_field, check_request_line, content_length
+from geventrelay.web.http.head import HeadError, check_coding, check_field, check_request_line, content_length
 
 
 @pytest.mark.parametrize("line", [b"GET / HTTP/1.1\r\n", b"M-SEARCH * HTTP/1.0\r\n", b"GET /a?b=%20#\xff HTTP/1.1\r\n"])
@@ -77,3 +77,18 @@ def test_a_length_that_is_none(value):
 def test_two_lengths_are_refused_even_if_they_agree():
     with pytest.raises(HeadError):
         content_length(["5", "5"])
+
+
+@pytest.mark.parametrize(("codings", "lengths"), [([], []), ([], ["5"]), (["chunked"], []), ([" Chunked\t"], [])])
+def test_a_coding_that_tells_where_the_body_ends(codings, lengths):
+    check_coding(codings, lengths)
+
+
+@pytest.mark.parametrize(
+    ("codings", "lengths"),
+    [(["chunked"], ["5"]), (["identity"], []), (["gzip, chunked"], []), (["xchunked"], []),
+     (["chunked", "chunked"], []), (["\x0bchunked"], []), ([""], []), (["chunked;a=b"], [])],
+)  # fmt: skip
+def test_a_coding_that_does_not(codings, lengths):
+    with pytest.raises(HeadError):
+        check_coding(codings, lengths)

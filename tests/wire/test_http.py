@@ -390,6 +390,7 @@ def test_a_listener_that_reads_nothing_is_dropped_and_holds_up_nobody(serve, run
         assert listener.recv(1) == b"H"
         assert client.get("/healthz").status == 200
         eventually(lambda: client.site._api.events.listeners == 0, "the listener to be dropped")
+    assert client.get("/api/devices").json["server"]["http_refused"] == {"slow_reader": 1}
 
 
 def test_the_page_comes_with_its_files_and_is_not_sent_twice(client):

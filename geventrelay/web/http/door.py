@@ -26,6 +26,7 @@ REFUSED = {
     "streams_per_client": "--http-streams-per-client",
     "bad_request": "",
     "slow_request": "",
+    "slow_reader": "",
 }
 """Why a connection is ended or a request is refused, with the option that lifts it."""
 
@@ -90,11 +91,18 @@ class Door:
         finally:
             self._streams.leave(me)
 
-    def refuse(self, reason: str, peer: str) -> None:
-        """Count what a `peer` did as refused for a `reason`, and log what lifts the limit. Does not yield."""
+    def refuse(self, reason: str, peer: str, sentence: str = "") -> None:
+        """Count what a `peer` did as refused, and log it with what lifts the limit. Does not yield.
+
+        :param reason: one of `REFUSED`.
+        :param peer: the address of the client.
+        :param sentence: what exactly was wrong, where no option lifts it.
+        """
         self._refused[reason] += 1
         if option := REFUSED[reason]:
             log.warning(event("http-over-limit", peer=peer, reason=reason, option=option))
+        else:
+            log.warning(event("http-refused", peer=peer, reason=sentence or reason))
 
     @contextlib.contextmanager
     def _on_a_spare_place(self, me: Greenlet, address: str) -> Iterator[None]:

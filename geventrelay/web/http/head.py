@@ -52,6 +52,19 @@ def content_length(values: Sequence[str]) -> int:
     return int(values[0]) if values else 0
 
 
+def check_coding(codings: Sequence[str], lengths: Sequence[str]) -> None:
+    """Check what a head says of how its body is sent (RFC 9112, sections 6.1 and 6.3).
+
+    :param codings: of all headers Transfer-Encoding.
+    :param lengths: of all headers Content-Length.
+    :raises HeadError: if there are both, or codings whose end is not certain.
+    """
+    if codings and lengths:
+        raise HeadError("a request has a Content-Length or a Transfer-Encoding, not both")
+    if codings and [one.strip(" \t").lower() for one in codings] != ["chunked"]:
+        raise HeadError("the Transfer-Encoding of a request is chunked or none")
+
+
 def _without_end(line: bytes) -> bytes:
     if not line.endswith(b"\r\n"):
         raise HeadError("each line of a head ends with CR LF")

@@ -17,7 +17,7 @@ from ...errors import StartError
 from ...log import event
 from ...settings import HttpAddress
 from .door import HEALTH_PATHS, Door
-from .head import HeadError, check_field, check_request_line, content_length
+from .head import HeadError, check_coding, check_field, check_request_line, content_length
 
 log = logging.getLogger("geventrelay")
 
@@ -133,7 +133,10 @@ class _Handler(pywsgi.WSGIHandler):
 
     def MessageClass(self, file: Any, *args: Any) -> Any:
         limited: Any = _Limited(file)
-        return super().MessageClass(limited, *args)
+        headers = super().MessageClass(limited, *args)
+        # Here, because pywsgi then takes out a Content-Length that stands beside a Transfer-Encoding.
+        check_coding(headers.get_all("transfer-encoding", []), headers.get_all("content-length", []))
+        return headers
 
     def handle_one_request(self) -> Any:
         try:
@@ -143,7 +146,7 @@ class _Handler(pywsgi.WSGIHandler):
         # pywsgi's own answer to an unreadable request is not JSON.
         if isinstance(result, tuple):
             bad = self.bad or Bad(HTTPStatus(int(result[0])), "this cannot be read as a request")
-            self._door.refuse(_REASONS.get(bad.status, "bad_request"), self._peer)
+            self._door.refuse(_REASONS.get(bad.status, "bad_request"), self._peer, str(bad))
             return str(bad.status.value), bad.response()
         self._door.answered()
         return result
@@ -164,14 +167,18 @@ class _Handler(pywsgi.WSGIHandler):
         self.close_connection = True
         if isinstance(error, gevent.GreenletExit):
             return
+        if isinstance(error, TimeoutError):
+            self._door.refuse("slow_reader", self._peer, f"an answer was not read within {SEND_S:g} s")
+            return
         if isinstance(error, OSError):
-            # The client has gone, or does not read.
+            # The client has gone.
             log.debug(event("http-ended", peer=self._peer, reason=error))
             return
         log.error(event("http-failed", path=self.path, error=error), exc_info=(kind, error, trace))
 
     def log_error(self, msg: str, *args: Any) -> None:
-        log.debug(event("http-refused", peer=self._peer, reason=self.bad or msg))
+        # The door logs it, once, with all that is refused.
+        return
 
     def log_request(self) -> None:
         log.debug(event("http-request", peer=self._peer, request=self.requestline, status=self.code))
