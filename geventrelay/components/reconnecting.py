@@ -16,6 +16,7 @@ from gevent import socket as green_socket
 from gevent.event import Event
 
 from ..endpoints import Endpoint
+from ..engine import fork as fork
 from ..engine.libzmq import unless_gone
 from ..engine.monitor import MonitorEvent
 from ..engine.socket import RelaySocket
@@ -64,6 +65,7 @@ class Reconnector:
         self._news = Event()
         self._greenlet: gevent.Greenlet[..., Any] | None = None
         self._closed = False
+        self._made_in = fork.current()
 
     def observe(self, one: MonitorEvent) -> None:
         """Take note of an event of the socket's monitor. Does not yield."""
@@ -98,6 +100,9 @@ class Reconnector:
                 at = self._table.next_at
                 self._news.wait(None if at is None else max(0.0, at - self._clock()))
                 self._news.clear()
+                if self._made_in != fork.current():
+                    # libzmq refuses all calls in a forked child, and pyzmq repeats them for ever.
+                    return
                 self.read_events()
                 self._resolve()
                 self._act(self._clock())

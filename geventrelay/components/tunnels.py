@@ -114,7 +114,7 @@ class Tunnels:
     def _reach(self, endpoint: Endpoint) -> Any:
         """A connection to `endpoint` through the proxy; None after a while without one."""
         backoff, waited_s = Backoff(0.1, 5.0), 0.0
-        while waited_s < _TRIES_S:
+        while waited_s < _TRIES_S and self._made_in == fork.current():
             try:
                 return self._try(endpoint)
             except (OSError, ProxyError, gevent.Timeout) as error:

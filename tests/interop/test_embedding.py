@@ -364,3 +364,48 @@ def test_a_child_can_run_a_device_of_its_own():
         works()
         parent.stop()
     """) == ["b'task'", "b'task'"]
+
+
+@pytest.mark.slow
+def test_a_child_leaves_the_endpoints_alone_that_its_parent_is_to_connect_again():
+    assert output_of("""
+        import gevent, gevent.os, logging, os, zmq.green as zmq
+        from geventrelay import Device, Streamer
+
+        class Told(logging.Handler):
+            def emit(self, record):
+                if "connecting-again" in record.getMessage():
+                    given_up.set()
+
+        given_up = gevent.event.Event()
+        logging.getLogger("geventrelay").addHandler(Told())
+        context = zmq.Context()
+        wrong, right = context.socket(zmq.PUB), context.socket(zmq.PULL)
+        port = wrong.bind_to_random_port("tcp://127.0.0.1")
+        parent = Device(Streamer(frontend="tcp://127.0.0.1:0", backend=f">tcp://127.0.0.1:{port}"))
+        parent.start()
+        assert given_up.wait(10)
+        pid = gevent.os.fork_and_watch()
+        if pid == 0:
+            # Its delay is at most 0.1 s.
+            gevent.sleep(0.5)
+            print("child", flush=True)
+            os._exit(0)
+        with gevent.Timeout(20):
+            assert gevent.os.waitpid(pid, 0)[1] == 0
+            wrong.close(0)
+            while True:
+                try:
+                    right.bind(f"tcp://127.0.0.1:{port}")
+                    break
+                except zmq.ZMQError:
+                    gevent.sleep(0.01)
+            source = context.socket(zmq.PUSH)
+            source.connect(parent.endpoints["frontend"][0])
+            while not right.poll(0):
+                source.send(b"task")
+                gevent.sleep(0.01)
+        print(right.recv(), flush=True)
+        parent.stop()
+        context.destroy(linger=0)
+    """) == ["child", "b'task'"]
