@@ -1,8 +1,11 @@
-"""Enums that several folders share: what happens to a message that no peer can take, and which part of it is sent."""
+"""What several folders share: the longest topic, what becomes of a message without a taker, what of it is sent."""
 
 from __future__ import annotations
 
 import enum
+
+LONGEST_TOPIC_BYTES = 8 * 1024
+"""The longest topic that an XSUB is asked for, where no option says otherwise."""
 
 
 class WhenFull(enum.Enum):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import zmq
@@ -11,6 +11,7 @@ from ..endpoints import Endpoint
 from ..engine.monitor import Monitor
 from ..engine.peers import PEER_EVENTS, SocketPeers
 from ..engine.peertable import PeersSnapshot
+from ..engine.usage import Bound
 from ..errors import StartError
 from ..settings import DeviceSettings
 from . import inproc
@@ -18,6 +19,7 @@ from .endpoints import bind, connect, reason, unbind
 from .ipc_files import IpcFile, file_of
 from .listeners import use_descriptor
 from .new_socket import new_socket, set_linger
+from .peer_bounds import largest_part, usage_bound
 from .plan import RECEIVE_ONLY, Adjustment, SocketPlan
 from .reconnecting import Reconnector
 from .socks import Proxy
@@ -42,6 +44,7 @@ class DeviceSocket:
         self.plan = plan
         self.bound: list[str] = []
         self._device = settings.name
+        self._settings = settings
         self._whose = {"device": settings.name, "socket": plan.key}
         proxy = Proxy.of(settings.socket_options.get(plan.key, {}))
         self._tunnels = None if proxy is None else Tunnels(proxy, self._whose)
@@ -75,6 +78,10 @@ class DeviceSocket:
             except (zmq.ZMQError, OSError) as error:
                 verb, whose = "bind" if endpoint.binds else "connect", f"{self._device} {self.plan.key}"
                 raise StartError(f"cannot {verb} {endpoint.address} ({whose}): {reason(error)}") from error
+        for endpoint in self.plan.endpoints:
+            if not endpoint.binds:
+                # For connects that are made again.
+                self._limit_parts(endpoint)
 
     def unbind(self) -> None:
         """Stop listening if its peers only send: what has come in can still be read. Does not yield."""
@@ -111,6 +118,14 @@ class DeviceSocket:
                 self.socket.set(zmq.UNSUBSCRIBE, prefix)
         # These calls may have taken news of the socket that a greenlet waits for.
         self.socket.readiness.check_events()
+
+    def count_read(self, read_bytes: Callable[[], int]) -> None:
+        """Hold connections to a bound on messages that never end. Does not yield.
+
+        :param read_bytes: how many bytes of messages have been read from the socket.
+        """
+        if self._peers is not None and self._peers.limiter is not None:
+            self._peers.limiter.read_bytes = read_bytes
 
     @property
     def peers(self) -> SocketPeers | None:
@@ -171,9 +186,9 @@ class DeviceSocket:
             names = None if self._tunnels is None else self._tunnels.names
             self._monitor = Monitor(self.socket, PEER_EVENTS if follow or connects else 0, names)
             if follow or connects:
-                self._follow(self._monitor)
+                self._follow(self._monitor, usage_bound(self.plan, self._settings) if follow else None)
 
-    def _follow(self, monitor: Monitor) -> None:
+    def _follow(self, monitor: Monitor, bound: Bound | None) -> None:
         self._reconnector = one = Reconnector(
             self.socket,
             self.plan.endpoints,
@@ -181,10 +196,11 @@ class DeviceSocket:
             instead={} if self._tunnels is None else self._tunnels.addresses,
             whose=self._whose,
         )
-        self._peers = SocketPeers(monitor, self._device, self.plan.key, one.observe)
+        self._peers = SocketPeers(monitor, self._device, self.plan.key, one.observe, bound)
         one.read_events = self._peers.now
 
     def _open(self, endpoint: Endpoint, descriptor: int | None) -> None:
+        self._limit_parts(endpoint)
         if descriptor is not None:
             self.bound.append(use_descriptor(self.socket, descriptor))
         elif endpoint.binds:
@@ -195,6 +211,10 @@ class DeviceSocket:
             self.socket.connect(self._tunnels.open(endpoint))
         else:
             connect(self.socket, endpoint)
+
+    def _limit_parts(self, endpoint: Endpoint) -> None:
+        # Connections keep what is set when their endpoint is bound or connected.
+        self.socket.set(zmq.MAXMSGSIZE, largest_part(self.plan, self._settings, endpoint))
 
     def _leave_inproc(self) -> None:
         # At once, for its successor: a closed socket keeps its address until libzmq's own thread has taken it away.

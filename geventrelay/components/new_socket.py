@@ -62,8 +62,6 @@ def _set_options(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings
     socket.set(zmq.ZAP_DOMAIN, b"geventrelay")
     # With libzmq's own 100, a burst of connects makes clients wait a second and more for TCP to try again.
     socket.set(zmq.BACKLOG, 1024)
-    if settings.max_message_size_bytes:
-        socket.set(zmq.MAXMSGSIZE, settings.max_message_size_bytes)
     if settings.heartbeat_ms:
         _set_heartbeat(socket, settings.heartbeat_ms)
     if plan.type in _ONLY_SEND:

@@ -63,6 +63,7 @@ class PumpComponent(Component):
         outlets = [self._outlet(outlet) for outlet in self._plan.outlets]
         self._pump = Pump(self.key, self._sockets[self.key], outlets, self._log_refused)
         self._pump.set_max_parts(self._settings.max_parts)
+        self._sockets.count_read(self.key, self._pump.read_bytes)
         fork.pause_in_children(self._pump)
 
     def run(self) -> None:
@@ -158,7 +159,14 @@ class PumpComponent(Component):
     def _outlet(self, plan: OutletPlan) -> Outlet:
         peers = self._sockets.peers_of(plan.socket)
         socket = self._sockets[plan.socket]
-        return Outlet(plan.socket, socket, when_full=plan.when_full, payload=plan.payload, peers=peers)
+        return Outlet(
+            plan.socket,
+            socket,
+            when_full=plan.when_full,
+            payload=plan.payload,
+            longest_topic=self._settings.max_topic_size_bytes,
+            peers=peers,
+        )
 
 
 def pumps_of(plan: Plan, sockets: Sockets, settings: DeviceSettings) -> list[PumpComponent]:

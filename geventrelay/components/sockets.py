@@ -72,6 +72,13 @@ class Sockets(Component):
         """Knows whether a peer of the socket `key` is there; None where that cannot be known. Does not yield."""
         return self._sockets[key].peers
 
+    def count_read(self, key: str, read_bytes: Callable[[], int]) -> None:
+        """Let the socket `key` know how many bytes have been read from it, by `read_bytes`. Does not yield.
+
+        See `DeviceSocket.count_read`.
+        """
+        self._sockets[key].count_read(read_bytes)
+
     def is_cut_off(self, key: str) -> bool:
         """Whether the end of its listening ends connections of the socket `key`: see `stop_reading`. Does not yield."""
         return self._sockets[key].is_cut_off

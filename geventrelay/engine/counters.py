@@ -46,6 +46,12 @@ class Drop(enum.Enum):
     )
     TOO_MANY_PARTS = "too_many_parts", "too many parts", "It had more parts than max-parts allows."
 
+    TOPIC_TOO_LONG = (
+        "topic_too_long",
+        "topic too long",
+        "It was a subscription to a topic longer than max-topic-size allows, or such a part of a message upstream.",
+    )
+
     def __new__(cls, name: str, label: str, help: str) -> Drop:
         """Make a member that is looked up by its name alone: ``Drop("full")``."""
         made = object.__new__(cls)

@@ -10,6 +10,7 @@ from ..terms import WhenFull
 from .counters import Drop, OutletCounters
 from .outlet import CUT, Outlet, Parts
 from .readiness import plain_get, plain_send
+from .subscriptions import has_longer_topic
 
 # Looked up once: an attribute of an enum costs as much as a small call.
 DONTWAIT = int(zmq.DONTWAIT)
@@ -36,13 +37,14 @@ class PythonLane:
         self._cut = CUT[outlet.payload]
         self._prefix = () if outlet.prefix is None else (outlet.prefix,)
         self._least_parts = outlet.least_parts
+        self._longest_topic = outlet.longest_topic
         self.events_interval = outlet.events_interval
         self._since_events = 0
 
     @property
     def straight(self) -> bool:
         """Whether messages of one part go there just as they came."""
-        return self._cut is None and not self._prefix and self._least_parts == 1
+        return self._cut is None and not self._prefix and self._least_parts == 1 and self._longest_topic is None
 
     def count_passed(self, messages: int, nbytes: int) -> None:
         """Count `messages` of one part, `nbytes` in all, that were sent without `offer`. Does not yield."""
@@ -62,6 +64,9 @@ class PythonLane:
             parts = (*self._prefix, *parts)
         if len(parts) < self._least_parts:
             counters.drop(Drop.MALFORMED)
+            return True
+        if self._longest_topic is not None and has_longer_topic(parts, self._longest_topic):
+            counters.drop(Drop.TOPIC_TOO_LONG)
             return True
         try:
             self._send_parts(parts)

@@ -7,7 +7,7 @@ from typing import Any
 
 import zmq
 
-from ..terms import Payload, WhenFull
+from ..terms import LONGEST_TOPIC_BYTES, Payload, WhenFull
 from .counters import Drop
 from .peers import SocketPeers
 from .readiness import Readiness
@@ -56,6 +56,8 @@ class Outlet:
     :param when_full: what happens to a message that the socket cannot take now.
     :param payload: which part of each message goes there.
     :param prefix: a part to put before each message; None for none.
+    :param longest_topic: the longest topic that an XSUB is asked for, in bytes; of no concern to others. libzmq keeps
+        its topics in a tree that it walks by recursion (trie_t::rm): one of 200 kB overflows the stack.
     :param peers: who is connected, so that a drop is ``no_peer`` or ``full``; None where that is not known.
     """
 
@@ -67,6 +69,7 @@ class Outlet:
         when_full: WhenFull = WhenFull.BLOCK,
         payload: Payload = Payload.WHOLE,
         prefix: bytes | None = None,
+        longest_topic: int = LONGEST_TOPIC_BYTES,
         peers: SocketPeers | None = None,
     ) -> None:
         self.name = name
@@ -75,6 +78,7 @@ class Outlet:
         self.when_full = WhenFull.DROP if self.routes else when_full
         self.payload = payload
         self.prefix = prefix
+        self.longest_topic = longest_topic if self.socket.raw.type == zmq.XSUB else None
         self._peers = peers
 
     @property

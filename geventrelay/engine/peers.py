@@ -6,31 +6,24 @@ answers EAGAIN to both.
 
 from __future__ import annotations
 
-import array
 import contextlib
 import dataclasses
 import errno
-import fcntl
-import ipaddress
 import logging
-import socket as stdlib_socket
-import struct
-import sys
-import termios
 import time
 from collections.abc import Callable
-from typing import Any
 
 import gevent
 import zmq
-from gevent import monkey
 
 from ..log import LogEvent, event
-from . import descriptors
+from . import connections, descriptors
 from .libzmq import unless_gone
+from .limiter import Limiter
 from .monitor import Monitor, MonitorEvent
-from .peertable import PeersSnapshot, PeerTable
+from .peertable import Connection, PeersSnapshot, PeerTable
 from .readiness import plain_get
+from .usage import Bound
 
 log = logging.getLogger("geventrelay")
 
@@ -62,11 +55,6 @@ _MECHANISMS: dict[int, str] = {zmq.NULL: "NULL", zmq.PLAIN: "PLAIN", zmq.CURVE: 
 
 # A greeting has 64 bytes (ZMTP 3.1, RFC 37), and no handshake is through without it.
 _GREETING_BYTES = 64
-# tcpi_bytes_received in Linux's struct tcp_info (linux/tcp.h), whose fields keep their places.
-_TCP_INFO_RECEIVED = struct.Struct("=128xQ")
-
-# In a program that is monkey-patched, gevent's would have the hub's loop take note of a descriptor that is not its own.
-_PlainSocket: Any = monkey.get_original("socket", "socket")
 
 
 class SocketPeers:
@@ -77,6 +65,8 @@ class SocketPeers:
     :param device: the device's name in the log.
     :param key: the socket's key there.
     :param observe: gets each event too, while it is taken in; it must not yield. None for nothing.
+    :param bound: how much each connection may send before it is ended; None for no bound.
+    :ivar limiter: holds connections to `bound`; None without one.
     """
 
     def __init__(
@@ -85,9 +75,12 @@ class SocketPeers:
         device: str = "",
         key: str = "",
         observe: Callable[[MonitorEvent], None] | None = None,
+        bound: Bound | None = None,
     ) -> None:
         self._monitor = monitor
         self._observe = observe
+        readiness = monitor.socket.readiness
+        self.limiter = None if bound is None else Limiter(bound, lambda: readiness.readable)
         self._whose = {"device": device, "socket": key}
         self._mechanism = _MECHANISMS.get(int(plain_get(monitor.socket, zmq.MECHANISM)), "unknown")
         self._table = PeerTable(_has_spoken)
@@ -110,7 +103,7 @@ class SocketPeers:
         with contextlib.suppress(zmq.ZMQError):
             # Where the context has gone, what was known before is all there is.
             self.now()
-        return any(map(_has_unread, self._table.descriptors()))
+        return any(map(connections.has_unread, self._table.connections))
 
     def snapshot(self) -> PeersSnapshot:
         """Who is connected and what has been counted up to now. Does not yield."""
@@ -135,12 +128,41 @@ class SocketPeers:
         with unless_gone():
             # The end of the context ends this too; the socket's own greenlets report it.
             while True:
-                self._monitor.wait()
+                gevent.with_timeout(self._wait_s(), self._monitor.wait, timeout_value=None)
                 more = self._read()
                 self._name_addresses()
+                self._enforce()
                 self._tell_news()
                 if more:
                     gevent.sleep(_PAUSE_S)
+
+    def _wait_s(self) -> float | None:
+        if self.limiter is None or not self._table.connections:
+            return None
+        return self.limiter.wait_s(time.monotonic())
+
+    def _enforce(self) -> None:
+        """End the connections that have sent more than the bound allows."""
+        if self.limiter is not None:
+            for descriptor, connection in self.limiter.look(self._table.connections, time.monotonic()):
+                with contextlib.suppress(OSError):
+                    self._end(descriptor, connection, self.limiter.bound)
+
+    def _end(self, descriptor: int, connection: Connection, bound: Bound) -> None:
+        held = connections.Held(descriptor)
+        try:
+            # libzmq tells of an end before it closes the descriptor. So without such an event up to now, what is held
+            # is this connection; and its cookie is for the ends that libzmq does not tell of.
+            more = self._read()
+            known = self._table.connections.get(descriptor)
+            if more or known is not connection or connections.cookie(held.descriptor) != connection.cookie:
+                return
+            connections.end(held.descriptor)
+        finally:
+            held.close()
+        self._table.cut_off(descriptor, bound.reason)
+        where = {"endpoint": connection.endpoint, "peer": connection.address or "unknown"}
+        self._note(logging.WARNING, "cut-off", **where, reason=bound.reason, option=bound.option)
 
     def _read(self) -> bool:
         """Take in events, so many at most; whether there may be more."""
@@ -159,7 +181,7 @@ class SocketPeers:
         missing = descriptors.RESERVE - descriptors.free()
         if missing <= 0:
             return
-        ended = [descriptor for descriptor in accepted[-int(missing) :] if _end(descriptor)]
+        ended = [descriptor for descriptor in accepted[-int(missing) :] if connections.end(descriptor)]
         for descriptor in ended:
             self._table.kept_off(descriptor)
         self._kept_off += len(ended)
@@ -200,7 +222,8 @@ class SocketPeers:
 
     def _name_addresses(self) -> None:
         for descriptor, connection in self._table.nameless():
-            connection.address = _address(descriptor)
+            connection.address = connections.address(descriptor)
+            connection.cookie = connections.cookie(descriptor)
             self._note(logging.DEBUG, "connected", endpoint=connection.endpoint, peer=connection.address)
 
     def _note(self, level: int, name: str, **keys: str) -> None:
@@ -218,72 +241,7 @@ def _errno_name(number: int) -> str:
     return errno.errorcode.get(number, f"errno_{number}")
 
 
-def _address(descriptor: int) -> str:
-    """The other end of a connection of libzmq's. It may be gone, and its descriptor belong to another for a moment.
-
-    Then the event of its end is still to come, so that a wrong address does not stay for long.
-    """
-    try:
-        with _borrowed(descriptor) as connection:
-            if connection.family == stdlib_socket.AF_UNIX:
-                return _pid(connection)
-            host, port = connection.getpeername()[:2]
-    except (OSError, ValueError):
-        return "unknown"
-    name = ipaddress.ip_address(host.partition("%")[0])
-    mapped = getattr(name, "ipv4_mapped", None)
-    if mapped is not None:
-        return f"{mapped}:{port}"
-    return f"[{host}]:{port}" if name.version == 6 else f"{host}:{port}"
-
-
-def _pid(connection: stdlib_socket.socket) -> str:
-    option = getattr(stdlib_socket, "SO_PEERCRED", None)
-    if option is None:
-        return "unknown"
-    credentials = struct.Struct("3i")
-    pid: int = credentials.unpack(connection.getsockopt(stdlib_socket.SOL_SOCKET, option, credentials.size))[0]
-    return f"pid {pid}"
-
-
 def _has_spoken(descriptor: int) -> bool:
-    """Whether as much as a greeting has come in over a tcp connection; true where that is not known."""
-    if sys.platform != "linux":
-        return True
-    try:
-        with _borrowed(descriptor) as connection:
-            size = _TCP_INFO_RECEIVED.size
-            info = connection.getsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_INFO, size)
-    except OSError:
-        return True
-    return len(info) < size or int(_TCP_INFO_RECEIVED.unpack(info)[0]) >= _GREETING_BYTES
-
-
-def _end(descriptor: int) -> bool:
-    """End a connection of libzmq's, which closes it then; whether that went well."""
-    try:
-        with _borrowed(descriptor) as connection:
-            connection.shutdown(stdlib_socket.SHUT_RDWR)
-    except OSError:
-        return False
-    return True
-
-
-def _has_unread(descriptor: int) -> bool:
-    """Whether bytes have come in over a connection that libzmq has not read; it may be gone meanwhile."""
-    count = array.array("i", [0])
-    try:
-        fcntl.ioctl(descriptor, termios.FIONREAD, count)
-    except OSError:
-        return False
-    return count[0] > 0
-
-
-@contextlib.contextmanager
-def _borrowed(descriptor: int) -> Any:
-    """A socket object for a descriptor that goes on belonging to libzmq."""
-    connection = _PlainSocket(fileno=descriptor)
-    try:
-        yield connection
-    finally:
-        connection.detach()
+    """Whether more than a greeting has come in over a tcp connection; true where that is not known."""
+    received = connections.received_bytes(descriptor)
+    return received is None or received > _GREETING_BYTES

@@ -20,6 +20,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from .usage import REASONS
 from .values import Kind, Value, counter, merged, values_of
 
 NOT_ZMTP = "not_zmtp3"
@@ -69,6 +70,10 @@ class PeersSnapshot:
         "connections", "Connections to the socket whose handshake failed, by reason.",
         path=("handshake_failures",), metric="handshake_failures", by="reason",
     )  # fmt: skip
+    cut_off: Mapping[str, int] = counter(
+        "connections", "Connections to the socket that were ended for sending more than an option allows, by reason.",
+        path=("cut_off",), metric="cut_off_connections", by="reason", known=REASONS,
+    )  # fmt: skip
     retries: int = counter(
         "attempts", "Times that connecting the socket was tried again.", path=("retries",), metric="connect_retries"
     )
@@ -98,12 +103,14 @@ class Connection:
     :ivar since: when it was seen, as Unix time in seconds.
     :ivar address: the other end; None until it has been looked up.
     :ivar ready: whether its handshake is through.
+    :ivar cookie: what tells it from later connections with its descriptor; None where that is not known.
     """
 
     endpoint: str
     since: float
     address: str | None = None
     ready: bool = False
+    cookie: int | None = None
 
 
 class PeerTable:
@@ -112,12 +119,13 @@ class PeerTable:
     :param spoke: whether as much as a handshake needs has come in over the connection with a descriptor; only asked
         where several handshakes are under way.
     :ivar ready: how many peers are connected, their handshakes through.
+    :ivar connections: every connection, by its descriptor; to be read only.
     """
 
     def __init__(self, spoke: Callable[[int], bool] = lambda descriptor: True) -> None:
         self.ready = 0
         self._spoke = spoke
-        self._connections: dict[int, Connection] = {}
+        self.connections: dict[int, Connection] = {}
         # The descriptors of those whose handshake is under way, the oldest first.
         self._pending: dict[int, None] = {}
         self._kept_off: set[int] = set()
@@ -125,14 +133,15 @@ class PeerTable:
         self._denied: dict[str, deque[str]] = {}
         self._connected = self._disconnected = self._retries = 0
         self._failures: Counter[str] = Counter()
+        self._cut_off: Counter[str] = Counter()
 
     def gained(self, descriptor: int, endpoint: str, now: float) -> None:
         """A connection has been made at `endpoint`, as seen at `now`; it has this `descriptor`."""
-        if descriptor in self._connections:
+        if descriptor in self.connections:
             # libzmq reports no end where it closes a connection itself.
             self._end(descriptor)
         self._kept_off.discard(descriptor)
-        self._connections[descriptor] = Connection(endpoint, now)
+        self.connections[descriptor] = Connection(endpoint, now)
         self._pending[descriptor] = None
 
     def is_pending(self, descriptor: int) -> bool:
@@ -177,7 +186,7 @@ class PeerTable:
         Returns it, and why its handshake failed (None if it had gone through); None for one that was never seen.
         """
         reason = self._failing.pop(endpoint, None)
-        connection = self._connections.get(descriptor)
+        connection = self.connections.get(descriptor)
         if connection is None:
             return None
         if descriptor in self._kept_off:
@@ -203,28 +212,33 @@ class PeerTable:
 
     def nameless(self) -> Iterable[tuple[int, Connection]]:
         """The connections whose other end has not been looked up yet, with their descriptors."""
-        return [(descriptor, one) for descriptor, one in self._connections.items() if one.address is None]
+        return [(descriptor, one) for descriptor, one in self.connections.items() if one.address is None]
 
-    def descriptors(self) -> tuple[int, ...]:
-        """The descriptors of all connections."""
-        return tuple(self._connections)
+    def cut_off(self, descriptor: int, reason: str) -> None:
+        """The connection with this `descriptor` was ended here, for this `reason`.
+
+        libzmq reports its end later, and only then if the socket has room for what it has read.
+        """
+        self._cut_off[reason] += 1
+        self._end(descriptor)
 
     def snapshot(self, mechanism: str) -> PeersSnapshot:
         """What is known now; every peer uses this `mechanism`."""
         return PeersSnapshot(
             tuple(
                 PeerSnapshot(one.address or "unknown", one.since, mechanism)
-                for one in self._connections.values()
+                for one in self.connections.values()
                 if one.ready
             ),
             connected_total=self._connected,
             disconnected_total=self._disconnected,
             handshake_failures={reason: count for reason, count in self._failures.items() if count},
+            cut_off=dict(self._cut_off),
             retries=self._retries,
         )
 
     def _likeliest(self, endpoint: str) -> int | None:
-        here = (one for one in self._pending if self._connections[one].endpoint == endpoint)
+        here = (one for one in self._pending if self.connections[one].endpoint == endpoint)
         if len(self._pending) == 1:
             return next(here, None)
         candidates = list(itertools.islice(here, _CANDIDATES))
@@ -232,7 +246,7 @@ class PeerTable:
 
     def _mark_ready(self, descriptor: int) -> Connection:
         del self._pending[descriptor]
-        connection = self._connections[descriptor]
+        connection = self.connections[descriptor]
         connection.ready = True
         return connection
 
@@ -242,12 +256,12 @@ class PeerTable:
             other = self._likeliest(connection.endpoint)
             if other is not None:
                 self._mark_ready(other)
-                del self._connections[descriptor]
+                del self.connections[descriptor]
                 return
         self._end(descriptor)
 
     def _end(self, descriptor: int) -> None:
-        connection = self._connections.pop(descriptor)
+        connection = self.connections.pop(descriptor)
         if connection.ready:
             self.ready -= 1
             self._disconnected += 1

@@ -29,6 +29,7 @@ from .native.choose import native_module, warn_if_slow
 from .outlet import Outlet
 from .readiness import Readiness
 from .socket import RelaySocket
+from .usage import PART_COST_BYTES
 
 BUDGET = Budget()
 """What each run of a pump's burst may move."""
@@ -155,6 +156,11 @@ class Pump:
     def drained(self) -> bool:
         """Whether there is nothing left to move: nothing in hand and nothing to read. Does not yield."""
         return self._burst.waiting_for is None and not self._source.readable
+
+    def read_bytes(self) -> int:
+        """How many bytes the messages that were read took on the wire, at most. Does not yield."""
+        counters = self._burst.counters
+        return counters.received_bytes + PART_COST_BYTES * counters.received_parts
 
     def snapshot(self) -> PumpSnapshot:
         """What has been counted up to now. Does not yield."""

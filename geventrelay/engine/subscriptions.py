@@ -10,8 +10,9 @@ not report: the XSUB would go on asking publishers for a topic that has no subsc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import gevent
 import zmq
@@ -51,6 +52,17 @@ def parse(frame: bytes) -> Subscription | None:
     if not frame or frame[0] > _SUBSCRIBE:
         return None
     return Subscription(frame[1:], frame[0] == _SUBSCRIBE)
+
+
+def has_longer_topic(parts: Iterable[Any], longest: int) -> bool:
+    """Whether a message has a part that an XSUB takes for a subscription, or its end, with too long a topic.
+
+    An XSUB looks at each part by itself (xsub_t::xsend). Does not yield.
+
+    :param parts: `zmq.Frame` or bytes.
+    :param longest: of the topics that are not too long, in bytes.
+    """
+    return any(len(part) > longest + 1 and memoryview(part)[0] <= _SUBSCRIBE for part in parts)
 
 
 class Topics:

@@ -25,6 +25,9 @@ SMALLEST_MESSAGE_LIMIT_BYTES = 1024
 # libzmq ends each connection.
 LONGEST_KEEPALIVE_S = 32_767
 
+# libzmq's tries are walked by recursion, so that a topic of 200 kB overflows a stack of 8 MB; this is far below.
+LARGEST_TOPIC_LIMIT_BYTES = 65_536
+
 _DEVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from ..endpoints import Endpoint, Taken, parse_endpoints
 from ..errors import SettingsError
-from .device_options import Common, ControlOptions, Limits, TapOptions
+from .device_options import Common, ControlOptions, Limits, PeerLimits, TapOptions
 from .loops import RULE, loops
 from .option import Group, Option, options_of
 from .socket_options import AFFINITY, check_options
@@ -22,7 +22,7 @@ Checked = tuple[dict[str, Any], list[SettingsError]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceSettings(TapOptions, ControlOptions, Limits, Common):
+class DeviceSettings(TapOptions, ControlOptions, PeerLimits, Limits, Common):
     """What can be set for a device of every pattern. All are keywords.
 
     Each base is a group of options, which are described where they are declared; docs/configuration.rst lists them all.

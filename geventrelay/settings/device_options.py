@@ -12,7 +12,9 @@ from typing import Any
 
 from ..endpoints import LOOPBACK, Endpoint
 from ..errors import SettingsError
+from ..terms import LONGEST_TOPIC_BYTES
 from .checks import (
+    LARGEST_TOPIC_LIMIT_BYTES,
     LONGEST_KEEPALIVE_S,
     SMALLEST_MESSAGE_LIMIT_BYTES,
     device_name,
@@ -127,6 +129,37 @@ class Limits(DeviceGroup):
     )
     linger_ms: int = option(
         whole(0), "then wait up to this long for peers to take what is queued for them", default=1_000, live=True
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeerLimits(DeviceGroup):
+    """What a peer may send, beside messages that are read. docs/operating.rst has the table of all bounds."""
+
+    __slots__ = ()
+
+    title = "Limits of peers"
+
+    max_topic_size_bytes: int = option(
+        whole(1, LARGEST_TOPIC_LIMIT_BYTES),
+        "refuse subscriptions to a longer topic, up to 65536; also bounds parts that an XSUB sends upstream",
+        default=LONGEST_TOPIC_BYTES,
+        bound=True,
+    )
+    subscriber_burst_bytes: int = option(
+        whole(0),
+        "end a TCP connection that brings more subscriptions at once to a PUB, XPUB or PUSH; 0 is no limit",
+        default=4 * 1024 * 1024,
+        bound=True,
+    )
+    subscriber_rate: int = option(
+        whole(0), "how much more a connection may bring there, in a second", default=64 * 1024, unit="bytes", bound=True
+    )
+    max_unfinished_bytes: int = option(
+        whole(0, 2**63 - 1),
+        "end a TCP connection that sends more of a message that does not end; 0 is no limit",
+        default=256 * 1024 * 1024,
+        bound=True,
     )
 
 

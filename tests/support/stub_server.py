@@ -37,7 +37,7 @@ def socket(key: str, kind: str, address: str, peers: int = 1, **changes: Any) ->
     """One socket of a device, bound to `address`; `changes` are further members."""
     return {
         "key": key, "type": kind, "bound": [address], "connects": [], "peers": peers, "disconnects": 0,
-        "handshake_failures": {}, "retries": 0,
+        "handshake_failures": {}, "cut_off": {}, "retries": 0,
     } | changes  # fmt: skip
 
 

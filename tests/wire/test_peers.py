@@ -120,7 +120,7 @@ def test_who_a_zap_handler_denies_is_counted_once(peers: Peers):
         eventually(lambda: device.peers()["frontend"].handshake_failures, "the denial")
         client.close()
         table = device._assembly.sockets.peers_of("frontend")._table
-        eventually(lambda: not table._connections, "the end of the connection")
+        eventually(lambda: not table.connections, "the end of the connection")
         assert device.peers()["frontend"].handshake_failures == {"auth_400": 1}
         assert device.peers()["frontend"].connected_total == 0
     finally:

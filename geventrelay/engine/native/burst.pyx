@@ -143,6 +143,7 @@ cdef class NativeBurst:
             memcpy(msg_data(&lane.prefix), <const char *>prefix, len(prefix))
         lane.payload = PAYLOADS[outlet.payload]
         lane.least_parts = outlet.least_parts
+        lane.longest_topic = -1 if outlet.longest_topic is None else outlet.longest_topic
         lane.drops = outlet.when_full is WhenFull.DROP
         lane.events_interval = outlet.events_interval
         lane.load_balanced = socket_type in LOAD_BALANCED
@@ -262,11 +263,13 @@ cdef class NativeBurst:
             lane = &self.lanes[index]
             if lane.malformed:
                 self.outlet_counters[index].drop(Drop.MALFORMED, lane.malformed)
+            if lane.topic_too_long:
+                self.outlet_counters[index].drop(Drop.TOPIC_TOO_LONG, lane.topic_too_long)
             if lane.unroutable:
                 self.outlet_counters[index].drop(Drop.UNROUTABLE, lane.unroutable)
             if lane.refused:
                 failure = self.add_up_refused(index) or failure
-            lane.malformed = lane.unroutable = lane.refused = 0
+            lane.malformed = lane.topic_too_long = lane.unroutable = lane.refused = 0
         return failure
 
     cdef int add_up_refused_parts(self) except -1:

@@ -5,7 +5,7 @@ from libc.errno cimport EAGAIN, EHOSTUNREACH
 from libc.string cimport memset
 
 from .libzmq cimport (
-    EVENTS, getsockopt, is_not_now, msg_close, msg_copy, msg_init, msg_size, send_part, zmq_msg_t
+    EVENTS, getsockopt, is_not_now, msg_close, msg_copy, msg_data, msg_init, msg_size, send_part, zmq_msg_t
 )
 from .message cimport Message, cut_payload, up_to_space
 
@@ -22,6 +22,8 @@ cdef struct Lane:
     void *socket
     int payload
     Py_ssize_t least_parts
+    # Of an XSUB, the longest topic that it is asked for; -1 for others.
+    long long longest_topic
     bint drops
     # After how many messages to read EVENTS, 0 for never, and how many there were since.
     long long events_interval
@@ -36,6 +38,7 @@ cdef struct Lane:
     long long sent_parts
     long long sent_bytes
     long long malformed
+    long long topic_too_long
     long long unroutable
     long long refused
 
@@ -60,6 +63,9 @@ cdef inline int offer(Lane *lane, Message *message, bint keep) noexcept nogil:
     if cut.count < lane.least_parts:
         lane.malformed += 1
         return 0
+    if lane.longest_topic >= 0 and has_longer_topic(lane, message, &cut):
+        lane.topic_too_long += 1
+        return 0
     error = send_parts(lane, message, &cut, keep)
     if error == 0:
         lane.sent += 1
@@ -77,6 +83,19 @@ cdef inline int offer(Lane *lane, Message *message, bint keep) noexcept nogil:
         lane.unroutable += 1
         return 0
     return error
+
+
+cdef inline bint has_longer_topic(Lane *lane, Message *message, const Cut *cut) noexcept nogil:
+    # See `geventrelay.engine.subscriptions.has_longer_topic`.
+    cdef Py_ssize_t index
+    cdef zmq_msg_t *part
+    cdef size_t skipped
+    for index in range(cut.count):
+        part = part_of(lane, message, cut, index)
+        skipped = cut.skipped if index == lane.prefixed else 0
+        if msg_size(part) > <size_t>lane.longest_topic + 1 + skipped and (<unsigned char *>msg_data(part))[skipped] <= 1:
+            return True
+    return False
 
 
 cdef inline void process_events(Lane *lane) noexcept nogil:

@@ -1,0 +1,150 @@
+"""What the kernel knows of a connection of libzmq's, by its file descriptor, and how to end it.
+
+The descriptor goes on belonging to libzmq, which may close it at any moment. The number may then be another's.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import fcntl
+import ipaddress
+import os
+import socket as stdlib_socket
+import struct
+import sys
+import termios
+from typing import Any
+
+from gevent import monkey
+
+# In Linux's struct tcp_info (linux/tcp.h), whose fields keep their places.
+_BYTES_SENT = struct.Struct("=200xQ")
+_BYTES_RECEIVED = struct.Struct("=128xQ")
+_COOKIE = struct.Struct("=Q")
+# SO_COOKIE of Linux's asm-generic/socket.h, which Python does not name: no other socket of this boot ever has the same.
+_SO_COOKIE = 57
+
+_RESET_AT_CLOSE = struct.pack("ii", 1, 0)
+
+# In a program that is monkey-patched, gevent's would have the hub's loop take note of a descriptor that is not its own.
+_PlainSocket: Any = monkey.get_original("socket", "socket")
+
+
+def address(descriptor: int) -> str:
+    """The other end of a `descriptor`: ``host:port``, ``pid N`` over ipc, or ``unknown``. Does not yield.
+
+    It may be gone, and its descriptor belong to another for a moment. Then the event of its end is still to come, so
+    that a wrong address does not stay for long.
+    """
+    try:
+        with _borrowed(descriptor) as connection:
+            if connection.family == stdlib_socket.AF_UNIX:
+                return _pid(connection)
+            host, port = connection.getpeername()[:2]
+    except (OSError, ValueError):
+        return "unknown"
+    name = ipaddress.ip_address(host.partition("%")[0])
+    mapped = getattr(name, "ipv4_mapped", None)
+    if mapped is not None:
+        return f"{mapped}:{port}"
+    return f"[{host}]:{port}" if name.version == 6 else f"{host}:{port}"
+
+
+def received_bytes(descriptor: int) -> int | None:
+    """How many bytes have come in over the tcp connection with this `descriptor`. Does not yield.
+
+    Those that libzmq has not read yet are among them. None over ipc, and where that is not known.
+    """
+    return _tcp_info(descriptor, _BYTES_RECEIVED)
+
+
+def sent_bytes(descriptor: int) -> int | None:
+    """How many bytes went out over a `descriptor`; None as for `received_bytes`. Does not yield."""
+    return _tcp_info(descriptor, _BYTES_SENT)
+
+
+def cookie(descriptor: int) -> int | None:
+    """What tells a connection from later ones with the same `descriptor`; None if unknown. Does not yield."""
+    if sys.platform != "linux":
+        return None
+    try:
+        with _borrowed_tcp(descriptor) as connection:
+            return int(_COOKIE.unpack(connection.getsockopt(stdlib_socket.SOL_SOCKET, _SO_COOKIE, _COOKIE.size))[0])
+    except (OSError, struct.error):
+        return None
+
+
+def has_unread(descriptor: int) -> bool:
+    """Whether bytes have come in over a `descriptor` that libzmq has not read; it may be gone meanwhile."""
+    count = array.array("i", [0])
+    try:
+        fcntl.ioctl(descriptor, termios.FIONREAD, count)
+    except OSError:
+        return False
+    return count[0] > 0
+
+
+def end(descriptor: int) -> bool:
+    """End the tcp or ipc connection of a `descriptor`: libzmq reads to its end and closes it. Whether that went well.
+
+    Does not yield.
+    """
+    try:
+        with _borrowed_tcp(descriptor) as connection:
+            # With a reset at the close: without it, a peer that had to wait for room would not hear of the end.
+            connection.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_LINGER, _RESET_AT_CLOSE)
+            connection.shutdown(stdlib_socket.SHUT_RDWR)
+    except OSError:
+        return False
+    return True
+
+
+class Held:
+    """A descriptor of one's own for a connection of libzmq's. The connection lasts until both are closed.
+
+    :param descriptor: libzmq's.
+    :raises OSError: if it is gone, or no descriptor is free.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = os.dup(descriptor)
+
+    def close(self) -> None:
+        """Give the descriptor back. Does not yield."""
+        os.close(self.descriptor)
+
+
+def _pid(connection: stdlib_socket.socket) -> str:
+    option = getattr(stdlib_socket, "SO_PEERCRED", None)
+    if option is None:
+        return "unknown"
+    credentials = struct.Struct("3i")
+    pid: int = credentials.unpack(connection.getsockopt(stdlib_socket.SOL_SOCKET, option, credentials.size))[0]
+    return f"pid {pid}"
+
+
+def _tcp_info(descriptor: int, field: struct.Struct) -> int | None:
+    if sys.platform != "linux":
+        return None
+    try:
+        with _borrowed_tcp(descriptor) as connection:
+            info = connection.getsockopt(stdlib_socket.IPPROTO_TCP, stdlib_socket.TCP_INFO, field.size)
+    except OSError:
+        return None
+    return None if len(info) < field.size else int(field.unpack(info)[0])
+
+
+def _borrowed_tcp(descriptor: int) -> Any:
+    # The kernel is not asked for the family, which no call here needs: that would take most of the time.
+    return _borrowed(descriptor, stdlib_socket.AF_INET, stdlib_socket.SOCK_STREAM, 0)
+
+
+@contextlib.contextmanager
+def _borrowed(descriptor: int, *kind: int) -> Any:
+    """A socket object for a descriptor that goes on belonging to libzmq."""
+    connection = _PlainSocket(*kind, fileno=descriptor)
+    try:
+        yield connection
+    finally:
+        connection.detach()
