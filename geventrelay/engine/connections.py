@@ -21,6 +21,9 @@ from gevent import monkey
 # In Linux's struct tcp_info (linux/tcp.h), whose fields keep their places.
 _BYTES_SENT = struct.Struct("=200xQ")
 _BYTES_RECEIVED = struct.Struct("=128xQ")
+# The kernel is not asked for the family, which no call here needs: that would take most of the time.
+_TCP = (stdlib_socket.AF_INET, stdlib_socket.SOCK_STREAM, 0)
+_STATE, _ESTABLISHED = struct.Struct("=B"), 1
 _COOKIE = struct.Struct("=Q")
 # SO_COOKIE of Linux's asm-generic/socket.h, which Python does not name: no other socket of this boot ever has the same.
 _SO_COOKIE = 57
@@ -57,6 +60,12 @@ def received_bytes(descriptor: int) -> int | None:
     Those that libzmq has not read yet are among them. None over ipc, and where that is not known.
     """
     return _tcp_info(descriptor, _BYTES_RECEIVED)
+
+
+def has_ended(descriptor: int) -> bool:
+    """Whether the other end has ended the tcp connection of a `descriptor`; false if unknown. Does not yield."""
+    state = _tcp_info(descriptor, _STATE)
+    return state is not None and state != _ESTABLISHED
 
 
 def sent_bytes(descriptor: int) -> int | None:
@@ -136,8 +145,7 @@ def _tcp_info(descriptor: int, field: struct.Struct) -> int | None:
 
 
 def _borrowed_tcp(descriptor: int) -> Any:
-    # The kernel is not asked for the family, which no call here needs: that would take most of the time.
-    return _borrowed(descriptor, stdlib_socket.AF_INET, stdlib_socket.SOCK_STREAM, 0)
+    return _borrowed(descriptor, *_TCP)
 
 
 @contextlib.contextmanager

@@ -9,13 +9,15 @@ from .peertable import Connection
 from .usage import Bound, Usage
 
 # A stranger's subscriptions come in at some 50 MB a second.
-_SUBSCRIBER_LOOK_S = 0.1
+_SUBSCRIBER_LOOK_S = 0.2
 # While much comes in.
 _HURRIED_LOOK_S = 0.02
 _HURRY_AT = 1 / 16
 _UNFINISHED_LOOK_S = 0.25
-# To look at a connection takes some 3 us: with thousands, no more than 2 % of a processor.
-_LOOK_S_PER_CONNECTION = 0.000_2
+# While nothing comes in.
+_IDLE_LOOK_S = 1.0
+# To look at a connection takes some 5 us: with thousands, no more than 2 % of a processor.
+_LOOK_S_PER_CONNECTION = 0.000_25
 
 
 class Limiter:
@@ -80,7 +82,7 @@ class Limiter:
 
     def _interval_s(self, most: int) -> float:
         if self.bound.reads:
-            usual = _UNFINISHED_LOOK_S
+            usual = _UNFINISHED_LOOK_S if most > 0 else _IDLE_LOOK_S
         else:
             usual = _HURRIED_LOOK_S if most > _HURRY_AT * self.bound.burst_bytes else _SUBSCRIBER_LOOK_S
         return max(usual, len(self._usages) * _LOOK_S_PER_CONNECTION)

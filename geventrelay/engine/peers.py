@@ -43,6 +43,8 @@ PEER_EVENTS = _GAINED | _LOST | _SUCCEEDED | _BROKEN | _WRONG | _DENIED | _RETRI
 # Taking in one takes some 5 us, during which everything else waits.
 _AT_A_TIME = 1_000
 _PAUSE_S = 0.001
+# While a connection is held, its end is not noticed at the other side.
+_MOST_HELD = 64
 # At the end, for what there still is.
 _LAST_READS = 100
 
@@ -86,16 +88,18 @@ class SocketPeers:
         self._table = PeerTable(_has_spoken)
         # Connections kept off that no line of the log has named, and when the next line may come.
         self._kept_off, self._say_at = 0, 0.0
+        # Of connections whose handshake is under way: libzmq tells of their end when it closes them, and nothing more.
+        self._held: dict[int, connections.Held] = {}
         self._news: list[tuple[int, LogEvent]] = []
         self._greenlet = gevent.spawn(self._follow)
 
     def now(self) -> int:
-        """How many peers are connected, handshakes through. Does not yield.
+        """How many peers are connected at the least, handshakes through. Does not yield.
 
         The events up to now are taken in; of a storm, a thousand, and the others within the next ms.
         """
         self._read()
-        return self._table.ready
+        return self._table.certainly_ready(time.time())
 
     @property
     def has_unread(self) -> bool:
@@ -111,7 +115,7 @@ class SocketPeers:
             # Where the context has gone, what was known before is all there is.
             self.now()
         self._name_addresses()
-        return self._table.snapshot(self._mechanism)
+        return self._table.snapshot(self._mechanism, time.time(), self._gone())
 
     def close(self) -> PeersSnapshot:
         """Stop following, and return what has been counted. Call it before the socket is closed. Yields."""
@@ -120,6 +124,8 @@ class SocketPeers:
             for _ in range(_LAST_READS):
                 if not self._read():
                     break
+        for descriptor in list(self._held):
+            self._let_go(descriptor)
         self._tell_news()
         return dataclasses.replace(self._table.snapshot(self._mechanism), peers=())
 
@@ -196,10 +202,11 @@ class SocketPeers:
         table, kind, value, endpoint = self._table, one.kind, one.value, one.endpoint
         if kind & _GAINED:
             table.gained(value, endpoint, time.time())
+            self._hold(value)
         elif kind == _LOST:
             self._note_lost(value, endpoint)
         elif kind == _SUCCEEDED:
-            table.succeeded(endpoint)
+            self._let_go(table.succeeded(endpoint))
         elif kind == _BROKEN:
             table.failed(endpoint, _errno_name(value), detail=False)
         elif kind == _WRONG:
@@ -209,8 +216,30 @@ class SocketPeers:
         elif kind == _RETRIED:
             table.retried()
 
+    def _hold(self, descriptor: int) -> None:
+        self._let_go(descriptor)
+        if len(self._held) < _MOST_HELD and descriptors.free() > 2 * descriptors.RESERVE:
+            with contextlib.suppress(OSError):
+                self._held[descriptor] = connections.Held(descriptor)
+
+    def _let_go(self, descriptor: int | None) -> bool:
+        """Hold a connection no more; whether both ends had come to the READY that follows their greetings."""
+        held = None if descriptor is None else self._held.pop(descriptor, None)
+        if held is None:
+            return False
+        sent, spoken = connections.sent_bytes(held.descriptor) or 0, _has_spoken(held.descriptor)
+        held.close()
+        return sent > _GREETING_BYTES or (sent == _GREETING_BYTES and spoken)
+
+    def _gone(self) -> set[int]:
+        """The connections that have ended and that libzmq does not read, since the socket's queue may be full."""
+        with contextlib.suppress(zmq.ZMQError):
+            if self._monitor.socket.readiness.readable:
+                return {one for one in self._table.connections if connections.has_ended(one)}
+        return set()
+
     def _note_lost(self, descriptor: int, endpoint: str) -> None:
-        lost = self._table.lost(descriptor, endpoint)
+        lost = self._table.lost(descriptor, endpoint, answered=self._let_go(descriptor))
         if lost is None:
             return
         connection, reason = lost

@@ -6,18 +6,20 @@ one whose handshake goes through or fails: these say at which endpoint, and ther
 * a handshake that went through is assigned to the connection that has waited longest there, of those from which enough
   bytes have come for one;
 * one that failed is assigned to the connection that ends next there: libzmq's io thread reports both in one go;
-* a connection that ends with its handshake neither through nor failed did not speak ZMTP 3. libzmq refuses those
-  without an event of its own.
+* a connection that ends with its handshake neither through nor failed did not speak ZMTP 3, or belongs to a socket
+  whose type does not fit: libzmq refuses both without an event. Only the latter has it answered with its READY. Where
+  the other end refuses first, the connection breaks after that READY.
 
-A handshake assigned to the wrong connection is corrected when that connection fails. The number of connected peers is
-right at any time, and that is what ``no_peer`` and ``full`` are told apart by.
+A handshake assigned to the wrong connection is corrected when that connection fails. Where several connections may be
+the one whose handshake went through, all of them are *doubtful* for as long as a handshake may take: one that ends then
+without an event may have been the peer, and the other one none. What is told says whether it is certain.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from .usage import REASONS
@@ -25,6 +27,12 @@ from .values import Kind, Value, counter, merged, values_of
 
 NOT_ZMTP = "not_zmtp3"
 """Why a handshake failed that libzmq reports nothing about: HTTP, a port scanner, libzmq before 4.0."""
+WRONG_TYPE = "wrong_type"
+"""Why a handshake failed that libzmq has answered: the types of the two sockets do not fit, as a SUB's at a PULL."""
+
+_BROKEN = ("EPIPE", "ECONNRESET")
+# libzmq ends a handshake that takes longer (ZMQ_HANDSHAKE_IVL, 30 s), and a little.
+_LONGEST_HANDSHAKE_S = 31
 
 KEPT_OFF = "kept_off"
 """Why a connection was ended at once: too few descriptors were free."""
@@ -40,11 +48,14 @@ class PeerSnapshot:
     :ivar address: ``host:port`` of the other end, or ``pid N`` over ipc; ``unknown`` where it is not known.
     :ivar since: when it connected, as Unix time.
     :ivar mechanism: how it authenticated, e.g. ``NULL``.
+    :ivar certain: whether it is certainly there, and a peer. False where its handshake may have been another
+        connection's, and where its connection has ended and libzmq does not know yet, since the socket's queue is full.
     """
 
     address: str
     since: float
     mechanism: str
+    certain: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +63,8 @@ class PeersSnapshot:
     """One socket's connections at one moment. Connections over inproc are not seen.
 
     The reasons of `handshake_failures` are an errno's name where the connection broke, ``zmtp_...`` or ``zap_...`` for
-    what was wrong, ``auth_STATUS`` where a ZAP handler refused it, ``not_zmtp3`` for other bytes,
-    ``kept_off`` where too few descriptors were free.
+    what was wrong, ``auth_STATUS`` where a ZAP handler refused it, ``wrong_type`` where the types of the two
+    sockets do not fit, ``not_zmtp3`` for other bytes, ``kept_off`` where too few descriptors were free.
 
     :ivar peers: who is connected, the longest first.
     """
@@ -83,6 +94,11 @@ class PeersSnapshot:
         """How many peers are connected."""
         return len(self.peers)
 
+    @property
+    def certain(self) -> bool:
+        """Whether each of the peers is certainly there."""
+        return all(peer.certain for peer in self.peers)
+
     def merged_with(self, later: PeersSnapshot) -> PeersSnapshot:
         """The counts of both lives of one socket, this one and a `later` one; who is connected is the later one's."""
         return merged(self, later, peers=later.peers)
@@ -90,9 +106,17 @@ class PeersSnapshot:
 
 OF_SOCKET = (
     Value("connected", Kind.GAUGE, "peers", "Peers that are connected to the socket.", ("peers",), "peers"),
+    Value(
+        "certain", Kind.GAUGE, "sockets", "1 if the number of peers is certain, else 0.", ("certain",), "peers_certain"
+    ),
     *values_of(PeersSnapshot),
 )
 """Every value of a socket."""
+
+
+def is_doubtful(connection: Connection, now: float) -> bool:
+    """Whether it is not known at `now` (Unix time, in seconds) if the handshake of a `connection` is through."""
+    return connection.doubtful and now - connection.since < _LONGEST_HANDSHAKE_S
 
 
 @dataclass(slots=True)
@@ -103,6 +127,7 @@ class Connection:
     :ivar since: when it was seen, as Unix time in seconds.
     :ivar address: the other end; None until it has been looked up.
     :ivar ready: whether its handshake is through.
+    :ivar doubtful: whether the handshake that is through, or is not, may be another connection's.
     :ivar cookie: what tells it from later connections with its descriptor; None where that is not known.
     """
 
@@ -110,6 +135,7 @@ class Connection:
     since: float
     address: str | None = None
     ready: bool = False
+    doubtful: bool = False
     cookie: int | None = None
 
 
@@ -153,14 +179,24 @@ class PeerTable:
         self._kept_off.add(descriptor)
         self._failures[KEPT_OFF] += 1
 
-    def succeeded(self, endpoint: str) -> Connection | None:
-        """A handshake at `endpoint` is through; the connection that it is assigned to, None if there can be none."""
-        descriptor = self._likeliest(endpoint)
-        if descriptor is None:
+    def succeeded(self, endpoint: str) -> int | None:
+        """A handshake at `endpoint` is through; the descriptor that it is assigned to, None if there can be none."""
+        likely = self._likely(endpoint)
+        if not likely:
             return None
+        for one in likely if len(likely) > 1 else ():
+            self.connections[one].doubtful = True
+        descriptor = likely[0]
         self._connected += 1
         self.ready += 1
-        return self._mark_ready(descriptor)
+        self._mark_ready(descriptor)
+        return descriptor
+
+    def certainly_ready(self, now: float) -> int:
+        """How many peers are connected at the least, at `now`. Does not yield."""
+        if not any(one.doubtful for one in self.connections.values()):
+            return self.ready
+        return sum(one.ready and not is_doubtful(one, now) for one in self.connections.values())
 
     def failed(self, endpoint: str, reason: str, *, detail: bool = True) -> None:
         """A handshake at `endpoint` has failed, for this `reason`; its connection ends next.
@@ -180,8 +216,10 @@ class PeerTable:
         self._failures[reason] += 1
         self._denied.setdefault(endpoint, deque()).append(reason)
 
-    def lost(self, descriptor: int, endpoint: str) -> tuple[Connection, str | None] | None:
+    def lost(self, descriptor: int, endpoint: str, *, answered: bool = False) -> tuple[Connection, str | None] | None:
         """The connection with this `descriptor`, at `endpoint`, has ended.
+
+        :param answered: whether it had come to the READY that follows the greeting.
 
         Returns it, and why its handshake failed (None if it had gone through); None for one that was never seen.
         """
@@ -197,12 +235,19 @@ class PeerTable:
             self._end(descriptor)
             return None
         if reason is not None:
+            if answered and reason in _BROKEN:
+                self._failures[reason] -= 1
+                self._failures[WRONG_TYPE] += 1
+                reason = WRONG_TYPE
             self._fail(descriptor, connection)
             return connection, reason
         if not connection.ready:
             denied = self._denied.get(endpoint)
-            reason = denied.popleft() if denied else NOT_ZMTP
-            self._failures[reason] += reason == NOT_ZMTP
+            reason = WRONG_TYPE if answered else NOT_ZMTP
+            if denied:
+                reason = denied.popleft()
+            else:
+                self._failures[reason] += 1
         self._end(descriptor)
         return connection, reason
 
@@ -222,12 +267,19 @@ class PeerTable:
         self._cut_off[reason] += 1
         self._end(descriptor)
 
-    def snapshot(self, mechanism: str) -> PeersSnapshot:
-        """What is known now; every peer uses this `mechanism`."""
+    def snapshot(self, mechanism: str, now: float = 0.0, gone: Collection[int] = ()) -> PeersSnapshot:
+        """What is known.
+
+        :param mechanism: what every peer uses.
+        :param now: the Unix time, in seconds.
+        :param gone: the descriptors of connections that have ended without an event yet.
+        """
         return PeersSnapshot(
             tuple(
-                PeerSnapshot(one.address or "unknown", one.since, mechanism)
-                for one in self.connections.values()
+                PeerSnapshot(
+                    one.address or "unknown", one.since, mechanism, not is_doubtful(one, now) and descriptor not in gone
+                )
+                for descriptor, one in self.connections.items()
                 if one.ready
             ),
             connected_total=self._connected,
@@ -237,12 +289,13 @@ class PeerTable:
             retries=self._retries,
         )
 
-    def _likeliest(self, endpoint: str) -> int | None:
+    def _likely(self, endpoint: str) -> list[int]:
+        """Those whose handshake may be through, the one that has waited longest first."""
         here = (one for one in self._pending if self.connections[one].endpoint == endpoint)
         if len(self._pending) == 1:
-            return next(here, None)
+            return list(here)
         candidates = list(itertools.islice(here, _CANDIDATES))
-        return next((one for one in candidates if self._spoke(one)), candidates[0] if candidates else None)
+        return [one for one in candidates if self._spoke(one)] or candidates[:1]
 
     def _mark_ready(self, descriptor: int) -> Connection:
         del self._pending[descriptor]
@@ -253,9 +306,9 @@ class PeerTable:
     def _fail(self, descriptor: int, connection: Connection) -> None:
         if connection.ready:
             # The handshake that was assigned to it was another connection's.
-            other = self._likeliest(connection.endpoint)
-            if other is not None:
-                self._mark_ready(other)
+            others = self._likely(connection.endpoint)
+            if others:
+                self._mark_ready(others[0])
                 del self.connections[descriptor]
                 return
         self._end(descriptor)

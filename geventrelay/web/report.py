@@ -84,7 +84,12 @@ def connections(peers: Mapping[str, PeersSnapshot]) -> Json:
         "version": VERSION,
         "sockets": {
             key: [
-                {"address": peer.address, "since": round(peer.since, 3), "mechanism": peer.mechanism}
+                {
+                    "address": peer.address,
+                    "since": round(peer.since, 3),
+                    "mechanism": peer.mechanism,
+                    "certain": peer.certain,
+                }
                 for peer in one.peers
             ]
             for key, one in peers.items()

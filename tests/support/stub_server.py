@@ -36,7 +36,8 @@ def count(messages: int, bytes_each: int = 100) -> dict[str, int]:
 def socket(key: str, kind: str, address: str, peers: int = 1, **changes: Any) -> dict[str, Any]:
     """One socket of a device, bound to `address`; `changes` are further members."""
     return {
-        "key": key, "type": kind, "bound": [address], "connects": [], "peers": peers, "disconnects": 0,
+        "key": key, "type": kind, "bound": [address], "connects": [], "peers": peers, "certain": True,
+        "disconnects": 0,
         "handshake_failures": {}, "cut_off": {}, "retries": 0,
     } | changes  # fmt: skip
 

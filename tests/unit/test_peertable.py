@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geventrelay.engine.peertable import NOT_ZMTP, PeersSnapshot, PeerTable
+from geventrelay.engine.peertable import NOT_ZMTP, WRONG_TYPE, PeersSnapshot, PeerTable
 
 HERE, THERE = "tcp://127.0.0.1:1", "tcp://127.0.0.1:2"
 
@@ -122,6 +122,42 @@ def test_two_lives_add_up():
     assert one.merged_with(other) == PeersSnapshot(
         connected_total=3, disconnected_total=2, handshake_failures={"a": 2, "b": 2}, retries=3
     )
+
+
+def test_what_libzmq_has_answered_and_ended_has_a_type_that_does_not_fit():
+    table = PeerTable()
+    table.gained(5, HERE, 0)
+    assert table.lost(5, HERE, answered=True)[1] == WRONG_TYPE
+    assert table.snapshot("NULL") == PeersSnapshot(handshake_failures={WRONG_TYPE: 1})
+
+
+def test_who_of_several_is_the_peer_is_doubtful_for_as_long_as_a_handshake_takes():
+    table = PeerTable()
+    table.gained(5, HERE, 100)
+    table.gained(6, HERE, 100)
+    table.gained(7, THERE, 100)
+    table.succeeded(HERE)
+    table.succeeded(THERE)
+    assert (table.ready, table.certainly_ready(101), table.certainly_ready(200)) == (2, 1, 2)
+    assert [one.certain for one in table.snapshot("NULL", 101).peers] == [False, True]
+    assert not table.snapshot("NULL", 101).certain
+    assert table.snapshot("NULL", 200).certain
+
+
+def test_a_single_candidate_is_certain():
+    table = PeerTable(spoke=lambda descriptor: descriptor == 6)
+    table.gained(5, HERE, 0)
+    table.gained(6, HERE, 0)
+    table.succeeded(HERE)
+    assert (table.certainly_ready(0), table.snapshot("NULL").certain) == (1, True)
+
+
+def test_a_connection_that_has_ended_unnoticed_is_told_as_uncertain():
+    table = PeerTable()
+    for descriptor in (5, 6):
+        table.gained(descriptor, HERE, 0)
+        table.succeeded(HERE)
+    assert [one.certain for one in table.snapshot("NULL", gone={5}).peers] == [False, True]
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from(["peer", "silent", "http", "leave"])), max_size=40))

@@ -37,6 +37,7 @@ def watch():
 def often(monkeypatch):
     """Looks follow one another closely, so that a wrong one would show."""
     monkeypatch.setattr(limiter, "_UNFINISHED_LOOK_S", 0.002)
+    monkeypatch.setattr(limiter, "_IDLE_LOOK_S", 0.002)
     monkeypatch.setattr(limiter, "_SUBSCRIBER_LOOK_S", 0.002)
 
 

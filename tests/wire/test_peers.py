@@ -9,6 +9,7 @@ import time
 import gevent
 import pytest
 import zmq
+from support.strangers import GREETING, frame, ready, stranger
 
 from geventrelay import Custom, Device, Drop, Forwarder, Queue, Relay, Streamer
 from geventrelay.testing import LOCAL, Peers, eventually
@@ -105,6 +106,77 @@ def test_a_handshake_that_fails_is_counted_by_its_reason(watch, sends, reason, c
     snapshot = device.peers()["frontend"]
     assert (snapshot.handshake_failures, snapshot.peers) == ({reason: 1}, ())
     eventually(lambda: reason in caplog.text, "the failed handshake in the log")
+
+
+@pytest.mark.parametrize(
+    ("frontend", "theirs"),
+    [("PULL", "SUB"), ("PULL", "DEALER"), ("SUB", "PUSH"), ("ROUTER", "PULL"), ("DEALER", "PUB"), ("PAIR", "REQ")],
+)
+def test_a_peer_whose_type_does_not_fit_is_counted_as_that(watch, frontend, theirs, caplog):
+    backend = {"PULL": "PUSH", "SUB": "PUB", "ROUTER": "DEALER", "DEALER": "ROUTER", "PAIR": "PAIR"}[frontend]
+    device = watch(Custom(frontend_type=frontend, frontend=LOCAL, backend_type=backend, backend=LOCAL))
+    with stranger(device.endpoints["frontend"][0]) as wrong:
+        wrong.sendall(GREETING)
+        eventually(lambda: device._assembly.sockets.peers_of("frontend")._held, "the connection to be seen")
+        wrong.sendall(ready(theirs.encode()))
+        eventually(lambda: device.peers()["frontend"].handshake_failures, "the failed handshake")
+    assert device.peers()["frontend"].handshake_failures == {"wrong_type": 1}
+    eventually(lambda: "reason=wrong_type" in caplog.text, "the log")
+
+
+def test_a_peer_of_libzmqs_whose_type_does_not_fit_is_counted_as_that(watch, peers: Peers):
+    device = watch(Streamer(frontend=LOCAL, backend=LOCAL))
+
+    def is_found():
+        # One whose end comes before the hub has seen its beginning is `not_zmtp3`.
+        peers.connect(zmq.SUB, *device.endpoints["frontend"], wait=False)
+        return gevent.sleep(0.02) or device.peers()["frontend"].handshake_failures.get("wrong_type")
+
+    eventually(is_found, "the reason")
+
+
+def test_a_connection_that_greets_and_says_no_more_hides_no_peer_that_leaves(watch, peers: Peers):
+    device = watch(Relay(sub=LOCAL, push=LOCAL))
+    with stranger(device.endpoints["push"][0]) as silent:
+        silent.sendall(GREETING)
+        known = device._assembly.sockets.peers_of("push")
+        eventually(lambda: known._table.connections, "the connection")
+        puller = peers.connect(zmq.PULL, *device.endpoints["push"])
+        until_peers(device, "push", 1)
+        assert device.peers()["push"].certain
+        puller.close()
+        until_peers(device, "push", 0)
+        assert device.peers()["push"].handshake_failures == {}
+        assert device.peers()["push"].disconnected_total == 1
+
+
+def test_a_drop_while_it_is_uncertain_whether_a_peer_is_there_is_no_peer(run, peers: Peers):
+    relay = run(Relay(sub=LOCAL, push=LOCAL, push_payload="whole"))
+    known = relay._assembly.sockets.peers_of("push")
+    with stranger(relay.endpoints["push"][0]) as stalls:
+        stalls.sendall(GREETING + ready(b"PULL")[:-1])
+        eventually(lambda: known._table.connections, "the connection")
+        puller = peers.connect(zmq.PULL, *relay.endpoints["push"])
+        eventually(lambda: known._table.ready, "the handshake")
+        assert not relay.peers()["push"].certain
+        puller.close()
+        eventually(lambda: len(known._table.connections) == 1, "the end of the peer")
+        publisher = peers.publisher(*relay.endpoints["sub"])
+        publisher.send(b"x")
+        eventually(lambda: relay.snapshot().pumps[0].received == 1, "the message to be read")
+        assert relay.snapshot().pumps[0].outlets[0].dropped == {Drop.NO_PEER: 1}
+
+
+def test_a_dead_sender_of_a_pull_whose_queue_is_full_is_told_as_uncertain(watch, peers: Peers):
+    device = watch(Streamer(frontend=LOCAL, backend=LOCAL, rcvhwm=1))
+    with stranger(device.endpoints["frontend"][0], b"PUSH") as sender:
+        until_peers(device, "frontend", 1)
+        assert device.peers()["frontend"].certain
+        sender.sendall(frame(b"x" * 1000) * 100)
+        eventually(lambda: device.snapshot().held, "the message in hand")
+    eventually(lambda: not device.peers()["frontend"].certain, "the doubt")
+    peers.connect(zmq.PULL, *device.endpoints["backend"])
+    until_peers(device, "frontend", 0)
 
 
 def test_who_a_zap_handler_denies_is_counted_once(peers: Peers):
