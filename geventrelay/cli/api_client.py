@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import SettingsError, StartError
+from ..settings.concealed import Unshown
 from .api_answer import StrangeAnswer, check_devices, decoded, is_count
 from .http_client import FAILURES, HttpClient, Refused, read_body
 
@@ -68,4 +69,6 @@ def _read_url(text: str) -> str:
     printable = url.isascii() and url.isprintable() and " " not in url
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or not printable:
         raise SettingsError("URL", "http://HOST:PORT", text)
+    if parts.username is not None:
+        raise SettingsError("URL", "http://HOST:PORT without a user", Unshown("one with a user"))
     return url.rstrip("/")

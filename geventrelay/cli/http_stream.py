@@ -14,6 +14,7 @@ from gevent import socket
 from ..errors import RecordingError, SettingsError, StartError
 from ..printable import printable
 from ..recording import Record, from_line
+from ..settings.concealed import Unshown
 from .api_answer import StrangeAnswer, decoded, is_count
 from .http_client import FAILURES, HttpClient, Refused
 from .message_options import WatchOptions
@@ -128,6 +129,8 @@ def open_http(name: str, where: str, options: WatchOptions) -> HttpStream:
         host, port = url.hostname, 80 if url.port is None else url.port
     except ValueError:
         raise SettingsError(name, rule, where) from None
+    if url.username is not None:
+        raise SettingsError(name, f"{rule}, with --token-file and no user before the host", Unshown("one with a user"))
     device = options.device
     if url.scheme != "http" or host is None or (url.path in ("", "/")) != (device is not None):
         raise SettingsError(name, rule, where)

@@ -126,7 +126,7 @@ def device_name(name: str, value: Any) -> str:
     """
     if not isinstance(value, str) or not (value == "" or _DEVICE_NAME.fullmatch(value)):
         raise SettingsError(name, "up to 64 letters, digits, '.', '_' and '-', a letter or digit first", value)
-    return value
+    return str(value)
 
 
 def endpoints(name: str, value: Any) -> Any:
@@ -143,14 +143,14 @@ def text(name: str, value: Any) -> str:
     """Take any text: `name` is what to call the input in an error, `value` what was given."""
     if not isinstance(value, str):
         raise SettingsError(name, "text", value)
-    return value
+    return str(value)
 
 
 def word(name: str, value: Any) -> str:
     """Take text without spaces: `name` is what to call the input in an error, `value` what was given."""
     if not isinstance(value, str) or not value.isprintable() or " " in value:
         raise SettingsError(name, "printable text without spaces", value)
-    return value
+    return str(value)
 
 
 def one_of(choices: type[enum.Enum], but: Collection[enum.Enum] = ()) -> Check:

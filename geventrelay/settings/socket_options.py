@@ -10,6 +10,7 @@ import zmq
 
 from ..errors import SettingsError
 from .checks import LONGEST_KEEPALIVE_S, SMALLEST_MESSAGE_LIMIT_BYTES, Check, whole
+from .concealed import ConcealedText, Unshown
 from .option import with_unit
 from .socket_checks import (
     curve_key,
@@ -23,13 +24,6 @@ from .socket_checks import (
 )
 
 _ALIASES = {"identity": "routing_id", "connect_rid": "connect_routing_id"}
-
-
-class _Secret:
-    """Stands in an error for a value that must not be read."""
-
-    def __repr__(self) -> str:
-        return "something else"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +61,8 @@ class SocketOption:
         try:
             kept: int | bytes = self.check(name, value)
         except SettingsError as error:
-            raise with_unit(SettingsError(name, error.rule, _Secret() if self.secret else value), self.unit) from None
+            hidden = self.secret and not isinstance(value, ConcealedText)
+            raise with_unit(SettingsError(name, error.rule, Unshown() if hidden else value), self.unit) from None
         return kept
 
     def misfit(self, name: str, socket_type: str) -> SettingsError | None:

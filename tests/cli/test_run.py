@@ -130,10 +130,8 @@ def test_a_wrong_file_is_told_problem_by_problem_with_exit_code_2(run, configura
     first, second, third = program.errors.splitlines()
     assert first.startswith(f"{path}:2: device.tasks.backend: expected tcp://HOST:PORT, ipc://PATH, ")
     assert second == f"{path}:5: device.tasks.backnd: expected a known key (did you mean backend?), got 'backnd'"
-    assert third == (
-        f"{path}:6: device.tasks.sndhwm: expected the environment variable NOT_SET_ANYWHERE to be set, "
-        "got '${NOT_SET_ANYWHERE}'"
-    )
+    rule = "the environment variable NOT_SET_ANYWHERE to be set"
+    assert third == f"{path}:6: device.tasks.sndhwm: expected {rule}, got nothing"
 
 
 @pytest.mark.parametrize(

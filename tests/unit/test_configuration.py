@@ -20,6 +20,7 @@ from geventrelay.settings import PATTERNS, HttpAddress, LogFormat, ServerSetting
 from geventrelay.settings.file.load import LIMIT_BYTES, load
 from geventrelay.settings.file.positions import loads
 from geventrelay.settings.option import options_of
+from geventrelay.settings.socket_options import OPTIONS
 
 QUEUE = "[device.q]\npattern = 'queue'\nfrontend = 1\nbackend = 2\n"
 FORWARDER = "[device.f]\npattern = 'forwarder'\nfrontend = 1\nbackend = 2\n"
@@ -383,6 +384,90 @@ def test_a_secret_is_not_told(tmp_path, option):
     device = one(tmp_path, QUEUE.replace("= 2", f"= {{bind = 2, {option} = '{SECRET}'}}"))
     assert SECRET.encode() in device.socket_options["backend"].values()
     assert SECRET not in repr(device)
+
+
+HUSH = "HUSHHUSH \x1b\0"
+
+
+def no_hush(folder: Path, text: str) -> None:
+    """Nothing of the text may be in an error, and there has to be one."""
+    with pytest.raises(ConfigurationError) as error:
+        read(folder, text, HUSH=HUSH)
+    assert "HUSHHUSH" not in str(error.value), error.value
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_what_a_variable_holds_is_not_told_by_any_option_of_a_device(tmp_path, name):
+    table = f"[device.q]\npattern = '{name}'\n"
+    for option in options_of(PATTERNS[name]):
+        if option.name == "name":
+            continue
+        no_hush(tmp_path, table + f"{option.name} = 'a${{HUSH}}'\n")
+        no_hush(tmp_path, table + f"{option.name} = ['${{HUSH}}']\n")
+        no_hush(tmp_path, table + f"{option.name} = {{a = '${{HUSH}}'}}\n")
+        if option.is_socket:
+            no_hush(tmp_path, table + f"{option.field}.bind = ['${{HUSH}}', 1]\n{option.field}.connect = '${{HUSH}}'\n")
+
+
+def test_what_a_variable_holds_is_not_told_by_the_process_or_a_socket(tmp_path):
+    for option in options_of(ServerSettings):
+        if option.name != "device":
+            no_hush(tmp_path, f"{option.name} = '${{HUSH}}'\n" + QUEUE)
+    for name in OPTIONS:
+        no_hush(tmp_path, QUEUE.replace("= 2", f"= {{bind = 2, {name} = ['${{HUSH}}']}}"))
+        no_hush(tmp_path, QUEUE.replace("= 2", f"= {{bind = 2, {name} = {{x = '${{HUSH}}'}}}}"))
+    no_hush(tmp_path, "[device]\nq = '${HUSH}'\n")
+    no_hush(tmp_path, "device = '${HUSH}'\n")
+    no_hush(tmp_path, "[device.q]\npattern = '${HUSH}'\n")
+    no_hush(tmp_path, QUEUE + "interface = '${HUSH}${NOT_SET}'\n")
+    no_hush(tmp_path, QUEUE + "interface = '${HUSH}${'\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[device]\nplain-password = 'HUSHHUSH'\n",
+        "[device]\nplain-password = ['HUSHHUSH']\n",
+        "[device.q]\npattern = 'queue'\nplain-password = 'HUSHHUSH'\n",
+        "http-token = 'HUSHHUSH'\n" + QUEUE,
+        "http-token-file = ['HUSHHUSH']\n" + QUEUE,
+        "http-token-file = {my-token = 'HUSHHUSH'}\n" + QUEUE,
+        "http-token-file = 'HUSHHUSH\\u0000'\n".replace("'", '"') + QUEUE,
+        QUEUE + "sndhwm = {token = 'HUSHHUSH'}\n",
+        QUEUE + "sndhwm = [{token = 'HUSHHUSH'}]\n",
+        QUEUE + "[[device.q.control]]\npassword = 'HUSHHUSH'\n",
+        QUEUE + "tap = {plain-password = 'HUSHHUSH'}\n",
+        QUEUE.replace("= 2", "= {bind = 2, password = 'HUSHHUSH'}"),
+        QUEUE.replace("= 2", "= {bind = 2, plain-password = 'HUSHHUSH${'}"),
+        QUEUE.replace("= 2", "= {bind = 2, plain-password = 'HUSHHUSH${NOT_SET}'}"),
+        QUEUE.replace("= 2", "= {bind = 2, plain-password = '${NOT_SET:-HUSHHUSH\\u0000}'}").replace("'", '"'),
+    ],
+)
+def test_a_secret_is_not_told_where_it_does_not_belong(tmp_path, text):
+    no_hush(tmp_path, text)
+
+
+def test_the_variable_is_named(tmp_path):
+    for value, said in (
+        ("${HUSH}", "got text with ${HUSH}"),
+        ("x${HUSH}${OTHER:-y}", "got text with ${HUSH} and ${OTHER}"),
+        ("x${NOT_SET}", "expected the environment variable NOT_SET to be set, got nothing"),
+        ("x${", "or $${ for ${ itself, got a ${ without a name"),
+    ):
+        with pytest.raises(ConfigurationError) as error:
+            read(tmp_path, QUEUE + f"sndhwm = '{value}'\n", HUSH=HUSH)
+        assert str(error.value).endswith(said)
+
+
+def test_what_is_kept_of_a_variable_is_plain_text(tmp_path):
+    device = one(tmp_path, QUEUE + "interface = '${WHERE}'\n", WHERE="127.0.0.1")
+    assert type(device.interface) is str
+    assert "127.0.0.1" in repr(device)
+
+
+def test_a_device_may_be_called_a_secret(tmp_path):
+    with pytest.raises(ConfigurationError, match="got -7"):
+        read(tmp_path, QUEUE.replace(".q]", ".token]") + "sndhwm = -7\n")
 
 
 def test_a_configuration_comes_to_settings(tmp_path):

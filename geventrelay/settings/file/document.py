@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import SettingsError
+from ..concealed import ConcealedText, Unshown
 from ..server import ServerSettings, apart, clashes, loops_between
 from .device import DeviceTable
-from .keys import WRONG, Fault, Path, fault, keys_of, shown, unknown
+from .keys import WRONG, Fault, Path, fault, keys_of, secret, shown, unknown
 
 # TOML promises no more; Python's reader takes larger integers.
 _INTEGERS = range(-(2**63), 2**63)
@@ -43,7 +44,8 @@ def _expanded(path: Path, value: Any, environ: Mapping[str, str], faults: list[F
     """The value with environment variables put in, and `WRONG` in place of each part that cannot be read."""
     if isinstance(value, str):
         try:
-            return expand(shown(path), value, environ)
+            text = expand(shown(path), value, environ)
+            return ConcealedText(text) if type(text) is str and secret(path) else text
         except SettingsError as error:
             faults.append((path, error))
             return WRONG
@@ -100,20 +102,24 @@ def expand(name: str, text: str, environ: Mapping[str, str]) -> str:
     :param name: what to call the input in an error.
     :param text: what was written.
     :param environ: the variables. A variable that is empty gets the default too, as in a shell.
-    :raises SettingsError: naming a variable that is not set, or a ``${`` that names none.
+    :returns: text whose ``repr`` names the variables only, where there are any.
+    :raises SettingsError: naming a variable that is not set, or a ``${`` that names none. It does not show `text`.
     """
+    variables: list[str] = []
 
     def value(match: re.Match[str]) -> str:
         if match[0] == "$${":
             return "${"
         variable = match["name"]
         if variable is None:
-            raise SettingsError(name, "${NAME} or ${NAME:-text}, or $${ for ${ itself", text)
+            raise SettingsError(name, "${NAME} or ${NAME:-text}, or $${ for ${ itself", Unshown("a ${ without a name"))
+        variables.append("${" + variable + "}")
         default = match["default"]
         if default is not None:
             return environ.get(variable) or default
         if variable not in environ:
-            raise SettingsError(name, f"the environment variable {variable} to be set", text)
+            raise SettingsError(name, f"the environment variable {variable} to be set", None)
         return environ[variable]
 
-    return _MARK.sub(value, text)
+    expanded = _MARK.sub(value, text)
+    return ConcealedText(expanded, "text with " + " and ".join(variables)) if variables else expanded

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...errors import SettingsError
+from ..concealed import Unshown, is_secret
 from ..option import Group, Option, options_of
 from ..places import folded, place_of
 
@@ -47,8 +48,18 @@ def shown(path: Path) -> str:
 
 
 def fault(path: Path, rule: str, value: object) -> Fault:
-    """What is wrong at `path`: the `rule` that a `value` there breaks."""
+    """What is wrong at `path`: the `rule` that a `value` there breaks, which the error shows if it is no secret."""
+    if isinstance(value, Mapping):
+        value = Unshown("a table")
+    elif path and secret(path) and value is not None and value != path[-1]:
+        value = Unshown()
     return path, SettingsError(shown(path), rule, value)
+
+
+def secret(path: Path) -> bool:
+    """Whether what stands at `path` must not be shown. The name of a device makes nothing secret."""
+    keys = path[2:] if path[0] == "device" and len(path) > 2 else path
+    return any(isinstance(key, str) and is_secret(key) for key in keys)
 
 
 def unknown(path: Path, known: Iterable[str], here: str) -> Fault:
