@@ -53,14 +53,16 @@ class ConfigurationError(SettingsError):
     """A configuration file is wrong; the text has one line for each problem, which begins with ``FILE:LINE:``.
 
     :param path: the file.
-    :param problems: everything that is wrong with it, at least one problem.
+    :param problems: what is wrong with it, at least one problem.
+    :param complete: whether this is everything; where it is not, the last line says so.
     """
 
-    def __init__(self, path: Path, problems: Iterable[Problem]) -> None:
+    def __init__(self, path: Path, problems: Iterable[Problem], *, complete: bool = True) -> None:
         self.path = path
         self.problems = tuple(sorted(problems, key=lambda problem: problem.line or 0))
         super().__init__(str(path), "a file without problems", str(self.problems[0]))
-        self.args = ("\n".join(f"{path}:{one.line}: {one}" if one.line else f"{path}: {one}" for one in self.problems),)
+        lines = [f"{path}:{one.line}: {one}" if one.line else f"{path}: {one}" for one in self.problems]
+        self.args = ("\n".join(lines if complete else [*lines, f"{path}: there are more problems than these"]),)
 
 
 class StartError(GeventRelayError, RuntimeError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, cast
@@ -19,7 +18,7 @@ from ..engine.socket import RelaySocket
 from ..errors import StartError
 from ..recording import Record
 from ..recording.questions import RESERVED, Questions
-from ..recording.record import source_name
+from ..recording.record import RecordClock, source_name
 from .endpoint import attach
 
 # The number of messages to read before other greenlets run, and signals are handled.
@@ -49,7 +48,7 @@ class TapStream:
     def __init__(self, endpoint: Endpoint, direction: str | None, topic: bytes) -> None:
         self._endpoint, self._direction, self._topic = endpoint, direction, topic
         self._is_tap = self._connected = False
-        self._questions = Questions()
+        self._questions, self._clock = Questions(), RecordClock()
         # Messages and the times when they were received, before it is known what they are.
         self._kept: deque[tuple[int, list[bytes]]] = deque()
         self._kept_bytes = 0
@@ -139,7 +138,7 @@ class TapStream:
                 if self._questions.answered_by(parts[0]):
                     self._is_tap = True
                 else:
-                    received.append((time.time_ns(), parts))
+                    received.append((self._clock(), parts))
         except zmq.Again:
             pass
         return received

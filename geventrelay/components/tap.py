@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections import deque
 from collections.abc import Sequence
 from types import TracebackType
@@ -30,7 +29,7 @@ from ..engine.socket import RelaySocket
 from ..engine.subscriptions import Subscription, Topics, parse
 from ..recording import Record
 from ..recording.questions import is_question
-from ..recording.record import source_name
+from ..recording.record import RecordClock, source_name
 from ..settings import DeviceSettings
 from ..terms import WhenFull
 from .component import Component, Environment, Feature
@@ -231,6 +230,7 @@ class TapReader:
         self._pumps = pumps
         self._before = self._passed()
         self._taken = 0
+        self._clock = RecordClock()
         self._waiting: deque[tuple[int, list[zmq.Frame]]] = deque()
 
     def __enter__(self) -> TapReader:
@@ -284,7 +284,7 @@ class TapReader:
 
     def _drain(self) -> None:
         """Take everything that waits, which no pump adds to meanwhile; what is missing then is lost."""
-        now_ns = time.time_ns()
+        now_ns = self._clock()
         try:
             while True:
                 self._waiting.append((now_ns, self._socket.readiness.receive()))

@@ -116,7 +116,7 @@ class Reader:
         self._at = format.START_BYTES + length
         try:
             metadata = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise RecordingError("this recording's metadata is no JSON") from None
         return metadata if isinstance(metadata, dict) else {}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 
@@ -17,6 +19,26 @@ class Record(NamedTuple):
     time_ns: int
     source: str
     parts: tuple[bytes, ...]
+
+
+class RecordClock:
+    """The times of the records of one watcher: a clock that is set meanwhile changes no gap between two of them.
+
+    :param now_ns: the time of the day when this is made, in ns since 1970 (UTC).
+    :param monotonic_ns: a clock that is never set, in ns.
+    """
+
+    def __init__(
+        self,
+        now_ns: Callable[[], int] = time.time_ns,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._monotonic_ns = monotonic_ns
+        self._offset_ns = now_ns() - monotonic_ns()
+
+    def __call__(self) -> int:
+        """The time of a record that is made now, in ns since 1970 (UTC)."""
+        return self._offset_ns + self._monotonic_ns()
 
 
 def source_name(part: bytes) -> str:

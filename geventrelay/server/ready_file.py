@@ -19,6 +19,8 @@ log = logging.getLogger("geventrelay")
 
 # Another program may have written the file, so no more is read than a ready file can have.
 _LIMIT_BYTES = 1024 * 1024
+# Linux's own limit is 2**22.
+_LARGEST_PID = 2**31 - 1
 
 
 def write_ready_file(path: Path, devices: Sequence[Device], http: str | None = None) -> None:
@@ -73,9 +75,17 @@ def remove_stale_ready_file(path: Path) -> None:
 
 def _refuse_other_files(path: Path) -> None:
     """A mistyped path must not destroy a file. An empty file, as mktemp(1) makes it, is no loss; a folder stays."""
-    harmless = path.is_dir() or (path.is_file() and path.stat().st_size == 0)
-    if os.path.lexists(path) and not harmless and _writer(path) is None:
+    try:
+        refused = _is_other_file(path)
+    except OSError as error:
+        raise StartError(f"cannot write {path} (--ready-file): {error.strerror}") from None
+    if refused:
         raise StartError(f"cannot write {path} (--ready-file): the path exists and is not a ready file")
+
+
+def _is_other_file(path: Path) -> bool:
+    harmless = path.is_dir() or (path.is_file() and path.stat().st_size == 0)
+    return os.path.lexists(path) and not harmless and _writer(path) is None
 
 
 def _writer(path: Path) -> int | None:
@@ -84,9 +94,10 @@ def _writer(path: Path) -> int | None:
         if not path.is_file():
             return None
         with path.open("rb") as file:
-            return int(json.loads(file.read(_LIMIT_BYTES))["pid"])
-    except (OSError, ValueError, KeyError, TypeError):
+            pid = json.loads(file.read(_LIMIT_BYTES))["pid"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+    return pid if type(pid) is int and 0 < pid <= _LARGEST_PID else None
 
 
 def _remove(path: Path) -> None:

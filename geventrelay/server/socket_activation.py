@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ..components.listeners import listening_address
 from ..endpoints import Endpoint
+from ..log import event
 from ..settings import DeviceSettings
 
+log = logging.getLogger("geventrelay")
+
 _FIRST = 3
+# A unit has some. Any larger number was not written by systemd.
+_MOST = 4096
+_COUNT = re.compile("0*[0-9]{1,4}")
 _EVERY_HOST = frozenset({"*", "0.0.0.0", "[::]", "::"})
 _LOCALHOST = frozenset({"127.0.0.1", "[::1]"})
 
@@ -39,17 +47,26 @@ def passed_listeners(environment: Mapping[str, str]) -> tuple[Listener, ...]:
 
     :param environment: has ``LISTEN_FDS``, ``LISTEN_PID`` and ``LISTEN_FDNAMES``.
     """
-    count = environment.get("LISTEN_FDS", "")
-    if environment.get("LISTEN_PID") != str(os.getpid()) or not (count.isascii() and count.isdecimal()):
+    text = environment.get("LISTEN_FDS", "")
+    if not text or environment.get("LISTEN_PID") != str(os.getpid()):
+        return ()
+    count = int(text) if _COUNT.fullmatch(text) else _MOST + 1
+    if count > _MOST:
+        log.error(event("listen-fds-ignored", LISTEN_FDS=text[:40], reason=f"it is no number from 0 to {_MOST}"))
         return ()
     names = environment.get("LISTEN_FDNAMES", "").split(":")
-    names += [""] * (int(count) - len(names))
-    listeners = []
-    for descriptor, name in zip(range(_FIRST, _FIRST + int(count)), names, strict=False):
-        # The children of this process must not keep them open.
+    names += [""] * (count - len(names))
+    return tuple(map(_passed, range(_FIRST, _FIRST + count), names))
+
+
+def _passed(descriptor: int, name: str) -> Listener:
+    try:
+        # The children of this process must not keep it open.
         os.set_inheritable(descriptor, False)
-        listeners.append(Listener(descriptor, name, listening_address(descriptor)))
-    return tuple(listeners)
+    except OSError:
+        # It is not open at all.
+        return Listener(descriptor, name, "")
+    return Listener(descriptor, name, listening_address(descriptor))
 
 
 class Activation:

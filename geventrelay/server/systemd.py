@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 import time
 from collections.abc import Mapping
@@ -13,6 +14,11 @@ import gevent
 from ..log import event
 
 log = logging.getLogger("geventrelay")
+
+# systemd writes an unsigned integer of 64 bits.
+_USEC = re.compile("0*[1-9][0-9]{0,19}")
+# No time-out below twice the shortest can be met; the longest is what every event loop's timers take.
+_SHORTEST_S, _LONGEST_S = 0.01, 86400.0
 
 
 class Systemd:
@@ -57,7 +63,7 @@ class Systemd:
                 notify.connect(target)
                 notify.sendall(state.encode())
             except OSError as error:
-                log.warning(event("notify-failed", state=state, NOTIFY_SOCKET=address, reason=error.strerror))
+                log.warning(event("notify-failed", state=state, NOTIFY_SOCKET=address, reason=error.strerror or error))
 
     def start_watchdog(self) -> None:
         """Report from now on that the hub is alive, twice as often as required. Does not yield."""
@@ -81,9 +87,11 @@ class Systemd:
 def watchdog_interval_s(environment: Mapping[str, str]) -> float | None:
     """The time between two reports to the watchdog, in seconds: half of its time-out; None if it expects none.
 
+    It is from 0.01 to 86400 seconds. What is no number of 64 bits counts as none.
+
     :param environment: has ``WATCHDOG_USEC`` and ``WATCHDOG_PID``; see sd_watchdog_enabled(3).
     """
     usec, pid = environment.get("WATCHDOG_USEC", ""), environment.get("WATCHDOG_PID", "")
-    if not (usec.isascii() and usec.isdecimal() and int(usec) > 0) or pid not in ("", str(os.getpid())):
+    if not _USEC.fullmatch(usec) or pid not in ("", str(os.getpid())):
         return None
-    return int(usec) / 2e6
+    return min(max(_SHORTEST_S, int(usec) / 2e6), _LONGEST_S)

@@ -48,7 +48,13 @@ def test_ready_file_replaces_an_old_one_in_one_step(start, folder):
     assert path.stat().st_mode & 0o777 == 0o644
 
 
-@pytest.mark.parametrize("content", ["http = 8080\n", "[]", '{"pid": null}'])
+@pytest.mark.parametrize(
+    "content", [
+        "http = 8080\n", "[]", '{"pid": null}', '{"pid": Infinity}', '{"pid": 1e999}', '{"pid": -1}', '{"pid": true}',
+        '{"pid": "1/../1"}', '{"pid": ' + "9" * 5000 + "}", '{"pid": ' + "9" * 300 + "}", "[" * 100_000,
+    ],
+    ids=lambda content: content[:20],
+)  # fmt: skip
 def test_a_file_that_is_no_ready_file_is_nobodys_to_overwrite(run, folder, content):
     path = folder / "precious.toml"
     path.write_text(content)
@@ -58,6 +64,16 @@ def test_a_file_that_is_no_ready_file_is_nobodys_to_overwrite(run, folder, conte
         f"cannot write {path} (--ready-file): the path exists and is not a ready file"
     )
     assert path.read_text() == content
+
+
+@pytest.mark.parametrize("name", ["fifo", "x" * 300, "file/x"])
+def test_a_path_that_cannot_be_a_ready_file_is_told(run, folder, name):
+    os.mkfifo(folder / "fifo")
+    (folder / "file").touch()
+    program = run([*GEVENTRELAY, "streamer", *SIDES["streamer"], "--ready-file", folder / name])
+    assert program.wait() == 1
+    assert program.errors.splitlines()[-1].startswith(f"cannot write {folder / name} (--ready-file): ")
+    assert "Traceback" not in program.errors
 
 
 def test_an_empty_file_may_become_the_ready_file_and_a_device_may_not(start, run, folder):

@@ -568,6 +568,35 @@ def test_what_is_replayed_is_what_was_recorded(run, peers, folder, kind, other):
     assert program.errors.endswith("replay: 100 %\n")
 
 
+def test_a_recording_is_replayed_from_a_pipe(run, peers, folder):
+    recording(folder / "some", *numbered(300))
+    os.mkfifo(folder / "pipe")
+    socket = peers("PULL")
+    command = ["replay", folder / "pipe", "--to", socket.endpoint, "--type", "PUSH", "--speed", "max"]
+    program = run([*GEVENTRELAY, *command])
+    run(["cp", folder / "some", folder / "pipe"])
+    assert socket.recv_all(300) == [list(one.parts) for one in numbered(300)]
+    assert program.wait() == 0, program.report()
+    assert program.output.startswith("replayed sent=300 unwanted=0 too_short=0 not_sent=0 ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_heard_while_a_pipe_is_waited_for(run, peers, folder, number):
+    records = recording(folder / "some", *numbered(1)).read_bytes()
+    read, write = os.pipe()
+    os.write(write, records)
+    socket = peers("PULL")
+    os.set_inheritable(read, True)
+    command = ["replay", f"/proc/{os.getpid()}/fd/{read}", "--to", socket.endpoint, "--type", "PUSH"]
+    program = run([*GEVENTRELAY, *command])
+    socket.recv()
+    program.signal(number)
+    assert program.wait() == 1, program.report()
+    assert program.errors.endswith("ended early: by a signal\n")
+    os.close(read)
+    os.close(write)
+
+
 def test_recorded_and_replayed_through_real_devices(start, run, peers, folder):
     path = folder / "some.rec"
     server = start("streamer", *SIDES, "--tap", "0", "--control", "0")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geventrelay.settings.file.positions import key_lines, loads
+from geventrelay.settings.file.positions import MOST_PARTS, key_lines, loads, too_deep
 
 
 @pytest.mark.parametrize(
@@ -189,3 +189,39 @@ def test_every_key_of_any_document_is_where_the_reader_finds_it(document):
     found = key_lines(document.text)
     assert set(found) == set(paths(tables))
     assert found == document.lines
+
+
+TEXTS = [
+    "a = [ # ]\n 1, '[', {x = \"}\"},\n 2,\n]\nb = 1",
+    "a = {b = 1, c.d = '}', e = [[1], [{f = 2}]]}\ng = 1\n[h]\ni = [{j = 1},\n{j = '''\n]'''}]\nk = 2",
+    '[[t]]\na = [1,\n2]\n[t.s]\nb = """\n[x]"""\n[[t]]\n[t.s]\nc = [[]]',
+]
+
+
+@given(st.data())
+@settings(deadline=None)
+def test_what_is_asked_for_is_found_without_the_rest(data):
+    text = data.draw(st.sampled_from(TEXTS))
+    every = key_lines(text)
+    wanted = data.draw(st.lists(st.sampled_from(sorted(every, key=str))))
+    found = key_lines(text, wanted)
+    assert {path: every[path] for path in wanted} == {path: found[path] for path in wanted}
+    assert found.items() <= every.items()
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("\n\na" + ".b" * MOST_PARTS + " = 1", 3),
+        ("[" + " . ".join(["'a.b'"] * (MOST_PARTS + 1)) + "]", 1),
+        ("x = {a" + '."b"' * MOST_PARTS + " = 1}", 1),
+        ("a" + ".b" * (MOST_PARTS - 1) + " = 1", None),
+        ("a = '" + "a." * 100 + "'\n# " + "a." * 100, None),
+        ("a = [" + "1.5, " * 100 + "]", None),
+        ("a.b = 1\n" * 100, None),
+        ("a = '''\n" + "a." * 100 + "'''", None),
+        ("." * 100, 1),
+    ],
+)
+def test_a_key_with_too_many_parts_is_found(text, line):
+    assert too_deep(text) == line

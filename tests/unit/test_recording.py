@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+import zlib
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from geventrelay.errors import RecordingError
 from geventrelay.recording import DamageKind, Reader, Record, RecordFilter, Writer, format, from_line, to_line
+from geventrelay.recording.record import RecordClock
 
 SOURCES = st.binary(max_size=255).map(lambda name: name.decode(errors="surrogateescape"))
 RECORDS = st.builds(
@@ -297,3 +299,26 @@ def test_a_choice_by_direction_topic_and_sample():
 def test_a_message_without_parts_has_no_topic():
     assert RecordFilter()(Record(1, "sub", ()))
     assert not RecordFilter(topic=b"x")(Record(1, "sub", ()))
+
+
+@pytest.mark.parametrize("metadata", [b"[" * 200_000, b"9" * 5000, b'{"a":' * 100_000, b"\xff", b""])
+def test_metadata_that_no_reader_of_json_takes_are_refused(metadata):
+    start = format.START.pack(format.MAGIC, format.VERSION, len(metadata))
+    crc = format.CRC.pack(zlib.crc32(metadata, zlib.crc32(start)))
+    with pytest.raises(RecordingError, match="metadata is no JSON"):
+        Reader(io.BytesIO(start + crc + metadata))
+
+
+@pytest.mark.parametrize("line", [b"[" * 200_000, b"9" * 5000, b'{"parts":' * 100_000, b'{"time": 1e999, "parts": []}'])
+def test_a_line_that_bites_is_no_message(line):
+    with pytest.raises(RecordingError):
+        from_line(line)
+
+
+def test_a_clock_that_is_set_changes_no_gap():
+    day, since_boot = [10**18], [5 * 10**9]
+    clock = RecordClock(lambda: day[0], lambda: since_boot[0])
+    assert clock() == 10**18
+    since_boot[0] += 7
+    for day[0] in (0, 2 * 10**18):
+        assert clock() == 10**18 + 7

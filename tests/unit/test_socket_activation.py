@@ -82,3 +82,25 @@ def test_localhost_is_where_it_is():
 )
 def test_sockets_for_another_process_are_left_alone(environment):
     assert passed_listeners(environment) == ()
+
+
+@pytest.mark.parametrize("count", ["-1", "x", "1000000000", "9" * 5000, "4097", "1.5", "\u0663"])
+def test_an_absurd_number_of_sockets_is_logged_and_ignored(caplog, count):
+    assert passed_listeners({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": count}) == ()
+    (record,) = caplog.records
+    assert "listen-fds-ignored" in record.getMessage()
+    assert len(record.getMessage()) < 200
+
+
+def test_descriptors_that_are_not_open_are_of_no_use(monkeypatch):
+    monkeypatch.setattr("geventrelay.server.socket_activation._FIRST", 1_000_000)
+    environment = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "4096", "LISTEN_FDNAMES": "a:b"}
+    listeners = passed_listeners(environment)
+    assert [one.name for one in listeners[:3]] == ["a", "b", ""]
+    assert len(listeners) == 4096
+    assert {one.address for one in listeners} == {""}
+
+
+def test_sockets_for_another_process_are_not_ours(caplog):
+    assert passed_listeners({"LISTEN_PID": "1", "LISTEN_FDS": "9" * 5000}) == ()
+    assert not caplog.records

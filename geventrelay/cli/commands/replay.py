@@ -6,6 +6,7 @@ import contextlib
 import enum
 import math
 import os
+import stat
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -13,10 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import gevent
+from gevent.fileobject import FileObject
 
 from ...engine.fair import FairYield
 from ...errors import RecordingError, SettingsError, StartError
 from ...recording import DamageKind, Reader, Record, RecordFilter
+from ...recording.reader import Source
 from ...settings.checks import one_of, seconds, text, whole
 from ...settings.option import option, read_group
 from ..arguments import given_options
@@ -90,16 +93,16 @@ def execute(options: Options) -> int:
     path, endpoint = options["FILE"], read_endpoint("--to", chosen.target)
     wanted = chosen.filter
     try:
-        with open(path, "rb") as file:
+        with _opened(path) as (file, nbytes):
             reader = Reader(file)
-            counted, shown = _Counted(wanted), _with_progress(reader, os.fstat(file.fileno()).st_size)
+            counted, shown = _Counted(wanted), _with_progress(reader, nbytes)
             sender, began = Sender(chosen.type, endpoint, chosen.timeout_s), time.monotonic()
             with contextlib.closing(shown):
                 outcomes, stop_reason = _replay(_paced(filter(counted, shown), chosen.speed), sender, chosen.skip_parts)
             if not sender.close(hastily=stop_reason is not None):
                 stop_reason = stop_reason or StopReason.LINGERING
-            # On to the end of the file, so that what was not sent is counted too.
-            total = counted.number + sum(1 for _ in filter(counted.chosen, reader))
+            # On to the end of the file, so that what was not sent is counted too. A pipe may have no end.
+            total = counted.number + (0 if nbytes is None else sum(1 for _ in filter(counted.chosen, reader)))
     except OSError as error:
         raise StartError(f"cannot read {path}: {error.strerror}") from None
     except RecordingError as error:
@@ -113,6 +116,19 @@ def execute(options: Options) -> int:
         print_stderr(f"{path}: {reader.damage}")
     # Where the end is missing, all that is there was sent. Behind a corrupt record there may be more.
     return 1 if stop_reason or (reader.damage and reader.damage.kind is DamageKind.CORRUPT) else 0
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[tuple[Source, int | None]]:
+    """The file at `path` and its size; None for a pipe or another file that has none."""
+    with open(path, "rb") as file:
+        status = os.fstat(file.fileno())
+        if stat.S_ISREG(status.st_mode):
+            yield file, status.st_size
+        else:
+            # Its writer may take its time: while it is waited for, signals have to be heard.
+            with FileObject(file.fileno(), "rb", buffering=0, close=False) as waiting:
+                yield waiting, None
 
 
 class _Counted:
@@ -158,8 +174,8 @@ def _paced(records: Iterator[Record], speed: float) -> Iterator[Record]:
             yield record
 
 
-def _with_progress(reader: Reader, total: int) -> Generator[Record, None, None]:
-    """The records of `reader`, while standard error shows how far in the file, of `total` bytes, they lie."""
+def _with_progress(reader: Reader, total: int | None) -> Generator[Record, None, None]:
+    """The records of `reader`, while standard error shows how far they lie in the file of `total` bytes."""
     with _progress(total) as advance:
         for record in reader:
             yield record
@@ -167,8 +183,8 @@ def _with_progress(reader: Reader, total: int) -> Generator[Record, None, None]:
 
 
 @contextlib.contextmanager
-def _progress(total: int) -> Iterator[Advance]:
-    """Give a function to call with the byte that has been reached out of `total`."""
+def _progress(total: int | None) -> Iterator[Advance]:
+    """Give a function to call with the byte that was reached out of `total`, which may be unknown."""
     bar: Any = None
     if sys.stderr.isatty():
         with contextlib.suppress(ImportError):
@@ -181,7 +197,7 @@ def _progress(total: int) -> Iterator[Advance]:
         nonlocal shown
         if bar is not None:
             bar.update(at - bar.n)
-        elif (tenth := 10 * at // total) > shown:
+        elif total and (tenth := 10 * at // total) > shown:
             shown = tenth
             print_stderr(f"replay: {10 * tenth} %")
 

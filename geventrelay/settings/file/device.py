@@ -12,7 +12,7 @@ from ..device import DeviceSettings
 from ..option import options_of
 from ..patterns import PATTERNS
 from ..socket_options import OPTIONS, option_of
-from .keys import WRONG, Fault, Path, fault, keys_of, nearest, unknown
+from .keys import WRONG, Faults, Path, fault, keys_of, nearest, unknown
 
 
 class DeviceTable:
@@ -20,15 +20,15 @@ class DeviceTable:
 
     :param name: its name.
     :param table: what the TOML reader gave, environment variables put in.
+    :param faults: gets all that is wrong.
     :ivar name: the same.
     :ivar settings: what the table asks for; None if anything is wrong with it.
-    :ivar faults: all that is wrong.
     :ivar endpoints: the endpoints of each socket, as far as they are right.
     """
 
-    def __init__(self, name: str, table: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, table: Mapping[str, Any], faults: Faults) -> None:
         self.name = name
-        self.faults: list[Fault] = []
+        self.faults, before = faults, len(faults)
         self.settings: DeviceSettings | None = None
         self.endpoints: dict[str, tuple[Endpoint, ...]] = {}
         self._path: Path = ("device", name)
@@ -47,7 +47,7 @@ class DeviceTable:
             given = _interface(table.get("interface"))
             self._interfaces = {one.field: given or one.interface for one in options_of(cls) if one.is_socket}
             self._read(cls, {key: value for key, value in table.items() if key != "pattern"})
-            self._conclude(cls)
+            self._conclude(cls, before)
 
     def place(self, name: str) -> Path:
         """Where the setting called `name` is written, or would stand."""
@@ -158,13 +158,13 @@ class DeviceTable:
         except SettingsError as error:
             self.faults.append((path, error))
 
-    def _conclude(self, cls: type[DeviceSettings]) -> None:
+    def _conclude(self, cls: type[DeviceSettings], faults_before: int) -> None:
         kept, errors = cls.check(self._values, self._wrong)
         fields = {field: key for key, field in self._keys.items()}
         self._places = {field: (*self._path, key) for field, key in fields.items()} | self._places
-        self.faults += [(self.place(error.name), error) for error in errors]
+        self.faults.extend((self.place(error.name), error) for error in errors)
         self.endpoints = {key: kept[key] for key in cls.socket_keys() if kept.get(key)}
-        if not (self.faults or self._wrong):
+        if not (len(self.faults) > faults_before or self._wrong):
             self.settings = cls(**self._values)
 
 

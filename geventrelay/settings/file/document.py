@@ -10,25 +10,27 @@ from ...errors import SettingsError
 from ..concealed import ConcealedText, Unshown
 from ..server import ServerSettings, apart, clashes, loops_between
 from .device import DeviceTable
-from .keys import WRONG, Fault, Path, fault, keys_of, secret, shown, unknown
+from .keys import WRONG, Faults, Path, fault, keys_of, secret, shown, unknown
+
+MOST_DEVICES = 5000
+"""The number of devices in a file. One process has sockets for fewer: `components.contexts.MAX_SOCKETS`."""
 
 # TOML promises no more; Python's reader takes larger integers.
 _INTEGERS = range(-(2**63), 2**63)
 
 
-def read(tables: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[ServerSettings | None, list[Fault]]:
-    """What a configuration asks for, or None and all that is wrong with it.
+def read(tables: Mapping[str, Any], environ: Mapping[str, str], faults: Faults) -> ServerSettings | None:
+    """What a configuration asks for; None if anything is wrong with it.
 
     :param tables: what the TOML reader gave.
     :param environ: the environment variables that it may name.
+    :param faults: gets all that is wrong.
+    :raises TooManyFaults: if they are more than it takes.
     """
-    faults: list[Fault] = []
     top = {key: _expanded((key,), value, environ, faults) for key, value in tables.items()}
     process = _process({key: value for key, value in top.items() if key != "device"}, faults)
     tables = _tables(top.get("device", {}), faults)
-    devices = {name: DeviceTable(name, table) for name, table in tables.items()}
-    for device in devices.values():
-        faults += device.faults
+    devices = {name: DeviceTable(name, table, faults) for name, table in tables.items()}
     endpoints = {name: device.endpoints for name, device in devices.items()}
     for (name, key), error in clashes(process.get("http"), endpoints):
         faults.append((devices[name].place(key), error))
@@ -37,10 +39,10 @@ def read(tables: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[ServerS
         faults.append((devices[name].place("io_threads"), error))
     for (name, key), error in loops_between(settings):
         faults.append((devices[name].place(key), error))
-    return (None if faults else ServerSettings(devices=tuple(settings), **process)), faults
+    return None if faults else ServerSettings(devices=tuple(settings), **process)
 
 
-def _expanded(path: Path, value: Any, environ: Mapping[str, str], faults: list[Fault]) -> Any:
+def _expanded(path: Path, value: Any, environ: Mapping[str, str], faults: Faults) -> Any:
     """The value with environment variables put in, and `WRONG` in place of each part that cannot be read."""
     if isinstance(value, str):
         try:
@@ -60,7 +62,7 @@ def _expanded(path: Path, value: Any, environ: Mapping[str, str], faults: list[F
     return value
 
 
-def _process(table: Mapping[str, Any], faults: list[Fault]) -> dict[str, Any]:
+def _process(table: Mapping[str, Any], faults: Faults) -> dict[str, Any]:
     """The settings of the process, by field."""
     options = keys_of(ServerSettings)
     kept: dict[str, Any] = {}
@@ -75,12 +77,15 @@ def _process(table: Mapping[str, Any], faults: list[Fault]) -> dict[str, Any]:
     return kept
 
 
-def _tables(tables: Any, faults: list[Fault]) -> dict[str, Mapping[str, Any]]:
+def _tables(tables: Any, faults: Faults) -> dict[str, Mapping[str, Any]]:
     """The devices' tables by name."""
     if tables is WRONG:
         return {}
     if not isinstance(tables, Mapping):
         faults.append(fault(("device",), "tables [device.NAME]", tables))
+        return {}
+    if len(tables) > MOST_DEVICES:
+        faults.append(fault(("device",), f"at most {MOST_DEVICES} tables [device.NAME]", len(tables)))
         return {}
     if not tables:
         faults.append(fault((), "at least one table [device.NAME]", None))

@@ -18,8 +18,30 @@ Path = tuple[str | int, ...]
 Fault = tuple[Path, SettingsError]
 """Where something is wrong, and what is wrong."""
 
+MOST_PROBLEMS = 100
+"""How many problems of a file are shown. Looking for more would take long where all of a large file is wrong."""
+
 _FEW = 10
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class TooManyFaults(Exception):
+    """A list of faults is full."""
+
+
+class Faults(list[Fault]):
+    """A list of faults that takes no more than `MOST_PROBLEMS`; both ways to add one raise `TooManyFaults` beyond."""
+
+    def append(self, one: Fault) -> None:
+        """Add `one`."""
+        if len(self) >= MOST_PROBLEMS:
+            raise TooManyFaults
+        super().append(one)
+
+    def extend(self, several: Iterable[Fault]) -> None:
+        """Add `several`."""
+        for one in several:
+            self.append(one)
 
 
 class _Wrong:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any
 from ...errors import ConfigurationError, Problem
 from ..server import ServerSettings
 from .document import read
-from .keys import Fault, shown
+from .keys import Fault, Faults, TooManyFaults, shown
 from .keys import Path as KeyPath
-from .positions import TOMLDecodeError, key_lines, loads
+from .positions import MOST_PARTS, TOMLDecodeError, key_lines, loads, too_deep
 
 LIMIT_BYTES = 2**20
 """A larger file is refused. Thousands of devices fit in, so a larger one is something else."""
@@ -27,16 +28,19 @@ def load(path: Path, environ: Mapping[str, str]) -> ServerSettings:
     :param environ: the environment variables that the file may name.
     :raises ConfigurationError: with every problem, if there is any.
     """
-    text = _text(path)
+    text, faults, settings, complete = _text(path), Faults(), None, False
     try:
-        settings, faults = read(_tables(path, text), environ)
-        lines = key_lines(text) if faults else {}
+        tables = _tables(path, text)
+        with contextlib.suppress(TooManyFaults):
+            settings = read(tables, environ, faults)
+            complete = True
+        lines = key_lines(text, [where for where, _ in faults]) if faults else {}
     except RecursionError:
         raise ConfigurationError(
             path, [Problem(None, "", "expected TOML, got tables or lists nested too deeply")]
         ) from None
     if settings is None:
-        raise ConfigurationError(path, [_problem(fault, lines) for fault in faults])
+        raise ConfigurationError(path, [_problem(fault, lines) for fault in faults], complete=complete)
     return settings
 
 
@@ -58,6 +62,10 @@ def _text(path: Path) -> str:
 
 
 def _tables(path: Path, text: str) -> dict[str, Any]:
+    line = too_deep(text)
+    if line is not None:
+        rule = f"expected keys of at most {MOST_PARTS} parts with dots between them, got a longer one"
+        raise ConfigurationError(path, [Problem(line, "", rule)])
     try:
         tables: dict[str, Any] = loads(text)
     except TOMLDecodeError as error:

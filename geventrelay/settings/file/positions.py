@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from bisect import bisect_right
+from collections.abc import Iterable
 
 from .keys import Path
 
@@ -26,16 +27,52 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _BARE_VALUE = re.compile(r"[^,\]}#\n]*")
 
 
-def key_lines(text: str) -> dict[Path, int]:
+# What a value is made of, for going over one as a whole.
+_PIECE = re.compile(_STRING.pattern + r"|#[^\n]*|[^\[\]{}\"'#]+|.", re.DOTALL)
+# A part of a key or anything else; what a string holds is no key.
+_PART = re.compile(_STRING.pattern + r"|#[^\n]*|[A-Za-z0-9_-]+|[ \t]+|\n|.", re.DOTALL)
+
+MOST_PARTS = 32
+"""The parts of a key, with dots between them. TOML readers take minutes and gigabytes for a hundred thousand."""
+
+
+def too_deep(text: str) -> int | None:
+    """The line of a key with more than `MOST_PARTS` parts; None if there is none.
+
+    :param text: any text, TOML or not.
+    """
+    if text.count(".") < MOST_PARTS:
+        return None
+    dots, after_dot = 0, False
+    for match in _PART.finditer(text):
+        piece = match[0]
+        if piece == ".":
+            dots, after_dot = dots + 1, True
+            if dots >= MOST_PARTS:
+                return text.count("\n", 0, match.start()) + 1
+        elif piece.isspace() and piece != "\n":
+            continue
+        elif after_dot:
+            after_dot = False
+        else:
+            dots = 0
+    return None
+
+
+def key_lines(text: str, wanted: Iterable[Path] | None = None) -> dict[Path, int]:
     """The line, counted from 1, in which each key and each element of an array first stands.
 
     :param text: TOML that a reader has accepted; for any other text, the result means nothing.
+    :param wanted: those that are asked for; what stands in other values need not be in the result.
     """
-    return _Scan(text).lines
+    above = None if wanted is None else {path[:end] for path in wanted for end in range(len(path))}
+    return _Scan(text, above).lines
 
 
 class _Scan:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, above: set[Path] | None) -> None:
+        # Values to look into; None for all of them.
+        self._above = above
         self.lines: dict[Path, int] = {}
         self._text = text
         self._newlines = [match.start() for match in re.finditer("\n", text)]
@@ -102,7 +139,9 @@ class _Scan:
     def _value(self, path: Path) -> None:
         self._skip_space()
         self._note(path, self._line())
-        if self._take("["):
+        if self._above is not None and path not in self._above and self._text.startswith(("[", "{"), self._at):
+            self._skip_value()
+        elif self._take("["):
             index = 0
             while not self._take("]"):
                 self._value((*path, index))
@@ -118,6 +157,15 @@ class _Scan:
             if match is None or match.end() == self._at:
                 raise ValueError(f"no value in line {self._line()}")
             self._at = match.end()
+
+    def _skip_value(self) -> None:
+        """Go over an array or a table with all that is in it."""
+        depth = 0
+        for match in _PIECE.finditer(self._text, self._at):
+            depth += (match[0] in ("[", "{")) - (match[0] in ("]", "}"))
+            if depth == 0:
+                self._at = match.end()
+                return
 
     def _take(self, mark: str) -> bool:
         start = self._at
