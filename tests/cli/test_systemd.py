@@ -256,3 +256,35 @@ def test_systemd_takes_the_units(name, folder):
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze here")
+def test_the_service_is_hardly_exposed(folder):
+    shutil.copy(DOCS / "geventrelay.service", folder)
+    command = ["systemd-analyze", "security", "--offline=yes", "--threshold=30", "--no-pager"]
+    done = subprocess.run(
+        [*command, folder / "geventrelay.service"], capture_output=True, text=True, check=False, timeout=30
+    )
+    if "unrecognized option" in done.stderr:
+        pytest.skip("this systemd-analyze cannot judge a file")
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_service_has_its_token_from_systemd():
+    service = unit("geventrelay.service")["Service"]
+    assert service["LoadCredential"].startswith("http-token:/etc/")
+    assert service["SetCredential"] == "http-token:!"
+    assert service["CapabilityBoundingSet"] == ""
+    assert service["UMask"] == "0077"
+
+
+def test_it_runs_with_a_token_that_is_a_credential(start, folder):
+    (folder / "http-token").write_text("s3cret\n")
+    (folder / "http-token").chmod(0o400)
+    config = folder / "relay.toml"
+    config.write_text(
+        'http = "127.0.0.1:0"\nhttp-token-file = "${CREDENTIALS_DIRECTORY}/http-token"\n'
+        '[device.a]\npattern = "streamer"\nfrontend = "tcp://127.0.0.1:0"\nbackend = "tcp://127.0.0.1:0"\n'
+    )
+    server = start("run", str(config), env=environment(CREDENTIALS_DIRECTORY=str(folder)))
+    server.stop()
