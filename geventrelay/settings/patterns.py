@@ -45,12 +45,18 @@ class Relay(DeviceSettings):
 Publishers connect a PUB to the sub port. Each message goes whole to every SUB at the pub port, and its payload (what
 follows the topic and a space) to one PULL at the push port. It needs --pub-port or --push-port, or both."""
 
-    sub: Endpoints = option(endpoints, "where publishers connect", name="sub-port", metavar="PORT")
+    sub: Endpoints = option(endpoints, "where publishers connect", name="sub-port", metavar="PORT", many=True)
     pub: Endpoints | None = option(
-        endpoints, "where subscribers connect", name="pub-port", metavar="PORT", default=None, unset="nowhere"
+        endpoints,
+        "where subscribers connect",
+        name="pub-port",
+        metavar="PORT",
+        default=None,
+        unset="nowhere",
+        many=True,
     )
     push: Endpoints | None = option(
-        endpoints, "where pullers connect", name="push-port", metavar="PORT", default=None, unset="nowhere"
+        endpoints, "where pullers connect", name="push-port", metavar="PORT", default=None, unset="nowhere", many=True
     )
     subscribe: Prefixes = option(
         prefixes,

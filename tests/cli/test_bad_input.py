@@ -24,7 +24,7 @@ USAGE = {
     "unknown option": ([*RELAY, "--bogus"], ["known option", "'--bogus'"]),
     "misspelt option": ([*RELAY, "--sndhwn=5"], ["did you mean --sndhwm", "'--sndhwn'"]),
     "option without its value": ([*RELAY, "--sndhwm"], ["--help", "--sndhwm"]),
-    "option given twice": ([*RELAY, "--sub-port", "0"], ["--help"]),
+    "option given twice": ([*RELAY, "--sndhwm", "5", "--sndhwm", "6"], ["--help"]),
     "unknown pattern": (["relais", "--sub-port", "0"], ["did you mean relay", "'relais'"]),
     "two patterns": (["queue", *QUEUE], ["--help"]),
     "relay with nowhere to send": (["relay", "--sub-port", "0"], ["--push-port", "pub"]),
