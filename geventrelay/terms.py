@@ -21,7 +21,7 @@ class Payload(enum.Enum):
     """Which part of a message is sent on."""
 
     AUTO = "auto"
-    """SPACE for a message of one part, PARTS for a message of several."""
+    """PARTS for a message of several parts. One of one part is cut at its first space if a topic stands before it."""
     SPACE = "space"
     """The text after the first space of the first part (the whole part if it has no space), and the other parts."""
     PARTS = "parts"

@@ -61,7 +61,7 @@ class PumpComponent(Component):
     def open(self) -> None:
         """Make the pump; see `Component.open`. Does not yield."""
         outlets = [self._outlet(outlet) for outlet in self._plan.outlets]
-        self._pump = Pump(self.key, self._sockets[self.key], outlets, self._log_refused)
+        self._pump = Pump(self.key, self._sockets[self.key], outlets, self._log_refused, self._log_uncut)
         self._pump.set_max_parts(self._settings.max_parts)
         self._sockets.count_read(self.key, self._pump.read_bytes)
         fork.pause_in_children(self._pump)
@@ -149,6 +149,10 @@ class PumpComponent(Component):
         requested, replied = (one.pump.snapshot().outlets[0] for one in (self, replies))
         # Unroutable ones do not count: no client waits for them.
         return replied.sent + replied.dropped.get(Drop.FULL, 0) >= requested.sent
+
+    def _log_uncut(self, socket: str) -> None:
+        advice = "no topic stands before the first space of a message, so it goes whole; space would cut it there"
+        log.warning(event("uncut", device=self._device, socket=socket, option="--push-payload", advice=advice))
 
     def _log_refused(self, reason: Drop, messages: int) -> None:
         what = {"device": self._device, "socket": self.key, "reason": reason.value, "messages": messages}

@@ -54,6 +54,8 @@ class DeviceSnapshot:
             keys[f"{pump.source}.received"] = pump.received
             for outlet in pump.outlets:
                 keys[f"{outlet.socket}.sent"] = outlet.sent
+                if outlet.uncut:
+                    keys[f"{outlet.socket}.uncut"] = outlet.uncut
                 keys.update({f"{outlet.socket}.dropped.{why.value}": count for why, count in outlet.dropped.items()})
         keys["held"] = self.held
         if any(pump.left_unread for pump in self.pumps):

@@ -75,6 +75,10 @@ class OutletValues:
         "bytes", "Bytes of the messages handed to libzmq for the socket's peers.",
         path=("sent", "bytes"), metric="sent_bytes",
     )  # fmt: skip
+    uncut: int = counter(
+        "messages", "Messages that went whole, because what stands before their first space is no topic.",
+        path=("uncut",), metric="uncut_messages",
+    )  # fmt: skip
     dropped: dict[Drop, int] = counter(
         "messages", "Messages that the socket did not take, by reason.",
         path=("dropped",), metric="dropped_messages", by="reason", known=[one.value for one in Drop], top=True,

@@ -8,7 +8,7 @@ import zmq
 
 from ..terms import WhenFull
 from .counters import Drop, OutletCounters
-from .outlet import CUT, Outlet, Parts
+from .outlet import CUT, Outlet, Parts, is_uncut
 from .readiness import plain_get, plain_send
 from .subscriptions import has_longer_topic
 
@@ -58,7 +58,9 @@ class PythonLane:
         :raises zmq.ZMQError: as `Burst.run` does.
         """
         counters = self._counters
+        uncut = False
         if self._cut is not None:
+            uncut = is_uncut(self._outlet.payload, parts)
             parts = self._cut(parts)
         if self._prefix:
             parts = (*self._prefix, *parts)
@@ -83,6 +85,7 @@ class PythonLane:
         counters.sent += 1
         counters.sent_parts += len(parts)
         counters.sent_bytes += sum(map(len, parts))
+        counters.uncut += uncut
         if self.events_interval:
             self.process_events()
         return True

@@ -28,8 +28,42 @@ def _after_first(parts: Parts) -> Parts:
     return parts[1:] if len(parts) > 1 else parts
 
 
+LONGEST_TOPIC = 255
+"""The longest text before a space that is taken for a topic, in bytes."""
+_CONTROL = frozenset(map(chr, (*range(32), *range(127, 160))))
+
+
+def is_topic(text: bytes) -> bool:
+    """Whether what stands before the first space of a message can be its topic. Does not yield.
+
+    A message without a topic must not be cut at a space that is part of its payload: compressed data, JSON, msgpack. So
+    a topic is UTF-8 without control characters, at most `LONGEST_TOPIC` bytes, and does not begin as JSON does.
+    native/message.pxd has the same.
+    """
+    if len(text) > LONGEST_TOPIC or text[:1] in (b"{", b"[", b'"'):
+        return False
+    try:
+        return _CONTROL.isdisjoint(text.decode())
+    except UnicodeDecodeError:
+        return False
+
+
+def _after_topic(parts: Parts) -> Parts:
+    head = bytes(parts[0])
+    topic, space, rest = head.partition(b" ")
+    return (rest,) if space and is_topic(topic) else parts
+
+
 def _payload(parts: Parts) -> Parts:
-    return _after_first(parts) if len(parts) > 1 else _after_space(parts)
+    return _after_first(parts) if len(parts) > 1 else _after_topic(parts)
+
+
+def is_uncut(payload: Payload, parts: Parts) -> bool:
+    """Whether a message, its `parts`, goes whole because what stands before its first space is no topic."""
+    if payload is not Payload.AUTO or len(parts) > 1:
+        return False
+    topic, space, _ = bytes(parts[0]).partition(b" ")
+    return bool(space) and not is_topic(topic)
 
 
 def _swapped(parts: Parts) -> Parts:

@@ -12,6 +12,7 @@ cdef class Pump:
     cdef readonly object _burst
     cdef bint _paused
     cdef object _gate
+    cdef object _on_uncut
     cdef object __weakref__
 
     @cython.locals(source=Readiness, destination=Readiness, blocked=Readiness)

@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 
 from gevent.event import Event
 
+from ..terms import Payload
 from .burst import NOTHING, Budget, Burst, Status
 from .burst_python import PythonBurst
 from .counters import Drop, OutletSnapshot, PumpSnapshot
@@ -52,6 +53,8 @@ class Pump:
     :param outlets: where each message goes; this pump is the one writer of each.
     :param on_refused: called with the reason and the number when messages were dropped in reading; None for not. Must
         not yield.
+    :param on_uncut: called with an outlet's name, once, when it was sent a message whole because no topic stands before
+        its first space; None for not. Must not yield.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Pump:
         source: Readiness | RelaySocket,
         outlets: Sequence[Outlet],
         on_refused: Callable[[Drop, int], None] | None = None,
+        on_uncut: Callable[[str], None] | None = None,
     ) -> None:
         self.name = name
         self._source = source.readiness
@@ -67,6 +71,7 @@ class Pump:
         self._destinations = tuple(outlet.socket for outlet in outlets)
         self._burst = _new_burst(source.readiness, outlets)
         self._burst.on_refused = on_refused
+        self._on_uncut = on_uncut if any(one.payload is Payload.AUTO for one in outlets) else None
         self._paused = False
         self._gate = Event()
 
@@ -80,6 +85,8 @@ class Pump:
                 if self._paused:
                     self._gate.wait()
                 status = burst.run(BUDGET)
+                if self._on_uncut is not None:
+                    self._look_for_uncut(self._on_uncut)
                 blocked = self._blocked_by() if status is _OUTLET_FULL else None
                 # For readers of the outlets' sockets: the sends may have taken their edge.
                 for destination in self._destinations:
@@ -94,6 +101,13 @@ class Pump:
                     blocked.wait_writable()
                 else:
                     turn.wait()
+
+    def _look_for_uncut(self, tell: Callable[[str], None]) -> None:
+        """Once in the life of a pump, `tell` which outlet has got a message that was not cut."""
+        for outlet, counters in zip(self._outlets, self._burst.counters.outlets, strict=True):
+            if counters.uncut:
+                self._on_uncut = None
+                tell(outlet.name)
 
     def pause(self) -> None:
         """Read nothing more from now on; what is in hand stays in hand. Does not yield."""

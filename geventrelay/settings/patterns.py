@@ -76,7 +76,8 @@ follows the topic and a space) to one PULL at the push port. It needs --pub-port
             "space": "what follows the first space of the first part, and the other parts",
             "parts": "all parts but the first; a message of one part goes whole",
             "whole": "the message as it came",
-            "auto": "space for a message of one part, parts for a message of several",
+            "auto": "parts for a message of several parts; of one part, what follows the first space if a topic stands "
+            "before it, else the message as it came",
         },
     )
     push_when_full: WhenFull | str = option(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geventrelay import Payload
-from geventrelay.engine.outlet import CUT
+from geventrelay.engine.outlet import CUT, LONGEST_TOPIC, is_topic, is_uncut
 
 MESSAGES = st.lists(st.binary(max_size=20), min_size=1, max_size=6)
 
@@ -33,6 +33,10 @@ def cut(take: Payload, parts: list[bytes]) -> list[bytes]:
         (Payload.PARTS, [b"topic payload"], [b"topic payload"]),
         (Payload.AUTO, [b"topic payload"], [b"payload"]),
         (Payload.AUTO, [b"topic", b"pay load"], [b"pay load"]),
+        (Payload.AUTO, [b" payload with spaces"], [b"payload with spaces"]),
+        (Payload.AUTO, [b'{"a": 1, "b": 2}'], [b'{"a": 1, "b": 2}']),
+        (Payload.AUTO, [b"\x82\xa4name\xa3a b"], [b"\x82\xa4name\xa3a b"]),
+        (Payload.SPACE, [b'{"a": 1}'], [b"1}"]),
         (Payload.AUTO, [b"to pic", b"one", b""], [b"one", b""]),
         (Payload.WHOLE, [b"topic payload"], [b"topic payload"]),
         (Payload.SWAP, [b"from", b"to", b"", b"body"], [b"to", b"from", b"", b"body"]),
@@ -62,3 +66,25 @@ def test_a_cut_leaves_a_message_and_adds_nothing(take, parts):
 
 def test_every_push_payload_is_a_cut():
     assert set(CUT) == set(Payload)
+
+
+@pytest.mark.parametrize("text", [b"", b"prices", "Grüße/€/\U0001f600".encode(), b"x" * LONGEST_TOPIC, b"-'}]"])
+def test_what_can_be_a_topic(text):
+    assert is_topic(text)
+    assert not is_uncut(Payload.AUTO, [text + b" payload"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"{", b'["a",', b'"text', b"tab\tin", b"line\n", b"\0", b"\x7f", "\u0085".encode(), "\u009f".encode(),
+        b"x" * (LONGEST_TOPIC + 1),        b"\xff", b"\xc3", b"\xc0\xaf", b"\xe0\x80\xaf", b"\xed\xa0\x80",
+        b"\xf4\x90\x80\x80", b"x\x9c\x01",
+    ],
+)  # fmt: skip
+def test_what_cannot_be_a_topic(text):
+    assert not is_topic(text)
+    assert is_uncut(Payload.AUTO, [text + b" payload"])
+    assert not is_uncut(Payload.SPACE, [text + b" payload"])
+    assert not is_uncut(Payload.AUTO, [text + b" payload", b"more"])
+    assert not is_uncut(Payload.AUTO, [text])

@@ -52,6 +52,17 @@ PEER_OF: dict[int, int] = {
 # The type of a source, and of the socket that feeds it. A REP is read once only: it then waits to be written.
 FEEDER_OF: dict[int, int] = {zmq.PULL: zmq.PUSH, zmq.ROUTER: zmq.DEALER, zmq.REP: zmq.DEALER, zmq.XPUB: zmq.XSUB}
 KNOWN_ID = b"known"
+# What stands before a space and is a topic, or is none.
+TOPICS = [
+    text + b" payload"
+    for text in (
+        b'{"a":', b"[1,", b'"', b"x" * 255, b"x" * 256, b"tab\t", b"\x7f", b"\x80", b"\xc1\xbf", b"\xc2\x85",
+        b"\xc2\xa0",
+        b"\xe0\x9f\xbf",        b"\xe0\xa0\x80", b"\xed\x9f\xbf", b"\xed\xa0\x80", b"\xef\xbf\xbf",
+        b"\xf0\x8f\xbf\xbf", b"\xf0\x90\x80\x80",
+        b"\xf4\x8f\xbf\xbf",        b"\xf4\x90\x80\x80", b"\xf5\x80\x80\x80", b"\xe2\x82", b"\xc3", b"\xff",
+    )
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -240,7 +251,7 @@ def assert_both_do_the_same(
 SIZES = (0, 1, 29, 33, 34, 8191, 8192, 8193, 8198, 60_000)
 
 PARTS = st.one_of(
-    st.sampled_from([KNOWN_ID, b"stranger", b"", b" ", b"topic payload", b"a b c", b" leading", b"trailing "]),
+    st.sampled_from([KNOWN_ID, b"stranger", b"", b" ", b"topic payload", b"a b c", b" leading", b"trailing ", *TOPICS]),
     st.builds(lambda head, size: head + b"x" * size, st.sampled_from([b"", b"topic "]), st.sampled_from(SIZES)),
     st.binary(max_size=40),
     # To an XPUB the last three are subscriptions.
@@ -561,3 +572,12 @@ def test_a_pub_takes_note_of_the_room_that_its_subscriber_makes(make_burst: Any)
             made.burst.run(PLENTY)
             taken += [reader.recv(zmq.DONTWAIT) for _ in range(50)]
     assert taken == [b"%d" % number for number in range(2000)]
+
+
+@given(texts=st.lists(st.one_of(st.binary(max_size=5), st.sampled_from(TOPICS)), min_size=1, max_size=30))
+def test_both_take_the_same_for_a_topic(texts: list[bytes]) -> None:
+    def script(made: Rig) -> None:
+        made.feed([[text + b" p"] for text in texts])
+        made.run(PLENTY)
+
+    assert_both_do_the_same(script, Destination(payload=Payload.AUTO))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import pytest
 import zmq
 from support.traffic import open_way, pump
@@ -53,6 +55,20 @@ def test_a_puller_gets_the_payload_that_was_asked_for_and_subscribers_the_whole(
     publisher.send(b"topic two", b'{"b": 2}', b"", b"tail")
     assert puller.recv_all(2) == [single, several]
     assert subscriber.recv_all(2) == [[b'topic {"a": 1}'], [b"topic two", b'{"b": 2}', b"", b"tail"]]
+
+
+def test_a_message_without_a_topic_is_pushed_whole_counted_and_told_once(run, peers: Peers, caplog):
+    device = run(Relay(sub=LOCAL, pub=LOCAL, push=LOCAL))
+    publisher = peers.publisher(*device.endpoints["sub"])
+    puller = peers.connect(zmq.PULL, *device.endpoints["push"])
+    open_way(publisher, device, pullers=[puller])
+    sent = [[b'{"a": 1, "b": 2}'], [b"prices 5"], [zlib.compress(b"so many words" * 9) + b" \0"], [b"no-space"]]
+    for message in sent:
+        publisher.send(*message)
+    assert puller.recv_all(4) == [sent[0], [b"5"], sent[2], sent[3]]
+    eventually(lambda: pump(device, "sub").outlets[1].uncut == 2, "both to be counted")
+    assert "push.uncut=2" in device.snapshot().accounting()
+    assert caplog.text.count("uncut device=relay socket=push option=--push-payload") == 1
 
 
 def test_every_subscriber_gets_every_message_and_one_puller_gets_each(run, peers: Peers):

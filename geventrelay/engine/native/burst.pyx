@@ -251,7 +251,8 @@ cdef class NativeBurst:
             outlet.sent += lane.sent
             outlet.sent_parts += lane.sent_parts
             outlet.sent_bytes += lane.sent_bytes
-            lane.sent = lane.sent_parts = lane.sent_bytes = 0
+            outlet.uncut += lane.uncut
+            lane.sent = lane.sent_parts = lane.sent_bytes = lane.uncut = 0
         return 0
 
     cdef object add_up_drops(self):

@@ -7,7 +7,7 @@ from libc.string cimport memset
 from .libzmq cimport (
     EVENTS, getsockopt, is_not_now, msg_close, msg_copy, msg_data, msg_init, msg_size, send_part, zmq_msg_t
 )
-from .message cimport Message, cut_payload, up_to_space
+from .message cimport Message, cut_payload, up_to_space, up_to_topic
 
 # `geventrelay.terms.Payload`
 cdef enum:
@@ -41,6 +41,8 @@ cdef struct Lane:
     long long topic_too_long
     long long unroutable
     long long refused
+    # Of the sent ones, those that went whole because what stands before their first space is no topic.
+    long long uncut
 
 
 # What a lane sends of the message in hand.
@@ -51,6 +53,8 @@ cdef struct Cut:
     # Bytes left away from the front of the first part: up to and with the space.
     size_t skipped
     bint swapped
+    # There is a space, and what stands before it is no topic.
+    bint uncut
     # All bytes that are sent.
     long long size
 
@@ -71,6 +75,7 @@ cdef inline int offer(Lane *lane, Message *message, bint keep) noexcept nogil:
         lane.sent += 1
         lane.sent_parts += cut.count
         lane.sent_bytes += cut.size
+        lane.uncut += cut.uncut
         if lane.events_interval:
             process_events(lane)
         return 0
@@ -117,8 +122,12 @@ cdef inline Cut cut_for(const Lane *lane, Message *message) noexcept nogil:
     cut.size = message.nbytes
     if lane.payload == SWAP:
         cut.swapped = several
-    elif lane.payload == SPACE or (lane.payload == AUTO and not several):
+    elif lane.payload == SPACE:
         cut.skipped = up_to_space(&message.parts[0])
+        cut.size -= cut.skipped
+    elif lane.payload == AUTO and not several:
+        cut.skipped = up_to_topic(&message.parts[0])
+        cut.uncut = not cut.skipped and up_to_space(&message.parts[0])
         cut.size -= cut.skipped
     elif lane.payload != WHOLE and several:
         cut.first = 1
