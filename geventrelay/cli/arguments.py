@@ -15,7 +15,7 @@ from ..settings import PATTERNS
 from ..settings.places import place_of
 from ..version import version
 from .command import DEFAULT, Command, Options, load, names
-from .help import overview, synopsis, text
+from .help import overview, shown, synopsis, text
 from .output import print_stdout
 
 _GENERAL = ("--help", "--version")
@@ -42,7 +42,8 @@ def parse(arguments: Sequence[str]) -> tuple[Command, Options]:
         raise _usage_error(command, words) from None
     except SystemExit:
         # --help or --version.
-        print_stdout(printed.getvalue().rstrip("\n"))
+        told = printed.getvalue()
+        print_stdout((shown(command) if told.startswith("Usage:") else told).rstrip("\n"))
         raise
 
 

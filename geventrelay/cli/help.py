@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from ..settings import PATTERNS
 from ..settings.option import Option
-from .command import COMMANDS, Command
+from .command import COMMANDS, Command, load
 
 _WIDTH = 110
 _COLUMN = 28
@@ -52,6 +52,12 @@ is given. Exit codes: 0 stopped on request, 1 could not run, 2 wrong usage or se
 """How a process that runs devices behaves, whatever it runs."""
 
 
+_MORE = "More options, which bound what peers and HTTP clients may cost: geventrelay help bounds"
+_BOUNDS = """\
+What a peer or an HTTP client may cost is bounded. Every pattern has these options; docs/operating.rst says what each of
+them protects, and what a peer above it sees."""
+
+
 def overview() -> str:
     """What ``geventrelay --help`` prints."""
     patterns = {name: cls.summary for name, cls in PATTERNS.items()}
@@ -59,11 +65,37 @@ def overview() -> str:
 
 
 def text(command: Command) -> str:
-    """What the help of a `command` prints; docopt reads it."""
-    blocks = ["\n".join(_usage(command)), *map(_filled, command.about.split("\n\n"))]
-    for title, options in command.sections.items():
-        blocks.append(f"{title}:\n" + "\n".join(line for option in options for line in _described(option)))
+    """What docopt reads: the help of a `command` with every option."""
+    return _text(command, command.sections)
+
+
+def shown(command: Command) -> str:
+    """What the help of a `command` prints: without the options that only `bounds` shows."""
+    common = {title: [one for one in options if not one.rare] for title, options in command.sections.items()}
+    return _text(command, common)
+
+
+def bounds() -> str:
+    """What ``geventrelay help bounds`` prints: the options that bound what others may cost."""
+    sections = {
+        title: [one for one in options if one.rare]
+        for name in PATTERNS
+        for title, options in load(name).sections.items()
+    }
+    return "\n\n".join([_filled(_BOUNDS), *_sections(sections)]) + "\n"
+
+
+def _sections(sections: Mapping[str, Sequence[Option]]) -> Iterator[str]:
+    for title, options in sections.items():
+        if options:
+            yield f"{title}:\n" + "\n".join(line for option in options for line in _described(option))
+
+
+def _text(command: Command, sections: Mapping[str, Sequence[Option]]) -> str:
+    blocks = ["\n".join(_usage(command)), *map(_filled, command.about.split("\n\n")), *_sections(sections)]
+    rare = any(option.rare for option in command.options)
     blocks.append("\n".join([*_entry("-h --help", "show this"), *_entry("--version", "show the version")]))
+    blocks += [_filled(_MORE)] if rare else []
     blocks += [_filled(command.notes)] if command.notes else []
     return "\n\n".join(blocks) + "\n"
 
@@ -71,7 +103,7 @@ def text(command: Command) -> str:
 def synopsis(command: Command) -> str:
     """How a `command` is used, in one line, without the options that it does not need."""
     word = f"[{command.name}]" if command.is_default else command.name
-    needed = [_synopsis_of(option) for option in command.options if option.needed or option.many]
+    needed = [_synopsis_of(option) for option in command.options if option.needed or (option.many and not option.rare)]
     return " ".join([word, *filter(None, [command.arguments]), *needed])
 
 
@@ -112,6 +144,9 @@ def default_of(option: Option) -> str:
 
 def _entry(flag: str, description: str, hanging: int = 0) -> Iterator[str]:
     first, *others = _wrapped(description, _WIDTH - _COLUMN - hanging)
+    if len(flag) > _COLUMN - 4:
+        yield f"  {flag}"
+        flag = ""
     yield f"  {flag}".ljust(_COLUMN) + first
     yield from (" " * (_COLUMN + hanging) + line for line in others)
 

@@ -103,7 +103,7 @@ class Limits(DeviceGroup):
     )
     max_message_size_bytes: int | None = option(
         whole(SMALLEST_MESSAGE_LIMIT_BYTES, 2**63 - 1, besides=0),
-        "disconnect a peer that sends a larger part, from 1024 up; 0 is no limit",
+        "disconnect a peer that sends a larger part; 1024 or more",
         default=None,
         unset="no limit",
         bound=True,
@@ -118,7 +118,7 @@ class Limits(DeviceGroup):
     )
     heartbeat_ms: int = option(
         whole(0, LONGEST_KEEPALIVE_S * 1000),
-        "how often silent TCP connections are probed, by TCP keepalive, up to 32767000; 0 is never",
+        "how often TCP keepalive probes silent connections; 0 is never",
         default=10_000,
     )
     immediate: bool = option(
@@ -128,7 +128,7 @@ class Limits(DeviceGroup):
         seconds, "when stopping, go on moving what has come in for up to this long", default=1.0, live=True
     )
     linger_ms: int = option(
-        whole(0), "then wait up to this long for peers to take what is queued for them", default=1_000, live=True
+        whole(0), "then wait up to this long for peers to take what is queued", default=1_000, live=True
     )
 
 
@@ -145,21 +145,29 @@ class PeerLimits(DeviceGroup):
         "refuse subscriptions to a longer topic, up to 65536; also bounds parts that an XSUB sends upstream",
         default=LONGEST_TOPIC_BYTES,
         bound=True,
+        rare=True,
     )
     subscriber_burst_bytes: int = option(
         whole(0),
         "end a TCP connection that brings more subscriptions at once to a PUB, XPUB or PUSH; 0 is no limit",
         default=4 * 1024 * 1024,
         bound=True,
+        rare=True,
     )
     subscriber_rate: int = option(
-        whole(0), "how much more a connection may bring there, in a second", default=64 * 1024, unit="bytes", bound=True
+        whole(0),
+        "how much more a connection may bring there, in a second",
+        default=64 * 1024,
+        unit="bytes",
+        bound=True,
+        rare=True,
     )
     max_unfinished_bytes: int = option(
         whole(0, 2**63 - 1),
         "end a TCP connection that sends more of a message that does not end; 0 is no limit",
         default=256 * 1024 * 1024,
         bound=True,
+        rare=True,
     )
 
 

@@ -52,7 +52,7 @@ class HttpOptions(Group):
 
     http: HttpAddress | None = option(
         HttpAddress.parse,
-        "answer HTTP there (page, API, metrics); a bare PORT is on 127.0.0.1, the host * is every one",
+        "answer HTTP there (page, API, metrics); a bare PORT is on 127.0.0.1",
         default=None,
         unset="nowhere",
         metavar="HOST:PORT",
@@ -70,6 +70,7 @@ class HttpOptions(Group):
         default=128,
         unit="connections",
         bound=True,
+        rare=True,
     )
     http_connections_per_client: int = option(
         whole(1, 100_000),
@@ -77,6 +78,7 @@ class HttpOptions(Group):
         default=16,
         unit="connections",
         bound=True,
+        rare=True,
     )
     http_streams_per_client: int = option(
         whole(1, 100_000),
@@ -84,6 +86,7 @@ class HttpOptions(Group):
         default=8,
         unit="answers",
         bound=True,
+        rare=True,
     )
     http_trusted_proxy: tuple[Network, ...] = option(
         networks,
@@ -91,5 +94,6 @@ class HttpOptions(Group):
         default=(),
         unset="none",
         metavar="NETWORK",
+        rare=True,
         many=True,
     )

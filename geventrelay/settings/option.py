@@ -45,6 +45,7 @@ class Option:
     :ivar live: whether a running device or process takes another value without a restart.
     :ivar interface: for a socket, the host that bare ports bind where the device has no ``interface``.
     :ivar bound: whether it bounds what a peer can cost; docs/operating.rst has a table of these.
+    :ivar rare: whether help shows it only among the bounds.
     :ivar name: its key in the file, and its flag without the dashes.
     :ivar field: the field that holds it.
     :ivar scope: what it belongs to.
@@ -61,6 +62,7 @@ class Option:
     live: bool
     interface: str
     bound: bool
+    rare: bool
     name: str
     field: str = ""
     scope: Scope = Scope.COMMAND
@@ -130,6 +132,7 @@ def option(
     live: bool = False,
     interface: str = "*",
     bound: bool = False,
+    rare: bool = False,
 ) -> Any:
     """A field of a `Group` that holds an option. The parameters are those of `Option`.
 
@@ -146,8 +149,11 @@ def option(
     :param live: whether it needs no restart.
     :param interface: for a socket, the host that bare ports bind where the device has no ``interface``.
     :param bound: whether it bounds what a peer can cost.
+    :param rare: whether help shows it only among the bounds.
     """
-    described = Option(check, help, default, unset, unit, metavar, values or {}, many, live, interface, bound, name)
+    described = Option(
+        check, help, default, unset, unit, metavar, values or {}, many, live, interface, bound, rare, name
+    )
     return dataclasses.field(default=default, metadata={_KEY: described})
 
 

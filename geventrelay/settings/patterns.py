@@ -62,7 +62,7 @@ follows the topic and a space) to one PULL at the push port. It needs --pub-port
         prefixes,
         "take only messages that begin with PREFIX",
         default=("",),
-        unset="all messages",
+        unset="all",
         metavar="PREFIX",
         many=True,
         live=True,
@@ -82,7 +82,7 @@ follows the topic and a space) to one PULL at the push port. It needs --pub-port
     )
     push_when_full: WhenFull | str = option(
         one_of(WhenFull),
-        "what happens when no puller is connected, or the queue of each is full",
+        "when no puller is connected, or the queue of each is full",
         default=WhenFull.DROP,
         metavar="POLICY",
         values={

@@ -42,7 +42,7 @@ class ServerSettings(HttpOptions):
     fail_fast: bool = option(flag, "end when a device fails, instead of starting it again", default=False, live=True)
     ready_file: Path | None = option(
         path,
-        "write the bound endpoints there as JSON when all are bound; removed at exit",
+        "write the bound endpoints there as JSON; removed at exit",
         default=None,
         unset="none",
         metavar="PATH",

@@ -66,8 +66,10 @@ def test_the_help_of_a_command_has_its_own_options_and_fits_75_lines(capsys, nam
     assert text.startswith("Usage:\n  geventrelay ")
     assert len(text.splitlines()) <= 75
     assert max(map(len, text.splitlines())) <= 110
-    assert explained(text) == {option.flag for option in command.load(name).options} | {"--help", "--version"}
-    for option in command.load(name).options:
+    common = [option for option in command.load(name).options if not option.rare]
+    assert explained(text) == {option.flag for option in common} | {"--help", "--version"}
+    assert ("help bounds" in text) == (len(common) < len(command.load(name).options))
+    for option in common:
         assert option.help.split()[0] in text
         if not option.needed and option.takes_value:
             assert f"(default: {option.default_text})" in " ".join(text.split()), option.name
@@ -77,7 +79,26 @@ def test_help_goes_to_standard_output(run):
     program = run([*GEVENTRELAY, "queue", "--help"])
     assert program.wait() == 0
     assert program.errors == ""
-    assert program.output == texts.text(command.load("queue"))
+    assert program.output == texts.shown(command.load("queue"))
+
+
+def test_help_bounds_has_the_options_that_no_other_help_shows(run):
+    program = run([*GEVENTRELAY, "help", "bounds"])
+    assert program.wait() == 0
+    rare = {option for name in PATTERNS for option in command.load(name).options if option.rare}
+    assert rare
+    assert explained(program.output) == {option.flag for option in rare}
+    assert max(map(len, program.output.splitlines())) <= 110
+    text = " ".join(program.output.split())
+    assert all(f"{option.help} (default: {option.default_text})" in text for option in rare if not option.many)
+
+
+def test_an_option_that_only_the_bounds_show_is_read_from_the_command_line():
+    words = ["queue", "--frontend=1", "--backend=2", "--http-connections-per-client=7", "--max-topic-size=99"]
+    _, options = arguments.parse([*words, "--http-trusted-proxy=10.0.0.1", "--http-trusted-proxy=10.0.0.2"])
+    assert options["--http-connections-per-client"] == "7"
+    assert options["--max-topic-size"] == "99"
+    assert options["--http-trusted-proxy"] == ["10.0.0.1", "10.0.0.2"]
 
 
 def test_every_option_that_users_know_is_an_option_of_a_command():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...errors import SettingsError
 from ..arguments import nearest
 from ..command import Command, Options, load, names
-from ..help import text
+from ..help import bounds, shown
 from ..output import print_stdout
 
 
@@ -15,10 +15,20 @@ def execute(options: Options) -> int:
     :raises SettingsError: if there is no such command.
     """
     name = options["COMMAND"]
+    if name == "bounds":
+        print_stdout(bounds().rstrip("\n"))
+        return 0
     if name not in names():
         raise SettingsError("COMMAND", "a pattern or a command" + nearest(name, names()), name)
-    print_stdout(text(load(name)).rstrip("\n"))
+    print_stdout(shown(load(name)).rstrip("\n"))
     return 0
 
 
-HELP = Command("help", "COMMAND", "Shows how a command is used, as COMMAND --help does.", execute, {})
+HELP = Command(
+    "help",
+    "COMMAND",
+    "Shows how a command is used, as COMMAND --help does. COMMAND can also be bounds: the options that bound what "
+    "peers and HTTP clients may cost.",
+    execute,
+    {},
+)
