@@ -66,13 +66,13 @@ def overview() -> str:
 
 def text(command: Command) -> str:
     """What docopt reads: the help of a `command` with every option."""
-    return _text(command, command.sections)
+    return _text(command, command.sections, whole=True)
 
 
 def shown(command: Command) -> str:
     """What the help of a `command` prints: without the options that only `bounds` shows."""
     common = {title: [one for one in options if not one.rare] for title, options in command.sections.items()}
-    return _text(command, common)
+    return _text(command, common, whole=False)
 
 
 def bounds() -> str:
@@ -91,8 +91,9 @@ def _sections(sections: Mapping[str, Sequence[Option]]) -> Iterator[str]:
             yield f"{title}:\n" + "\n".join(line for option in options for line in _described(option))
 
 
-def _text(command: Command, sections: Mapping[str, Sequence[Option]]) -> str:
-    blocks = ["\n".join(_usage(command)), *map(_filled, command.about.split("\n\n")), *_sections(sections)]
+def _text(command: Command, sections: Mapping[str, Sequence[Option]], *, whole: bool) -> str:
+    # docopt takes an option several times only where the usage says so.
+    blocks = ["\n".join(_usage(command, whole)), *map(_filled, command.about.split("\n\n")), *_sections(sections)]
     rare = any(option.rare for option in command.options)
     blocks.append("\n".join([*_entry("-h --help", "show this"), *_entry("--version", "show the version")]))
     blocks += [_filled(_MORE)] if rare else []
@@ -100,16 +101,23 @@ def _text(command: Command, sections: Mapping[str, Sequence[Option]]) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def synopsis(command: Command) -> str:
-    """How a `command` is used, in one line, without the options that it does not need."""
+def synopsis(command: Command, *, rare: bool = False) -> str:
+    """How a `command` is used, in one line, without the options that it does not need.
+
+    :param rare: also with those options that can be given several times and only `bounds` shows.
+    """
     word = f"[{command.name}]" if command.is_default else command.name
-    needed = [_synopsis_of(option) for option in command.options if option.needed or (option.many and not option.rare)]
+    needed = [
+        _synopsis_of(option)
+        for option in command.options
+        if option.needed or (option.many and (rare or not option.rare))
+    ]
     return " ".join([word, *filter(None, [command.arguments]), *needed])
 
 
-def _usage(command: Command) -> Iterator[str]:
+def _usage(command: Command, rare: bool) -> Iterator[str]:
     yield "Usage:"
-    line = f"geventrelay {synopsis(command)} [options]"
+    line = f"geventrelay {synopsis(command, rare=rare)} [options]"
     yield from textwrap.wrap(line, _WIDTH, initial_indent="  ", subsequent_indent=" " * 14, break_on_hyphens=False)
 
 

@@ -85,12 +85,12 @@ def test_help_goes_to_standard_output(run):
 def test_help_bounds_has_the_options_that_no_other_help_shows(run):
     program = run([*GEVENTRELAY, "help", "bounds"])
     assert program.wait() == 0
-    rare = {option for name in PATTERNS for option in command.load(name).options if option.rare}
+    rare = {option.flag: option for name in PATTERNS for option in command.load(name).options if option.rare}
     assert rare
-    assert explained(program.output) == {option.flag for option in rare}
+    assert explained(program.output) == set(rare)
     assert max(map(len, program.output.splitlines())) <= 110
     text = " ".join(program.output.split())
-    assert all(f"{option.help} (default: {option.default_text})" in text for option in rare if not option.many)
+    assert all(f"{option.help} (default: {option.default_text})" in text for option in rare.values() if not option.many)
 
 
 def test_an_option_that_only_the_bounds_show_is_read_from_the_command_line():

@@ -68,6 +68,7 @@ class FakeServer:
     devices: dict[str, FakeSupervised]
     started_at: float = 1_700_000_000.0
     error: SettingsError | None = None
+    keeps_off: bool = False
     result: Reloaded = field(default_factory=Reloaded)
     log_dropped: int = 0
 

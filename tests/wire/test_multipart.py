@@ -18,8 +18,9 @@ SHAPES = {
     "empty parts between": [b"topic", b"", b"a", b"", b"b", b""],
     "very small and very large": [b"x", bytes(MB), b"", bytes(range(256)), bytes(MB - 1)],
     "1 MB": [b"topic", bytes(range(256)) * (MB // 256)],
-    "1000 parts": [b"%d" % number for number in range(1000)],
-    "1000 empty parts": [b""] * 1000,
+    # With the routing ids of a queue, the most that a device takes unless it is told otherwise.
+    "998 parts": [b"%d" % number for number in range(998)],
+    "998 empty parts": [b""] * 998,
     # The sizes around which libzmq stores a message differently.
     "sizes around 33 and 64": [b"x" * size for size in (28, 29, 30, 32, 33, 34, 63, 64, 65, 255, 256)],
     "sizes around 8 KB": [b"x" * size for size in (8 * KB - 1, 8 * KB, 8 * KB + 1)],
