@@ -34,7 +34,7 @@ _CONTROL = frozenset(map(chr, (*range(32), *range(127, 160))))
 
 
 def is_topic(text: bytes) -> bool:
-    """Whether what stands before the first space of a message can be its topic. Does not yield.
+    """Whether `text`, which stands before the first space of a message, can be its topic. Does not yield.
 
     A message without a topic must not be cut at a space that is part of its payload: compressed data, JSON, msgpack. So
     a topic is UTF-8 without control characters, at most `LONGEST_TOPIC` bytes, and does not begin as JSON does.
@@ -59,7 +59,7 @@ def _payload(parts: Parts) -> Parts:
 
 
 def is_uncut(payload: Payload, parts: Parts) -> bool:
-    """Whether a message, its `parts`, goes whole because what stands before its first space is no topic."""
+    """Whether a `payload` of these `parts` is all of them because what stands before the first space is no topic."""
     if payload is not Payload.AUTO or len(parts) > 1:
         return False
     topic, space, _ = bytes(parts[0]).partition(b" ")
