@@ -31,7 +31,10 @@ def proxy(frontend: Socket, backend: Socket, capture: Socket | None = None) -> i
     :raises zmq.ZMQError: ENOTSOCK or ETERM at the end; ENOTSUP at once, if no message can go either way.
     :raises ForkedError: in a child that was forked during the call, for the copy of the caller there.
     """
-    return proxy_steerable(frontend, backend, capture)
+    run = ProxyRun(frontend, backend, capture)
+    # An error that the caller keeps has this frame in its traceback, and must not keep the sockets by it.
+    del frontend, backend, capture
+    return run.run()
 
 
 def proxy_steerable(
@@ -48,7 +51,9 @@ def proxy_steerable(
     :raises zmq.ZMQError: ENOTSOCK, ETERM or ENOTSUP, as for `proxy`.
     :raises ForkedError: as for `proxy`.
     """
-    return ProxyRun(frontend, backend, capture, control).run()
+    run = ProxyRun(frontend, backend, capture, control)
+    del frontend, backend, capture, control
+    return run.run()
 
 
 def device(device_type: int, frontend: Socket, backend: Socket | int = -1) -> int:
@@ -59,7 +64,9 @@ def device(device_type: int, frontend: Socket, backend: Socket | int = -1) -> in
     :param backend: the other side; -1 is the frontend again.
     :raises zmq.ZMQError: ENOTSOCK or ETERM at the end.
     """
-    return proxy(frontend, frontend if isinstance(backend, int) else backend)
+    run = ProxyRun(frontend, frontend if isinstance(backend, int) else backend)
+    del frontend, backend
+    return run.run()
 
 
 def monitored_queue(
@@ -85,4 +92,6 @@ def monitored_queue(
         if not isinstance(prefix, bytes):
             raise TypeError(f"{name}: expected bytes, got {prefix!r}")
     swap = in_socket.type == out_socket.type == zmq.ROUTER
-    return ProxyRun(in_socket, out_socket, mon_socket, prefixes=(in_prefix, out_prefix), swap=swap).run()
+    run = ProxyRun(in_socket, out_socket, mon_socket, prefixes=(in_prefix, out_prefix), swap=swap)
+    del in_socket, out_socket, mon_socket
+    return run.run()

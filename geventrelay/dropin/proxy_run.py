@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -21,13 +22,14 @@ from ..errors import ForkedError
 from ..log import event
 from ..terms import Payload, WhenFull
 from .foreign_socket import ForeignSocket
+from .sigint import NotedInterrupt
 
 log = logging.getLogger("geventrelay")
 
 _ONLY_SENDS = (zmq.PUB, zmq.PUSH)
 _ONLY_RECEIVES = (zmq.SUB, zmq.PULL)
 
-# pyzmq has no event for a closed socket, so this is checked now and then.
+# pyzmq has no event for a closed socket, so this is checked now and then; a lost interrupt, too.
 _CLOSED_CHECK_S = 0.1
 
 # The same as a device's drain time. Without a limit, TERMINATE would wait for a peer that never comes.
@@ -60,17 +62,22 @@ class ProxyRun:
         self._borrowed: list[ForeignSocket] = []
         self._end: AsyncResult[int] = AsyncResult()
         self._made_in = fork.current()
+        self._capture: ForeignSocket | None = None
+        self._control: Control | None = None
+        self._pumps: list[Pump] = []
         try:
             front = self._borrow(frontend)
             back = front if backend is frontend else self._borrow(backend)
-            self._capture = None if capture is None else self._borrow(capture)
+            if capture is not None:
+                self._capture = self._borrow(capture)
             self._payload = Payload.SWAP if swap else Payload.WHOLE
             self._pumps = self._join("frontend", front, "backend", back, prefixes[0])
             if back is not front:
                 self._pumps += self._join("backend", back, "frontend", front, prefixes[1])
             if not self._pumps:
                 raise zmq.ZMQError(zmq.ENOTSUP)
-            self._control = None if control is None else Control(self._borrow(control).readiness, self)
+            if control is not None:
+                self._control = Control(self._borrow(control).readiness, self)
         except BaseException:
             self._give_back()
             raise
@@ -82,19 +89,34 @@ class ProxyRun:
         :raises zmq.ZMQError: ENOTSOCK or ETERM, when a socket or the context goes.
         :raises ForkedError: in a process forked while it runs.
         """
-        jobs = [pump.run for pump in self._pumps] + ([] if self._control is None else [self._control.run])
-        greenlets: list[gevent.Greenlet[..., None]] = [gevent.spawn(self._run, job) for job in jobs]
-        for pump in self._pumps:
-            fork.pause_in_children(pump)
         try:
-            self._wait()
+            with NotedInterrupt() as interrupt:
+                return self._move(interrupt)
+        except BaseException as error:
+            # A traceback keeps what its frames have, and the caller may keep the error. The lines in it stay.
+            if error.__traceback__ is not None:
+                traceback.clear_frames(error.__traceback__.tb_next)
+            raise
+        finally:
+            self._give_back()
+
+    def _move(self, interrupt: NotedInterrupt) -> int:
+        """What `run` does before it gives the sockets back."""
+        greenlets: list[gevent.Greenlet[..., None]] = []
+        try:
+            for pump in self._pumps:
+                fork.pause_in_children(pump)
+                greenlets.append(gevent.spawn(self._run, pump.run))
+            if self._control is not None:
+                greenlets.append(gevent.spawn(self._run, self._control.run))
+            self._wait(interrupt)
             gevent.killall(greenlets)
             greenlets = [gevent.spawn(_hand_over, pump) for pump in self._pumps]
             gevent.joinall(greenlets, timeout=_HAND_OVER_S)
             return 0
         finally:
             gevent.killall(greenlets)
-            self._let_go()
+            self._account()
 
     def pause(self) -> None:
         """Read nothing more."""
@@ -125,28 +147,34 @@ class ProxyRun:
         self._borrowed.append(borrowed)
         return borrowed
 
-    def _wait(self) -> None:
+    def _wait(self, interrupt: NotedInterrupt) -> None:
         """Return on TERMINATE; raise the error for every other end. Yields."""
         while not self._end.ready():
             self._end.wait(_CLOSED_CHECK_S)
+            if interrupt.came:
+                raise KeyboardInterrupt
             if self._made_in != fork.current():
                 raise ForkedError("this proxy runs in the process that this one was forked from; start another here")
             if any(borrowed.raw.closed for borrowed in self._borrowed):
                 raise zmq.ZMQError(zmq.ENOTSOCK)
         self._end.get()
 
-    def _let_go(self) -> None:
+    def _account(self) -> None:
         if self._made_in == fork.current():
             for pump in self._pumps:
                 # One of the two sockets may be closed by now.
                 with contextlib.suppress(zmq.ZMQError):
                     pump.deliver()
                 _log_losses(pump.snapshot())
-        self._give_back()
 
     def _give_back(self) -> None:
+        """Leave the sockets as they were, and keep nothing of them: frames of the caller may keep this run."""
         for borrowed in self._borrowed:
             borrowed.give_back()
+        self._borrowed, self._pumps = [], []
+        # What controls this run, and an error that has been raised through it, would be in a circle with it.
+        self._capture = self._control = None
+        self._end = AsyncResult()
 
     def _join(
         self, name: str, source: ForeignSocket, to: str, destination: ForeignSocket, prefix: bytes | None

@@ -6,6 +6,7 @@ Importing this module raises ImportError where they cannot be had.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
+from libc.errno cimport EINTR
 
 import inspect
 
@@ -72,10 +73,14 @@ def events(socket):
     :param socket: the `zmq.Socket` to ask.
     :raises zmq.ZMQError: as ``zmq.Socket.get`` does.
     """
-    cdef int value = 0
+    cdef int value = 0, error
     cdef size_t size = sizeof(value)
-    if getsockopt(handle_of(socket), EVENTS, &value, &size) < 0:
-        raise exception_of(last_error())
+    while getsockopt(handle_of(socket), EVENTS, &value, &size) < 0:
+        error = last_error()
+        if error != EINTR:
+            raise exception_of(error)
+        # Raises what a handler of the signal raises, such as KeyboardInterrupt.
+        PyErr_CheckSignals()
     return value
 
 
