@@ -10,6 +10,7 @@ from ..engine.socket import RelaySocket
 from ..errors import StartError
 from ..settings import DeviceSettings
 from . import socks
+from .peer_bounds import receive_hwm
 from .plan import RECEIVE_ONLY, SocketPlan
 
 _ONLY_SEND = (zmq.PUSH, zmq.PUB)
@@ -54,7 +55,7 @@ def set_linger(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings) 
 def _set_options(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings) -> None:
     # What these send is subscriptions, and libzmq drops what is above SNDHWM of them without a word (xsub_t).
     socket.set(zmq.SNDHWM, 0 if plan.type in RECEIVE_ONLY else settings.sndhwm)
-    socket.set(zmq.RCVHWM, settings.rcvhwm)
+    socket.set(zmq.RCVHWM, receive_hwm(plan, settings))
     set_linger(socket, plan, settings)
     socket.set(zmq.IPV6, settings.ipv6)
     # Bytes that are not ZMTP would pass for ZMTP 1.0, which has no greeting, and come out as messages. libzmq refuses

@@ -16,6 +16,20 @@ _ONLY_SEND = frozenset({zmq.PUB, zmq.XPUB, zmq.PUSH})
 _READ = frozenset({zmq.PULL, zmq.SUB, zmq.XSUB, zmq.ROUTER, zmq.DEALER, zmq.PAIR})
 # ZMTP 3.1's command has its name before the topic, and its name's length (RFC 37).
 _COMMAND_BYTES = len(b"\x09SUBSCRIBE")
+# In one call libzmq reads from an XPUB's connection for as long as more comes in (xpub_t::xread_activated). With so few
+# waiting, it comes to an end before its I/O thread has brought more.
+_WAITING_AT_XPUB = 20
+
+
+def receive_hwm(plan: SocketPlan, settings: DeviceSettings) -> int:
+    """How many messages of each peer may wait to be read, for ZMQ_RCVHWM; 0 for no limit. Does not yield.
+
+    :param plan: the socket.
+    :param settings: its device's.
+    """
+    if plan.type != zmq.XPUB:
+        return settings.rcvhwm
+    return min(settings.rcvhwm or _WAITING_AT_XPUB, _WAITING_AT_XPUB)
 
 
 def largest_part(plan: SocketPlan, settings: DeviceSettings, endpoint: Endpoint) -> int:

@@ -46,8 +46,6 @@ _LINGER_MS = 100
 _LOOK_S = 0.1
 # How many subscriptions are read at a time: a watcher that subscribes without a pause must not stop everything.
 _SUBSCRIPTIONS_AT_A_TIME = 200
-# How many subscriptions of each watcher libzmq takes in one call: it goes on while more come (xpub_t::xread_activated).
-_SUBSCRIPTIONS_WAITING = 20
 # The topic by which a watch of this process sees that its subscriptions have been read. No source is called that.
 _MARK = b"\0watch "
 
@@ -198,8 +196,7 @@ class Tap(Component):
 def tap_plan(settings: DeviceSettings) -> SocketPlan:
     """The socket at which a device of `settings` can be watched; it has no endpoints if they have no `tap`."""
     endpoints = () if settings.tap is None else endpoints_of(settings.tap)
-    options = ((zmq.RCVHWM, _SUBSCRIPTIONS_WAITING),)
-    return SocketPlan(TAP, zmq.XPUB, endpoints, options, longest_linger_ms=_LINGER_MS)
+    return SocketPlan(TAP, zmq.XPUB, endpoints, longest_linger_ms=_LINGER_MS)
 
 
 def _planned(settings: DeviceSettings) -> tuple[SocketPlan, ...]:
