@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import logging
+import os
 import signal
 import struct
 from urllib.parse import urlsplit
@@ -14,6 +16,7 @@ import pytest
 import zmq
 from gevent import socket
 from gevent.event import Event
+from gevent.server import StreamServer
 from support.http import TOKEN, Client, FakeServer
 
 from geventrelay import SettingsError, Streamer
@@ -132,6 +135,24 @@ def test_a_server_that_is_flooded_moves_messages_and_stops_when_told(start, peer
     assert server.wait() == 0, server.report()
     gevent.joinall(greenlets, 10)
     flooding.close()
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_connections_wait_while_no_descriptor_is_free(site, monkeypatch, caplog, capfd, number):
+    client = site()
+    accept, failures = StreamServer.do_read, iter([number, number])
+
+    def fail(server):
+        if failed := next(failures, None):
+            raise OSError(failed, os.strerror(failed))
+        return accept(server)
+
+    monkeypatch.setattr(StreamServer, "do_read", fail)
+    with within("the answer"):
+        assert client.get("/healthz").status == 200
+    assert caplog.text.count("http-refused") == 2
+    assert "Traceback" not in capfd.readouterr().err
+    assert json.loads(client.get("/api/devices").body)["server"]["http_refused"]["descriptors"] == 2
 
 
 # Too many

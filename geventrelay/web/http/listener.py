@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import socket as stdlib_socket
@@ -33,6 +34,9 @@ SPARE_REQUEST_S = 2.0
 _BACKLOG = 128
 # So many connections are accepted before anything else has its turn.
 _ACCEPT = 16
+# accept(2) fails with these while something has run out; connections wait in the backlog meanwhile.
+_RAN_OUT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_RAN_OUT_S = 0.1
 # At a stop, for requests that are being answered.
 _STOP_S = 0.2
 
@@ -223,6 +227,22 @@ class _Handler(pywsgi.WSGIHandler):
 class _Server(pywsgi.WSGIServer):
     max_accept = _ACCEPT
     door: Door
+
+    def do_read(self) -> Any:
+        """Accept a connection; None if there is none. gevent prints a traceback for what this raises."""
+        try:
+            return super().do_read()
+        except OSError as error:
+            if error.errno not in _RAN_OUT:
+                raise
+            self.door.refuse("descriptors", "unknown", error.strerror or "")
+        self.stop_accepting()
+        gevent.spawn_later(_RAN_OUT_S, self._accept_again)
+        return None
+
+    def _accept_again(self) -> None:
+        if self.started:
+            self.start_accepting()
 
 
 class Listener:
