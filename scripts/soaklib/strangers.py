@@ -27,8 +27,8 @@ IN_FLIGHT = 4
 READY_S = STOP_S = 20.0
 LOST_S = 20.0
 """A request that has no reply after so long is lost."""
-SETTLE_S = 15.0
-"""After the attack, memory may take so long to come back: connections end, and libzmq frees what they held."""
+SETTLE_S = 30.0
+"""After the attack, memory may take so long to come back: connections end, workers take what is queued for them."""
 GROWTH_MB = 100
 
 
@@ -51,13 +51,14 @@ class Seen:
 
 
 class Asker:
-    """Client and worker of the queue: numbered requests, a few on their way at a time."""
+    """Client and worker of the queue: numbered requests, a few on their way at a time. Later a worker of the streamer."""
 
     def __init__(self, endpoints: dict[str, list[str]]) -> None:
         self.context: zmq.Context[Any] = zmq.Context()
         self.asks, self.answers = self.context.socket(zmq.DEALER), self.context.socket(zmq.REP)
         self.asks.connect(endpoints["frontend"][0])
         self.answers.connect(endpoints["backend"][0])
+        self.worker: zmq.Socket[Any] | None = None
         self.poller = zmq.Poller()
         for socket in (self.asks, self.answers):
             self.poller.register(socket, zmq.POLLIN)
@@ -71,12 +72,21 @@ class Asker:
             self.asks.send_multipart([b"", b"%d" % len(self.sent_s)])
             self.sent_s.append(time.monotonic())
         for socket, _ in self.poller.poll(50):
+            if self.worker is not None and socket is self.worker:
+                self.worker.recv_multipart(copy=False)
+                continue
             if socket is self.answers:
                 self.answers.send(self.answers.recv())
                 continue
             number = int(self.asks.recv_multipart()[1])
             self.replies[number] += 1
             self.waits.append(time.monotonic() - self.sent_s[number])
+
+    def work(self, endpoint: str) -> None:
+        """Take what the streamer at `endpoint` has from now on: what is queued for a worker waits for one."""
+        self.worker = self.context.socket(zmq.PULL)
+        self.worker.connect(endpoint)
+        self.poller.register(self.worker, zmq.POLLIN)
 
     def finish(self) -> None:
         """Wait for what is on its way."""
@@ -110,6 +120,7 @@ def attacked(folder: Path, log: IO[bytes], seconds: float) -> Seen:
         attacks, most = _under_attack(asker, server, ready, seconds)
         waits = list(asker.waits)
         end_s = time.monotonic() + SETTLE_S
+        asker.work(json.loads(ready.read_text())["devices"]["streamer"]["backend"][0])
         while server.poll() is None and rss_mb(server.pid) > before + GROWTH_MB and time.monotonic() < end_s:
             _ask(asker, 0.2)
         after = rss_mb(server.pid) if server.poll() is None else most
