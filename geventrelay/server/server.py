@@ -20,6 +20,7 @@ from ..errors import GeventRelayError, StartError
 from ..log import event
 from ..settings import DeviceSettings, ServerSettings
 from . import logs, signals
+from .memory import give_back
 from .ready_file import remove_ready_file, remove_stale_ready_file, write_ready_file
 from .reload import ReloadResult, difference, needs_restart
 from .socket_activation import Activation, passed_listeners
@@ -112,6 +113,7 @@ class Server:
         :raises DeviceFailed: if a device failed and `ServerSettings.fail_fast` is set.
         """
         watchers = self._watch_signals()
+        memory = gevent.spawn(give_back)
         self.started_at = time.time()
         if self.settings.ready_file is not None:
             remove_stale_ready_file(self.settings.ready_file)
@@ -122,6 +124,7 @@ class Server:
             self._stop.wait()
         finally:
             self._end()
+            memory.kill()
             if until_exit and not self._hurried:
                 signals.forgive_one()
             elif not until_exit:

@@ -51,7 +51,7 @@ class Seen:
 
 
 class Asker:
-    """Client and worker of the queue: numbered requests, a few on their way at a time. Later a worker of the streamer."""
+    """Client and worker of the queue: numbered requests, a few on their way at a time. Later a streamer's worker."""
 
     def __init__(self, endpoints: dict[str, list[str]]) -> None:
         self.context: zmq.Context[Any] = zmq.Context()
