@@ -27,7 +27,7 @@ IN_FLIGHT = 4
 READY_S = STOP_S = 20.0
 LOST_S = 20.0
 """A request that has no reply after so long is lost."""
-SETTLE_S = 30.0
+SETTLE_S = 60.0
 """After the attack, memory may take so long to come back: connections end, workers take what is queued for them."""
 GROWTH_MB = 100
 
