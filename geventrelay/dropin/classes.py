@@ -20,6 +20,7 @@ from ..engine.libzmq import unless_gone
 from . import functions
 from .functions import device, monitored_queue, proxy, proxy_steerable
 from .side import Side, of_side
+from .yielding_term import YieldingTerm
 
 __all__ = [
     "Device",
@@ -42,7 +43,8 @@ class Device:
 
     :param device_type: `zmq.QUEUE`, `zmq.FORWARDER` or `zmq.STREAMER`; as in pyzmq, all three do the same.
     :param in_type: the frontend's socket type, e.g. `zmq.ROUTER`.
-    :param out_type: the backend's socket type; below 0, the frontend is the backend too.
+    :param out_type: the backend's socket type; below 0, the frontend is the backend too, and what is asked for the
+        backend (``bind_out`` and so on) is done with that one socket.
 
     :ivar daemon: kept for programs that set it; greenlets never keep a process alive.
     """
@@ -58,6 +60,7 @@ class Device:
         self.in_type, self.out_type = cast("int", in_type), cast("int", out_type)
         self.daemon = True
         self._ended = Event()
+        self._context: zmq.Context[Any] | None = None
         self._sides: dict[str, Side] = {}
         self._reserved: set[str] = set()
         self._add_side("in", self.in_type)
@@ -95,12 +98,16 @@ class Device:
 
     def run_device(self) -> None:
         """What `run` runs: make the sockets, join them, close them. Yields."""
-        sockets = self._open()
-        try:
-            self._join(*sockets)
-        finally:
-            for socket in sockets:
-                socket.close()
+        context = self._context or self._find_context()
+        if context.closed:
+            raise zmq.ContextTerminated()
+        with YieldingTerm.of(context):
+            sockets = self._open(context)
+            try:
+                self._join(*sockets)
+            finally:
+                for socket in sockets:
+                    socket.close()
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until it has ended, or for `timeout` seconds. Yields."""
@@ -112,28 +119,34 @@ class Device:
     def _join(self, *sockets: zmq.Socket[Any]) -> None:
         functions.proxy(sockets[0], sockets[-1])
 
-    def _open(self) -> list[zmq.Socket[Any]]:
+    def _find_context(self) -> zmq.Context[Any]:
         # A function in a class is a method: called through the instance, it would get `self`.
         factory = vars(self).get("context_factory", type(self).context_factory)
         context: zmq.Context[Any] = factory()
-        # Below 0, the backend's type says that there is none.
-        sides = [side for key, side in self._sides.items() if key != "out" or self.out_type >= 0]
-        sockets: list[zmq.Socket[Any]] = []
+        return context
+
+    def _open(self, context: zmq.Context[Any]) -> list[zmq.Socket[Any]]:
+        made: dict[str, zmq.Socket[Any]] = {}
         try:
-            for side in sides:
-                sockets.append(side.make(context))
+            for key, side in self._sides.items():
+                # Below 0, the backend's type says that the frontend is the backend too.
+                if key == "out" and self.out_type < 0:
+                    made[key] = made["in"]
+                    side.set_options(made[key])
+                else:
+                    made[key] = side.make(context)
             # Every bind before any connect, as pyzmq does: a side may connect to the other over inproc.
-            for side, socket in zip(sides, sockets, strict=True):
+            for key, side in self._sides.items():
                 for address in side.binds:
-                    socket.bind(address)
-            for side, socket in zip(sides, sockets, strict=True):
+                    made[key].bind(address)
+            for key, side in self._sides.items():
                 for address in side.connects:
-                    socket.connect(address)
+                    made[key].connect(address)
         except BaseException:
-            for socket in sockets:
+            for socket in made.values():
                 socket.close(0)
             raise
-        return sockets
+        return list(made.values())
 
 
 class Proxy(Device):
@@ -217,6 +230,8 @@ class _Background(Device):
 
     def start(self) -> None:
         """Run it in its own greenlet. Does not yield."""
+        # Now, so that a context that is terminated before the greenlet runs is the one that ends the device.
+        self._context = self._find_context()
         self.launcher = gevent.spawn(self.run)
 
     def join(self, timeout: float | None = None) -> None:

@@ -62,12 +62,16 @@ class Side:
         """Make the socket in `context`, with its options set; the caller binds and connects it. Does not yield."""
         socket = context.socket(self._type)
         try:
-            for option, value in self.options:
-                socket.setsockopt(option, value)
+            self.set_options(socket)
         except BaseException:
             socket.close(0)
             raise
         return cast("zmq.Socket[Any]", socket)
+
+    def set_options(self, socket: zmq.Socket[Any]) -> None:
+        """Set the options that were asked for on `socket`. Does not yield; raises as `zmq.Socket.set` does."""
+        for option, value in self.options:
+            socket.setsockopt(option, value)
 
 
 def of_side(

@@ -41,6 +41,7 @@ MAY_IMPORT = {
     "devices.features": {"devices", "components", "engine"} | SHARED | FEATURES,
     # The name that programs import pyzmq's classes from.
     "devices.background": {"dropin"},
+    "devices.monitoredqueue": {"dropin"},
     "server": {"server", "devices", "components", "engine"} | SHARED,
     # Values only: the server itself is handed to it.
     "web": {"web", "devices.snapshot"}
@@ -154,8 +155,8 @@ def test_only_the_main_module_imports_the_command_line():
     assert importers_of("cli", outside="cli") == {"__main__"}
 
 
-def test_only_the_shim_for_programs_of_pyzmq_imports_the_drop_in_calls():
-    assert importers_of("dropin", outside="dropin") == {"devices.background"}
+def test_only_the_shims_for_programs_of_pyzmq_import_the_drop_in_calls():
+    assert importers_of("dropin", outside="dropin") == {"devices.background", "devices.monitoredqueue"}
 
 
 def test_only_the_command_line_imports_the_server_and_the_web():
