@@ -15,3 +15,9 @@ def token_file(tmp_path: Path) -> Path:
     path.write_text(TOKEN + "\n")
     path.chmod(0o600)
     return path
+
+
+@pytest.fixture(autouse=True)
+def answers_are_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has no answer over HTTP serve twice, however long it took to make: tests read what they have just done."""
+    monkeypatch.setattr("geventrelay.web.recent.CHEAP_S", 60.0)

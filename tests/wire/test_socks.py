@@ -233,5 +233,7 @@ def test_a_wrong_peer_behind_the_proxy_is_not_the_end(run, peers: Peers, proxy, 
     with caplog.at_level(logging.WARNING, logger="geventrelay"):
         device = run(Streamer(frontend=LOCAL, backend=">" + wrong.endpoint, socket_options=through(between.port)))
         eventually(lambda: len(between.asked) > 1, "another try")
-    assert f"connecting-again device=streamer socket=backend endpoint={wrong.endpoint}" in caplog.text
+        again = f"connecting-again device=streamer socket=backend endpoint={wrong.endpoint}"
+        # libzmq may have made the second try by itself.
+        eventually(lambda: again in caplog.text, "a try of ours")
     assert isinstance(device, Device)
