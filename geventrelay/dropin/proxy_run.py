@@ -109,7 +109,9 @@ class ProxyRun:
                 greenlets.append(gevent.spawn(self._run, pump.run))
             if self._control is not None:
                 greenlets.append(gevent.spawn(self._run, self._control.run))
-            self._wait(interrupt)
+            greenlets.append(gevent.spawn(self._run, lambda: self._watch(interrupt)))
+            # No timeout here: an interrupt that came as gevent starts one would leave it behind, to end a later call.
+            self._end.get()
             gevent.killall(greenlets)
             greenlets = [gevent.spawn(_hand_over, pump) for pump in self._pumps]
             gevent.joinall(greenlets, timeout=_HAND_OVER_S)
@@ -147,17 +149,17 @@ class ProxyRun:
         self._borrowed.append(borrowed)
         return borrowed
 
-    def _wait(self, interrupt: NotedInterrupt) -> None:
-        """Return on TERMINATE; raise the error for every other end. Yields."""
-        while not self._end.ready():
-            self._end.wait(_CLOSED_CHECK_S)
+    def _watch(self, interrupt: NotedInterrupt) -> None:
+        """Raise the error for an end that no pump meets. Yields."""
+        while True:
+            gevent.sleep(_CLOSED_CHECK_S)
             if interrupt.came:
-                raise KeyboardInterrupt
+                self._end.set_exception(KeyboardInterrupt())
+                return
             if self._made_in != fork.current():
                 raise ForkedError("this proxy runs in the process that this one was forked from; start another here")
             if any(borrowed.raw.closed for borrowed in self._borrowed):
                 raise zmq.ZMQError(zmq.ENOTSOCK)
-        self._end.get()
 
     def _account(self) -> None:
         if self._made_in == fork.current():
