@@ -2,7 +2,7 @@
 
 import { make, setAttribute, setHidden, setText } from "./dom.js";
 import { Details } from "./details.js";
-import { count, duration, exact, rate } from "./numbers.js";
+import { count, duration, exact, plural, rate } from "./numbers.js";
 import { Diagram } from "./diagram.js";
 import { Sparkline } from "./sparkline.js";
 import { isUp } from "./labels.js";
@@ -11,7 +11,9 @@ export class Card {
   #state = make("span", { class: "state" });
   #about = make("p", { class: "about" });
   #failure = make("p", { class: "failure", hidden: true });
+  #note = make("p", { class: "note", hidden: true });
   #diagram = new Diagram();
+  #frame;
   #curves = {
     received: new Sparkline("received", "Received", rate),
     dropped: new Sparkline("dropped", "Dropped", rate),
@@ -32,12 +34,18 @@ export class Card {
     this.#toggle.addEventListener("click", () => onAction(name, this.#toggle.dataset.word));
     this.#drain.addEventListener("click", () => onAction(name, "drain"));
     this.details = new Details(name, clock);
+    this.#frame = make("div", { class: "diagram-frame" }, this.#diagram.root);
     const heading = make("h2", { title: name }, name);
     this.root = make("article", { class: "card", "data-device": name, "aria-label": `Device ${name}` },
       make("div", { class: "card-head" }, heading, this.#state, this.#about, this.#actions),
-      this.#failure, make("div", { class: "diagram-frame" }, this.#diagram.root),
+      this.#failure, this.#note, this.#frame,
       make("div", { class: "curves", role: "group", "aria-label": "Last 15 minutes" }, ...Object.values(this.#curves).map((curve) => curve.root)),
       this.details.root);
+  }
+
+  // The width that its diagram has, in pixels.
+  get width() {
+    return this.#frame.clientWidth;
   }
 
   // Show its figures. `width` is that of the diagram, in pixels.
@@ -47,6 +55,11 @@ export class Card {
     this.#curves.dropped.now(rates.get("dropped"));
     this.#curves.held.now(device.held);
     this.details.update(device);
+  }
+
+  // Fetch nothing more.
+  close() {
+    this.details.close();
   }
 
   curves(series, slots) {
@@ -65,6 +78,9 @@ export class Card {
     setText(this.#about, this.#aboutText(device));
     setHidden(this.#failure, device.failure === null);
     setText(this.#failure, failureText(device));
+    const note = uncutText(device);
+    setHidden(this.#note, note === "");
+    setText(this.#note, note);
     const word = device.state === "paused" ? "resume" : "pause";
     setAttribute(this.#toggle, "data-word", word);
     setText(this.#toggle, word === "pause" ? "Pause" : "Resume");
@@ -80,6 +96,13 @@ export class Card {
     if (device.restarts > 0) parts.push(device.restarts === 1 ? "restarted once" : `restarted ${exact(device.restarts)} times`);
     return parts.join(" · ");
   }
+}
+
+// What the log says once as "uncut".
+function uncutText(device) {
+  return device.pumps.flatMap((pump) => pump.outlets).filter((outlet) => outlet.uncut > 0).map((outlet) =>
+    `${plural(outlet.uncut, "message", "messages")} went whole to ${outlet.socket}: no topic stands before the first space. ` +
+    "With --push-payload space, the relay cuts there all the same.").join("\n");
 }
 
 function failureText(device) {

@@ -12,7 +12,7 @@ const AGAIN_MS = 5000;
 export class Details {
   #messages = new Table("Messages", [], "No traffic goes through it.");
   #sockets = new Table("Sockets", [], "It has no sockets.");
-  #peers = new Table("Peers", ["socket", "address", "connected for", "mechanism"], "No peer is connected.");
+  #peers = new Table("Peers", ["socket", "address", "connected for", "mechanism", "certain"], "No peer is connected.");
   #subscriptions = new Table("Subscriptions", ["topic", "who"], "No peer subscribes.");
   #message = make("p", { class: "muted", role: "status", hidden: true });
   #device = null;
@@ -62,7 +62,7 @@ export class Details {
     try {
       const peers = await get(devicePath(this.name, "peers"));
       this.#peers.show(Object.entries(peers.sockets).flatMap(([key, some]) =>
-        some.map((peer) => [key, peer.address, duration(this.clock() - peer.since), peer.mechanism ?? ""])));
+        some.map((peer) => [key, peer.address, duration(this.clock() - peer.since), peer.mechanism ?? "", peer.certain === false ? "no" : "yes"])));
       await this.#loadSubscriptions();
       setHidden(this.#message, true);
     } catch (error) {

@@ -2,9 +2,9 @@
 
 import { draw, setAttribute, setClass, setText } from "./dom.js";
 import { layout, shapeOf } from "./layout.js";
-import { byteRate, count, exact, plural, rate } from "./numbers.js";
+import { byteRate, count, exact, rate } from "./numbers.js";
 import { counterKey } from "./rates.js";
-import { addresses, cargo, isUp, peersName } from "./labels.js";
+import { addresses, cargo, isUp, peersName, peersText } from "./labels.js";
 import { dropMeaning, dropName } from "./values.js";
 
 const PLUGS = 6;
@@ -173,13 +173,8 @@ function find(device, lane) {
 }
 
 function socketTitle(socket) {
-  return [`${socket.key}: ${socket.type}`, ...addresses(socket), `${exact(socket.peers ?? 0)} connected now`].join("\n");
-}
-
-function peersText(device, { peers }, words) {
-  // Peers over inproc cannot be seen; a socket that was never open had none.
-  if (peers === null && isUp(device)) return `${words[1]} not seen`;
-  return !peers ? `no ${words[1]}` : plural(peers, ...words);
+  const peers = `${exact(socket.peers ?? 0)} connected now` + (socket.certain === false ? "; this number is not certain" : "");
+  return [`${socket.key}: ${socket.type}`, ...addresses(socket), peers].join("\n");
 }
 
 // The connected peers, as plugs at the outer edge of their socket.

@@ -1,5 +1,7 @@
 // Names of sockets, messages and losses for people who see this page for the first time.
 
+import { count, plural } from "./numbers.js";
+
 const PEERS = {
   SUB: ["publisher", "publishers"],
   XSUB: ["publisher", "publishers"],
@@ -35,4 +37,23 @@ export function isUp(device) {
 
 export function addresses(socket) {
   return [...socket.bound, ...socket.connects.map((address) => `→ ${address}`)];
+}
+
+// The number of peers of a socket, such as "3 publishers".
+export function peersText(device, socket, words = peersName(device.pattern, socket)) {
+  // Peers over inproc cannot be seen; a socket that was never open had none.
+  if (socket.peers === null && isUp(device)) return `${words[1]} not seen`;
+  if (!socket.peers) return `no ${words[1]}`;
+  return (socket.certain === false ? "about " : "") + plural(socket.peers, ...words);
+}
+
+// The peers of all sockets with traffic together: {number, text, title}.
+export function peersOf(device) {
+  const sockets = device.sockets.filter((socket) => !(socket.key in PEERS_BY_KEY));
+  const seen = sockets.filter((socket) => socket.peers !== null);
+  const number = seen.reduce((sum, socket) => sum + socket.peers, 0);
+  const about = seen.some((socket) => socket.peers > 0 && socket.certain === false) ? "about " : "";
+  const title = sockets.map((socket) => `${socket.key}: ${peersText(device, socket)}`).join("\n");
+  if (isUp(device) && seen.length === 0 && sockets.length > 0) return { number: -1, text: "not seen", title };
+  return { number, text: `${about}${count(number)}`, title };
 }

@@ -1,9 +1,11 @@
 // The page: shows what the server's events say.
 
 import { ApiError, getWithClock } from "./api.js";
-import { Card } from "./card.js";
+import { Deck } from "./deck.js";
 import { byId, setClass, setHidden, setText } from "./dom.js";
+import { Grid } from "./grid.js";
 import { History } from "./history.js";
+import { List } from "./list.js";
 import { announce, Overview, showConnection } from "./overview.js";
 import { Meter } from "./rates.js";
 import { Search } from "./search.js";
@@ -13,29 +15,32 @@ import { loadValues } from "./values.js";
 
 // The version of the API that this page reads.
 const VERSION = 1;
-// With more arrows than this, moving them would cost more than it is worth.
-const MANY = 24;
-const CARD_PADDING = 34;
+// As many devices get a card each; more are a table.
+const HANDFUL = 6;
 
 class Page {
-  #cards = new Map();
   #devices = new Map();
   #rates = new Map();
   #history = new History();
   #meter = new Meter();
   #overview = new Overview();
   #search = new Search(() => this.#show());
-  #control = new Control((can) => this.#allow(can), (device) => this.#take(device));
+  #control = new Control((can) => this.#deck.allow(can), (device) => this.#take(device));
+  #deck = new Deck({
+    clock: () => this.clock(),
+    onAction: (name, word) => this.#control.act(name, word),
+    latest: (name) => ({ device: this.#devices.get(name), rates: this.#rates.get(name) }),
+    history: this.#history,
+  });
+  #view = null;
   #data = null;
   #aheadS = 0;
-  #width = 0;
   #lostSince = 0;
   #countdown = 0;
-  #seen = new IntersectionObserver((entries) => this.#onSeen(entries), { rootMargin: "300px" });
 
   constructor() {
     this.clock = () => Date.now() / 1000 + this.#aheadS;
-    new ResizeObserver(() => this.#onResize()).observe(byId("devices"));
+    new ResizeObserver(() => this.#deck.resized()).observe(byId("devices"));
     new Stream("api/events", {
       onOpen: () => this.#onOpen(),
       onData: (data) => this.#onData(data),
@@ -58,7 +63,7 @@ class Page {
       const { answer, aheadS } = await getWithClock("api/history");
       this.#aheadS = aheadS;
       this.#history.load(answer);
-      for (const card of this.#cards.values()) card.stale = true;
+      this.#deck.newPoints();
       this.#show();
     } catch (error) {
       // Without the past, the curves begin now; without descriptions, tables have fewer columns.
@@ -92,8 +97,7 @@ class Page {
     this.#announceChanges(data.devices);
     this.#devices = new Map(data.devices.map((device) => [device.name, device]));
     for (const device of data.devices) {
-      const more = this.#history.add(device, this.#rates.get(device.name), nowMs);
-      if (more && this.#cards.has(device.name)) this.#cards.get(device.name).stale = true;
+      if (this.#history.add(device, this.#rates.get(device.name), nowMs)) this.#deck.newPoints(device.name);
     }
     this.#overview.update(data, this.#rates, this.clock);
     this.#arrange(data.devices);
@@ -118,72 +122,25 @@ class Page {
     if (changes.length) announce(changes.length > 5 ? `${changes.length} devices have changed their state.` : `${changes.join(", ")}.`);
   }
 
-  // A card for each device, in the order of the configuration.
+  // Cards, or a table where there are more devices than a handful.
   #arrange(devices) {
-    for (const [name, card] of this.#cards) {
-      if (this.#devices.has(name)) continue;
-      this.#seen.unobserve(card.root);
-      card.details.close();
-      card.root.remove();
-      this.#cards.delete(name);
+    const View = devices.length > HANDFUL ? List : Grid;
+    if (!(this.#view instanceof View)) {
+      this.#view?.close();
+      this.#view = new View(byId("devices"), this.#deck);
+      setClass(byId("devices"), "cards", View === Grid);
     }
-    const parent = byId("devices");
-    devices.forEach((device, index) => {
-      let card = this.#cards.get(device.name);
-      if (card === undefined) {
-        card = new Card(device.name, this.clock, (name, word) => this.#control.act(name, word));
-        card.stale = true;
-        card.allow(this.#control.allowed);
-        card.root.card = card;
-        this.#cards.set(device.name, card);
-      }
-      if (parent.children[index] !== card.root) {
-        parent.insertBefore(card.root, parent.children[index] ?? null);
-        this.#seen.observe(card.root);
-      }
-    });
-    setClass(document.body, "many", devices.length > MANY);
+    this.#view.arrange(devices);
     setClass(document.body, "few", devices.length < 3);
   }
 
-  // Update what is on the screen; the rest follows when it scrolls into view.
   #show() {
     if (this.#data === null) return;
     this.#search.update(this.#data.devices, this.#rates);
-    let shown = 0;
-    for (const [name, card] of this.#cards) {
-      const takes = this.#search.takes(this.#devices.get(name), this.#rates.get(name));
-      setHidden(card.root, !takes);
-      shown += takes;
-      card.showState(this.#devices.get(name));
-      if (takes && card.visible) this.#showCard(card);
-    }
+    const shown = this.#view.show((name) => this.#search.takes(this.#devices.get(name), this.#rates.get(name)));
+    this.#deck.update();
     setHidden(byId("empty"), shown > 0);
-    setText(byId("empty"), this.#cards.size ? "No device matches." : "This server has no devices.");
-  }
-
-  #showCard(card) {
-    if (this.#width === 0) this.#width = card.root.clientWidth - CARD_PADDING + 2;
-    card.update(this.#devices.get(card.name), this.#rates.get(card.name), this.#width);
-    if (!card.stale) return;
-    card.stale = false;
-    card.curves(this.#history.of(card.name), this.#history.points);
-  }
-
-  #allow(can) {
-    for (const card of this.#cards.values()) card.allow(can);
-  }
-
-  #onSeen(entries) {
-    for (const { target, isIntersecting } of entries) {
-      target.card.visible = isIntersecting;
-      if (isIntersecting && this.#devices.has(target.card.name)) this.#showCard(target.card);
-    }
-  }
-
-  #onResize() {
-    this.#width = 0;
-    this.#show();
+    setText(byId("empty"), this.#devices.size ? "No device matches." : "This server has no devices.");
   }
 }
 

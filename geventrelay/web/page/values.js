@@ -37,6 +37,7 @@ function heading([name, part]) {
 function text(value) {
   if (value === null) return "not seen";
   if (value === undefined) return "–";
+  if (typeof value === "boolean") return value ? "yes" : "no";
   if (typeof value === "number") return exact(value);
   return Object.entries(value).filter(([, number]) => number > 0).map(([reason, number]) => `${exact(number)} ${reason}`).join(", ") || "none";
 }
