@@ -52,6 +52,12 @@ def set_linger(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings) 
         socket.set(zmq.LINGER, min(settings.linger_ms, longest_ms))
 
 
+def repeats_subscriptions(key: str, settings: DeviceSettings) -> bool:
+    """Whether the XPUB `key` of `settings` reports each subscription, not only the first to a topic. Does not yield."""
+    options = settings.socket_options.get(key, {})
+    return any(options.get(option) for option in (zmq.XPUB_VERBOSE, zmq.XPUB_VERBOSER))
+
+
 def _set_options(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings) -> None:
     # What these send is subscriptions, and libzmq drops what is above SNDHWM of them without a word (xsub_t).
     socket.set(zmq.SNDHWM, 0 if plan.type in RECEIVE_ONLY else settings.sndhwm)
@@ -78,6 +84,9 @@ def _set_options(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings
     for number, value in settings.socket_options.get(plan.key, {}).items():
         if number not in socks.OPTIONS:
             _set_option(socket, plan, settings.name, number, value)
+    if repeats_subscriptions(plan.key, settings):
+        # Not XPUB_VERBOSER: which end of a subscription is the last cannot be seen then, and only that goes upstream.
+        socket.set(zmq.XPUB_VERBOSE, 1)
 
 
 def _set_option(socket: RelaySocket, plan: SocketPlan, device: str, number: int, value: int | bytes) -> None:

@@ -16,6 +16,7 @@ from ..engine.pump import Pump
 from ..log import event
 from ..settings import DeviceSettings
 from .component import Component, DrainStep
+from .new_socket import repeats_subscriptions
 from .plan import Adjustment, OutletPlan, Plan, PumpPlan
 from .sockets import Sockets
 
@@ -169,6 +170,7 @@ class PumpComponent(Component):
             when_full=plan.when_full,
             payload=plan.payload,
             longest_topic=self._settings.max_topic_size_bytes,
+            repeated=repeats_subscriptions(self.key, self._settings),
             peers=peers,
         )
 

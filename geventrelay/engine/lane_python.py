@@ -10,7 +10,7 @@ from ..terms import WhenFull
 from .counters import Drop, OutletCounters
 from .outlet import CUT, Outlet, Parts, is_uncut
 from .readiness import plain_get, plain_send
-from .subscriptions import has_longer_topic
+from .subscriptions import Topics, has_longer_topic
 
 # Looked up once: an attribute of an enum costs as much as a small call.
 DONTWAIT = int(zmq.DONTWAIT)
@@ -38,6 +38,7 @@ class PythonLane:
         self._prefix = () if outlet.prefix is None else (outlet.prefix,)
         self._least_parts = outlet.least_parts
         self._longest_topic = outlet.longest_topic
+        self._topics = Topics() if outlet.repeated else None
         self.events_interval = outlet.events_interval
         self._since_events = 0
 
@@ -82,6 +83,8 @@ class PythonLane:
                 raise
             counters.drop(Drop.UNROUTABLE)
             return True
+        if self._topics is not None and len(parts) == 1 and self._topics.repeats(bytes(parts[0])):
+            self.send(b"\0" + bytes(parts[0])[1:], DONTWAIT, False)
         counters.sent += 1
         counters.sent_parts += len(parts)
         counters.sent_bytes += sum(map(len, parts))

@@ -92,6 +92,8 @@ class Outlet:
     :param prefix: a part to put before each message; None for none.
     :param longest_topic: the longest topic that an XSUB is asked for, in bytes; of no concern to others. libzmq keeps
         its topics in a tree that it walks by recursion (trie_t::rm): one of 200 kB overflows the stack.
+    :param repeated: whether the source reports a subscription for each subscriber and not once, as an XPUB with
+        ZMQ_XPUB_VERBOSE does; of no concern where the socket is no XSUB. See `geventrelay.engine.subscriptions`.
     :param peers: who is connected, so that a drop is ``no_peer`` or ``full``; None where that is not known.
     """
 
@@ -104,6 +106,7 @@ class Outlet:
         payload: Payload = Payload.WHOLE,
         prefix: bytes | None = None,
         longest_topic: int = LONGEST_TOPIC_BYTES,
+        repeated: bool = False,
         peers: SocketPeers | None = None,
     ) -> None:
         self.name = name
@@ -113,6 +116,7 @@ class Outlet:
         self.payload = payload
         self.prefix = prefix
         self.longest_topic = longest_topic if self.socket.raw.type == zmq.XSUB else None
+        self.repeated = repeated and self.socket.raw.type == zmq.XSUB
         self._peers = peers
 
     @property

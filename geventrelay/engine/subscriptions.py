@@ -3,6 +3,11 @@
 An XSUB sends every publisher that connects all that it is subscribed to. So `subscriptions` connects one over inproc,
 reads that, and leaves: nothing of it is in the way of a message, and nothing is kept between two questions.
 
+An XSUB counts the subscriptions to a topic, and tells publishers of its end only when as many ends have come. An XPUB
+with ZMQ_XPUB_VERBOSE reports every subscription, but only the end of the last. So what goes from it to an XSUB is made
+a set first: after a subscription to a topic that is there already, its end follows at once. The publishers get to know
+of the subscription, since ZMQ_XPUB_VERBOSE is there for that, and the XSUB counts one.
+
 How many subscribers a topic has cannot be asked. An XPUB reports a topic's first subscription and the end of its last.
 With ZMQ_XPUB_VERBOSER it would report each, also a client's second subscription to the same topic, whose end it does
 not report: the XSUB would go on asking publishers for a topic that has no subscriber any more.
@@ -85,6 +90,15 @@ class Topics:
             self._topics.add(subscription.topic)
         else:
             self._topics.discard(subscription.topic)
+
+    def repeats(self, frame: bytes) -> bool:
+        """Apply a `frame` for an XSUB; whether it subscribes to a topic that is there already. Does not yield."""
+        subscription = parse(frame)
+        if subscription is None:
+            return False
+        known = subscription.topic in self._topics
+        self.apply(subscription)
+        return known and subscription.wanted
 
     def matches(self, head: bytes) -> bool:
         """Whether a message whose first part is `head` is subscribed to. Does not yield."""

@@ -187,8 +187,8 @@ _EVERY = (
     _option("probe_router", switch, "true or false", types=_ROUTED),
     _option("router_handover", switch, "true or false", types=("ROUTER",)),
     _option("routing_id", routing_id, "text; identity is the same", types=_ROUTED),
-    _option("xpub_verbose", switch, "true or false", types=("XPUB",)),
-    _option("xpub_verboser", switch, "true or false", types=("XPUB",)),
+    _option("xpub_verbose", switch, "true or false, see below", types=("XPUB",)),
+    _option("xpub_verboser", switch, "true or false, the same here", types=("XPUB",)),
     _option("xpub_welcome_msg", message, "text", types=("XPUB",)),
 )
 

@@ -46,6 +46,7 @@ PEER_OF: dict[int, int] = {
     zmq.PAIR: zmq.PAIR,
     zmq.PUB: zmq.SUB,
     zmq.XPUB: zmq.SUB,
+    zmq.XSUB: zmq.XPUB,
     zmq.ROUTER: zmq.DEALER,
     zmq.REQ: zmq.ROUTER,
 }
@@ -86,6 +87,7 @@ class Destination:
     hwm: int = 1000
     peers: int | None = None
     connected: bool = True
+    repeated: bool = False
 
 
 @dataclass
@@ -188,6 +190,8 @@ def rig(
         made = socket(PEER_OF[destination.socket_type], hwm=destination.hwm)
         if destination.socket_type in (zmq.PUB, zmq.XPUB):
             made.subscribe(b"")
+        if destination.socket_type == zmq.XSUB:
+            made.xpub_verbose = True
         return made
 
     def outlet(index: int, destination: Destination) -> Outlet:
@@ -204,6 +208,7 @@ def rig(
             when_full=destination.when_full,
             payload=destination.payload,
             prefix=destination.prefix,
+            repeated=destination.repeated,
             peers=peers,
         )
 
@@ -289,6 +294,7 @@ DESTINATIONS = st.builds(
     hwm=st.integers(1, 3),
     peers=st.sampled_from([None, 0, 1]),
     connected=st.sampled_from([True, True, True, False]),
+    repeated=st.booleans(),
 )
 
 
@@ -431,6 +437,23 @@ def test_what_breaks_off_at_an_xpub_is_dropped_and_no_part_of_it_comes_with_anot
     # An XSUB does not send the end of a subscription that it does not have: the next message goes on with this one.
     sent = 1 if b"\0unknown" in broken else 2
     assert log[-1][3]["outlets"][0]["dropped"] == {Drop.BROKEN_OFF: sent}
+
+
+@pytest.mark.parametrize("payload", [Payload.WHOLE, Payload.AUTO])
+def test_an_xsub_counts_one_subscription_where_the_source_repeats_it(payload: Payload) -> None:
+    large = b"\1" + b"x" * 5000
+
+    def script(made: Rig) -> None:
+        made.source.setsockopt(zmq.XPUB_VERBOSE, 1)
+        for round_number in range(2):
+            made.feed([[A]] * 3 + [[B], [large], [large], [b"\2user"], [b"\1"], [b"\1"], [b""]])
+            made.feed([[b"\0A"]] * (3 + round_number) + [[b"\0" + large[1:]]] * 2 + [[b"\0"]] * 2)
+            made.drain()
+
+    log = assert_both_do_the_same(script, Destination(zmq.XSUB, repeated=True, payload=payload), source_type=zmq.XPUB)
+    first = [[A]] * 3 + [[B], [large], [large], [b"\2user"], [b"\1"], [b"\1"], [b""]]
+    ends = [[b"\0A"], [b"\0" + large[1:]], [b"\0"]]
+    assert received(log) == (first + ends) * 2
 
 
 @pytest.mark.parametrize("payload", [Payload.WHOLE, Payload.SWAP], ids=["the short way", "the long way"])

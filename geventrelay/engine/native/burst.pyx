@@ -15,6 +15,7 @@ an outlet's side. Theirs are inline functions: all of it is compiled as one piec
 """
 
 cimport cython
+from cpython.ref cimport PyObject
 from libc.math cimport INFINITY
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
@@ -31,6 +32,7 @@ from .message cimport (
 from ...terms import Payload, WhenFull
 from ..burst import CLOCK_INTERVAL_PARTS, Status
 from ..counters import Drop, OutletCounters, PumpCounters
+from ..subscriptions import Topics
 from .libzmq import events as events
 
 cdef tuple STATUSES = tuple(Status(value) for value in range(len(Status)))
@@ -91,6 +93,8 @@ cdef class NativeBurst:
     cdef tuple destinations
     cdef tuple outlet_counters
     cdef object tap
+    # What lanes point to.
+    cdef list topics
 
     # What `limits` was made of: a budget is frozen, so the same one need not be looked at again.
     cdef object budget
@@ -116,6 +120,7 @@ cdef class NativeBurst:
 
     def __cinit__(self, source, outlets):
         self.at = -1
+        self.topics = []
         self.source = source.raw
         self.message.from_xpub = source.raw.type == zmq.XPUB
         self.outlets = tuple(outlets)
@@ -144,6 +149,10 @@ cdef class NativeBurst:
         lane.payload = PAYLOADS[outlet.payload]
         lane.least_parts = outlet.least_parts
         lane.longest_topic = -1 if outlet.longest_topic is None else outlet.longest_topic
+        if outlet.repeated:
+            topics = Topics()
+            self.topics.append(topics)
+            lane.topics = <PyObject *>topics
         lane.drops = outlet.when_full is WhenFull.DROP
         lane.events_interval = outlet.events_interval
         lane.load_balanced = socket_type in LOAD_BALANCED

@@ -1,11 +1,12 @@
 # An outlet's side of a burst: what of the message in hand goes there, how it is sent, and what is counted. Without the
 # GIL. burst.pyx sets lanes up and adds their counts to the outlets'.
 
-from libc.errno cimport EAGAIN, EHOSTUNREACH
-from libc.string cimport memset
+from cpython.ref cimport PyObject
+from libc.errno cimport EAGAIN, EHOSTUNREACH, ENOMEM
+from libc.string cimport memcpy, memset
 
 from .libzmq cimport (
-    EVENTS, getsockopt, is_not_now, msg_close, msg_copy, msg_data, msg_init, msg_size, send_part, zmq_msg_t
+    EVENTS, getsockopt, is_not_now, msg_close, msg_copy, msg_data, msg_init, msg_init_size, msg_size, send_part, zmq_msg_t
 )
 from .message cimport Message, cut_payload, up_to_space, up_to_topic
 
@@ -24,6 +25,8 @@ cdef struct Lane:
     Py_ssize_t least_parts
     # Of an XSUB, the longest topic that it is asked for; -1 for others.
     long long longest_topic
+    # A `geventrelay.engine.subscriptions.Topics` of an XSUB whose source repeats subscriptions; NULL for others.
+    PyObject *topics
     bint drops
     # After how many messages to read EVENTS, 0 for never, and how many there were since.
     long long events_interval
@@ -70,7 +73,10 @@ cdef inline int offer(Lane *lane, Message *message, bint keep) noexcept nogil:
     if lane.longest_topic >= 0 and has_longer_topic(lane, message, &cut):
         lane.topic_too_long += 1
         return 0
-    error = send_parts(lane, message, &cut, keep)
+    if lane.topics != NULL and cut.count == 1:
+        error = send_as_set(lane, message, &cut, keep)
+    else:
+        error = send_parts(lane, message, &cut, keep)
     if error == 0:
         lane.sent += 1
         lane.sent_parts += cut.count
@@ -164,6 +170,39 @@ cdef inline int send_parts(Lane *lane, Message *message, const Cut *cut, bint ke
                 return end_broken_message(lane, message, cut, index + 1)
             return error
     return 0
+
+
+cdef inline int send_as_set(Lane *lane, Message *message, const Cut *cut, bint keep) noexcept nogil:
+    # Sends a message of one part to an XSUB whose source repeats subscriptions, and after one that is repeated its end:
+    # see `geventrelay.engine.subscriptions`. Returns an errno or 0.
+    cdef zmq_msg_t *part = part_of(lane, message, cut, 0)
+    cdef const char *data = <const char *>msg_data(part) + cut.skipped
+    cdef size_t size = msg_size(part) - cut.skipped
+    cdef zmq_msg_t end
+    cdef int error
+    cdef int repeated = repeats(lane, data, size)
+    if repeated < 0:
+        return ENOMEM
+    if not repeated:
+        return send_parts(lane, message, cut, keep)
+    if msg_init_size(&end, size) < 0:
+        return ENOMEM
+    memcpy(msg_data(&end), data, size)
+    (<char *>msg_data(&end))[0] = 0
+    error = send_parts(lane, message, cut, keep) or send_part(lane.socket, &end, False)
+    msg_close(&end)
+    return error
+
+
+cdef inline int repeats(Lane *lane, const char *data, size_t size) noexcept nogil:
+    # Whether these bytes subscribe to a topic that is there already; -1 if there is no memory to know that.
+    if not size or <unsigned char>data[0] > 1:
+        return 0
+    with gil:
+        try:
+            return (<object>lane.topics).repeats(data[:size])
+        except MemoryError:
+            return -1
 
 
 cdef inline zmq_msg_t *part_of(Lane *lane, Message *message, const Cut *cut, Py_ssize_t index) noexcept nogil:
