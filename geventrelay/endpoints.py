@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from .errors import SettingsError
 
-RULE = "tcp://HOST:PORT, ipc://PATH, inproc://NAME or a port, with @ (bind) or > (connect) before it"
+FORMS = "tcp://HOST:PORT, ipc://PATH, inproc://NAME, HOST:PORT or a port"
+RULE = FORMS + ", with @ (bind) or > (connect) before it"
 PORT_RULE = "a port from 0 to 65535"
 HOST_RULE = "a host name, whose parts between dots have 1 to 63 characters"
 # sun_path of sockaddr_un(7) has 108 bytes, the last of which is a NUL.
@@ -83,8 +84,8 @@ class Endpoint:
     def parse(cls, value: object, *, name: str = "endpoint", interface: str = "*") -> Endpoint:
         """Read one endpoint.
 
-        :param value: ``tcp://host:port``, ``ipc://path``, ``inproc://name``, or a port as text or int, which
-            stands for ``tcp://INTERFACE:PORT``. ``@`` before it binds, which is the default; ``>`` connects
+        :param value: ``tcp://host:port``, ``ipc://path``, ``inproc://name``, ``host:port`` without ``tcp://``, or a port
+            as text or int, which stands for ``tcp://INTERFACE:PORT``. ``@`` before it binds, which is the default; ``>`` connects
             (as in czmq). Port 0 binds a free port. An `Endpoint` is returned as it is.
         :param name: the name of the input in an error.
         :param interface: the host that a bare port binds; one that connects goes to this host, or to
@@ -98,12 +99,12 @@ class Endpoint:
         text = str(value).strip()
         binds = not text.startswith(">")
         text = text[1:] if text[:1] in ("@", ">") else text
-        is_bare = "://" not in text
+        is_bare = re.fullmatch(r"-?\d{1,9}", text) is not None
         if is_bare:
-            if not re.fullmatch(r"-?\d{1,9}", text):
-                raise SettingsError(name, RULE, value)
             host = LOOPBACK if not binds and interface == "*" else interface
             text = f"tcp://{host}:{text}"
+        elif _is_host_and_port(text):
+            text = "tcp://" + text
         transport, _, rest = text.partition("://")
         check = _CHECKS.get(transport)
         if check is None or not rest:
@@ -172,6 +173,12 @@ def parse_endpoints(value: object, *, name: str, interface: str) -> tuple[Endpoi
     if not endpoints:
         raise SettingsError(name, "at least one endpoint", value)
     return endpoints
+
+
+def _is_host_and_port(text: str) -> bool:
+    """Whether this is ``HOST:PORT``, and neither what is left of a transport, nor two ports."""
+    match = _TCP.fullmatch(text)
+    return match is not None and match["host"] not in _CHECKS and not match["host"].isdecimal()
 
 
 def _check_tcp(rest: str, binds: bool) -> str | None:

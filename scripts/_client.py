@@ -101,16 +101,23 @@ def read_number(name: str, text: str, kind: Callable[[str], Any], smallest: floa
 
 
 def attach(socket: zmq.Socket[bytes], options: dict[str, Any]) -> None:
-    """Connect the socket to ENDPOINT, or bind it where an @ stands before it; a bare port is local."""
+    """Connect the socket to ENDPOINT, or bind it where an @ stands before it.
+
+    A bare port is local; tcp:// may be left away before HOST:PORT.
+    """
     text = options["ENDPOINT"]
     verb = "bind" if text.startswith("@") else "connect"
     endpoint = text.removeprefix("@").removeprefix(">")
     if endpoint.isdigit():
         endpoint = f"tcp://127.0.0.1:{endpoint}"
+    elif "://" not in endpoint and ":" in endpoint:
+        endpoint = f"tcp://{endpoint}"
     port = endpoint.rpartition(":")[2]
     # libzmq would take such a port and never reach a peer.
     if endpoint.startswith("tcp:") and port.isdecimal() and not (verb == "connect") <= int(port) <= 65535:
         raise UsageError(f"cannot {verb} {endpoint}: expected a port from {int(verb == 'connect')} to 65535")
+    # With it, libzmq asks for IPv6 addresses of names too, and takes only these.
+    socket.ipv6 = endpoint.startswith("tcp://[")
     socket.linger = options.get("--linger", 0)
     try:
         getattr(socket, verb)(endpoint)

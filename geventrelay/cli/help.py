@@ -32,7 +32,7 @@ Other commands:
 Examples:
   geventrelay relay --sub-port 5555 --pub-port 5556 --push-port 5557
   geventrelay queue --frontend 5555 --backend 5556 --http 8080
-  geventrelay streamer --frontend 5555 --backend '>tcp://worker:5557'
+  geventrelay streamer --frontend 5555 --backend '>worker:5557'
   geventrelay init > relay.toml
   geventrelay run relay.toml
 
@@ -41,8 +41,8 @@ accounting for each device. A second signal ends it at once.
 Exit codes: 0 stopped on request, 1 could not run, 2 wrong usage or settings."""
 
 ENDPOINTS = """\
-An ENDPOINT is tcp://HOST:PORT, ipc://PATH, inproc://NAME or a bare port; port 0 takes a free one. A PORT may be any
-ENDPOINT too. It is bound. With > before it, it is connected to: --backend='>tcp://worker:5557' (mind the quotes)."""
+An ENDPOINT is tcp://HOST:PORT, HOST:PORT, ipc://PATH, inproc://NAME or a bare port; port 0 takes a free one. A PORT may be
+any ENDPOINT too. It is bound. With > before it, it is connected to: --backend='>worker:5557' (mind the quotes)."""
 """What an endpoint is, for the commands that run devices."""
 
 SIGNALS = """\

@@ -46,6 +46,17 @@ def test_push_and_pull_through_a_streamer(start, client):
     expect(pull, output='one\n{"a": 1}\ndrei ü\n')
 
 
+def test_tcp_may_be_left_away(start, client):
+    server = start(*STREAMER)
+    front, back = (server[key].removeprefix("tcp://") for key in ("frontend", "backend"))
+    pull = client("pull", "--count", "1", f">{back}")
+    expect(client("push", front, "one"))
+    expect(pull, output="one\n")
+    bound = client("pull", "@127.0.0.1:0", "--timeout", "0")
+    assert bound.wait() == 1
+    assert bound.errors.startswith("bound to tcp://127.0.0.1:"), bound.report()
+
+
 def test_req_and_rep_through_a_queue(start, client):
     server = start(*QUEUE)
     rep = client("rep", "--upper", "--count", "4", server["backend"])

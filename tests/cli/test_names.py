@@ -15,7 +15,7 @@ from support.process import GEVENTRELAY, SLOW_BURST, environment
 
 from geventrelay.testing import Peers, eventually
 
-LOCAL, SIX = "tcp://127.0.0.1:0", "tcp://[::1]:0"
+LOCAL = "tcp://127.0.0.1:0"
 # Python has a mode for the C locale, which sets other things than a user without it finds.
 ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 ODD = os.fsdecode(b"\xff\xc3\xa9")
@@ -40,18 +40,30 @@ def called(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-@needs_ipv6
-def test_every_command_reaches_a_device_that_is_on_ipv6_alone(start, run, peers: Peers, folder):
+@pytest.mark.parametrize(
+    ("written", "host"),
+    [
+        pytest.param("tcp://{}", "[::1]", marks=needs_ipv6, id="on IPv6 alone"),
+        pytest.param("{}", "[::1]", marks=needs_ipv6, id="on IPv6 alone, without tcp"),
+        pytest.param("{}", "127.0.0.1", id="without tcp"),
+    ],
+)
+def test_every_command_reaches_a_device(start, run, peers: Peers, folder, written, host):
+    free = written.format(f"{host}:0")
     server = start(
-        "streamer", "--frontend", SIX, "--backend", SIX, "--control", SIX, "--tap", SIX, "--http", "[::1]:0"
+        "streamer", "--frontend", free, "--backend", free, "--control", free, "--tap", free, "--http", f"{host}:0"
     )  # fmt: skip
-    assert called("ctl", server["control"], "statistics").returncode == 0
+
+    def at(key: str) -> str:
+        return written.format(server[key].removeprefix("tcp://"))
+
+    assert called("ctl", at("control"), "statistics").returncode == 0
     http = json.loads(server.ready_file.read_text())["http"]
     assert called("top", http, "--once").returncode == 0
     file = folder / "recording"
     watchers = [
-        run([*GEVENTRELAY, "tap", server["tap"], "--count", "1"]),
-        run([*GEVENTRELAY, "record", file, "--from", server["tap"], "--count", "1"]),
+        run([*GEVENTRELAY, "tap", at("tap"), "--count", "1"]),
+        run([*GEVENTRELAY, "record", file, "--from", at("tap"), "--count", "1"]),
     ]
     pusher = peers.connect(zmq.PUSH, server["frontend"], ipv6=1)
     puller = peers.connect(zmq.PULL, server["backend"], ipv6=1)
@@ -63,7 +75,7 @@ def test_every_command_reaches_a_device_that_is_on_ipv6_alone(start, run, peers:
 
     eventually(all_have_seen_one, "each watcher to see a message", 20)
     assert [one.wait() for one in watchers] == [0, 0]
-    sent = called("replay", str(file), "--to", server["frontend"], "--type", "PUSH", "--timeout", "10")
+    sent = called("replay", str(file), "--to", at("frontend"), "--type", "PUSH", "--timeout", "10")
     assert sent.returncode == 0, sent
     assert puller.recv() == [b"task"]
 

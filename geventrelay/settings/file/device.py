@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ...endpoints import Endpoint
+from ...endpoints import FORMS, Endpoint
 from ...errors import SettingsError
 from ..checks import device_name, word
 from ..device import DeviceSettings
@@ -130,7 +130,7 @@ class DeviceTable:
         mark, other = ("@", ">") if verb == "bind" else (">", "@")
         text = value if isinstance(value, str) else str(value) if type(value) is int else None
         if text is None or text.startswith(other):
-            raise SettingsError("", f"tcp://HOST:PORT, ipc://PATH, inproc://NAME or a port to {verb}", value)
+            raise SettingsError("", f"{FORMS} to {verb}", value)
         try:
             return Endpoint.parse(mark + text.removeprefix(mark), interface=self._interfaces[key])
         except SettingsError as error:
