@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import SettingsError, StartError
 from ..settings.concealed import Unshown
 from .api_answer import StrangeAnswer, check_devices, decoded, is_count
-from .http_client import FAILURES, HttpClient, Refused, read_body
+from .http_client import FAILURES, HttpClient, Refused
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 """The URL of a server by default."""
@@ -31,7 +31,6 @@ class Remote:
 
     def __init__(self, url: str, timeout_s: float) -> None:
         self.url = _read_url(url)
-        self._timeout_s = timeout_s
         self._client = HttpClient(self.url, timeout_s)
 
     def devices(self) -> Mapping[str, Any]:
@@ -49,8 +48,8 @@ class Remote:
 
     def _read(self, path: str) -> bytes:
         try:
-            with self._client.get(path, kind="application/json") as response:
-                return read_body(response, _MOST_BYTES, self._timeout_s)
+            with self._client.get(path, kind="application/json") as answer:
+                return answer.body(_MOST_BYTES)
         except Refused as refused:
             if refused.sentence is None:
                 raise StrangeAnswer(f"HTTP {refused.status}") from None

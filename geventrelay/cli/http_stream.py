@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-import http.client
 import os
-import urllib.request
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
-
-from gevent import socket
 
 from ..errors import RecordingError, SettingsError, StartError
 from ..printable import printable
 from ..recording import Record, from_line
 from ..settings.concealed import Unshown
+from ..web.tap import MAX_LINE_BYTES
 from .api_answer import StrangeAnswer, decoded, is_count
 from .http_client import FAILURES, HttpClient, Refused
 from .message_options import WatchOptions
 from .output import print_stderr
 
 # A server sends at least an empty line every few seconds.
-_SILENCE_S = 30.0
-# A server leaves out messages of more than 1 MiB, and a byte is up to six characters of JSON.
-_LINE_BYTES = 16 * 1024 * 1024
+_LINE_S = 30.0
 _SHOWN_BYTES = 80
-
-
-class _Connection(http.client.HTTPConnection):
-    """A connection on a green socket: http.client's own would block the hub."""
-
-    def connect(self) -> None:
-        self.sock: Any = socket.create_connection((self.host, self.port), timeout=self.timeout)
-
-
-class _GreenHandler(urllib.request.HTTPHandler):
-    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_Connection, request)
 
 
 class HttpStream:
@@ -51,15 +33,15 @@ class HttpStream:
     def __init__(self, address: str, path: str, token: str | None) -> None:
         self._address = address
         self._line = b""
-        client = HttpClient(f"http://{address}", _SILENCE_S, _GreenHandler())
+        self._client = HttpClient(f"http://{address}", _LINE_S, green=True)
         try:
-            self._response = client.get(path, token, "application/x-ndjson")
+            self._answer = self._client.get(path, token, "application/x-ndjson")
         except Refused as refused:
             raise StartError(f"cannot watch {address}: {refused}") from None
         except StrangeAnswer as strange:
             raise self._strange(strange) from None
         except FAILURES as error:
-            raise StartError(f"cannot watch {address}: {client.reason(error)}") from None
+            raise StartError(f"cannot watch {address}: {self._client.reason(error)}") from None
 
     def begin(self) -> bool:
         """Wait for the first line, with which the server says that messages are seen from now on; true. Yields.
@@ -88,13 +70,15 @@ class HttpStream:
 
     def close(self) -> None:
         """Close it. Does not yield."""
-        self._response.close()
+        self._answer.close()
 
     def _read_line(self) -> bytes:
         try:
-            return self._response.readline(_LINE_BYTES)
+            return self._answer.line(MAX_LINE_BYTES, _LINE_S)
+        except StrangeAnswer as strange:
+            raise self._strange(strange) from None
         except FAILURES as error:
-            raise StartError(f"lost {self._address}: {printable(str(error)) or type(error).__name__}") from None
+            raise StartError(f"lost {self._address}: {self._client.reason(error)}") from None
 
     def _strange(self, what: object) -> StartError:
         return StartError(f"{self._address}: expected the API of geventrelay, got {what}")

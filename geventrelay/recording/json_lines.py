@@ -35,8 +35,11 @@ def from_line(line: str | bytes) -> Record:
     """
     try:
         message = json.loads(line)
-        parts = tuple(_from_json(part) for part in message["parts"])
-        source, time_s = message["source"], message["time"]
+        found, source, time_s = message["parts"], message["source"], message["time"]
+        if not isinstance(found, list):
+            # The characters of a text, or the keys of an object, would pass for parts.
+            raise ValueError(found)
+        parts = tuple(map(_from_json, found))
         # What does not fit into a recording, or could not be shown, is no message either.
         if len(source_part(source)) > MOST_SOURCE_BYTES or not abs(time_s) <= _MOST_TIME_S:
             raise ValueError(source, time_s)

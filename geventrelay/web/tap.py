@@ -27,6 +27,10 @@ MAX_WATCHERS = 16
 """The number of watchers at a time, all devices together."""
 MAX_MESSAGE_BYTES = 1024 * 1024
 """A larger message is left out, and a line says so: making JSON of it would keep every device waiting."""
+MAX_MESSAGE_PARTS = 4096
+"""One of more parts is left out too: `to_line` needs up to 13 characters for each."""
+MAX_LINE_BYTES = 6 * MAX_MESSAGE_BYTES + 16 * MAX_MESSAGE_PARTS + 2048
+"""No line is longer: a control character is six of JSON, and so is a byte of the source's name, of at most 255."""
 SILENCE_S = 5.0
 """After this time without a message comes an empty line, which also detects whether the client is still there."""
 
@@ -111,6 +115,6 @@ class _Lines:
 
 def _line(record: Record) -> str:
     nbytes = sum(map(len, record.parts))
-    if nbytes <= MAX_MESSAGE_BYTES:
+    if nbytes <= MAX_MESSAGE_BYTES and len(record.parts) <= MAX_MESSAGE_PARTS:
         return to_line(record)
     return json.dumps({"time": round(record.time_ns / 1e9, 6), "source": record.source, "left_out_bytes": nbytes})

@@ -278,6 +278,12 @@ def test_what_is_no_such_line_is_refused(line):
         from_line(line)
 
 
+@pytest.mark.parametrize("parts", ["text", {"a": 1}, None, [["a"]], [None], [{"hex": 1}]])
+def test_parts_are_a_list_of_parts(parts):
+    with pytest.raises(RecordingError):
+        from_line(json.dumps({"time": 1, "source": "a", "parts": parts}))
+
+
 def test_a_choice_by_direction_topic_and_sample():
     records = [
         Record(n, source, (topic, b"%d" % n))

@@ -16,6 +16,8 @@ from support.http import TOKEN, Client, FakeServer
 from geventrelay import Queue, StartError, Streamer
 from geventrelay.cli import message_source
 from geventrelay.cli.message_options import WatchOptions
+from geventrelay.recording import Record, to_line
+from geventrelay.recording.record import source_name
 from geventrelay.settings import HttpAddress
 from geventrelay.testing import LOCAL, Peers, eventually, within
 from geventrelay.web import tap as taps
@@ -189,6 +191,26 @@ def test_a_message_that_is_too_large_is_told_and_left_out(serve, streamer, monke
         told = line()
         assert (told["source"], told["left_out_bytes"], "parts" in told) == ("frontend", 11, False)
         assert line()["parts"] == ["small"]
+
+
+def test_a_message_of_too_many_parts_is_told_and_left_out(serve, streamer, monkeypatch):
+    monkeypatch.setattr(taps, "MAX_MESSAGE_PARTS", 2)
+    device, move = streamer
+    with lines(serve(device)) as line:
+        move(b"a", b"b", b"c")
+        move(b"a", b"b")
+        assert line()["left_out_bytes"] == 3
+        assert line()["parts"] == ["a", "b"]
+
+
+@pytest.mark.parametrize("part", [b"\0", b"\xff", "\u0080".encode(), "\U0001f600".encode(), b'"', b"\x7f"])
+def test_no_line_is_longer_than_the_command_reads(part):
+    every, at_once = taps.MAX_MESSAGE_BYTES, taps.MAX_MESSAGE_PARTS
+    whole = part * (every // len(part))
+    pieces = (b"",) * 10 + (part,) * (at_once - 11)
+    for parts in ((whole,), (*pieces, whole[: -len(part) * len(pieces)])):
+        record = Record(10**18, source_name(b"\xff" * 255), parts)
+        assert len(to_line(record).encode()) + 1 <= taps.MAX_LINE_BYTES
 
 
 # The other end: what `geventrelay tap` and `geventrelay record` read.
