@@ -14,6 +14,10 @@ from .peer_bounds import receive_hwm
 from .plan import RECEIVE_ONLY, SocketPlan
 
 _ONLY_SEND = (zmq.PUSH, zmq.PUB)
+# Subscriptions come in at these, and of a connection that is ended for too many libzmq still reads all that the kernel
+# has. By itself the kernel lets that grow to megabytes.
+_TO_SUBSCRIBERS = (zmq.PUB, zmq.XPUB)
+_SUBSCRIBERS_BUFFER_BYTES = 128 * 1024
 
 # A peer that answers none of so many probes of TCP keepalive is given up.
 _PROBES = 3
@@ -71,6 +75,8 @@ def _set_options(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings
     socket.set(zmq.BACKLOG, 1024)
     if settings.heartbeat_ms:
         _set_heartbeat(socket, settings.heartbeat_ms)
+    if plan.type in _TO_SUBSCRIBERS:
+        socket.set(zmq.RCVBUF, _SUBSCRIBERS_BUFFER_BYTES)
     if plan.type in _ONLY_SEND:
         # Not for sockets that also receive: when such a connection ends, libzmq discards what has come in and is not
         # read yet (session_base_t::reconnect).

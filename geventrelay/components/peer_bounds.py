@@ -17,8 +17,8 @@ _READ = frozenset({zmq.PULL, zmq.SUB, zmq.XSUB, zmq.ROUTER, zmq.DEALER, zmq.PAIR
 # ZMTP 3.1's command has its name before the topic, and its name's length (RFC 37).
 _COMMAND_BYTES = len(b"\x09SUBSCRIBE")
 # In one call libzmq reads from an XPUB's connection for as long as more comes in (xpub_t::xread_activated). With so few
-# waiting, it comes to an end before its I/O thread has brought more.
-_WAITING_AT_XPUB = 20
+# waiting, it comes to an end before its I/O thread has brought more, on a busy machine too.
+_WAITING_AT_XPUB = 4
 
 
 def receive_hwm(plan: SocketPlan, settings: DeviceSettings) -> int:

@@ -26,7 +26,7 @@ from ..engine.outlet import Outlet
 from ..engine.pump import Pump
 from ..engine.readiness import plain_send
 from ..engine.socket import RelaySocket
-from ..engine.subscriptions import Subscription, Topics, parse
+from ..engine.subscriptions import Subscription, Topics, read_latest
 from ..recording import Record
 from ..recording.questions import is_question
 from ..recording.record import RecordClock, source_name
@@ -44,8 +44,8 @@ TAP = "tap"
 _LINGER_MS = 100
 # The bursts that write to the tap take its edges away, and do not look whether a subscription has come with them.
 _LOOK_S = 0.1
-# How many subscriptions are read at a time: a watcher that subscribes without a pause must not stop everything.
-_SUBSCRIPTIONS_AT_A_TIME = 200
+# How long subscriptions are read at a time: a watcher that subscribes without a pause must not stop everything.
+_SECONDS_AT_A_TIME = 0.001
 # The topic by which a watch of this process sees that its subscriptions have been read. No source is called that.
 _MARK = b"\0watch "
 
@@ -107,16 +107,12 @@ class Tap(Component):
 
         Does not yield.
         """
-        try:
-            for _ in range(_SUBSCRIPTIONS_AT_A_TIME):
-                # Part by part, as libzmq does, and since a message may have a million of them.
-                self._follow(parse(self._socket.readiness.receive_part().bytes))
-        except zmq.Again:
-            return False
-        finally:
-            self._switch()
-            self._answer()
-        return True
+        subscriptions, more = read_latest(self._socket, _SECONDS_AT_A_TIME)
+        for subscription in subscriptions:
+            self._follow(subscription)
+        self._switch()
+        self._answer()
+        return more
 
     def watch(self, direction: str | None = None) -> TapReader:
         """Begin to watch, from the next message on. Does not yield.
@@ -154,9 +150,7 @@ class Tap(Component):
         for watch in watches:
             watch.close()
 
-    def _follow(self, subscription: Subscription | None) -> None:
-        if subscription is None:
-            return
+    def _follow(self, subscription: Subscription) -> None:
         if subscription.topic.startswith(_MARK):
             self._last_mark = subscription.topic
         elif subscription.wanted and is_question(subscription.topic):

@@ -15,6 +15,7 @@ not report: the XSUB would go on asking publishers for a topic that has no subsc
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,12 +24,15 @@ import gevent
 import zmq
 
 from .libzmq import unique_inproc, unless_gone
+from .readiness import plain_recv
 from .socket import RelaySocket
 
 _CANCEL, _SUBSCRIBE = 0, 1
 # A hundred thousand topics take a sixth of a second, which others are not to wait.
 _READ_AT_A_TIME = 5_000
 _PAUSE_S = 0.001
+# A look at the clock costs as much as a few parts do.
+_PARTS_BETWEEN_LOOKS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,29 @@ def parse(frame: bytes) -> Subscription | None:
     if not frame or frame[0] > _SUBSCRIBE:
         return None
     return Subscription(frame[1:], frame[0] == _SUBSCRIBE)
+
+
+def read_latest(xpub: RelaySocket, seconds: float) -> tuple[list[Subscription], bool]:
+    """What has come in at `xpub`, of each topic the latest alone; and whether there may be more. Does not yield.
+
+    libzmq keeps what an XPUB's peers send without bound until it is read (xpub_t::xread_activated), and brings more
+    with every hundredth read. So this has to be much faster than a peer that subscribes and cancels without a pause:
+    bytes alone, part by part, since a message may have a million of them.
+
+    :param xpub: what to read from.
+    :param seconds: how long to read at most.
+    :raises zmq.ZMQError: as `zmq.Socket.recv` does, but not `zmq.Again`.
+    """
+    raw, latest, more, end = xpub.readiness.raw, {}, True, time.monotonic() + seconds
+    try:
+        while time.monotonic() < end:
+            for _ in range(_PARTS_BETWEEN_LOOKS):
+                part = plain_recv(raw, zmq.DONTWAIT)
+                if part and part[0] <= _SUBSCRIBE:
+                    latest[part[1:]] = part[0]
+    except zmq.Again:
+        more = False
+    return [Subscription(topic, kind == _SUBSCRIBE) for topic, kind in latest.items()], more
 
 
 def has_longer_topic(parts: Iterable[Any], longest: int) -> bool:

@@ -9,11 +9,13 @@ import threading
 import gevent
 import pytest
 import zmq
+from support.strangers import frame, stranger
 from support.traffic import pump
 from support.ways import WAYS
 
-from geventrelay import Custom, Device, Forwarder, Queue, Relay, SettingsError, StartError, State, Streamer
+from geventrelay import Custom, Device, Forwarder, Queue, Relay, RelaySocket, SettingsError, StartError, State, Streamer
 from geventrelay.components.tap import Tap
+from geventrelay.engine.subscriptions import Subscription, read_latest
 from geventrelay.recording.questions import RESERVED
 from geventrelay.testing import LOCAL, Peers, eventually, let_run, within
 
@@ -221,6 +223,35 @@ def test_a_watch_begins_while_strangers_subscribe_and_unsubscribe_without_a_paus
     finally:
         ended.set()
         thread.join()
+
+
+def test_of_each_topic_the_latest_that_came_is_what_counts(peers: Peers):
+    xpub = peers.context.socket(zmq.XPUB, socket_class=RelaySocket)
+    try:
+        xpub.bind(name := f"inproc://latest-{next(_names)}")
+        watching = peers.connect(zmq.XSUB, name)
+        for part in (b"\1a", b"\1b", b"\0a", b"", b"\2a", b"a message upstream", b"\1c", b"\0b", b"\1b"):
+            watching.send(part)
+        assert read_latest(xpub, 0) == ([], True)
+        expected = [Subscription(b"a", wanted=False), Subscription(b"b", wanted=True), Subscription(b"c", wanted=True)]
+        assert read_latest(xpub, 5) == (expected, False)
+    finally:
+        xpub.close(0)
+
+
+def test_a_watcher_that_subscribes_and_cancels_without_end_is_followed_to_the_last(run, peers: Peers):
+    device = run(PATTERNS["queue"])
+    with stranger(*device.endpoints["tap"], b"SUB") as watching:
+        watching.sendall((frame(b"\1backend") + frame(b"\0backend")) * 100_000 + frame(b"\1frontend"))
+        eventually(lambda: tapped(device) == {"frontend"}, "the last of it")
+
+
+def test_the_kernel_keeps_little_of_what_subscribers_send(run):
+    relay = Relay(sub=LOCAL, pub=LOCAL, push=LOCAL, tap=LOCAL, socket_options={"pub": {zmq.RCVBUF: 5000}})
+    sockets = run(relay)._assembly.sockets
+    assert sockets["tap"].get(zmq.RCVBUF) == 128 * 1024
+    assert sockets["pub"].get(zmq.RCVBUF) == 5000
+    assert sockets["sub"].get(zmq.RCVBUF) == -1
 
 
 @pytest.mark.slow
