@@ -156,7 +156,8 @@ class Control:
                 reloading.join()
             finally:
                 # Also when this greenlet is killed: then its own device is among those that the reload restarts.
-                self._answer([], ["; ".join(failures).encode()])
+                # No longer than what a control socket takes itself.
+                self._answer([], ["; ".join(failures).encode()[:MOST_PART_BYTES]])
 
     def _ignore(self, command: list[bytes], reason: str) -> None:
         log.warning(event("ignored", device=self._device, command=_text(command), reason=reason))

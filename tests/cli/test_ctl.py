@@ -6,6 +6,7 @@ import json
 import signal
 import struct
 import subprocess
+import threading
 import time
 
 import psutil
@@ -13,6 +14,10 @@ import pytest
 import zmq
 from support.process import GEVENTRELAY, LIMIT_S, environment
 
+from geventrelay import StartError
+from geventrelay.cli.commands import ctl as command_ctl
+from geventrelay.endpoints import Endpoint
+from geventrelay.settings import ControlType
 from geventrelay.testing import eventually
 
 SIDES = ("--frontend", "0", "--backend", "0")
@@ -216,3 +221,99 @@ def test_a_paused_server_with_input_waiting_uses_no_cpu(start, peers):
     assert not sink.recv_now()
     ctl(server["control"], "resume")
     assert sink.recv_all(100) == [[b"waiting"]] * 100
+
+
+# A control socket that is none, and may mean harm
+
+
+LINGERS: list[int] = []
+
+
+class Socket(zmq.Socket):
+    def close(self, linger=None) -> None:
+        if not self.closed:
+            LINGERS.append(self.linger)
+        super().close(linger)
+
+
+class Context(zmq.Context):
+    _socket_class = Socket
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("word", ["pause", "statistics"])
+def test_what_no_peer_takes_is_not_waited_for_a_second_time(monkeypatch, kind, word):
+    if word == "statistics" and kind not in ANSWERING:
+        return
+    LINGERS.clear()
+    monkeypatch.setattr(command_ctl.zmq, "Context", Context)
+    with pytest.raises(StartError, match=r"no answer within 0.1 s"):
+        command_ctl.command(Endpoint.parse(">1"), ControlType(kind), word, 0.1)
+    assert LINGERS == [0]
+
+
+@pytest.fixture
+def answering():
+    """``answering(parts)``: the endpoint of a program that answers everything with these, again and again."""
+    over = threading.Event()
+    threads = []
+    with zmq.Context() as context:
+
+        def serve(socket: zmq.Socket, answers: list[list[bytes]]) -> None:
+            with socket:
+                while not over.is_set():
+                    if socket.poll(20):
+                        routing_id, *_ = socket.recv_multipart()
+                        for parts in answers:
+                            socket.send_multipart([routing_id, *parts])
+
+        def answering(*answers: list[bytes]) -> str:
+            socket = context.socket(zmq.ROUTER)
+            socket.linger = 0
+            port = socket.bind_to_random_port("tcp://127.0.0.1")
+            threads.append(threading.Thread(target=serve, args=(socket, answers)))
+            threads[-1].start()
+            return f"tcp://127.0.0.1:{port}"
+
+        yield answering
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [[b"x"]],
+        [[b"no envelope", b""]],
+        [[b"", b"not", b"empty"]],
+        [[b"", b"not empty"]],
+        [[b""] * 50_000],
+        [[b"x"] * 50_000],
+        [[b"", b"\x1b[31m"]],
+        [[b"not this"], [b"", b""]],
+    ],
+    ids=["short", "no envelope", "several parts", "text", "empty parts", "many parts", "escapes", "a second one"],
+)
+def test_an_answer_that_is_none_is_told_in_one_line(answering, answers):
+    where = answering(*answers)
+    said = ctl(where, "pause", code=1)
+    assert said == f"{where}: expected the answer of a control socket, got other bytes"
+
+
+def test_the_reason_of_a_reload_cannot_steer_the_terminal_and_is_cut(answering):
+    said = ctl(answering([b"", b"\x1b[31m\xe2\x80\xae\xff" + b"x" * 60_000]), "reload", code=1)
+    assert said.startswith("\\x1b[31m\\u202e\ufffdxxx")
+    assert len(said) < 5000
+
+
+@pytest.mark.parametrize("kind", ["REP", "ROUTER"])
+def test_an_answer_that_is_too_large_is_not_taken(answering, kind):
+    where = answering([b"", b"x" * 100_000])
+    said = ctl(where, "statistics", "--control-type", kind, "--timeout", "0.5", code=1)
+    assert said == f"cannot statistics {where}: no answer within 0.5 s"
+
+
+def test_answers_without_an_end_that_have_no_envelope_do_not_hold_it(answering):
+    where = answering(*[[b"x"]] * 1000)
+    assert "got other bytes" in ctl(where, "pause", code=1)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 from dataclasses import dataclass
 from typing import Any
 
 import zmq
 
-from ...components.control import RELOAD, STATISTIC, STATISTICS
+from ...components.control import MOST_PART_BYTES, RELOAD, STATISTIC, STATISTICS
 from ...components.endpoints import needs_ipv6, reason
 from ...endpoints import Endpoint
 from ...engine.libzmq import encoded
@@ -28,9 +30,11 @@ _LINE = "{side:<9} received {received_parts} parts, {received_bytes} bytes; sent
 # How much is shown of the reason why a reload failed.
 _SHOWN_BYTES = 4096
 _COUNTS = ("received_parts", "received_bytes", "sent_parts", "sent_bytes")
-# A REQ would wait without end for answers that only a REP gives.
+# No answer has more parts. What comes beyond them is read, and not kept.
+_MOST_PARTS = 10
+# Not a REQ: libzmq's looks for an answer of the right form for as long as others come, whatever its time limit.
 _PEERS = {
-    ControlType.REP: zmq.REQ,
+    ControlType.REP: zmq.DEALER,
     ControlType.ROUTER: zmq.DEALER,
     ControlType.PAIR: zmq.PAIR,
     ControlType.PULL: zmq.PUSH,
@@ -48,7 +52,7 @@ class CtlOptions(Group):
         default=ControlType.REP,
         metavar="TYPE",
     )
-    timeout_s: float = option(seconds, "how long to wait for an answer", default=5.0)
+    timeout_s: float = option(seconds, "how long all of it may take", default=5.0)
     json: bool = option(flag, "print the answer as JSON", default=False)
 
 
@@ -76,7 +80,7 @@ def command(endpoint: Endpoint, control_type: ControlType, word: str, timeout_s:
     :param endpoint: the device's control endpoint.
     :param control_type: the type of the device's socket there.
     :param word: one of `WORDS`.
-    :param timeout_s: how long to wait, in seconds.
+    :param timeout_s: how long all of it may take, in seconds.
     :raises SettingsError: if that control socket cannot answer this command.
     :raises StartError: if no peer took or answered it in time, or if a reload failed.
     """
@@ -86,45 +90,86 @@ def command(endpoint: Endpoint, control_type: ControlType, word: str, timeout_s:
     answers = control_type is ControlType.REP or name == STATISTICS
     with zmq.Context() as context, context.socket(_PEERS[control_type]) as socket:
         socket.linger = 0
-        socket.sndtimeo = socket.rcvtimeo = wait_ms = int(timeout_s * 1000)
+        socket.maxmsgsize = MOST_PART_BYTES
         if control_type in (ControlType.PULL, ControlType.PAIR):
             # So that a send fails without a peer. (Not where answers come: see components/new_socket.py.)
             socket.immediate = True
         try:
             socket.ipv6 = needs_ipv6(endpoint)
             socket.connect(encoded(endpoint.address))
-            _await_listener(socket, control_type)
-            socket.send(name)
-            # It is on its way, and this must not end before it has left.
-            socket.linger = wait_ms
-            answers = control_type is ControlType.REP or name == STATISTICS
-            answer = socket.recv_multipart() if answers else []
+            answer = _Talk(socket, control_type, timeout_s).ask(name, answers)
         except (zmq.ZMQError, OSError) as error:
             why = f"no answer within {timeout_s:g} s" if error.errno == zmq.EAGAIN else reason(error)
             raise StartError(f"cannot {word} {endpoint.address}: {why}") from None
-    if name == RELOAD and any(answer):
+    if answers and (answer is None or not _is_answer(name, answer)):
+        raise StartError(f"{endpoint.address}: expected the answer of a control socket, got other bytes")
+    if name == RELOAD and answer and answer[0]:
         raise StartError(printable(answer[0][:_SHOWN_BYTES].decode(errors="replace")))
-    if answers and not _is_answer(name, answer):
-        raise StartError(
-            f"{endpoint.address}: expected the answer of a control socket, got {len(answer)} parts of other bytes"
-        )
-    return answer
+    return answer or []
 
 
 def _is_answer(name: bytes, answer: list[bytes]) -> bool:
     if name == STATISTICS:
         return [len(part) for part in answer] == [STATISTIC.size] * 2 * len(_COUNTS)
-    return answer == [b""]
+    # RELOAD is answered by a sentence where it has failed.
+    return answer == [b""] or (name == RELOAD and len(answer) == 1)
 
 
-def _await_listener(socket: zmq.Socket[bytes], control_type: ControlType) -> None:
-    """Return once a peer that answers no command is known to take one."""
-    if control_type is ControlType.SUB:
-        # Its subscription shows that it listens.
-        socket.recv()
-    elif control_type in (ControlType.ROUTER, ControlType.PAIR):
-        socket.send(STATISTICS)
-        socket.recv_multipart()
+class _Talk:
+    """What is said to a control socket and what it answers, in one time for all of it.
+
+    :param socket: the peer of the control socket.
+    :param control_type: its type.
+    :param timeout_s: the time, in seconds.
+    """
+
+    def __init__(self, socket: zmq.Socket[bytes], control_type: ControlType, timeout_s: float) -> None:
+        self._socket, self._type = socket, control_type
+        # As a REQ has it, which a REP needs to find the way back.
+        self._envelope = [b""] if control_type is ControlType.REP else []
+        self._until = time.monotonic() + timeout_s
+
+    def ask(self, name: bytes, answers: bool) -> list[bytes] | None:
+        """Send the command `name` and return the parts of the answer, None if it has no envelope. Blocks the hub.
+
+        :param name: the command.
+        :param answers: whether it is answered. If not, there are no parts.
+        :raises zmq.Again: if the time is over.
+        """
+        if self._type is ControlType.SUB:
+            # Its subscription shows that it listens.
+            self._receive()
+        elif self._type in (ControlType.ROUTER, ControlType.PAIR):
+            # A peer that answers no command has to show that it takes one.
+            self._send(STATISTICS)
+            self._receive()
+        self._send(name)
+        if answers:
+            answer, size = self._receive(), len(self._envelope)
+            return answer[size:] if answer[:size] == self._envelope else None
+        # It is on its way, and this must not end before it has left.
+        self._socket.linger = self._left_ms()
+        return []
+
+    def _send(self, command: bytes) -> None:
+        self._socket.sndtimeo = self._left_ms()
+        self._socket.send_multipart([*self._envelope, command])
+
+    def _receive(self) -> list[bytes]:
+        parts: list[bytes] = []
+        while True:
+            self._socket.rcvtimeo = self._left_ms()
+            part = self._socket.recv(copy=False)
+            if len(parts) <= _MOST_PARTS:
+                parts.append(part.bytes)
+            if not part.more:
+                return parts
+
+    def _left_ms(self) -> int:
+        left_s = self._until - time.monotonic()
+        if left_s <= 0:
+            raise zmq.Again
+        return math.ceil(left_s * 1000)
 
 
 def show(word: str, answer: list[bytes], as_json: bool) -> str:
