@@ -16,12 +16,6 @@ import geventrelay
 from geventrelay.engine.native.choose import burst_name
 from geventrelay.testing import eventually, let_run, within
 
-# On libuv gevent's loop runs Python, in which KeyboardInterrupt may be lost. And green sockets that are freed without
-# the garbage collector have been followed by an abort of the process there, whose cause is not known yet.
-pytestmark = pytest.mark.skipif(
-    type(gevent.get_hub().loop).__module__.startswith("gevent.libuv"), reason="what it shows holds on libev"
-)
-
 CALLS = {
     "proxy": lambda front, back, capture, control: (geventrelay.proxy, front, back, capture),
     "proxy_steerable": lambda front, back, capture, control: (
@@ -56,7 +50,7 @@ def end_of(call: gevent.Greenlet, how: str, sockets: dict[str, zmq.Socket], stee
     elif how == "terminated":
         steering.send(b"TERMINATE")
     else:
-        call.kill(gevent.Timeout(1), block=False)
+        call.kill(gevent.Timeout(), block=False)
     with within("the call to end"):
         call.join()
 
@@ -166,6 +160,10 @@ print({end: ends.count(end) for end in ends})
 """
 
 
+@pytest.mark.skipif(
+    type(gevent.get_hub().loop).__module__.startswith("gevent.libuv"),
+    reason="on libuv, gevent's loop runs Python in which KeyboardInterrupt is lost or comes twice",
+)
 @pytest.mark.skipif(not hasattr(__import__("signal"), "pthread_kill"), reason="signals a thread")
 @pytest.mark.parametrize("burst", ["native", "python"])
 @pytest.mark.parametrize("name", ["proxy", "captured", "steerable", "queue"])
