@@ -55,7 +55,7 @@ def test_names_and_failures_are_text_whatever_is_in_them(browser):
         assert FAILURE in browser.evaluate(text(".failure"))
         browser.until("document.querySelector('.lane')")
         browser.click("summary")
-        browser.until(f"document.querySelector('[aria-label=Peers] td')?.textContent === {json.dumps(NAME)}")
+        browser.until(f"document.querySelector('[aria-label^=Peers] td')?.textContent === {json.dumps(NAME)}")
         stub.overrides["/api/reload"] = (422, {"error": NAME, "problems": [FAILURE]})
         enter_token(browser, TOKEN)
         browser.click("#reload")
@@ -162,7 +162,7 @@ def test_what_is_behind_details_is_fetched_when_they_are_opened(browser):
         browser.until("document.querySelector('.lane')")
         assert not [url for url in browser.requests if url.endswith("peers")]
         browser.click("summary")
-        browser.until("document.querySelectorAll('[aria-label=Subscriptions] tbody tr').length === 3")
+        browser.until("document.querySelectorAll('[aria-label^=Subscriptions] tbody tr').length === 3")
         shown = browser.evaluate("document.querySelector('.details').innerText")
         for wanted in ("12,345", "1,234 full", "127.0.0.1:40100", "prices", "(everything)", "0xff", "2 subscribers"):
             assert wanted in shown
@@ -182,12 +182,12 @@ def test_a_number_that_is_described_needs_no_change_of_the_page(browser):
         browser.open(stub.url)
         browser.until("document.querySelector('.lane')")
         browser.click("summary")
-        browser.until("document.querySelector('[aria-label=Messages] th[title=\"What was late.\"]')")
-        heads = "[...document.querySelectorAll('[aria-label=Messages] th')].map((one) => one.textContent)"
+        browser.until("document.querySelector('[aria-label^=Messages] th[title=\"What was late.\"]')")
+        heads = "[...document.querySelectorAll('[aria-label^=Messages] th')].map((one) => one.textContent)"
         found = browser.evaluate(heads)
         assert (found[:3], found[-1]) == (["way", "received", "sent"], "late sent")
         cells = (
-            "[...document.querySelectorAll('[aria-label=Messages] tbody tr')].map((row) => row.lastChild.textContent)"
+            "[...document.querySelectorAll('[aria-label^=Messages] tbody tr')].map((row) => row.lastChild.textContent)"
         )
         assert browser.evaluate(cells) == ["4,321", "\u2013"]
         assert complaints(browser, stub) == []
@@ -218,7 +218,7 @@ def test_nothing_is_wider_than_the_screen(browser, width):
         enter_token(browser, TOKEN)
         browser.until("document.querySelectorAll('.moving').length")
         browser.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-        browser.until("document.querySelectorAll('[aria-label=Peers]:not([hidden])').length === 6")
+        browser.until("document.querySelectorAll('[aria-label^=Peers]:not([hidden])').length === 6")
         for index in range(6):
             # What is not on the screen is not laid out.
             browser.evaluate(f"document.querySelectorAll('.card')[{index}].scrollIntoView()")
@@ -228,3 +228,56 @@ def test_nothing_is_wider_than_the_screen(browser, width):
         wide += "one.getBoundingClientRect().right > one.closest('.card').getBoundingClientRect().right + 1)"
         assert browser.evaluate(f"{wide}.map((one) => one.textContent)") == []
         assert complaints(browser, stub) == []
+
+
+def addressed(_seconds):
+    some = queue("orders")
+    some["sockets"][0]["bound"] = [LONG, "tcp://127.0.0.1:6666"]
+    some["sockets"][1] |= {"bound": [], "connects": ["tcp://upstream.example.org:7777"]}
+    some["sockets"].append(socket("tap", "XPUB", "tcp://0.0.0.0:5560"))
+    return [some]
+
+
+LONG = "ipc:///var/run/a/path/that/is/longer/than/any/phone/is/wide/frontend.sock"
+COPIED = """
+window.copied = [];
+navigator.clipboard.writeText = (text) => { window.copied.push(text); return Promise.resolve(); };
+"""
+
+
+@pytest.mark.parametrize("width", [400, 1000])
+def test_each_socket_has_its_whole_address_and_a_button_that_copies_it(browser, width):
+    with StubServer(addressed) as stub:
+        browser.show_as(width, 800, still=True)
+        browser.open(stub.url)
+        browser.evaluate(COPIED)
+        shown = "[...document.querySelectorAll('.addresses code')].map((one) => one.textContent)"
+        expected = [LONG, "tcp://127.0.0.1:6666", "tcp://upstream.example.org:7777", "tcp://127.0.0.1:5560"]
+        assert browser.until(f"({shown}).length === 4 && {shown}") == expected
+        for index in range(4):
+            button = f".addresses li:nth-child({index + 1}) .copy"
+            browser.click(button)
+            browser.until(f"{text(button)}.startsWith('Copied')")
+        assert browser.evaluate("window.copied") == expected
+        assert browser.evaluate(text("#announcer")) == "Copied tcp://127.0.0.1:5560."
+        # Of a socket that listens everywhere, an address that can be reached, and where it listens.
+        assert browser.evaluate(text(".addresses li:last-child")).startswith(
+            "taptcp://127.0.0.1:5560 listens at tcp://0.0"
+        )
+        browser.click("summary")
+        cut = "[...document.querySelectorAll('.addresses code, [aria-label^=Sockets] .whole')].filter((one) => "
+        cut += "one.getBoundingClientRect().right > one.closest('ul, .table').getBoundingClientRect().right + 1)"
+        browser.until("document.querySelectorAll('[aria-label^=Sockets] .whole').length === 3")
+        assert browser.evaluate(f"{cut}.map((one) => one.textContent)") == []
+        assert complaints(browser, stub) == []
+
+
+def test_an_address_is_copied_where_the_browser_gives_the_page_no_clipboard(browser):
+    with StubServer(addressed) as stub:
+        browser.open(stub.url)
+        browser.until("document.querySelector('.copy')")
+        refused = "navigator.clipboard.writeText = () => Promise.reject(new Error('refused'));"
+        browser.evaluate(refused + "document.addEventListener('copy', () => { window.copied = getSelection() + ''; });")
+        browser.click(".copy")
+        browser.until(f"{text('.copy')}.startsWith('Copied')")
+        assert browser.evaluate("window.copied") == LONG

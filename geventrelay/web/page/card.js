@@ -1,5 +1,6 @@
 // One device on the page: name, state, buttons, diagram, curves, details.
 
+import { Addresses } from "./addresses.js";
 import { make, setAttribute, setHidden, setText } from "./dom.js";
 import { Details } from "./details.js";
 import { count, duration, exact, plural, rate } from "./numbers.js";
@@ -14,6 +15,7 @@ export class Card {
   #note = make("p", { class: "note", hidden: true });
   #diagram = new Diagram();
   #frame;
+  #addresses;
   #curves = {
     received: new Sparkline("received", "Received", rate),
     dropped: new Sparkline("dropped", "Dropped", rate),
@@ -34,11 +36,12 @@ export class Card {
     this.#toggle.addEventListener("click", () => onAction(name, this.#toggle.dataset.word));
     this.#drain.addEventListener("click", () => onAction(name, "drain"));
     this.details = new Details(name, clock);
+    this.#addresses = new Addresses(name);
     this.#frame = make("div", { class: "diagram-frame" }, this.#diagram.root);
     const heading = make("h2", { title: name }, name);
     this.root = make("article", { class: "card", "data-device": name, "aria-label": `Device ${name}` },
       make("div", { class: "card-head" }, heading, this.#state, this.#about, this.#actions),
-      this.#failure, this.#note, this.#frame,
+      this.#failure, this.#note, this.#frame, this.#addresses.root,
       make("div", { class: "curves", role: "group", "aria-label": "Last 15 minutes" }, ...Object.values(this.#curves).map((curve) => curve.root)),
       this.details.root);
   }
@@ -51,6 +54,7 @@ export class Card {
   // Show its figures. `width` is that of the diagram, in pixels.
   update(device, rates, width) {
     this.#diagram.update(device, rates, width);
+    this.#addresses.update(device);
     this.#curves.received.now(rates.get("received"));
     this.#curves.dropped.now(rates.get("dropped"));
     this.#curves.held.now(device.held);

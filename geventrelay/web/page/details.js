@@ -10,10 +10,10 @@ import { columnsOf } from "./values.js";
 const AGAIN_MS = 5000;
 
 export class Details {
-  #messages = new Table("Messages", [], "No traffic goes through it.");
-  #sockets = new Table("Sockets", [], "It has no sockets.");
-  #peers = new Table("Peers", ["socket", "address", "connected for", "mechanism", "certain"], "No peer is connected.");
-  #subscriptions = new Table("Subscriptions", ["topic", "who"], "No peer subscribes.");
+  #messages;
+  #sockets;
+  #peers;
+  #subscriptions;
   #message = make("p", { class: "muted", role: "status", hidden: true });
   #device = null;
   #timer = 0;
@@ -22,6 +22,10 @@ export class Details {
   constructor(name, clock) {
     this.name = name;
     this.clock = clock;
+    this.#messages = new Table("Messages", [], "No traffic goes through it.", name);
+    this.#sockets = new Table("Sockets", [], "It has no sockets.", name);
+    this.#peers = new Table("Peers", ["socket", "address", "connected for", "mechanism", "certain"], "No peer is connected.", name);
+    this.#subscriptions = new Table("Subscriptions", ["topic", "who"], "No peer subscribes.", name);
     this.root = make("details", { class: "details" },
       make("summary", {}, "Details", make("span", { class: "visually-hidden" }, ` of ${name}`)),
       make("div", { class: "details-body" }, this.#message, this.#messages.root, this.#sockets.root, this.#peers.root, this.#subscriptions.root));
@@ -52,9 +56,9 @@ export class Details {
       `${pump.source} → ${outlet.socket}`, exact(pump.received.messages), ...outlets.map(([, , text]) => text(outlet)),
     ])));
     const sockets = columnsOf("socket");
-    this.#sockets.setHeadings(["socket", "type", ...sockets, "addresses"]);
+    this.#sockets.setHeadings(["socket", "type", ["addresses", "where it listens, and → where it connects to", "whole"], ...sockets]);
     this.#sockets.show(this.#device.sockets.map((socket) => [
-      socket.key, socket.type, ...sockets.map(([, , text]) => text(socket)), addresses(socket).join(", ") || "none",
+      socket.key, socket.type, addresses(socket).join("\n") || "none", ...sockets.map(([, , text]) => text(socket)),
     ]));
   }
 

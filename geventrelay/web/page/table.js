@@ -8,14 +8,15 @@ const MOST_ROWS = 100;
 export class Table {
   #head = make("tr");
   #headings = "";
+  #classes = [];
   #body = make("tbody");
   #none;
   #more = make("p", { class: "muted", hidden: true });
 
-  // `none` is the text for an empty table.
-  constructor(caption, headings, none) {
+  // `none` is the text for an empty table, `of` the device that it is about.
+  constructor(caption, headings, none, of) {
     this.#none = make("p", { class: "muted", hidden: true }, none);
-    this.root = make("div", { class: "table", role: "region", "aria-label": caption, tabindex: "0", hidden: true },
+    this.root = make("div", { class: "table", role: "region", "aria-label": `${caption} of ${of}`, tabindex: "0", hidden: true },
       make("table", {}, make("caption", {}, caption),
         make("thead", {}, this.#head),
         this.#body),
@@ -23,12 +24,13 @@ export class Table {
     this.setHeadings(headings);
   }
 
-  // Each is a text, or [text, what it is]. With other headings than before, the rows begin anew.
+  // Each is a text, or [text, what it is, class of its cells]. With other headings than before, the rows begin anew.
   setHeadings(headings) {
     const cells = headings.map((heading) => [heading].flat());
     const now = cells.map(([text]) => text).join("\n");
     if (now === this.#headings) return;
     this.#headings = now;
+    this.#classes = cells.map(([, , name]) => name);
     this.#head.replaceChildren(...cells.map(([text, title]) => make("th", { scope: "col", title }, text)));
     this.#body.replaceChildren();
   }
@@ -39,7 +41,7 @@ export class Table {
     while (this.#body.rows.length > shown.length) this.#body.lastChild.remove();
     shown.forEach((cells, index) => {
       const row = this.#body.rows[index];
-      if (row === undefined) this.#body.append(make("tr", {}, ...cells.map((cell) => make("td", {}, cell))));
+      if (row === undefined) this.#body.append(make("tr", {}, ...cells.map((cell, column) => make("td", { class: this.#classes[column] }, cell))));
       else cells.forEach((cell, column) => setText(row.cells[column], cell));
     });
     setHidden(this.#none, rows.length > 0);
