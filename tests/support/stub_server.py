@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import geventrelay
 from geventrelay.engine.counters import OF_OUTLET, OutletSnapshot
@@ -92,6 +93,8 @@ class StubServer:
     :param token: what a bearer must know; None lets nobody change anything.
     :ivar posted: the paths that were posted to with the right token.
     :ivar overrides: path -> (status, answer), for what is to go wrong.
+    :ivar tapped: lines that every watcher gets at once; then its answer goes on until `tap_over` is set.
+    :ivar watched: the queries of all watchers so far.
     """
 
     def __init__(
@@ -104,7 +107,9 @@ class StubServer:
         self.history: dict[str, Any] = {}
         self.peers: dict[str, Any] = {}
         self.subscriptions: list[Any] | None = None
-        self.over = threading.Event()
+        self.tapped: list[str] = []
+        self.watched: list[dict[str, str]] = []
+        self.over, self.tap_over = threading.Event(), threading.Event()
         self._started, self.started_at = time.monotonic(), time.time() - 7200
         self._http: ThreadingHTTPServer | None = None
 
@@ -171,6 +176,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, report.values())
         elif path == "/api/history":
             self._send(200, {"version": 1, "interval_s": 5, "devices": self.stub.history})
+        elif path.endswith("/tap"):
+            self._send_tapped()
         elif path.endswith("/peers"):
             self._send(200, {"version": 1, "sockets": self.stub.peers})
         elif path.endswith("/subscriptions"):
@@ -180,9 +187,14 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send_file("index.html" if path == "/" else path[1:])
 
+    def _has_token(self) -> bool:
+        if self.headers.get("Authorization") == f"Bearer {self.stub.token}":
+            return True
+        self._send(401, {"error": "the token is wrong"})
+        return False
+
     def do_POST(self) -> None:
-        if self.headers.get("Authorization") != f"Bearer {self.stub.token}":
-            self._send(401, {"error": "the token is wrong"})
+        if not self._has_token():
             return
         self.stub.posted.append(self.path)
         if self.path in self.stub.overrides:
@@ -209,6 +221,21 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
+
+    def _send_tapped(self) -> None:
+        if not self._has_token():
+            return
+        self.stub.watched.append(dict(parse_qsl(urlsplit(self.path).query)))
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-ndjson")
+        self.end_headers()
+        try:
+            self.wfile.write("".join(f"{line}\n" for line in ["", *self.stub.tapped]).encode())
+            while not self.stub.over.is_set() and not self.stub.tap_over.wait(self.stub.period_s):
+                self.wfile.write(b"\n")
+        except OSError:
+            # The browser has gone.
+            return
 
     def _send_events(self) -> None:
         self.send_response(200)

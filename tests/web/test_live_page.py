@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 import zmq
+from support.page import enter_token, text
 from support.process import LIMIT_S, Server
 
 pytestmark = pytest.mark.slow
@@ -52,7 +53,7 @@ def relay(start, folder) -> Iterator[Server]:
     token_file.chmod(0o600)
     server = start(
         "relay", "--name", "prices", "--sub-port", "0", "--pub-port", "0", "--push-port", "0",
-        "--http", "127.0.0.1:0", "--http-token-file", str(token_file),
+        "--tap", "0", "--http", "127.0.0.1:0", "--http-token-file", str(token_file),
     )  # fmt: skip
     with Traffic(server["sub"], server["pub"]):
         yield server
@@ -61,10 +62,6 @@ def relay(start, folder) -> Iterator[Server]:
 def url_of(server: Server) -> str:
     found = server.until(lambda: re.search(r"\burl=(http://127\.0\.0\.1:\d+)", server.errors), "the URL in the log")
     return f"{found[1]}/"
-
-
-def text(selector: str) -> str:
-    return f"document.querySelector({json.dumps(selector)}).textContent"
 
 
 RATE = text("[data-device=prices] [data-lane='sub pub'] .rate")
@@ -98,6 +95,24 @@ def test_peers_are_listed_when_details_are_opened(relay, browser):
     rows = "[...document.querySelectorAll('[aria-label^=Peers] tbody tr')].map((row) => row.cells[0].textContent)"
     assert sorted(browser.until(f"({rows}).length === 2 && {rows}")) == ["pub", "sub"]
     browser.until("document.querySelectorAll('[aria-label^=Messages] tbody tr').length === 2")
+    assert browser.complaints == []
+
+
+def test_messages_are_watched_with_the_token(relay, browser):
+    browser.open(url_of(relay))
+    enter_token(browser, TOKEN)
+    browser.click(".watch summary")
+    browser.until("document.querySelectorAll('.watch-list li').length > 20")
+    assert browser.evaluate(text(".watch-list pre")) == "prices 1"
+    assert browser.evaluate("[...document.querySelectorAll('.watch-fields option')].map((one) => one.value)")[:2] == [
+        "",
+        "sub",
+    ]
+    field = "document.querySelector('.watch-fields input')"
+    browser.evaluate(f"{field}.value = 'orders'; {field}.dispatchEvent(new Event('input'))")
+    browser.until(
+        f"{text('.watch-state')} === 'Every message from now on.' && {text('.watch-live .muted')} === '0 messages'"
+    )
     assert browser.complaints == []
 
 

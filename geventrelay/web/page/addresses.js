@@ -31,7 +31,8 @@ function placesOf({ key, bound, connects }) {
   ];
 }
 
-function reachable(address) {
+// {address, note}: where others reach a socket that listens there.
+export function reachable(address) {
   const [, scheme, , rest] = EVERY.exec(address) ?? [];
   if (scheme === undefined) return { address, note: "" };
   return { address: `${scheme}://${location.hostname}${rest}`, note: `listens at ${address}` };

@@ -1,4 +1,4 @@
-// The server's API. This tab keeps the token, and sends it only with requests that change something.
+// The server's API. This tab keeps the token, and sends it only with requests that need it.
 
 const KEY = "geventrelay token";
 
@@ -16,13 +16,21 @@ export class ApiError extends Error {
   }
 }
 
-async function ask(path, options) {
-  let response;
+const withToken = () => ({ Authorization: `Bearer ${token.get()}` });
+
+async function respond(path, options) {
   try {
-    response = await fetch(path, { cache: "no-store", ...options });
+    return await fetch(path, { cache: "no-store", ...options });
   } catch {
     throw new ApiError(0, "The server does not answer.");
   }
+}
+
+async function ask(path, options) {
+  return decode(await respond(path, options));
+}
+
+async function decode(response) {
   let answer = {};
   try {
     answer = await response.json();
@@ -44,7 +52,14 @@ export async function getWithClock(path) {
 }
 
 export async function post(path) {
-  return (await ask(path, { method: "POST", headers: { Authorization: `Bearer ${token.get()}` } })).answer;
+  return (await ask(path, { method: "POST", headers: withToken() })).answer;
+}
+
+// A reader of the bytes of an answer that goes on. `signal` ends it.
+export async function openStream(path, signal) {
+  const response = await respond(path, { headers: withToken(), signal });
+  if (!response.ok) await decode(response);
+  return response.body.getReader();
 }
 
 export function devicePath(name, what) {

@@ -7,6 +7,7 @@ import { count, duration, exact, plural, rate } from "./numbers.js";
 import { Diagram } from "./diagram.js";
 import { Sparkline } from "./sparkline.js";
 import { isUp } from "./labels.js";
+import { Watch } from "./watch.js";
 
 export class Card {
   #state = make("span", { class: "state" });
@@ -25,8 +26,9 @@ export class Card {
   #drain;
   #actions;
 
-  // clock(): the server's time in seconds. onAction(name, word): a button was pressed.
-  constructor(name, clock, onAction) {
+  // clock(): the server's time in seconds. onAction(name, word): a button was pressed. onToken(error): the
+  // token is needed.
+  constructor(name, { clock, onAction, onToken }) {
     this.name = name;
     this.clock = clock;
     this.visible = false;
@@ -36,6 +38,7 @@ export class Card {
     this.#toggle.addEventListener("click", () => onAction(name, this.#toggle.dataset.word));
     this.#drain.addEventListener("click", () => onAction(name, "drain"));
     this.details = new Details(name, clock);
+    this.watch = new Watch(name, onToken);
     this.#addresses = new Addresses(name);
     this.#frame = make("div", { class: "diagram-frame" }, this.#diagram.root);
     const heading = make("h2", { title: name }, name);
@@ -43,7 +46,7 @@ export class Card {
       make("div", { class: "card-head" }, heading, this.#state, this.#about, this.#actions),
       this.#failure, this.#note, this.#frame, this.#addresses.root,
       make("div", { class: "curves", role: "group", "aria-label": "Last 15 minutes" }, ...Object.values(this.#curves).map((curve) => curve.root)),
-      this.details.root);
+      this.details.root, this.watch.root);
   }
 
   // The width that its diagram has, in pixels.
@@ -59,20 +62,23 @@ export class Card {
     this.#curves.dropped.now(rates.get("dropped"));
     this.#curves.held.now(device.held);
     this.details.update(device);
+    this.watch.update(device);
   }
 
   // Fetch nothing more.
   close() {
     this.details.close();
+    this.watch.close();
   }
 
   curves(series, slots) {
     for (const [what, curve] of Object.entries(this.#curves)) curve.curve(series[what], slots);
   }
 
-  // Show or hide the buttons.
-  allow(can) {
-    setHidden(this.#actions, !can);
+  // Show or hide the buttons: possible, the server has a token; allowed, this tab has it.
+  allow(access) {
+    setHidden(this.#actions, !access.allowed);
+    this.watch.allow(access);
   }
 
   // Show name, state, failure and buttons.

@@ -11,11 +11,11 @@ export class Control {
   #canChange = false;
   #busy = new Set();
 
-  // onAllowed(can): buttons come or go. onDevice(device): it has changed.
-  constructor(onAllowed, onDevice) {
-    this.onAllowed = onAllowed;
+  // onAccess({possible, allowed}): whether the server has a token, and whether this tab has it. onDevice(device): it has changed.
+  constructor(onAccess, onDevice) {
+    this.onAccess = onAccess;
     this.onDevice = onDevice;
-    byId("token").addEventListener("click", () => (token.get() === null ? this.#askToken("") : this.#forget()));
+    byId("token").addEventListener("click", () => (token.get() === null ? this.askToken("") : this.#forget()));
     byId("token-cancel").addEventListener("click", () => byId("token-dialog").close());
     byId("token-form").addEventListener("submit", (event) => this.#takeToken(event));
     byId("reload").addEventListener("click", () => this.#reload());
@@ -60,9 +60,7 @@ export class Control {
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (error.status === 401) {
-        token.forget();
-        this.#show();
-        this.#askToken("The server does not know this token.");
+        this.askToken("The server does not know this token.");
       } else {
         notify("bad", error.message, error.problems);
       }
@@ -71,7 +69,12 @@ export class Control {
     }
   }
 
-  #askToken(error) {
+  // Ask for the token; after an error, the one that there was is forgotten.
+  askToken(error) {
+    if (error !== "") {
+      token.forget();
+      this.#show();
+    }
     setText(byId("token-error"), error);
     setHidden(byId("token-error"), error === "");
     byId("token-input").value = "";
@@ -83,7 +86,7 @@ export class Control {
     event.preventDefault();
     const value = byId("token-input").value.trim();
     if (!SENDABLE.test(value)) {
-      this.#askToken("A token has letters, digits and signs, and no spaces.");
+      this.askToken("A token has letters, digits and signs, and no spaces.");
       return;
     }
     token.set(value);
@@ -101,7 +104,7 @@ export class Control {
     setHidden(byId("token"), !this.#canChange);
     setHidden(byId("reload"), !this.allowed);
     setText(byId("token"), token.get() === null ? "Enter token" : "Forget token");
-    this.onAllowed(this.allowed);
+    this.onAccess({ possible: this.#canChange, allowed: this.allowed });
   }
 }
 

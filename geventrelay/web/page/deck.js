@@ -5,13 +5,12 @@ import { Card } from "./card.js";
 export class Deck {
   #cards = new Map();
   #width = 0;
-  #can = false;
+  #access = { possible: false, allowed: false };
   #seen = new IntersectionObserver((entries) => this.#onSeen(entries), { rootMargin: "300px" });
 
-  // clock(): the server's time in seconds. onAction(name, word): a button was pressed. latest(name): {device, rates}.
-  constructor({ clock, onAction, latest, history }) {
-    this.clock = clock;
-    this.onAction = onAction;
+  // latest(name): {device, rates}. `forCards` goes to each card.
+  constructor({ latest, history, ...forCards }) {
+    this.forCards = forCards;
     this.latest = latest;
     this.history = history;
   }
@@ -20,9 +19,9 @@ export class Deck {
   take(name) {
     let card = this.#cards.get(name);
     if (card === undefined) {
-      card = new Card(name, this.clock, this.onAction);
+      card = new Card(name, this.forCards);
       card.stale = true;
-      card.allow(this.#can);
+      card.allow(this.#access);
       card.root.card = card;
       this.#cards.set(name, card);
       this.#seen.observe(card.root);
@@ -55,9 +54,9 @@ export class Deck {
     for (const card of this.#cards.values()) card.stale ||= name === undefined || card.name === name;
   }
 
-  allow(can) {
-    this.#can = can;
-    for (const card of this.#cards.values()) card.allow(can);
+  allow(access) {
+    this.#access = access;
+    for (const card of this.#cards.values()) card.allow(access);
   }
 
   resized() {

@@ -28,8 +28,20 @@ export function rate(value) {
   return `${scaled(value, "") ?? perSecond(value)}/s`;
 }
 
+export function bytes(value) {
+  return scaled(value, "B") ?? `${Math.round(value)}${SPACE}B`;
+}
+
 export function byteRate(value) {
-  return `${scaled(value, "B") ?? `${Math.round(value)}${SPACE}B`}/s`;
+  return `${bytes(value)}/s`;
+}
+
+const seconds = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const millis = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 });
+
+// A time of day here, of a Unix time.
+export function clockTime(unixS, exactly = false) {
+  return (exactly ? millis : seconds).format(unixS * 1000);
 }
 
 export function exact(value) {

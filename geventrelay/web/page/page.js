@@ -25,9 +25,10 @@ class Page {
   #meter = new Meter();
   #overview = new Overview();
   #search = new Search(() => this.#show());
-  #control = new Control((can) => this.#deck.allow(can), (device) => this.#take(device));
+  #control = new Control((access) => this.#deck.allow(access), (device) => this.#take(device));
   #deck = new Deck({
     clock: () => this.clock(),
+    onToken: (error) => this.#control.askToken(error),
     onAction: (name, word) => this.#control.act(name, word),
     latest: (name) => ({ device: this.#devices.get(name), rates: this.#rates.get(name) }),
     history: this.#history,
