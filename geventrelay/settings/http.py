@@ -10,7 +10,7 @@ from typing import Any
 from ..endpoints import LOOPBACK, ascii_host
 from ..errors import SettingsError
 from .checks import Network, networks, path, whole
-from .option import Group, Scope, option
+from .option import Group, Scope, option, options_of
 
 _HTTP = re.compile(r"(?:(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^\[\]:/\s]+):)?(?P<port>[0-9]{1,5})")
 
@@ -97,3 +97,17 @@ class HttpOptions(Group):
         rare=True,
         many=True,
     )
+
+
+def check_http_used(settings: HttpOptions) -> None:
+    """Hold `settings` to having `http` where any other option of HTTP is set: it would be ignored without a word.
+
+    Not when they are made: the file may have one, and the command line the other.
+
+    :raises SettingsError: naming the option.
+    """
+    for one in options_of(HttpOptions):
+        value = getattr(settings, one.field)
+        if settings.http is None and value != one.default:
+            shown = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            raise SettingsError(one.field, "an address for http to go with it", shown)

@@ -18,9 +18,10 @@ from .history import STEP_S, History, Totals
 from .http.app import App
 from .http.door import Door
 from .http.listener import Listener
-from .http.permissions import Guard, read_token
+from .http.permissions import Guard
 from .http.router import Router
 from .http.static import page
+from .http.token_file import TokenFile
 from .hub_delay import HubDelay
 from .in_turn import in_turn
 from .metrics import metrics
@@ -70,7 +71,7 @@ class Site:
 
         :raises StartError: if it cannot listen at the address, or the token file has no token.
         """
-        guard = Guard(self._address.host, None if self._token_file is None else read_token(self._token_file))
+        guard = Guard(self._address.host, None if self._token_file is None else TokenFile(self._token_file).token)
         self._api = Api(
             self._server,
             can_change=guard.has_token,

@@ -77,6 +77,11 @@ USAGE = {
     "http port 70000": ([*RELAY, "--http", "70000"], ["--http", "HOST:PORT", "'70000'"]),
     "http address with a path": ([*RELAY, "--http", "http://a:1/"], ["--http", "HOST:PORT", "'http://a:1/'"]),
     "token file without a name": ([*RELAY, "--http-token-file="], ["--http-token-file", "a path", "''"]),
+    "token file without http": ([*RELAY, "--http-token-file", "x"], ["--http-token-file", "for http", "'x'"]),
+    "bound of HTTP without http": ([*RELAY, "--http-connections", "5"], ["--http-connections", "for http", "'5'"]),
+    "proxy of HTTP without http": (
+        [*RELAY, "--http-trusted-proxy", "10.0.0.0/8"], ["--http-trusted-proxy", "for http", "'10.0.0.0/8'"],
+    ),
     "unknown payload": ([*RELAY, "--push-payload", "half"], ["--push-payload", "whole", "'half'"]),
     "unknown policy": ([*RELAY, "--push-when-full", "panic"], ["--push-when-full", "block", "'panic'"]),
 }  # fmt: skip

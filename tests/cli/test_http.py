@@ -48,6 +48,24 @@ def test_requests_are_not_in_the_log_unless_asked_for(start):
     assert "/healthz" not in server.errors
 
 
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_a_token_file_without_http_is_refused_in_one_line(run, folder, command):
+    path = folder / "relay.toml"
+    path.write_text(f'http-token-file = "{folder}/token"\n[device.a]\npattern = "queue"\nfrontend = 0\nbackend = 0\n')
+    program = run([*GEVENTRELAY, command, path])
+    assert program.wait() == 2, program.report()
+    assert program.errors == f"--http-token-file: expected an address for http to go with it, got '{folder}/token'\n"
+
+
+def test_the_file_may_have_the_token_and_the_command_line_the_address(start, folder):
+    (folder / "token").write_text("secret\n")
+    path = folder / "relay.toml"
+    path.write_text(f'http-token-file = "{folder}/token"\n[device.a]\npattern = "queue"\nfrontend = 0\nbackend = 0\n')
+    server = start("run", str(path), "--http", "127.0.0.1:0")
+    assert ask(json.loads(server.ready_file.read_text())["http"] + "/healthz")[0] == 200
+    server.stop()
+
+
 @pytest.mark.parametrize("content", [None, "", "a b"])
 def test_a_bad_token_file_ends_the_start_in_one_line(run, folder, content):
     path = folder / "token"

@@ -73,7 +73,7 @@ def test_any_path_is_answered_or_not_found(path):
 
 @given(st.text(), st.one_of(st.none(), st.text()))
 def test_only_the_very_token_is_taken(given_token, scheme):
-    guard = Guard("127.0.0.1", "right")
+    guard = Guard("127.0.0.1", lambda: "right")
     header = {} if scheme is None else {"authorization": f"{scheme} {given_token}"}
     right = scheme is not None and scheme.lower() == "bearer" and given_token.strip() == "right"
     try:

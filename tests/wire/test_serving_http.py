@@ -92,6 +92,16 @@ def test_reload_by_http(serve, tmp_path):
     assert (answer.status, answer.json["problems"]) == (422, ["sndhwm: expected an integer, got 'x'"])
 
 
+def test_a_token_that_is_replaced_counts_from_the_next_request_on(serve, tmp_path):
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    client = client_of(serve(streamer("one"), http=ANYWHERE, http_token_file=token))
+    assert client.post("/api/devices/one/pause").status == 200
+    token.write_text("another-token")
+    assert client.post("/api/devices/one/resume").status == 401
+    assert client.post("/api/devices/one/resume", "another-token").status == 200
+
+
 def test_the_last_device_that_is_drained_ends_the_server_and_its_http(serve, tmp_path):
     token = tmp_path / "token"
     token.write_text(TOKEN)

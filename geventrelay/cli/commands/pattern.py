@@ -6,6 +6,7 @@ import functools
 
 from ...errors import SettingsError
 from ...settings import DeviceSettings, ServerSettings
+from ...settings.http import check_http_used
 from ...settings.option import given_fields, groups_of, named_by_flag
 from ..arguments import given_options
 from ..command import DEFAULT, Command, Options, sections_of
@@ -48,6 +49,8 @@ def settings(cls: type[DeviceSettings], options: Options) -> ServerSettings:
     except SettingsError as error:
         raise named_by_flag(cls, error) from None
     try:
-        return ServerSettings(devices=(device,), **given_fields(ServerSettings, given))
+        chosen = ServerSettings(devices=(device,), **given_fields(ServerSettings, given))
+        check_http_used(chosen)
     except SettingsError as error:
         raise named_by_flag(ServerSettings, error) from None
+    return chosen

@@ -10,6 +10,7 @@ from pathlib import Path
 from ...errors import SettingsError
 from ...settings import ServerSettings
 from ...settings.file.load import load
+from ...settings.http import check_http_used
 from ...settings.option import given_fields, named_by_flag
 from ..arguments import given_options
 from ..command import Command, Options, sections_of
@@ -34,9 +35,11 @@ def settings(options: Options) -> ServerSettings:
     """
     configured = load(Path(options["FILE"]), os.environ)
     try:
-        return dataclasses.replace(configured, **given_fields(ServerSettings, given_options(options)))
+        chosen = dataclasses.replace(configured, **given_fields(ServerSettings, given_options(options)))
+        check_http_used(chosen)
     except SettingsError as error:
         raise named_by_flag(ServerSettings, error) from None
+    return chosen
 
 
 def check(options: Options) -> int:

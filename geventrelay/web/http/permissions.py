@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-import logging
-import os
 import re
 import socket
-import stat
+from collections.abc import Callable
 from http import HTTPStatus
-from pathlib import Path
 
-from ...errors import StartError
-from ...log import event
 from .messages import Refusal, Request
 
-log = logging.getLogger("geventrelay")
-
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[^\[\]:@/\s]+)(?::[0-9]{1,5})?")
-# RFC 6750, section 2.1: what may stand after "Bearer".
-_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
 class Guard:
@@ -31,10 +22,10 @@ class Guard:
     in the Host header is accepted only if it is ours; an IP address is always accepted.
 
     :param host: the host at which the server listens; its name is accepted.
-    :param token: the token that a change needs; None forbids every change.
+    :param token: gives the token that a change needs, now; None forbids every change.
     """
 
-    def __init__(self, host: str, token: str | None) -> None:
+    def __init__(self, host: str, token: Callable[[], str] | None) -> None:
         self._names = {"localhost", host.lower(), socket.gethostname().lower()}
         self._token = token
 
@@ -77,7 +68,7 @@ class Guard:
         if self._token is None:
             raise Refusal(HTTPStatus.FORBIDDEN, f"{refused}: the server has no --http-token-file")
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        right = hmac.compare_digest(given.strip().encode(), self._token.encode())
+        right = hmac.compare_digest(given.strip().encode(), self._token().encode())
         if scheme.lower() != "bearer" or not right:
             challenge = {"WWW-Authenticate": 'Bearer realm="geventrelay"'}
             raise Refusal(HTTPStatus.UNAUTHORIZED, "Authorization: expected Bearer and the server's token", challenge)
@@ -98,24 +89,3 @@ def _from_elsewhere(request: Request) -> bool:
     origin = request.headers.get("origin")
     host = request.headers.get("host", "")
     return origin is not None and origin not in (f"http://{host}", f"https://{host}")
-
-
-def read_token(path: Path) -> str:
-    """The token in the first line of the file at `path`; logs a warning if every user may read the file.
-
-    :raises StartError: if the file cannot be read or has no token.
-    """
-    try:
-        with path.open(encoding="utf-8") as file:
-            if os.fstat(file.fileno()).st_mode & stat.S_IROTH:
-                log.warning(event("token-file-open-to-every-user", path=path, advice="chmod o-r keeps it to yours"))
-            token = file.readline().strip()
-    except OSError as error:
-        raise StartError(f"cannot read {path} (--http-token-file): {error.strerror}") from error
-    except UnicodeDecodeError:
-        token = ""
-    if not _TOKEN.fullmatch(token):
-        rule = "a token in its first line, of letters, digits and any of ._~+/-"
-        # The text may be a secret all the same, so the error does not show it.
-        raise StartError(f"cannot use {path} (--http-token-file): expected {rule}")
-    return token

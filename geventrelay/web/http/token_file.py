@@ -1,0 +1,86 @@
+"""The token of a server, in a file that may change while the server runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import stat
+from pathlib import Path
+
+from ...errors import StartError
+from ...log import event
+
+log = logging.getLogger("geventrelay")
+
+# RFC 6750, section 2.1: what may stand after "Bearer".
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+# More than the head of a request may have.
+_MOST_CHARACTERS = 1 << 16
+
+
+class TokenFile:
+    """The token in the first line of a file, which is read again whenever the file is another one or has changed.
+
+    A secret that rotates is replaced in its file, and the new one counts from the next request on. Where the file
+    cannot be read then, or has no token, the last one that it had goes on to count, and a line of the log says so.
+
+    :param path: the file.
+    :raises StartError: if it cannot be read or has no token.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen = _state(path)
+        self._token = _read(path)
+
+    def token(self) -> str:
+        """The token now. Does not yield."""
+        state = _state(self._path)
+        if state != self._seen:
+            self._seen = state
+            self._read_again()
+        return self._token
+
+    def _read_again(self) -> None:
+        try:
+            token = _read(self._path)
+        except StartError as error:
+            log.warning(event("token-kept", reason=error))
+            return
+        if token != self._token:
+            self._token = token
+            log.info(event("token-changed", path=self._path))
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    """What differs once a file was written or replaced; None for a pipe, which can be read once, and for nothing."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _read(path: Path) -> str:
+    """The token in the file at `path`; logs a warning if every user may read the file.
+
+    :raises StartError: if the file cannot be read or has no token.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            if os.fstat(file.fileno()).st_mode & stat.S_IROTH:
+                log.warning(event("token-file-open-to-every-user", path=path, advice="chmod o-r keeps it to yours"))
+            line = file.readline(_MOST_CHARACTERS)
+            token = line.strip() if len(line) < _MOST_CHARACTERS else ""
+    except OSError as error:
+        raise StartError(f"cannot read {path} (--http-token-file): {error.strerror}") from error
+    except UnicodeDecodeError:
+        token = ""
+    if not _TOKEN.fullmatch(token):
+        rule = "a token in its first line, of letters, digits and any of ._~+/-"
+        # The text may be a secret all the same, so the error does not show it.
+        raise StartError(f"cannot use {path} (--http-token-file): expected {rule}")
+    return token
