@@ -35,8 +35,6 @@ CONTROL = "control"
 
 PAUSE, RESUME, TERMINATE, STATISTICS = (b"PAUSE", b"RESUME", b"TERMINATE", b"STATISTICS")
 RELOAD = b"RELOAD"
-# A command has one part, and over a ROUTER an envelope. What has more is none, however many it has.
-_MAX_PARTS = 16
 _PARTS_AT_A_TIME = 1000
 
 STATISTIC = struct.Struct("=Q")
@@ -44,6 +42,8 @@ STATISTIC = struct.Struct("=Q")
 
 MOST_PART_BYTES = 64 * 1024
 """A peer that sends a control socket a larger part is disconnected (ZMQ_MAXMSGSIZE)."""
+MOST_PARTS = 16
+"""A command has one part, and over a ROUTER an envelope. What has more parts than this is none, however many it has."""
 MOST_WAITING = 100
 """How many messages of each peer wait at a control socket (ZMQ_RCVHWM); then TCP holds the peer back."""
 
@@ -117,7 +117,7 @@ class Control:
         message: list[bytes] = []
         for number in itertools.count(1):
             part = self._readiness.receive_part()
-            if len(message) < _MAX_PARTS:
+            if len(message) < MOST_PARTS:
                 message.append(part.bytes)
             if not part.more:
                 break

@@ -6,13 +6,35 @@ import re
 from pathlib import Path
 
 import pytest
+from gevent import pywsgi
 
+from geventrelay.components import control
+from geventrelay.components import tap as tap_component
 from geventrelay.settings import PATTERNS, ServerSettings
 from geventrelay.settings.option import options_of
+from geventrelay.web import events, report, tap
+from geventrelay.web.http import listener
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "operating.rst"
 OPTIONS = {option.name: option for cls in (ServerSettings, *PATTERNS.values()) for option in options_of(cls)}
 BOUNDS = sorted(name for name, option in OPTIONS.items() if option.bound)
+
+FIXED = {
+    "listeners to events over HTTP": (events.MAX_LISTENERS, "listeners"),
+    "watchers over HTTP": (tap.MAX_WATCHERS, "watchers"),
+    "messages for a watcher": (tap_component.WATCH_HWM, "messages"),
+    "a message over HTTP": (tap.MAX_MESSAGE_BYTES, "bytes"),
+    "parts of a message over HTTP": (tap.MAX_MESSAGE_PARTS, "parts"),
+    "topics in an answer": (report.MAX_TOPICS, "topics"),
+    "the line of a request": (pywsgi.MAX_REQUEST_LINE, "bytes"),
+    "the head of a request": (listener.MAX_HEADER_BYTES, "bytes"),
+    "the body of a request": (listener.MAX_BODY_BYTES, "bytes"),
+    "the time of a request": (int(listener.REQUEST_S), "seconds"),
+    "the time of an answer": (int(listener.SEND_S), "seconds"),
+    "a part of a control message": (control.MOST_PART_BYTES, "bytes"),
+    "control messages that wait": (control.MOST_WAITING, "messages"),
+    "parts of a control message": (control.MOST_PARTS, "parts"),
+}
 
 
 def table() -> dict[str, list[str]]:
@@ -37,3 +59,13 @@ def test_every_cell_says_something():
 def test_the_default_and_the_unit_are_the_real_ones(name):
     default, unit, *_ = table()[f"``{name}``"]
     assert (default, unit) == (OPTIONS[name].default_text, OPTIONS[name].unit)
+
+
+def test_every_fixed_bound_is_there_with_its_real_value_and_no_other_is():
+    rows = {
+        first.removesuffix(" (fixed)"): (default, unit)
+        for first, (default, unit, *_) in table().items()
+        if first.endswith(" (fixed)")
+    }
+    assert rows == {name: (str(value), unit) for name, (value, unit) in FIXED.items()}
+    assert len(rows) + len(BOUNDS) == len(table())

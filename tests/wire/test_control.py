@@ -509,7 +509,7 @@ def test_only_a_control_socket_that_binds_has_a_limit_for_parts():
 def test_a_message_of_very_many_parts_is_ignored(steered, caplog, kind):
     _, controller = steered(kind)
     with caplog.at_level(logging.WARNING, "geventrelay"):
-        controller.say(b"PAUSE", *[b"RESUME"] * 50_000)
+        controller.say(b"PAUSE", *[b"RESUME"] * 100_000)
         controller.pause()
     assert caplog.text.count("not a command") == 1
     controller.resume()
