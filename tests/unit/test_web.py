@@ -1,11 +1,14 @@
 """The pure parts of the web: routes, checks, and what a request is."""
 
+import re
 from http import HTTPStatus
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import geventrelay
 from geventrelay.web.http.messages import Refusal, Request, Response, encoded
 from geventrelay.web.http.permissions import Guard
 from geventrelay.web.http.router import Router
@@ -125,3 +128,16 @@ def test_every_file_of_the_page_has_a_type_and_a_tag():
         assert path == "/" or response.content_type == TYPES[path.rpartition(".")[2]]
         again = handler(ask(path, if_none_match=response.headers["ETag"]))
         assert (again.status, again.body) == (HTTPStatus.NOT_MODIFIED, b"")
+
+
+def test_the_page_makes_no_markup_of_text():
+    page = Path(geventrelay.__file__).parent / "web" / "page"
+    risky = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|\beval\b|new Function|srcdoc")
+    assert [path.name for path in page.glob("*.js") if risky.search(path.read_text(encoding="utf-8"))] == []
+    # Text becomes nodes in one file, which escapes what is not seen. A canvas measures text, and shows none.
+    makes = re.compile(
+        r"createElement(?!\(\"canvas\"\))|createTextNode|textContent\s*=|nodeValue\s*=|setAttribute\(\s*[\"']"
+    )
+    assert [path.name for path in sorted(page.glob("*.js")) if makes.search(path.read_text(encoding="utf-8"))] == [
+        "dom.js"
+    ]

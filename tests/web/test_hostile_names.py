@@ -1,0 +1,80 @@
+"""What comes from elsewhere is text on the page: no markup, nothing that hides or turns the direction of writing."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from support.stub_server import StubServer, device, pump, queue, socket
+
+# Markup, an end of an attribute, and characters of each kind that is not seen.
+NASTY = "\u202e<img src=/x onerror=\"document.title='owned'\">'\"&lt;\u2066\u200b\x07\x1b[31m\x85\u2028\U000e0001"
+SHOWN = (
+    "\\u202e<img src=/x onerror=\"document.title='owned'\">'\"&lt;\\u2066\\u200b\\x07\\x1b[31m\\x85\\u2028\\U000e0001"
+)
+HIDDEN = r"/(?!\n)[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u"
+
+# Each text and each attribute of the page that has a character which is not seen.
+FOUND = f"""
+[...document.querySelectorAll("*")].filter((one) => !["SCRIPT", "STYLE"].includes(one.tagName)).flatMap((one) => [
+  ...[...one.attributes].map((attribute) => attribute.value),
+  ...[...one.childNodes].filter((child) => child.nodeType === Node.TEXT_NODE).map((child) => child.nodeValue),
+]).filter((text) => {HIDDEN}.test(text))
+"""
+MARKUP = "document.querySelectorAll('main script, main img, main [onerror]').length"
+
+
+def nasty_device(name: str) -> dict[str, Any]:
+    """A device whose every text is nasty."""
+    sockets = [
+        socket("frontend", "XSUB", f"ipc:///tmp/{NASTY}", handshake_failures={NASTY: 3}, cut_off={NASTY: 1}),
+        socket("backend", "XPUB", f"tcp://{NASTY}:1", connects=[f"tcp://{NASTY}:2"]),
+        socket(NASTY, NASTY, NASTY),
+    ]
+    pumps = [pump("frontend", 9, backend={"dropped": {NASTY: 4, "full": 1}}), pump("backend", 1, frontend={})]
+    return device(name, "forwarder", sockets, pumps, state="failed", failure=NASTY, restarts=1)
+
+
+def check(browser: Any) -> None:
+    assert browser.evaluate(FOUND) == []
+    assert browser.evaluate(MARKUP) == 0
+    assert browser.evaluate("document.title") == "geventrelay"
+
+
+def test_cards_and_their_details_show_every_name_address_and_topic_as_text(browser):
+    with StubServer(lambda _: [nasty_device(NASTY)]) as stub:
+        stub.peers = {"backend": [{"address": NASTY, "since": time.time(), "mechanism": NASTY, "certain": False}]}
+        topics = (NASTY, NASTY[1:50])
+        stub.subscriptions = [{"topic": topic, "hex": topic.encode().hex(), "count": 1} for topic in topics]
+        browser.open(stub.url)
+        browser.until(f"document.querySelector('h2')?.textContent === {json.dumps(SHOWN)}")
+        browser.until("document.querySelector('.lane')")
+        check(browser)
+        browser.click("summary")
+        for table in ("Peers", "Subscriptions"):
+            browser.until(f"document.querySelector('[aria-label={table}] tbody')?.innerText.includes('onerror')")
+        shown = browser.evaluate("document.querySelector('.details').textContent")
+        assert shown.count("\\u202e<img") >= 4
+        check(browser)
+
+
+def test_the_table_of_many_devices_and_an_opened_row_do_too(browser):
+    devices = [nasty_device(f"{index}{NASTY}") for index in range(9)]
+    with StubServer(lambda _: devices) as stub:
+        browser.open(stub.url)
+        browser.until(f"document.querySelector('.row-open')?.textContent === {json.dumps('0' + SHOWN)}")
+        check(browser)
+        browser.click(".row-open")
+        browser.until("document.querySelector('.card .lane')")
+        check(browser)
+
+
+def test_what_the_server_says_of_itself_and_of_a_change_is_text(browser):
+    with StubServer(lambda _: [queue()], token="secret") as stub:
+        answer = stub.answer()
+        answer["server"] |= {"geventrelay": NASTY, "burst": NASTY}
+        stub.answer = lambda: answer
+        browser.open(stub.url)
+        browser.until("document.querySelector('#server').textContent.includes('onerror')")
+        check(browser)
