@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from ..errors import SettingsError, StartError
 from ..recording import Record, RecordFilter, to_line
 from ..settings.checks import whole
-from .http.messages import Refusal, Request, Response
+from .http.messages import Refusal, Request, Response, json_response
 from .http.permissions import Guard
 from .http.router import Handler
+from .report import VERSION
 
 if TYPE_CHECKING:
     from ..components.tap import TapReader
@@ -40,7 +41,7 @@ _ARGUMENTS = ("direction", "topic", "sample")
 
 
 class Taps:
-    """Answers requests to watch a device.
+    """Answers requests that read with the token: to watch a device, and whether the token is right.
 
     :param server: the server.
     :param guard: checks the token.
@@ -53,8 +54,12 @@ class Taps:
 
     @property
     def routes(self) -> dict[tuple[str, str], Handler]:
-        """The route, by method and pattern."""
-        return {("GET", "/api/devices/{}/tap"): self._watch}
+        """The routes, by method and pattern."""
+        return {("GET", "/api/devices/{}/tap"): self._watch, ("GET", "/api/token"): self._check_token}
+
+    def _check_token(self, request: Request) -> Response:
+        self._guard.check_bearer(request, "nothing can be changed or watched here")
+        return json_response({"version": VERSION})
 
     def _watch(self, request: Request, name: str) -> Response:
         self._guard.check_bearer(request, "messages cannot be watched here")

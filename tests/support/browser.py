@@ -191,13 +191,21 @@ class Browser:
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def press(self, key: str, *, shift: bool = False) -> None:
-        """Press ``Tab``, ``Enter``, ``Escape`` or ``Space``."""
-        code = {"Tab": 9, "Enter": 13, "Escape": 27, "Space": 32}[key]
+        """Press ``Tab``, ``Enter``, ``Escape``, ``Space``, ``Home`` or an arrow, such as ``ArrowLeft``."""
+        codes = {"Tab": 9, "Enter": 13, "Escape": 27, "Space": 32, "Home": 36, "ArrowLeft": 37, "ArrowRight": 39}
+        code = codes[key]
         text = {"Enter": "\r", "Space": " "}.get(key, "")
         common = {"code": key, "windowsVirtualKeyCode": code, "modifiers": 8 if shift else 0}
         common["key"] = " " if key == "Space" else key
         self.call("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", text=text, **common)
         self.call("Input.dispatchKeyEvent", type="keyUp", **common)
+
+    def point_at(self, selector: str, part: float) -> None:
+        """Move the pointer into an element: `part` of its width from the left, in the middle of its height."""
+        self.until(MIDDLE % json.dumps(selector))
+        box = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()"
+        x, y = self.evaluate(f"((box) => [box.x + {part} * box.width, box.y + box.height / 2])({box})")
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
 
     def type(self, text: str) -> None:
         """Type into what has the focus."""

@@ -176,6 +176,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, report.values())
         elif path == "/api/history":
             self._send(200, {"version": 1, "interval_s": 5, "devices": self.stub.history})
+        elif path == "/api/token":
+            if self._has_token():
+                self._send(200, {"version": 1})
         elif path.endswith("/tap"):
             self._send_tapped()
         elif path.endswith("/peers"):

@@ -116,6 +116,17 @@ def test_messages_are_watched_with_the_token(relay, browser):
     assert browser.complaints == []
 
 
+def test_every_link_leads_somewhere(relay, browser):
+    answers = "Promise.all([...document.querySelectorAll('a')].map((one) => "
+    answers += "fetch(one.href).then((answer) => [one.href, answer.status])))"
+    for path in ("", "docs.html"):
+        browser.open(url_of(relay) + path)
+        found = dict(browser.evaluate(answers))
+        # Without prometheus_client, too, there are metrics.
+        assert len(found) >= 4
+        assert set(found.values()) == {200}
+
+
 def test_a_server_that_ends_is_missed(relay, browser):
     browser.open(url_of(relay))
     browser.until(MOVING)

@@ -74,12 +74,12 @@ def test_nothing_can_be_changed_without_a_token(browser):
             assert browser.evaluate(f"document.querySelector('{selector}').hidden") is True
 
 
-def test_a_wrong_token_is_forgotten_and_asked_for_again(browser):
+def test_a_wrong_token_is_refused_when_it_is_typed(browser):
     with StubServer(growing(), token=TOKEN) as stub:
         browser.open(stub.url)
         enter_token(browser, "wrong")
-        browser.click(card("orders", ".actions button"))
         browser.until("document.querySelector('#token-dialog').open && !document.querySelector('#token-error').hidden")
+        assert "does not know" in browser.evaluate(text("#token-error"))
         assert browser.evaluate("sessionStorage.length") == 0
         browser.type(TOKEN)
         browser.press("Enter")
@@ -87,6 +87,18 @@ def test_a_wrong_token_is_forgotten_and_asked_for_again(browser):
         browser.until(f"{text(card('orders', '.state'))} === 'paused'")
         assert stub.posted == ["/api/devices/orders/pause"]
         assert browser.evaluate("[localStorage.length, document.cookie]") == [0, ""]
+
+
+def test_a_token_that_the_server_no_longer_knows_is_forgotten_and_asked_for_again(browser):
+    with StubServer(growing(), token=TOKEN) as stub:
+        browser.open(stub.url)
+        enter_token(browser, TOKEN)
+        browser.until("!document.querySelector('#token-dialog').open")
+        stub.token = "another"
+        browser.click(card("orders", ".actions button"))
+        browser.until("document.querySelector('#token-dialog').open && !document.querySelector('#token-error').hidden")
+        assert browser.evaluate("sessionStorage.length") == 0
+        assert stub.posted == []
 
 
 def test_what_a_reload_changed_is_said(browser):
@@ -281,3 +293,40 @@ def test_an_address_is_copied_where_the_browser_gives_the_page_no_clipboard(brow
         browser.click(".copy")
         browser.until(f"{text('.copy')}.startsWith('Copied')")
         assert browser.evaluate("window.copied") == LONG
+
+
+def test_one_held_message_is_one_message(browser):
+    one = queue("orders", received=5)
+    outlet = one["pumps"][0]["outlets"][0]
+    with StubServer(lambda _: [one]) as stub:
+        outlet["held"] = one["held"] = 1
+        browser.open(stub.url)
+        caption, tile = text(".lane.stuck .caption"), text(".tile.held .tile-total")
+        browser.until(f"{caption} === '1 message held' && {tile} === 'message now'")
+        outlet["held"] = one["held"] = 2
+        browser.until(f"{caption} === '2 messages held' && {tile} === 'messages now'")
+
+
+@pytest.mark.parametrize("width", [0, 1, 40, 150])
+def test_in_a_narrow_frame_nothing_has_a_negative_width(browser, width):
+    with StubServer(every_kind) as stub:
+        browser.open(stub.url)
+        browser.until("document.querySelectorAll('.moving').length")
+        browser.evaluate(f"document.querySelector('#devices').style.width = '{width}px'")
+        browser.until("document.querySelector('.card').clientWidth < 200")
+        browser.evaluate("new Promise((resolve) => setTimeout(() => requestAnimationFrame(resolve), 500))")
+        assert complaints(browser, stub) == []
+
+
+def test_no_two_regions_have_one_name(browser):
+    with StubServer(every_kind, token=TOKEN) as stub:
+        browser.open(stub.url)
+        enter_token(browser, TOKEN)
+        browser.until("document.querySelectorAll('.lane').length > 5")
+        browser.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        browser.until("document.querySelectorAll('[aria-label^=Peers]:not([hidden])').length === 6")
+        named = "section, nav, [role=region], [role=search], [role=group], [role=slider], ul"
+        labels = f"[...document.querySelectorAll('{named}')].map((one) => one.ariaLabel).filter(Boolean)"
+        names = browser.evaluate(labels)
+        assert len(names) > 40
+        assert sorted(names) == sorted(set(names))

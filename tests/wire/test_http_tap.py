@@ -255,3 +255,14 @@ def test_the_command_says_what_the_server_said(serve, streamer, token_file):
         watch(client, token_file, device="other")
     with pytest.raises(StartError, match=r"cannot watch 127\.0\.0\.1:1: "):
         message_source.watch("ENDPOINT", "http://127.0.0.1:1" + PATH, WatchOptions())
+
+
+@pytest.mark.parametrize(("given", "status"), [(TOKEN, 200), ("wrong", 401), ("", 401)])
+def test_a_token_can_be_tried_without_a_change(serve, streamer, given, status):
+    client = serve(streamer[0])
+    assert client.ask("GET", "/api/token", {"Authorization": f"Bearer {given}"}).status == status
+
+
+def test_where_there_is_no_token_none_is_right(serve, streamer):
+    answer = serve(streamer[0], token=False).ask("GET", "/api/token", BEARER)
+    assert (answer.status, "--http-token-file" in answer.json["error"]) == (403, True)

@@ -55,6 +55,17 @@ export async function post(path) {
   return (await ask(path, { method: "POST", headers: withToken() })).answer;
 }
 
+// Whether the server knows a token; raises an error if it does not say.
+export async function knows(value) {
+  try {
+    await decode(await respond("api/token", { headers: { Authorization: `Bearer ${value}` } }));
+    return true;
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 401) return false;
+    throw error;
+  }
+}
+
 // A reader of the bytes of an answer that goes on. `signal` ends it.
 export async function openStream(path, signal) {
   const response = await respond(path, { headers: withToken(), signal });

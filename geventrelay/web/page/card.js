@@ -17,11 +17,7 @@ export class Card {
   #diagram = new Diagram();
   #frame;
   #addresses;
-  #curves = {
-    received: new Sparkline("received", "Received", rate),
-    dropped: new Sparkline("dropped", "Dropped", rate),
-    held: new Sparkline("held", "Held", count),
-  };
+  #curves;
   #toggle;
   #drain;
   #actions;
@@ -37,6 +33,11 @@ export class Card {
     this.#actions = make("div", { class: "actions", role: "group", "aria-label": `Control ${name}`, hidden: true }, this.#toggle, this.#drain);
     this.#toggle.addEventListener("click", () => onAction(name, this.#toggle.dataset.word));
     this.#drain.addEventListener("click", () => onAction(name, "drain"));
+    this.#curves = {
+      received: new Sparkline("received", "Received", rate, name),
+      dropped: new Sparkline("dropped", "Dropped", rate, name),
+      held: new Sparkline("held", "Held", count, name),
+    };
     this.details = new Details(name, clock);
     this.watch = new Watch(name, onToken);
     this.#addresses = new Addresses(name);
@@ -45,7 +46,7 @@ export class Card {
     this.root = make("article", { class: "card", "data-device": name, "aria-label": `Device ${name}` },
       make("div", { class: "card-head" }, heading, this.#state, this.#about, this.#actions),
       this.#failure, this.#note, this.#frame, this.#addresses.root,
-      make("div", { class: "curves", role: "group", "aria-label": "Last 15 minutes" }, ...Object.values(this.#curves).map((curve) => curve.root)),
+      make("div", { class: "curves", role: "group", "aria-label": `Last 15 minutes of ${name}` }, ...Object.values(this.#curves).map((curve) => curve.root)),
       this.details.root, this.watch.root);
   }
 
@@ -71,8 +72,9 @@ export class Card {
     this.watch.close();
   }
 
-  curves(series, slots) {
-    for (const [what, curve] of Object.entries(this.#curves)) curve.curve(series[what], slots);
+  // Show its last 15 minutes, {received, dropped, held}; `times` says when these were.
+  curves(series, times) {
+    for (const [what, curve] of Object.entries(this.#curves)) curve.curve(series[what], times);
   }
 
   // Show or hide the buttons: possible, the server has a token; allowed, this tab has it.

@@ -22,7 +22,7 @@ export const COLUMNS = [
   figure("peers", "Peers", ({ device }) => peersOf(device).number, ({ device }) => peersOf(device).text, ({ device }) => peersOf(device).title),
   figure("dropped", "Dropped", ({ rates }) => rates.total("dropped"), droppedText,
     ({ rates }) => `${exact(rates.total("dropped"))} messages dropped, ${exact(rates.get("dropped"))}/s now`),
-  figure("held", "Held", ({ device }) => device.held, ({ device }) => count(device.held), ({ device }) => `${exact(device.held)} held`),
+  figure("held", "Held", ({ device }) => device.held, ({ device }) => count(device.held), ({ device }) => `${exact(device.held)} ${device.held === 1 ? "message" : "messages"} held`),
 ];
 
 function figure(key, heading, value, text, title) {

@@ -1,6 +1,6 @@
 // The actions that need a token: pause, resume, drain, reload.
 
-import { ApiError, devicePath, post, token } from "./api.js";
+import { ApiError, devicePath, knows, post, token } from "./api.js";
 import { byId, setHidden, setText } from "./dom.js";
 import { dismiss, notify } from "./overview.js";
 
@@ -82,11 +82,21 @@ export class Control {
     byId("token-input").focus();
   }
 
-  #takeToken(event) {
+  async #takeToken(event) {
     event.preventDefault();
     const value = byId("token-input").value.trim();
     if (!SENDABLE.test(value)) {
       this.askToken("A token has letters, digits and signs, and no spaces.");
+      return;
+    }
+    try {
+      if (!(await knows(value))) {
+        this.askToken("The server does not know this token.");
+        return;
+      }
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      this.askToken(error.message);
       return;
     }
     token.set(value);

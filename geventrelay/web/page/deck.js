@@ -72,7 +72,7 @@ export class Deck {
     card.update(device, rates, this.#width);
     if (!card.stale) return;
     card.stale = false;
-    card.curves(this.history.of(card.name), this.history.points);
+    card.curves(this.history.of(card.name), this.history.times(card.name));
   }
 
   #onSeen(entries) {

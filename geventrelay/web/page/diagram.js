@@ -2,7 +2,7 @@
 
 import { draw, setAttribute, setClass, setText } from "./dom.js";
 import { layout, shapeOf } from "./layout.js";
-import { byteRate, count, exact, rate } from "./numbers.js";
+import { byteRate, count, exact, plural, rate } from "./numbers.js";
 import { counterKey } from "./rates.js";
 import { addresses, cargo, isUp, peersName, peersText } from "./labels.js";
 import { dropMeaning, dropName } from "./values.js";
@@ -129,7 +129,7 @@ export class Diagram {
       const bytes = rates.get(counterKey(lane.source, lane.outlet, "bytes"));
       const stuck = outlet.held > 0 && perSecond === 0;
       setText(speed, rates.known ? rate(perSecond) : "…");
-      setText(caption, stuck ? `${outlet.held} held` : size ? goods : `${goods} · ${byteRate(bytes)}`);
+      setText(caption, stuck ? heldText(outlet.held) : size ? goods : `${goods} · ${byteRate(bytes)}`);
       if (size) setText(size, byteRate(bytes));
       setClass(root, "moving", perSecond > 0);
       setClass(root, "stuck", stuck);
@@ -137,7 +137,7 @@ export class Diagram {
       setAttribute(line, "stroke-width", perSecond > 0 ? Math.min(6, 2 + Math.log10(1 + perSecond)).toFixed(1) : 1.5);
       setAttribute(flow, "class", `flow ${SPEEDS.find(([least]) => perSecond >= least)[1]}`);
       setText(title, `${goods} from ${lane.source} to ${lane.outlet}\n${exact(perSecond)} messages/s, ${exact(Math.round(bytes))} bytes/s\n` +
-        `${exact(outlet.sent.messages)} messages, ${exact(outlet.sent.bytes)} bytes sent\n${outlet.held} held`);
+        `${exact(outlet.sent.messages)} messages, ${exact(outlet.sent.bytes)} bytes sent\n${heldText(outlet.held)}`);
     });
     return root;
   }
@@ -193,6 +193,10 @@ function head(lane) {
   const [bx, by] = [lane.x2 - dx * 9, lane.y2 - dy * 9];
   const points = [[lane.x2 + dx * 3, lane.y2 + dy * 3], [bx - dy * 6, by - dx * 6], [bx + dy * 6, by + dx * 6]];
   return draw("polygon", { class: "head", points: points.map((point) => point.join(",")).join(" ") });
+}
+
+function heldText(held) {
+  return `${plural(held, "message", "messages")} held`;
 }
 
 // A held message: it was read, and its destination does not take it.

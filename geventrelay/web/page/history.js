@@ -6,12 +6,16 @@ export class History {
   #intervalS = 5;
   #devices = new Map();
   #since = new Map();
+  #endS = new Map();
+  #loadedS = 0;
 
   // Begin again with the answer of /api/history.
   load(answer) {
     this.#intervalS = answer.interval_s;
     this.#devices = new Map(Object.entries(answer.devices));
     this.#since.clear();
+    this.#endS.clear();
+    this.#loadedS = Date.now() / 1000;
   }
 
   of(name) {
@@ -22,8 +26,9 @@ export class History {
     return Math.round(SPAN_S / this.#intervalS);
   }
 
-  get intervalS() {
-    return this.#intervalS;
+  // When the points of a device were: their number in 15 minutes, the seconds between, and the Unix time of the last.
+  times(name) {
+    return { slots: this.points, intervalS: this.#intervalS, endS: this.#endS.get(name) ?? this.#loadedS };
   }
 
   // Add a point if an interval is over; returns whether it did.
@@ -43,6 +48,7 @@ export class History {
     this.#push(series.dropped, (now.dropped - since.dropped) / seconds);
     this.#push(series.held, device.held);
     this.#since.set(device.name, now);
+    this.#endS.set(device.name, Date.now() / 1000);
     return true;
   }
 

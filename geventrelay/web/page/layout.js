@@ -38,9 +38,13 @@ function dropsHeight(reasons) {
   return reasons.length ? LANE.drops + reasons.length * LANE.reason : 0;
 }
 
+// In less room, boxes would have a negative width; it is then wider than its frame.
+const NARROWEST = 200;
+
 // {height, narrow, boxes: {key: {x, y, width, height, side}}, lanes: [{x1, y1, x2, y2, text: {...}}]}
 export function layout(device, width) {
   const plan = lanesOf(device);
+  width = Math.max(NARROWEST, width);
   const made = width < NARROW ? stacked(plan, width) : sideBySide(plan, width);
   for (const { key } of device.sockets.filter((socket) => !(socket.key in made.boxes))) {
     made.height += ASIDE.gap;

@@ -50,7 +50,7 @@ export class Overview {
     const held = this.#tiles.get("held");
     const waiting = data.devices.reduce((sum, device) => sum + device.held, 0);
     setText(held.now, count(waiting));
-    setText(held.total, "messages now");
+    setText(held.total, `${waiting === 1 ? "message" : "messages"} now`);
     this.#showServer(data.server, clock);
   }
 
