@@ -19,6 +19,7 @@ from gevent.event import Event
 from ..engine.libzmq import unless_gone
 from . import functions
 from .functions import device, monitored_queue, proxy, proxy_steerable
+from .proxy_run import when_full
 from .side import Side, of_side
 from .yielding_term import YieldingTerm
 
@@ -155,11 +156,15 @@ class Proxy(Device):
     :param in_type: the frontend's socket type.
     :param out_type: the backend's.
     :param mon_type: the monitor's.
+    :param capture_when_full: what happens while the monitor cannot take a copy; as for `geventrelay.proxy`.
     """
 
-    def __init__(self, in_type: int, out_type: int, mon_type: int = zmq.PUB) -> None:
+    def __init__(
+        self, in_type: int, out_type: int, mon_type: int = zmq.PUB, *, capture_when_full: str = "block"
+    ) -> None:
         Device.__init__(self, in_type=in_type, out_type=out_type)
         self.mon_type = mon_type
+        self._capture_when_full = when_full(capture_when_full)
         self._add_side("mon", mon_type)
 
     bind_mon = of_side(Side.bind, "mon", "the monitor")
@@ -169,7 +174,7 @@ class Proxy(Device):
 
     def _join(self, *sockets: zmq.Socket[Any]) -> None:
         *_, backend, monitor = sockets
-        functions.proxy(sockets[0], backend, monitor)
+        functions.proxy(sockets[0], backend, monitor, capture_when_full=self._capture_when_full.value)
 
 
 class ProxySteerable(Proxy):
@@ -179,10 +184,19 @@ class ProxySteerable(Proxy):
     :param out_type: the backend's.
     :param mon_type: the monitor's.
     :param ctrl_type: the control socket's: REP, PAIR, ROUTER, PULL or SUB.
+    :param capture_when_full: as for `Proxy`.
     """
 
-    def __init__(self, in_type: int, out_type: int, mon_type: int = zmq.PUB, ctrl_type: int | None = None) -> None:
-        Proxy.__init__(self, in_type, out_type, mon_type)
+    def __init__(
+        self,
+        in_type: int,
+        out_type: int,
+        mon_type: int = zmq.PUB,
+        ctrl_type: int | None = None,
+        *,
+        capture_when_full: str = "block",
+    ) -> None:
+        Proxy.__init__(self, in_type, out_type, mon_type, capture_when_full=capture_when_full)
         self.ctrl_type = ctrl_type
         self._add_side("ctrl", cast("int", ctrl_type))
 
@@ -193,7 +207,9 @@ class ProxySteerable(Proxy):
 
     def _join(self, *sockets: zmq.Socket[Any]) -> None:
         *_, backend, monitor, control = sockets
-        functions.proxy_steerable(sockets[0], backend, monitor, control)
+        functions.proxy_steerable(
+            sockets[0], backend, monitor, control, capture_when_full=self._capture_when_full.value
+        )
 
 
 class MonitoredQueue(Proxy):
@@ -204,6 +220,7 @@ class MonitoredQueue(Proxy):
     :param mon_type: the monitor's.
     :param in_prefix: the first part of the copies of messages that came in at the frontend.
     :param out_prefix: the same for the backend.
+    :param capture_when_full: as for `Proxy`.
     """
 
     def __init__(
@@ -213,13 +230,17 @@ class MonitoredQueue(Proxy):
         mon_type: int = zmq.PUB,
         in_prefix: bytes = b"in",
         out_prefix: bytes = b"out",
+        *,
+        capture_when_full: str = "block",
     ) -> None:
-        Proxy.__init__(self, in_type, out_type, mon_type)
+        Proxy.__init__(self, in_type, out_type, mon_type, capture_when_full=capture_when_full)
         self._prefixes = (in_prefix, out_prefix)
 
     def _join(self, *sockets: zmq.Socket[Any]) -> None:
         *_, backend, monitor = sockets
-        functions.monitored_queue(sockets[0], backend, monitor, *self._prefixes)
+        functions.monitored_queue(
+            sockets[0], backend, monitor, *self._prefixes, capture_when_full=self._capture_when_full.value
+        )
 
 
 class _Background(Device):

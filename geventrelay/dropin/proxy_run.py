@@ -35,6 +35,8 @@ _CLOSED_CHECK_S = 0.1
 # The same as a device's drain time. Without a limit, TERMINATE would wait for a peer that never comes.
 _HAND_OVER_S = 1.0
 
+_CAPTURE = "capture"
+
 Socket = zmq.Socket[Any]
 
 
@@ -44,6 +46,7 @@ class ProxyRun:
     :param frontend: one side.
     :param backend: the other; with the same socket on both sides, messages go out again where they came in.
     :param capture: gets a copy of every message; None for no copies.
+    :param capture_when_full: whether the traffic waits for a capture that cannot take a copy now.
     :param control: the socket on which commands come; None for none.
     :param prefixes: the first part of the copies of what came in at the frontend and at the backend; None for none.
     :param swap: whether the first two parts of each message are swapped on the way.
@@ -58,7 +61,9 @@ class ProxyRun:
         control: Socket | None = None,
         prefixes: tuple[bytes | None, bytes | None] = (None, None),
         swap: bool = False,
+        capture_when_full: WhenFull | str = WhenFull.BLOCK,
     ) -> None:
+        self._capture_when_full = when_full(capture_when_full)
         self._borrowed: list[ForeignSocket] = []
         self._end: AsyncResult[int] = AsyncResult()
         self._made_in = fork.current()
@@ -70,6 +75,7 @@ class ProxyRun:
             back = front if backend is frontend else self._borrow(backend)
             if capture is not None:
                 self._capture = self._borrow(capture)
+                self._capture.readiness.several_writers = True
             self._payload = Payload.SWAP if swap else Payload.WHOLE
             self._pumps = self._join("frontend", front, "backend", back, prefixes[0])
             if back is not front:
@@ -140,7 +146,7 @@ class ProxyRun:
         snapshots = []
         for pump in self._pumps:
             snapshot = pump.snapshot()
-            outlets = tuple(outlet for outlet in snapshot.outlets if outlet.socket != "capture")
+            outlets = tuple(outlet for outlet in snapshot.outlets if outlet.socket != _CAPTURE)
             snapshots.append(dataclasses.replace(snapshot, outlets=outlets))
         return statistics(snapshots, "frontend")
 
@@ -158,15 +164,15 @@ class ProxyRun:
                 return
             if self._made_in != fork.current():
                 raise ForkedError("this proxy runs in the process that this one was forked from; start another here")
+            if self._capture is not None and self._capture.readiness.pollout_always_set:
+                self._capture.readiness.wake_both()
             if any(borrowed.raw.closed for borrowed in self._borrowed):
                 raise zmq.ZMQError(zmq.ENOTSOCK)
 
     def _account(self) -> None:
         if self._made_in == fork.current():
             for pump in self._pumps:
-                # One of the two sockets may be closed by now.
-                with contextlib.suppress(zmq.ZMQError):
-                    pump.deliver()
+                _deliver_last(pump)
                 _log_losses(pump.snapshot())
 
     def _give_back(self) -> None:
@@ -185,12 +191,15 @@ class ProxyRun:
             return []
         outlets = [Outlet(to, destination.readiness, payload=self._payload)]
         if self._capture is not None:
-            # First, so that the copy is sent before the message itself.
-            copy = Outlet(
-                "capture", self._capture.readiness, when_full=WhenFull.DROP, payload=self._payload, prefix=prefix
-            )
-            outlets.insert(0, copy)
+            # First, so that the copy is sent before the message itself, as libzmq does (proxy.cpp, forward).
+            outlets.insert(0, self._copy_to(self._capture, prefix))
         return [Pump(name, source.readiness, outlets)]
+
+    def _copy_to(self, capture: ForeignSocket, prefix: bytes | None) -> Outlet:
+        # These two are never ready for a second message, since no greenlet reads from the capture in between.
+        waits = capture.raw.type not in (zmq.REQ, zmq.REP)
+        policy = self._capture_when_full if waits else WhenFull.DROP
+        return Outlet(_CAPTURE, capture.readiness, when_full=policy, payload=self._payload, prefix=prefix)
 
     def _run(self, job: Callable[[], None]) -> None:
         try:
@@ -206,6 +215,29 @@ def _hand_over(pump: Pump) -> None:
     with contextlib.suppress(zmq.ZMQError):
         while (full := pump.deliver()) is not None:
             full.wait_writable()
+
+
+def _deliver_last(pump: Pump) -> None:
+    """Offer the message in hand once more; where it is the capture that does not take it, without a copy there."""
+    # Any of the sockets may be closed by now.
+    with contextlib.suppress(zmq.ZMQError):
+        pump.deliver()
+    if pump.pass_over(_CAPTURE):
+        with contextlib.suppress(zmq.ZMQError):
+            pump.deliver()
+
+
+def when_full(given: WhenFull | str) -> WhenFull:
+    """What `given` says of a capture that cannot take a copy now. Does not yield.
+
+    :param given: "block" or "drop".
+    :raises ValueError: if it is neither.
+    """
+    try:
+        return WhenFull(given)
+    except ValueError:
+        choices = " or ".join(repr(one.value) for one in reversed(WhenFull))
+        raise ValueError(f"capture_when_full: expected {choices}, got {given!r}") from None
 
 
 def _log_losses(snapshot: PumpSnapshot) -> None:

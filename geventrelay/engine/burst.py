@@ -88,6 +88,12 @@ class Burst(Protocol):
             ENOTSOCK (a socket was closed).
         """
 
+    def pass_over(self) -> None:
+        """Count what is in hand as dropped for the outlet that it waits for; the next run goes on with the one after it.
+
+        To be called while `waiting_for` is not None. Does not yield.
+        """
+
     def finish(self) -> None:
         """Read the rest of a message that is being thrown away, if there is one. Does not yield; takes no limit.
 

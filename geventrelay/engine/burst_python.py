@@ -128,6 +128,15 @@ class PythonBurst:
             counters.received_parts += passed
             counters.received_bytes += nbytes
 
+    def pass_over(self) -> None:
+        """Drop what is in hand for the outlet that it waits for, see `geventrelay.engine.burst.Burst`."""
+        assert self.waiting_for is not None
+        self._lanes[self.waiting_for].refuse()
+        self.waiting_for += 1
+        if self.waiting_for == len(self._lanes):
+            self.waiting_for = None
+            self._in_hand = ()
+
     def finish(self) -> None:
         """Read the rest of a message that is thrown away, see `geventrelay.engine.burst.Burst`. Does not yield."""
         with contextlib.suppress(zmq.ZMQError):

@@ -77,7 +77,7 @@ class PythonLane:
             if error.errno in NOT_NOW:
                 if self._outlet.when_full is WhenFull.BLOCK:
                     return False
-                counters.drop(self._outlet.drop_reason())
+                self.refuse()
                 return True
             if error.errno != zmq.EHOSTUNREACH:
                 raise
@@ -92,6 +92,10 @@ class PythonLane:
         if self.events_interval:
             self.process_events()
         return True
+
+    def refuse(self) -> None:
+        """Count one message as dropped because the socket cannot take it now. Does not yield."""
+        self._counters.drop(self._outlet.drop_reason())
 
     def process_events(self) -> None:
         """After a message: now and then, have the socket take in what its peers report of the room that they have."""

@@ -50,7 +50,8 @@ class Pump:
 
     :param name: the source socket's key in its device, e.g. ``frontend``.
     :param source: the socket to read; this pump is its one reader.
-    :param outlets: where each message goes; this pump is the one writer of each.
+    :param outlets: where each message goes; this pump is the one writer of each, but of a readiness with
+        `Readiness.several_writers`.
     :param on_refused: called with the reason and the number when messages were dropped in reading; None for not. Must
         not yield.
     :param on_uncut: called with an outlet's name, once, when it was sent a message whole because no topic stands before
@@ -145,6 +146,20 @@ class Pump:
         if self._burst.waiting_for is None or self._burst.run(NOTHING) is not _OUTLET_FULL:
             return None
         return self._blocked_by()
+
+    def pass_over(self, outlet: str) -> bool:
+        """Drop what is in hand for `outlet` alone, if it waits for that one; for when the pump's greenlet has ended.
+
+        It is then in hand for the outlets after that one, if there are any. Does not yield.
+
+        :param outlet: the name of the outlet.
+        :returns: whether it waited for that outlet.
+        """
+        index = self._burst.waiting_for
+        if index is None or self._outlets[index].name != outlet:
+            return False
+        self._burst.pass_over()
+        return True
 
     def discard(self, until: float) -> bool:
         """Read what is left and count it as dropped; for when the pump's greenlet has ended. Yields.

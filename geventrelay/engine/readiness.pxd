@@ -9,12 +9,13 @@ cdef class Readiness:
     cdef readonly object raw
     cdef public object watcher
     cdef public bint pollout_always_set
+    cdef public bint several_writers
     cdef object _hub
     cdef object _fork_count
     cdef object _made_in
     cdef object _read_events
     cdef object _reader
-    cdef object _writer
+    cdef list _writers
     cdef bint _tried_again
 
     cpdef wait_readable(self, bint found_nothing=*)
@@ -27,4 +28,4 @@ cdef class Readiness:
     cpdef int check_events(self) except -1
     cpdef wake_both(self)
     cpdef _wake_reader(self)
-    cpdef _wake_writer(self)
+    cpdef _wake_writers(self)

@@ -51,7 +51,7 @@ def _events_reader() -> Callable[[zmq.Socket[Any]], int]:
 
 
 class Readiness:
-    """How a pump waits for a socket. At most one greenlet may wait for each direction.
+    """How a pump waits for a socket. At most one greenlet may wait for each direction, or `several_writers`.
 
     It is an object of its own, beside the socket, because setting an attribute of one of pyzmq's sockets asks first
     whether that is an option of libzmq's: what a wake-up sets would cost more than all the rest of it.
@@ -59,25 +59,29 @@ class Readiness:
     :param socket: the socket to make non-blocking calls on; it is in `raw` from then on.
     :ivar watcher: gevent's watcher of the socket's descriptor, which is to call `on_edge`; set by this one's maker.
     :ivar pollout_always_set: whether POLLOUT is always set and so says nothing, as with XPUB_NODROP.
+    :ivar several_writers: whether more than one greenlet may wait to write. All wake up together, the one that came
+        last first: so two take turns, although one alone could use up what room there is.
+        With `pollout_always_set`, the try of one may take the edge of another: then call `wake_both` now and then.
     """
 
     __slots__ = (
-        "_fork_count", "_hub", "_made_in", "_read_events", "_reader", "_tried_again", "_writer", "pollout_always_set",
-        "raw", "watcher",
+        "_fork_count", "_hub", "_made_in", "_read_events", "_reader", "_tried_again", "_writers", "pollout_always_set",
+        "raw", "several_writers", "watcher",
     )  # fmt: skip
 
     def __init__(self, socket: zmq.Socket[Any]) -> None:
         self.raw = socket
         self.watcher: Any = None
         self.pollout_always_set = False
+        self.several_writers = False
         self._tried_again = False
         self._fork_count = fork.fork_count
         self._made_in = fork.current()
         self._read_events = _events_reader()
         self._hub: Any = get_hub()
-        # The greenlets that wait; None where none does.
+        # The greenlets that wait; None and empty where none does.
         self._reader: Any = None
-        self._writer: Any = None
+        self._writers: list[Any] = []
 
     @property
     def readiness(self) -> Readiness:
@@ -117,7 +121,7 @@ class Readiness:
             That recv has looked at all the news there was (socket_base_t::recv in libzmq), so EVENTS need not be read
             again.
         """
-        if (not found_nothing or self._writer is not None) and self.check_events() & _POLLIN:
+        if (not found_nothing or self._writers) and self.check_events() & _POLLIN:
             return
         if self._reader is not None:
             raise ConcurrentObjectUseError("only one greenlet may wait for each direction of a socket")
@@ -137,27 +141,30 @@ class Readiness:
         if self.pollout_always_set:
             self._tried_again = not self._tried_again
             if self._tried_again:
-                self.check_events()
+                # Other writers are left asleep: two would wake each other for ever.
+                if self._read_events(self.raw) & _POLLIN:
+                    self._wake_reader()
                 return
         elif self.check_events() & _POLLOUT:
             return
-        if self._writer is not None:
+        if self._writers and not self.several_writers:
             raise ConcurrentObjectUseError("only one greenlet may wait for each direction of a socket")
-        self._writer = getcurrent()
+        waiting = getcurrent()
+        self._writers.append(waiting)
         try:
             self._hub.switch()
         finally:
-            self._writer = None
+            self._writers.remove(waiting)
 
     def after_read(self) -> None:
         """Wake a writer whose edge the caller's reads may have taken. Call it after a burst of reads."""
-        if self._writer is not None:
+        if self._writers:
             self.check_events()
 
     def after_write(self) -> None:
-        """Wake a reader whose edge the caller's sends may have taken. Call it after a burst of sends."""
+        """Wake others whose edge the caller's sends may have taken. Call it after a burst of sends."""
         self._tried_again = False
-        if self._reader is not None:
+        if self._reader is not None or self._writers:
             self.check_events()
 
     def on_edge(self) -> None:
@@ -165,8 +172,8 @@ class Readiness:
         self._tried_again = False
         if self._made_in != self._fork_count.number:
             self.stop_watching()
-        elif (self._reader is None) != (self._writer is None):
-            # It can only concern the one that waits, whose next call takes the edge away.
+        elif (self._reader is None) == bool(self._writers):
+            # It can only concern the direction that waits, whose next call takes the edge away.
             self.wake_both()
         else:
             self.process_events()
@@ -196,13 +203,13 @@ class Readiness:
         if events & _POLLIN:
             self._wake_reader()
         if self.pollout_always_set or events & _POLLOUT:
-            self._wake_writer()
+            self._wake_writers()
         return events
 
     def wake_both(self) -> None:
         """Wake every greenlet that waits, so that it sees what has become of the socket. Does not yield."""
         self._wake_reader()
-        self._wake_writer()
+        self._wake_writers()
 
     def _wake_reader(self) -> None:
         # It may have woken up by other means since the hub was asked to do this.
@@ -212,9 +219,13 @@ class Readiness:
             else:
                 self._hub.loop.run_callback(self._wake_reader)
 
-    def _wake_writer(self) -> None:
-        if self._writer is not None:
-            if getcurrent() is self._hub:
-                self._writer.switch()
-            else:
-                self._hub.loop.run_callback(self._wake_writer)
+    def _wake_writers(self) -> None:
+        if not self._writers:
+            return
+        if getcurrent() is not self._hub:
+            self._hub.loop.run_callback(self._wake_writers)
+            return
+        # A copy: each of them leaves the list, and may be back in it before the next one's turn.
+        for writer in self._writers[::-1]:
+            if writer in self._writers:
+                writer.switch()

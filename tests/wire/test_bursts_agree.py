@@ -140,6 +140,12 @@ class Rig:
     def finish(self) -> None:
         self.burst.finish()
 
+    def pass_over(self) -> None:
+        if self.burst.waiting_for is not None:
+            self.burst.pass_over()
+            self.log.append(("passed over", None, self.burst.waiting_for, dataclasses.asdict(self.burst.counters)))
+            assert self._balanced()
+
     def drain(self) -> None:
         """Run and read in turn until there is nothing left that can move."""
         for _ in range(500):
@@ -283,6 +289,7 @@ STEPS = st.one_of(
     st.tuples(st.just("set_tap"), st.booleans()),
     st.tuples(st.just("set_max_parts"), st.sampled_from([0, 1, 2, 5])),
     st.tuples(st.just("finish")),
+    st.tuples(st.just("pass_over")),
 )
 
 DESTINATIONS = st.builds(
@@ -522,6 +529,34 @@ def test_a_tap_that_takes_nothing_is_not_felt(taken: str) -> None:
     log = assert_both_do_the_same(script, Destination(), tap=tap)
     assert received(log, 0) == [[b"%d" % number] for number in range(1, 20)]
     assert len(received(log, 1)) == (1 if taken == "closed" else 0)
+
+
+def test_what_is_passed_over_for_one_outlet_goes_to_the_others_and_is_counted() -> None:
+    def script(made: Rig) -> None:
+        made.feed([[b"1", b"body"], [b"2", b"body"], [b"3", b"body"]])
+        for _ in range(3):
+            made.run(Budget(messages=1, bytes=1 << 40, parts=1 << 40, time_s=math.inf))
+            made.pass_over()
+        made.connect(1)
+        made.drain()
+
+    log = assert_both_do_the_same(script, Destination(), Destination(connected=False), Destination())
+    assert received(log, 0) == received(log, 2) == [[b"%d" % number, b"body"] for number in (1, 2, 3)]
+    assert received(log, 1) == []
+    assert log[-1][3]["outlets"][1]["dropped"] == {Drop.NOT_READY: 3}
+
+
+def test_what_is_passed_over_for_the_last_outlet_is_not_in_hand_any_more() -> None:
+    def script(made: Rig) -> None:
+        made.feed([[b"1"]])
+        made.run(PLENTY)
+        made.pass_over()
+        assert made.burst.waiting_for is None
+        made.connect(0)
+        made.feed([[b"2"]])
+        made.drain()
+
+    assert received(assert_both_do_the_same(script, Destination(connected=False))) == [[b"2"]]
 
 
 def test_a_payload_keeps_its_bytes_whether_it_is_copied_or_shared() -> None:

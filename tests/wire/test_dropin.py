@@ -265,7 +265,7 @@ def test_a_capture_gets_every_part_of_both_directions(joined, peers: Peers, kind
 
 @pytest.mark.parametrize("capture_type", [zmq.PUSH, zmq.PAIR, zmq.DEALER, zmq.PUB])
 @pytest.mark.parametrize("reader", ["nobody", "somebody who does not read"])
-def test_a_capture_that_nobody_reads_holds_nothing_up(joined, peers: Peers, caplog, capture_type, reader):
+def test_a_capture_that_drops_holds_nothing_up(joined, peers: Peers, caplog, capture_type, reader):
     ours = joined()
     front, back = ours.bind(zmq.PULL), ours.bind(zmq.PUSH)
     capture = ours.bind(capture_type, sndhwm=1, sndbuf=4096)
@@ -273,7 +273,7 @@ def test_a_capture_that_nobody_reads_holds_nothing_up(joined, peers: Peers, capl
         kinds = {zmq.PUSH: zmq.PULL, zmq.PUB: zmq.SUB}
         options = {"subscribe": b""} if capture_type == zmq.PUB else {}
         peers.connect(kinds.get(capture_type, capture_type), address(capture), rcvhwm=1, rcvbuf=4096, **options)
-    ours.run(geventrelay.proxy, front, back, capture)
+    ours.run(geventrelay.proxy, front, back, capture, capture_when_full="drop")
     source, sink = peers.connect(zmq.PUSH, address(front)), peers.connect(zmq.PULL, address(back))
     for number in range(500):
         source.send(b"%d" % number, bytes(10_000))
@@ -287,7 +287,7 @@ def test_a_capture_that_nobody_reads_holds_nothing_up(joined, peers: Peers, capl
 def test_a_slow_capture_gets_whole_messages_or_none(joined, peers: Peers):
     ours = joined()
     front, back, capture = ours.bind(zmq.PULL), ours.bind(zmq.PUSH), ours.bind(zmq.PUSH, sndhwm=2, sndbuf=4096)
-    ours.run(geventrelay.monitored_queue, front, back, capture)
+    ours.run(geventrelay.monitored_queue, front, back, capture, capture_when_full="drop")
     source, sink = peers.connect(zmq.PUSH, address(front)), peers.connect(zmq.PULL, address(back))
     copies = peers.connect(zmq.PULL, address(capture), rcvhwm=1, rcvbuf=4096)
     for number in range(300):

@@ -216,6 +216,15 @@ cdef class NativeBurst:
             raise failure
         return STATUSES[outcome]
 
+    def pass_over(self):
+        """Drop what is in hand for the outlet that it waits for, see `geventrelay.engine.burst.Burst`."""
+        self.outlet_counters[self.at].drop(self.outlets[self.at].drop_reason())
+        self.at += 1
+        if self.at == self.lane_count:
+            self.at = -1
+            release(&self.message)
+        self.waiting_for = None if self.at < 0 else self.at
+
     def finish(self):
         """Read the rest of a message that is thrown away, see `geventrelay.engine.burst.Burst`. Does not yield."""
         if self.message.skipping:
