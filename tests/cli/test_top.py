@@ -8,7 +8,9 @@ import os
 import re
 import signal
 import socket
+import termios
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import zmq
@@ -142,6 +144,15 @@ class Terminal:
                 self.shown += data.decode(errors="replace")
         return self.shown
 
+    def press(self, keys: str) -> None:
+        os.write(self._ours, keys.encode())
+
+    @property
+    def lines(self) -> list[str]:
+        """What is on the screen: the last frame, without colours."""
+        frame = self.read().rpartition("\x1b[H")[2]
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", frame).replace("\r", "").split("\n")
+
     def close(self) -> None:
         os.close(self._ours)
         os.close(self.descriptor)
@@ -168,6 +179,70 @@ def test_a_screen_follows_the_server_and_ends_quietly(run, stub, terminal):
     program.signal(signal.SIGINT)
     assert program.wait() == 0, program.report()
     assert program.errors == ""
+
+
+@pytest.fixture
+def many() -> Iterator[StubServer]:
+    """30 devices: one fails, one drops, and one has dropped before."""
+
+    def devices(seconds: float) -> list[object]:
+        some: list[dict[str, Any]] = [queue(f"queue-{number:02}", received=number) for number in range(30)]
+        some[17] = queue("queue-17", state="failed", failure="cannot bind")
+        some[20] = relay("queue-20", received=9000 + int(90 * seconds), dropped=40 + int(30 * seconds))
+        some[21] = relay("queue-21", received=9000, dropped=77)
+        return list(some)
+
+    with StubServer(devices) as server:
+        yield server
+
+
+def named(lines: list[str]) -> list[str]:
+    return [line.split()[0] for line in lines if line.startswith("queue-") and ":" not in line]
+
+
+@pytest.mark.slow
+def test_a_small_screen_shows_what_matters_and_keys_sort_scroll_and_end(run, many, terminal):
+    before = termios.tcgetattr(terminal.descriptor)
+    env = environment(TERM="xterm", COLUMNS="60", LINES="15")
+    program = run([*GEVENTRELAY, "top", many.url], stdin=terminal.descriptor, stdout=terminal.descriptor, env=env)
+    program.until(lambda: "queue-20: dropped" in "\n".join(terminal.lines), "a table with news")
+    lines = terminal.lines
+    assert (len(lines) <= 15, max(map(len, lines)) <= 60) == (True, True)
+    assert set(named(lines)[:2]) == {"queue-17", "queue-20"}
+    assert len(named(lines)) >= 9
+    assert "30 devices: 1 failed" in lines[1]
+    assert lines[2].split() == ["device", "state", "in/s", "out/s", "drop/s", "dropped", "held"]
+    assert "queue-17: failed: cannot bind" in [line.strip() for line in lines]
+    # What was dropped before top began takes no line.
+    assert not [line for line in lines if "queue-21: dropped" in line]
+    for keys, first in (
+        ("n", "queue-00"),
+        ("\x1b[B", "queue-01"),
+        ("G", "queue-21"),
+        ("t", "queue-20"),
+        ("t", "queue-00"),
+    ):
+        terminal.press(keys)
+        program.until(lambda first=first: named(terminal.lines)[:1] == [first], f"{first} on top")
+    terminal.press("?")
+    program.until(lambda: "sort by messages in" in "\n".join(terminal.lines), "the keys")
+    terminal.press("x")
+    program.until(lambda: named(terminal.lines)[:1] == ["queue-00"], "the table")
+    terminal.press("q")
+    assert program.wait() == 0, program.report()
+    assert program.errors == ""
+    assert termios.tcgetattr(terminal.descriptor) == before
+
+
+@pytest.mark.slow
+def test_q_ends_it_also_while_the_server_is_away(run, many, terminal):
+    env = environment(TERM="xterm", COLUMNS="80", LINES="24")
+    program = run([*GEVENTRELAY, "top", many.url], stdin=terminal.descriptor, stdout=terminal.descriptor, env=env)
+    program.until(lambda: named(terminal.lines), "a table")
+    many.stop()
+    program.until(lambda: "trying again" in terminal.read(), "that the server has gone")
+    terminal.press("q")
+    assert program.wait() == 0, program.report()
 
 
 def test_a_port_that_nobody_listens_at(run):

@@ -51,7 +51,7 @@ class Program:
     :param command: what to run.
     :param folder: where it runs, and where its output is kept.
     :param env: its whole environment; by default ours without NOTIFY_SOCKET.
-    :param stdin: what it reads; nothing by default.
+    :param stdin: what it reads, or a file descriptor of the caller's; nothing by default.
     :param stdout: a file descriptor of the caller's to write to, instead of a file that `output` reads.
     :param stderr: the same for standard error and `errors`.
     """
@@ -62,7 +62,7 @@ class Program:
         *,
         folder: Path,
         env: Mapping[str, str] | None = None,
-        stdin: bytes = b"",
+        stdin: bytes | int = b"",
         stdout: int | None = None,
         stderr: int | None = None,
     ) -> None:
@@ -70,7 +70,8 @@ class Program:
         self._folder = folder
         number = next(_numbers)
         self._files = {name: folder / f"{number}.{name}" for name in ("in", "out", "err")}
-        self._files["in"].write_bytes(stdin)
+        self._files["in"].write_bytes(stdin if isinstance(stdin, bytes) else b"")
+        self._stdin = stdin if isinstance(stdin, int) else None
         self._stdout = stdout
         self._stderr = stderr
         self._env = environment() if env is None else dict(env)
@@ -88,7 +89,7 @@ class Program:
                 self.command,
                 cwd=self._folder,
                 env=self._env,
-                stdin=stdin,
+                stdin=stdin if self._stdin is None else self._stdin,
                 stdout=stdout if self._stdout is None else self._stdout,
                 stderr=stderr if self._stderr is None else self._stderr,
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,9 @@ from ..api_client import DEFAULT_URL, Remote
 from ..arguments import given_options
 from ..command import Command, Options, sections_of
 from ..output import print_stdout, unwritable
+from .keys import Keyboard
 from .rates import DeviceRates, rates
+from .view import QUIT
 
 if TYPE_CHECKING:
     from .screen import Screen
@@ -37,7 +39,7 @@ class TopOptions(Group):
 
 
 def execute(options: Options) -> int:
-    """Show the server of `options` until Ctrl-C, or once; the exit code. Blocks the hub.
+    """Show the server of `options` until q or Ctrl-C, or once; the exit code. Blocks the hub.
 
     :param options: the options of the command.
     :raises SettingsError: if the URL is not valid.
@@ -50,19 +52,23 @@ def execute(options: Options) -> int:
             return _print_json(remote, chosen.once)
         # Without a terminal, a screen would have no end.
         return _print_once(remote) if chosen.once or not sys.stdout.isatty() else _watch(remote)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, _Quit):
         return 0
     except OSError as error:
         # Of rich, which writes by itself.
         raise unwritable(error) from None
 
 
-def _readings(remote: Remote) -> Iterator[Reading]:
+class _Quit(Exception):
+    """The key that ends it was pressed."""
+
+
+def _readings(remote: Remote, wait: Callable[[float], None] = time.sleep) -> Iterator[Reading]:
     """One reading after another, a second apart, the first with the rates of a second."""
     answer, before_s = remote.devices(), time.monotonic()
     before = rates(answer, {}, 0)
     while True:
-        time.sleep(_PERIOD_S)
+        wait(_PERIOD_S)
         answer, now_s = remote.devices(), time.monotonic()
         before = rates(answer, before, now_s - before_s)
         before_s = now_s
@@ -88,17 +94,34 @@ def _print_once(remote: Remote) -> int:
 def _watch(remote: Remote) -> int:
     screen = _screen(remote)
     # Without a first answer this is an error. Later, the server may be restarted.
-    readings: Iterator[Reading] | None = _readings(remote)
     screen.begin(remote.devices()["server"])
-    with screen:
-        while True:
-            try:
-                readings = _readings(remote) if readings is None else readings
-                screen.show(*next(readings))
-            except StartError as error:
-                readings = None
-                screen.complain(str(error))
-                time.sleep(_PERIOD_S)
+    with Keyboard() as keyboard:
+        screen.takes_keys = keyboard.works
+
+        def wait(seconds: float) -> None:
+            _take_keys(keyboard, screen, seconds)
+
+        readings: Iterator[Reading] | None = None
+        with screen:
+            while True:
+                try:
+                    readings = _readings(remote, wait) if readings is None else readings
+                    screen.show(*next(readings))
+                except StartError as error:
+                    readings = None
+                    screen.complain(str(error))
+                    wait(_PERIOD_S)
+
+
+def _take_keys(keyboard: Keyboard, screen: Screen, seconds: float) -> None:
+    """Do what keys ask for, for some time."""
+    end_s = time.monotonic() + seconds
+    while (left_s := end_s - time.monotonic()) > 0:
+        key = keyboard.read(left_s)
+        if key == QUIT:
+            raise _Quit
+        if key is not None:
+            screen.press(key)
 
 
 def _screen(remote: Remote) -> Screen:
@@ -113,10 +136,10 @@ TOP = Command(
     "top",
     "[URL]",
     f"""\
-Shows what the devices of a server do, until Ctrl-C: rates, drops, peers, and what has failed. The server needs --http;
-URL is {DEFAULT_URL} unless it is given.
+Shows what the devices of a server do, until q or Ctrl-C: rates, drops, peers, and what has failed. The server needs
+--http; URL is {DEFAULT_URL} unless it is given. The key ? shows the keys that sort and scroll.
 
-Exit codes: 0 ended by Ctrl-C, 1 the server does not answer, 2 wrong usage.""",
+Exit codes: 0 ended by q or Ctrl-C, 1 the server does not answer, 2 wrong usage.""",
     execute,
     sections_of(TopOptions),
 )

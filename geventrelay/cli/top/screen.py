@@ -4,46 +4,47 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from ...printable import printable
-from .rates import COUNTERS, DeviceRates, short
+from .rates import DeviceRates, short
+from .since import Always, Since
+from .table import STATES, table
+from .view import KEYS, SORTINGS, View, state_rank
 
-_STATES = {"running": "green", "paused": "yellow", "stopping": "yellow", "stopped": "dim", "failed": "bold red"}
-# The server's line, the totals, the table's head, and what follows it.
-_OTHER_LINES = 7
-_MOST_NOTES = 5
-# The rates that are always there, and their headings. Others have a column where the screen is wide enough.
-_RATES = {"received": "in/s", "sent": "out/s", "dropped": "drop/s"}
-_MORE_RATES = {name: f"{name.replace('_', ' ')}/s" for name in COUNTERS if name not in _RATES}
-# As wide as all columns but the first and those of other rates may become, with the space between them.
-_OTHER_COLUMNS = 61
-# What the first column keeps before another rate gets a column.
-_NAME_COLUMN = 20
+# From this height on there are empty lines, and more notes.
+_ROOMY_LINES = 24
+# The server's line, the totals, the table's head, and the line that says what is shown.
+_OTHER_LINES = 4
 
 
 class Screen:
     """Draws readings of a server, once by `text` or again and again within a ``with`` block.
 
     :param url: where the server answers.
+    :ivar takes_keys: whether keys are pressed, so that it says which.
     """
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._console = Console(highlight=False)
         self._live = Live(console=self._console, auto_refresh=False, screen=True, vertical_overflow="crop")
-        self._last: RenderableType = Text("")
+        self._view = View()
+        self._since = Since()
+        self._server: Mapping[str, Any] = {}
+        self._devices: list[DeviceRates] | None = None
+        self._complaint: str | None = None
+        self.takes_keys = False
 
     def __enter__(self) -> Screen:
         self._live.__enter__()
-        self._live.update(self._last, refresh=True)
+        self._draw()
         return self
 
     def __exit__(
@@ -53,40 +54,88 @@ class Screen:
 
     def begin(self, server: Mapping[str, Any]) -> None:
         """Set what to show until there are rates: what the `server` sends about itself."""
-        self._last = Group(self._head(server), Text("measuring", style="dim"))
+        self._server = server
 
     def text(self, server: Mapping[str, Any], devices: Mapping[str, DeviceRates]) -> str:
         """All `devices` of a `server`, to be printed."""
+        some = list(devices.values())
+        notes = _notes(some, Always())
+        page = Group(
+            self._head(server),
+            _totals(some),
+            Text(""),
+            table(some, self._console.width),
+            *([Text(""), *notes] if notes else []),
+        )
         with self._console.capture() as captured:
-            self._console.print(self._page(server, list(devices.values()), len(devices)))
+            self._console.print(page)
         return captured.get().rstrip("\n")
 
     def show(self, server: Mapping[str, Any], devices: Mapping[str, DeviceRates]) -> None:
-        """Draw as many of the `devices` of a `server` as there is room for, those that need a look first."""
-        room = max(1, self._console.height - _OTHER_LINES - _MOST_NOTES)
-        some = list(devices.values())
-        if len(some) > room:
-            some.sort(key=lambda one: (not one.needs_a_look, -(one.per_s["received"] or 0)))
-        self._last = self._page(server, some, room)
-        self._live.update(self._last, refresh=True)
+        """Draw as many of the `devices` of a `server` as there is room for."""
+        self._server, self._devices, self._complaint = server, list(devices.values()), None
+        self._since.see(self._devices)
+        self._draw()
+
+    def press(self, key: str) -> None:
+        """Do what a `key` asks for, and draw the figures that there are."""
+        devices = self._devices or []
+        self._view = self._view.pressed(key, len(devices), self._room(devices))
+        self._draw()
 
     def complain(self, sentence: str) -> None:
         """Draw the last figures, and a `sentence` that says why there are no newer ones."""
-        self._live.update(
-            Group(Text(printable(sentence) + "; trying again", style="bold red"), self._last), refresh=True
+        self._complaint = f"{printable(sentence)}; trying again"
+        self._draw()
+
+    def _draw(self) -> None:
+        self._live.update(self._page(), refresh=True)
+
+    def _page(self) -> RenderableType:
+        if self._view.helps:
+            return _help()
+        head: Text = self._head(self._server)
+        if self._complaint is not None:
+            head = Text(self._complaint, style="bold red", no_wrap=True, overflow="ellipsis")
+        if self._devices is None:
+            return Group(head, Text("measuring", style="dim"))
+        gap = [Text("")] if self._is_roomy else []
+        room = self._room(self._devices)
+        first, shown = self._view.shown(self._devices, room)
+        notes = self._notes(self._devices)
+        return Group(
+            head,
+            _totals(self._devices),
+            *gap,
+            table(shown, self._console.width, sorted_by=self._view.key),
+            *(gap if notes else []),
+            *notes,
+            *gap,
+            self._foot(first, len(shown), len(self._devices)),
         )
 
-    def _page(self, server: Mapping[str, Any], devices: list[DeviceRates], room: int) -> RenderableType:
-        more = len(devices) - room
-        rest = [Text(f"and {more} more", style="dim")] if more > 0 else []
-        return Group(
-            self._head(server),
-            _totals(devices),
-            Text(""),
-            _table(devices[:room], self._console.width),
-            *rest,
-            *_notes(devices),
-        )
+    @property
+    def _is_roomy(self) -> bool:
+        return self._console.height >= _ROOMY_LINES
+
+    def _room(self, devices: Sequence[DeviceRates]) -> int:
+        """How many devices fit on the screen."""
+        notes = len(self._notes(devices))
+        gaps = (3 if notes else 2) if self._is_roomy else 0
+        return max(1, self._console.height - _OTHER_LINES - notes - gaps)
+
+    def _notes(self, devices: Sequence[DeviceRates]) -> list[Text]:
+        """A line for each device with news, as far as there is room: those that are down, then those that drop most."""
+        first = sorted(devices, key=lambda one: (one.state != "failed", -(one.per_s["dropped"] or 0)))
+        return _notes(first, self._since)[: 5 if self._is_roomy else 2]
+
+    def _foot(self, first: int, shown: int, devices: int) -> Text:
+        parts = [] if shown == devices else [f"{first + 1} to {first + shown} of {devices}"]
+        if self._view.key is not None:
+            parts.append(f"by {SORTINGS[self._view.key].name}" + (", turned round" if self._view.turned else ""))
+        if self.takes_keys:
+            parts.append("? keys  q end")
+        return Text("   ".join(parts), style="dim", no_wrap=True, overflow="ellipsis")
 
     def _head(self, server: Mapping[str, Any]) -> Text:
         head = Text("geventrelay ", style="bold", no_wrap=True, overflow="ellipsis")
@@ -100,68 +149,30 @@ class Screen:
         return head
 
 
-def _table(devices: Iterable[DeviceRates], width: int) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", expand=False)
-    table.add_column("device", no_wrap=True, overflow="ellipsis", min_width=8, max_width=_name_width(width))
-    table.add_column("state", no_wrap=True, min_width=len("stopping"))
-    rates = _rates_that_fit(width)
-    for name in (*rates.values(), "dropped", "held"):
-        table.add_column(name, justify="right", no_wrap=True, min_width=max(len("999k"), len(name)))
-    table.add_column("peers", no_wrap=True, min_width=7, max_width=12)
-    for one in devices:
-        table.add_row(
-            # As text: rich would read a string as markup.
-            Text(printable(one.name)),
-            _state(one),
-            *(_number(one.per_s[name], "bold red" if name == "dropped" else "") for name in rates),
-            _number(one.total("dropped"), "red"),
-            _number(one.held, "yellow"),
-            "/".join(short(number) for number in one.peers.values()),
-        )
-    return table
+def _help() -> RenderableType:
+    width = max(len(key) for key, _ in KEYS)
+    return Group(*(Text(f"{key:<{width}}  {what}", no_wrap=True, overflow="ellipsis") for key, what in KEYS))
 
 
-def _rates_that_fit(width: int) -> dict[str, str]:
-    shown, room = dict(_RATES), width - _OTHER_COLUMNS - _NAME_COLUMN
-    for name, heading in _MORE_RATES.items():
-        room -= len(heading) + 2
-        if room >= 0:
-            shown[name] = heading
-    return shown
-
-
-def _name_width(width: int) -> int:
-    more = sum(len(heading) + 2 for name, heading in _rates_that_fit(width).items() if name in _MORE_RATES)
-    return max(8, width - _OTHER_COLUMNS - more)
-
-
-def _state(one: DeviceRates) -> Text:
-    return Text(printable(one.state or "?"), style=_STATES.get(one.state or "", ""))
-
-
-def _number(value: float | None, style: str) -> Text:
-    return Text(short(value), style=style if value else "dim")
-
-
-def _totals(devices: list[DeviceRates]) -> Text:
+def _totals(devices: Sequence[DeviceRates]) -> Text:
     states = Counter(one.state or "?" for one in devices)
     received, sent, dropped = (sum(one.per_s[name] or 0 for one in devices) for name in ("received", "sent", "dropped"))
     line = Text(f"in {short(received)}/s  out {short(sent)}/s  ", no_wrap=True, overflow="ellipsis")
     line.append(f"dropping {short(dropped)}/s", style="bold red" if dropped else "dim")
     line.append(f"  {len(devices)} device{'' if len(devices) == 1 else 's'}:")
-    for state, number in states.items():
-        line.append(f" {number} {printable(state)}", style=_STATES.get(state, ""))
+    # The end of the line may not fit: "running" is last.
+    for state, number in sorted(states.items(), key=lambda one: state_rank(one[0])):
+        line.append(f" {number} {printable(state)}", style=STATES.get(state, ""))
     return line
 
 
-def _notes(devices: Iterable[DeviceRates]) -> list[Text]:
-    """A line for each device that dropped messages or has failed, as far as there is room."""
-    notes = [note for one in devices for note in (_failure(one), _drops(one)) if note is not None]
-    return [Text(""), *notes[:_MOST_NOTES]] if notes else []
+def _notes(devices: Sequence[DeviceRates], since: Since) -> list[Text]:
+    notes = ((_failure(one, since), _drops(one, since)) for one in devices)
+    return [note for both in notes for note in both if note is not None]
 
 
-def _failure(one: DeviceRates) -> Text | None:
-    if one.failure is None:
+def _failure(one: DeviceRates, since: Since) -> Text | None:
+    if not since.has_failed(one):
         return None
     again = "" if one.next_start_in_s is None else f", starts again in {_duration(one.next_start_in_s)}"
     times = f", restarted {one.restarts}x" if one.restarts else ""
@@ -169,11 +180,11 @@ def _failure(one: DeviceRates) -> Text | None:
     return _note(f"{one.name}: {lead}: {one.failure}{times}{again}", "red" if one.state == "failed" else "dim")
 
 
-def _drops(one: DeviceRates) -> Text | None:
-    dropped = one.counts["dropped"]
-    if not isinstance(dropped, Mapping) or not one.total("dropped"):
+def _drops(one: DeviceRates, since: Since) -> Text | None:
+    dropped = since.drops(one)
+    if not dropped:
         return None
-    reasons = ", ".join(f"{number:,} {reason}" for reason, number in dropped.items() if number)
+    reasons = ", ".join(f"{number:,} {reason}" for reason, number in dropped.items())
     return _note(f"{one.name}: dropped {reasons}", "red" if one.per_s["dropped"] else "dim")
 
 

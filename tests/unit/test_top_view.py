@@ -1,0 +1,175 @@
+"""What ``top`` shows after which keys, and what it leaves out."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geventrelay.cli.top.keys import split
+from geventrelay.cli.top.rates import DeviceRates
+from geventrelay.cli.top.since import Always, Since
+from geventrelay.cli.top.table import columns_for
+from geventrelay.cli.top.view import KEYS, SORTINGS, View
+
+LETTERS = [
+    *SORTINGS,
+    "r",
+    "c",
+    "?",
+    "up",
+    "down",
+    "page-up",
+    "page-down",
+    "home",
+    "end",
+    "g",
+    "G",
+    "j",
+    "k",
+    " ",
+    "b",
+    "x",
+]
+
+
+def device(name="one", **changes):
+    """A device that runs and does nothing."""
+    per_s = {"received": 0.0, "sent": 0.0, "dropped": 0.0}
+    made = DeviceRates(
+        name, "queue", "running", 0, None, None, {"frontend": 1}, 0, {"received": 0, "sent": 0, "dropped": {}}, per_s
+    )
+    changed = {key: value for key, value in changes.items() if key not in per_s}
+    rates = {key: value for key, value in changes.items() if key in per_s}
+    return dataclasses.replace(made, **changed, per_s={**per_s, **rates})
+
+
+def names(view, devices, room=99):
+    return [one.name for one in view.ordered(devices, room)]
+
+
+@pytest.mark.parametrize(
+    ("key", "changes", "falling"),
+    [
+        ("n", {}, False),
+        ("s", {"state": "failed"}, True),
+        ("i", {"received": 5.0}, True),
+        ("o", {"sent": 5.0}, True),
+        ("d", {"dropped": 5.0}, True),
+        ("t", {"counts": {"received": 0, "sent": 0, "dropped": {"full": 5}}}, True),
+        ("h", {"held": 5}, True),
+        ("p", {"peers": {"frontend": 5, "backend": None}}, True),
+    ],
+)
+def test_each_key_sorts_and_again_turns_round(key, changes, falling):
+    devices = [device("a"), device("b", **changes), device("c")]
+    first = View().pressed(key, 3, 9)
+    assert names(first, devices)[0] == ("b" if falling else "a")
+    second = first.pressed(key, 3, 9)
+    assert names(second, devices)[-1] == ("b" if falling else "a")
+    assert names(second.pressed("c", 3, 9), devices) == ["a", "b", "c"]
+    assert names(first.pressed("r", 3, 9), devices) == names(second, devices)
+
+
+def test_those_that_need_a_look_are_first_only_where_not_all_fit():
+    devices = [device("calm"), device("busy", received=9.0), device("failed", state="failed")]
+    assert names(View(), devices, 3) == ["calm", "busy", "failed"]
+    assert names(View(), devices, 2) == ["failed", "busy", "calm"]
+
+
+def test_keys_scroll_to_the_end_and_not_beyond():
+    devices = [device(str(number)) for number in range(10)]
+    view = View("n")
+    for key, first in [
+        ("down", 1),
+        ("page-down", 5),
+        ("page-down", 6),
+        ("j", 6),
+        ("up", 5),
+        ("home", 0),
+        ("k", 0),
+        ("G", 6),
+    ]:
+        view = view.pressed(key, 10, 4)
+        assert view.shown(devices, 4)[0] == first
+    # The screen has grown, or devices have gone.
+    assert view.shown(devices, 8)[0] == 2
+    assert view.shown(devices[:3], 4) == (0, devices[:3])
+
+
+@given(st.lists(st.sampled_from(LETTERS)), st.integers(0, 12), st.integers(1, 12))
+def test_any_keys_leave_a_full_screen(keys, number, room):
+    devices = [device(str(index)) for index in range(number)]
+    view = View()
+    for key in keys:
+        view = view.pressed(key, number, room)
+    first, shown = view.shown(devices, room)
+    assert len(shown) == min(number, room)
+    assert 0 <= first <= max(0, number - room)
+
+
+def test_the_list_of_keys_has_each_that_sorts():
+    listed = [key for key, _ in KEYS]
+    assert [key for key in SORTINGS if key not in listed] == []
+    assert View().pressed("?", 1, 1).helps
+    assert not View(helps=True).pressed("i", 1, 1).helps
+    assert View(helps=True).pressed("i", 1, 1).key is None
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("q", ["q"]), ("ij", ["i", "j"]), ("\x1b[A\x1b[6~q", ["up", "page-down", "q"]), ("\x1bOB", ["down"]),
+        ("\x1b", ["\x1b"]), ("\x1b[1;5Aq", ["\x1b[1;5A", "q"]), ("\x1b[15~q", ["\x1b[15~", "q"]),
+        ("\x1b[H\x1b[4~", ["home", "end"]),
+    ],
+)  # fmt: skip
+def test_what_a_terminal_sends_is_taken_apart_into_keys(text, keys):
+    found = []
+    while text:
+        key, text = split(text)
+        found.append(key)
+    assert found == keys
+
+
+def dropped(name="one", received=0, **reasons):
+    return device(name, counts={"received": received, "sent": 0, "dropped": reasons})
+
+
+def test_only_reasons_that_have_grown_since_it_began_are_told():
+    since = Since()
+    since.see([dropped(full=3, no_peer=5)])
+    assert since.drops(dropped(full=3, no_peer=5)) == {}
+    since.see([dropped(full=4, no_peer=5)])
+    assert since.drops(dropped(full=4, no_peer=5)) == {"full": 4}
+    assert since.drops(dropped("new", full=1)) == {"full": 1}
+    assert Always().drops(dropped(full=3)) == {"full": 3}
+
+
+def test_a_server_that_begins_again_counts_from_0():
+    since = Since()
+    since.see([dropped(received=9, full=3)])
+    since.see([dropped(received=2)])
+    assert since.drops(dropped(received=3, full=1)) == {"full": 1}
+
+
+def test_a_failure_of_before_is_told_only_where_the_device_is_still_down():
+    since = Since()
+    since.see([device(failure="x", restarts=2), device("down", failure="x", state="failed")])
+    assert not since.has_failed(device(failure="x", restarts=2))
+    assert since.has_failed(device(failure="x", restarts=3))
+    assert since.has_failed(device("down", failure="x", state="failed"))
+    assert Always().has_failed(device(failure="x"))
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 132, 300])
+def test_columns_fit_and_the_important_ones_are_there(width):
+    columns = columns_for(width)
+    assert sum(one.width + 2 for one in columns) + 11 <= max(width, 11)
+    keys = [one.key for one in columns]
+    if width >= 60:
+        assert keys[:4] == ["state", "received", "sent", "dropped"]
+        assert {"total", "held"} <= set(keys)
+    assert ("peers" in keys) == (width >= 80)
