@@ -32,6 +32,8 @@ MAY_IMPORT = {
     "settings": {"settings", "errors", "endpoints", "terms"},
     "recording": {"recording", "errors"},
     "engine": {"engine", "errors", "log", "terms"},
+    # The protocol: no sockets, no hub, nothing of ours.
+    "zmtp": {"zmtp"},
     "components": {"components", "engine"} | SHARED,
     # A feature knows no other feature, no device, and nothing of a server.
     **{feature: {feature, "components", "engine"} | SHARED for feature in FEATURES},
@@ -61,7 +63,7 @@ MAY_NAME = {
 }
 
 # So that programs which only read settings or recordings need no hub.
-WITHOUT_GEVENT = SHARED
+WITHOUT_GEVENT = SHARED | {"zmtp"}
 # It writes in the hub's threadpool, and is imported by itself.
 WITH_GEVENT = {"recording.file_writer"}
 

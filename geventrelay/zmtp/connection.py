@@ -1,0 +1,381 @@
+"""One end of a connection: takes bytes, gives events, and has bytes to send.
+
+What comes in which state, and where that leads::
+
+    GREETING ---- ZMTP 3.x -----------> HANDSHAKE ---- mechanism is through ---+
+        |                                                                      v
+        +--- ZMTP 1.0 or 2.0 --------> ROUTING_ID ---- a frame -----------> TRAFFIC
+
+An error ends it: nothing that comes later can be understood.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from . import commands, frames, greeting, metadata, socket_types
+from .errors import Fault, ProtocolError
+from .events import Cancel, Event, Message, Peer, Ping, Pong, Ready, Subscribe
+from .frames import Frame, FrameReader
+from .greeting import Version
+from .mechanism import Mechanism, Null
+
+_CANCEL, _SUBSCRIBE = 0, 1
+MOST_ROUTING_ID_BYTES = 255
+"""Of what an end calls itself: zmq_setsockopt(3), ZMQ_ROUTING_ID."""
+
+
+class State(enum.Enum):
+    """How far a connection has come; see the picture above."""
+
+    GREETING = enum.auto()
+    HANDSHAKE = enum.auto()
+    ROUTING_ID = enum.auto()
+    TRAFFIC = enum.auto()
+    FAILED = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What the other end may send.
+
+    :ivar frame_bytes: of one part, and `message_bytes` of all parts of a message together. A stranger can make this
+        end keep so much of a message that never ends.
+    :ivar parts: of one message. An empty part is 2 bytes on the wire, and much more in memory.
+    :ivar command_bytes: of one command. The largest that makes sense has a topic, or metadata.
+    :ivar topic_bytes: of one subscription.
+    """
+
+    frame_bytes: int = 64 << 20
+    message_bytes: int = 64 << 20
+    parts: int = 1000
+    command_bytes: int = 64 << 10
+    topic_bytes: int = 8 << 10
+
+
+DEFAULT_BOUNDS = Bounds()
+
+
+class Connection:
+    """One end of a connection of ZMTP.
+
+    After each `receive`, call `next_event` until it returns None, and send what `to_send` has.
+
+    :param socket_type: this end's, as ``"PULL"``.
+    :param routing_id: what this end calls itself, at most 255 bytes; told by REQ, DEALER and ROUTER alone.
+    :param mechanism: this end's part in the handshake; None for NULL.
+    :param legacy_peers: whether peers that speak ZMTP 1.0 and 2.0 may connect. It costs a round trip: the greeting is
+        held back until the other end's first bytes have come.
+    :param bounds: what the other end may send.
+    :raises ValueError: if there is no such type, or `routing_id` is too long.
+    :ivar state: how far it has come.
+    :ivar peer: what is known of the other end; None before `Ready`.
+    """
+
+    def __init__(
+        self,
+        socket_type: str,
+        routing_id: bytes = b"",
+        *,
+        mechanism: Mechanism | None = None,
+        legacy_peers: bool = False,
+        bounds: Bounds = DEFAULT_BOUNDS,
+    ) -> None:
+        if socket_type not in socket_types.FITTING:
+            raise ValueError(f"socket type: expected one of {', '.join(socket_types.FITTING)}, got {socket_type!r}")
+        if len(routing_id) > MOST_ROUTING_ID_BYTES:
+            raise ValueError(f"routing id: expected at most {MOST_ROUTING_ID_BYTES} bytes, got {len(routing_id)}")
+        self.state = State.GREETING
+        self.peer: Peer | None = None
+        self._type = socket_type
+        self._routing_id = routing_id if socket_type in socket_types.TELL_ROUTING_ID else b""
+        self._mechanism = Null(self._properties()) if mechanism is None else mechanism
+        self._legacy = legacy_peers
+        self._bounds = bounds
+        self._version = Version.V3_1
+        self._received = bytearray()
+        self._reader = self._new_reader(Version.V3_1)
+        self._parts: list[bytes] = []
+        self._message_bytes = 0
+        self._events: list[Event] = []
+        self._output = bytearray(greeting.signature(self._routing_id))
+        # Of the greeting, what the other end must have spoken first for.
+        self._held_back = [
+            greeting.MAJOR,
+            greeting.rest_of_greeting(self._mechanism.name, as_server=self._mechanism.as_server),
+        ]
+        self._legacy_type: str | None = None
+        if not legacy_peers:
+            self._greet(hold_back=0)
+
+    def to_send(self) -> bytes:
+        """What is to be sent to the other end; it is then no more here."""
+        output = bytes(self._output)
+        self._output.clear()
+        return output
+
+    def receive(self, data: bytes) -> None:
+        """Take in what has come from the other end. It has no effect before `next_event`."""
+        if self.state is State.GREETING:
+            self._received += data
+        else:
+            self._reader.feed(data)
+
+    def next_event(self) -> Event | None:
+        """The next event; None if more has to come first.
+
+        :raises ProtocolError: if the other end has sent what it must not; `state` is then FAILED for good.
+        """
+        if self.state is State.FAILED:
+            return None
+        try:
+            while not self._events:
+                if not self._step():
+                    return None
+        except ProtocolError:
+            self.state = State.FAILED
+            raise
+        return self._events.pop(0)
+
+    def end(self) -> None:
+        """Nothing more comes.
+
+        :raises ProtocolError: CUT, if that is within the handshake, a frame or a message.
+        """
+        if self.state is State.FAILED:
+            return
+        whole = self.state is State.TRAFFIC and not self._reader.unread and not self._parts
+        state, self.state = self.state, State.FAILED
+        if not whole:
+            what = "a message" if state is State.TRAFFIC else f"the {state.name.lower().replace('_', ' ')}"
+            raise ProtocolError(Fault.CUT, f"the connection has ended within {what}")
+
+    def take_rest(self) -> bytes:
+        """What has come and is no whole frame, for a reader that goes on in the place of this one.
+
+        :raises ValueError: before `Ready`, and within a message.
+        """
+        if self.state is not State.TRAFFIC or self._parts:
+            raise ValueError(f"what has come can be taken between messages, got state {self.state.name}")
+        return self._reader.take_rest()
+
+    def send(self, parts: Iterable[bytes]) -> None:
+        """Have a message sent.
+
+        :param parts: at least one.
+        :raises ValueError: before `Ready`, or without parts.
+        """
+        self._require_traffic()
+        self._output += frames.encode_message(parts, v1_0=self._version is Version.V1_0)
+
+    def subscribe(self, topic: bytes) -> None:
+        """Ask for the messages that begin with `topic`. With ZMTP 3.1 that is a command, before it a message."""
+        self._send_subscription(commands.SUBSCRIBE, _SUBSCRIBE, topic)
+
+    def cancel(self, topic: bytes) -> None:
+        """Take one `subscribe` of the same `topic` back."""
+        self._send_subscription(commands.CANCEL, _CANCEL, topic)
+
+    def ping(self, ttl_ds: int, context: bytes = b"") -> None:
+        """Ask for a sign of life: a `Pong` is to come with the same `context`.
+
+        :param ttl_ds: see `commands.ping`.
+        :raises ValueError: before `Ready`, and if the other end speaks no ZMTP 3.1.
+        """
+        self._require_traffic()
+        if self._version is not Version.V3_1:
+            raise ValueError(f"PING: expected a peer with ZMTP 3.1, got one with {self._version}")
+        self._send_command(commands.ping(ttl_ds, context))
+
+    # The greeting
+
+    def _greet(self, hold_back: int) -> None:
+        """Send the greeting, but so many of its pieces."""
+        while len(self._held_back) > hold_back:
+            self._output += self._held_back.pop(0)
+
+    def _step(self) -> bool:
+        """Go on by one frame, or by the greeting; whether there was one."""
+        if self.state is State.GREETING:
+            return self._take_greeting()
+        frame = self._reader.next()
+        if frame is None:
+            return False
+        _TAKERS[self.state](self, frame)
+        return True
+
+    def _take_greeting(self) -> bool:
+        received = bytes(self._received)
+        versioned = greeting.is_versioned(received)
+        if versioned:
+            # With ZMTP 2.0, something else follows the major version.
+            later = received[greeting.SIGNATURE_BYTES :][:1]
+            self._greet(hold_back=1 if later in (b"", b"\x01") else 0)
+        elif versioned is False and not self._legacy:
+            raise ProtocolError(
+                Fault.NOT_ZMTP, f"expected a greeting of ZMTP, which begins with ff, got {received[:10].hex(' ')}"
+            )
+        found = greeting.parse(received)
+        if found is None:
+            return False
+        if found.version.is_legacy and not self._legacy:
+            raise ProtocolError(Fault.OLD_VERSION, f"expected ZMTP 3.0 or later, got {found.version}")
+        self._version = found.version
+        self._reader = self._new_reader(found.version)
+        self._reader.feed(received[found.size :])
+        self._received.clear()
+        if found.version.is_legacy:
+            self._begin_legacy(found)
+        else:
+            self._begin_handshake(found)
+        return True
+
+    def _begin_handshake(self, found: greeting.Greeting) -> None:
+        if found.mechanism != self._mechanism.name:
+            raise ProtocolError(
+                Fault.WRONG_MECHANISM, f"mechanism: expected {self._mechanism.name}, got {found.mechanism!r}"
+            )
+        for command in self._mechanism.open():
+            self._send_command(command)
+        self.state = State.HANDSHAKE
+
+    def _begin_legacy(self, found: greeting.Greeting) -> None:
+        if found.version is Version.V1_0:
+            # The signature was the head of this frame.
+            self._output += self._routing_id
+        else:
+            self._output += greeting.rest_of_greeting_2_0(socket_types.NUMBERS.index(self._type))
+            self._output += frames.encode(self._routing_id)
+            self._legacy_type = _type_name(found.type_number)
+            self._require_fitting(self._legacy_type)
+        self.state = State.ROUTING_ID
+
+    # What frames mean
+
+    def _take_handshake(self, frame: Frame) -> None:
+        if not frame.command:
+            raise ProtocolError(Fault.BAD_HANDSHAKE, "a handshake: expected a command, got a message")
+        for command in self._mechanism.receive(commands.parse(frame.body)):
+            self._send_command(command)
+        found = self._mechanism.found
+        if found is None:
+            return
+        socket_type = found.get(metadata.SOCKET_TYPE.lower(), b"").decode("ascii", "backslashreplace")
+        self._require_fitting(socket_type)
+        routing_id = found.get(metadata.IDENTITY.lower(), b"")
+        if len(routing_id) > MOST_ROUTING_ID_BYTES:
+            raise ProtocolError(
+                Fault.BAD_HANDSHAKE,
+                f"identity: expected at most {MOST_ROUTING_ID_BYTES} bytes, got {len(routing_id)}",
+            )
+        self._ready(Peer(self._version, socket_type, routing_id, found))
+
+    def _take_routing_id(self, frame: Frame) -> None:
+        if frame.more or frame.command or len(frame.body) > MOST_ROUTING_ID_BYTES:
+            raise ProtocolError(
+                Fault.BAD_HANDSHAKE,
+                f"identity: expected one frame of at most {MOST_ROUTING_ID_BYTES} bytes, got {len(frame.body)} bytes",
+            )
+        self._ready(Peer(self._version, self._legacy_type, frame.body))
+        if self._version is Version.V1_0 and self._type in socket_types.TO_SUBSCRIBERS:
+            # Its SUB chooses by itself, and sends no subscriptions (libzmq's _subscription_required).
+            self._events.append(Subscribe(b""))
+
+    def _take_traffic(self, frame: Frame) -> None:
+        if frame.command:
+            if self._version.is_legacy:
+                raise ProtocolError(Fault.BAD_FRAME, f"ZMTP {self._version} has no commands, got one")
+            self._take_command(commands.parse(frame.body))
+            return
+        self._message_bytes += len(frame.body)
+        if self._message_bytes > self._bounds.message_bytes:
+            raise ProtocolError(Fault.TOO_LARGE, f"a message: expected at most {self._bounds.message_bytes} bytes")
+        self._parts.append(frame.body)
+        if len(self._parts) > self._bounds.parts:
+            raise ProtocolError(Fault.TOO_MANY_PARTS, f"a message: expected at most {self._bounds.parts} parts")
+        if not frame.more:
+            parts, self._parts, self._message_bytes = tuple(self._parts), [], 0
+            self._events.append(self._subscription(parts) or Message(parts))
+
+    def _subscription(self, parts: tuple[bytes, ...]) -> Event | None:
+        """What a message of one part means that is a subscription, as before ZMTP 3.1; libzmq takes it of all."""
+        first = parts[0]
+        if self._type not in socket_types.TO_SUBSCRIBERS or len(parts) > 1 or not first or first[0] > _SUBSCRIBE:
+            return None
+        topic = self._checked_topic(first[1:])
+        return Subscribe(topic) if first[0] == _SUBSCRIBE else Cancel(topic)
+
+    def _take_command(self, command: commands.Command) -> None:
+        """Commands that are not known mean nothing (libzmq's session_base_t::push_msg)."""
+        if command.name in (commands.SUBSCRIBE, commands.CANCEL):
+            if self._type in socket_types.TO_SUBSCRIBERS:
+                topic = self._checked_topic(command.data)
+                self._events.append(Subscribe(topic) if command.name == commands.SUBSCRIBE else Cancel(topic))
+        elif command.name == commands.PING:
+            ttl_ds, context = commands.parse_ping(command.data)
+            self._send_command(commands.Command(commands.PONG, context))
+            self._events.append(Ping(ttl_ds, context))
+        elif command.name == commands.PONG:
+            self._events.append(Pong(command.data))
+
+    def _ready(self, peer: Peer) -> None:
+        self.peer = peer
+        self.state = State.TRAFFIC
+        self._events.append(Ready(peer))
+
+    # Small things
+
+    def _properties(self) -> dict[str, bytes]:
+        found = {metadata.SOCKET_TYPE: self._type.encode()}
+        if self._type in socket_types.TELL_ROUTING_ID:
+            found[metadata.IDENTITY] = self._routing_id
+        return found
+
+    def _new_reader(self, version: Version) -> FrameReader:
+        return FrameReader(self._bounds.frame_bytes, self._bounds.command_bytes, v1_0=version is Version.V1_0)
+
+    def _require_fitting(self, other: str) -> None:
+        fitting = socket_types.FITTING[self._type]
+        if other not in fitting:
+            raise ProtocolError(
+                Fault.WRONG_TYPE,
+                f"socket type: expected {' or '.join(sorted(fitting))} at a {self._type}, got {other!r}",
+            )
+
+    def _require_traffic(self) -> None:
+        if self.state is not State.TRAFFIC:
+            raise ValueError(f"expected a connection whose handshake is done, got state {self.state.name}")
+
+    def _checked_topic(self, topic: bytes) -> bytes:
+        if len(topic) > self._bounds.topic_bytes:
+            raise ProtocolError(
+                Fault.TOPIC_TOO_LONG, f"a topic: expected at most {self._bounds.topic_bytes} bytes, got {len(topic)}"
+            )
+        return topic
+
+    def _send_command(self, command: commands.Command) -> None:
+        self._output += frames.encode(command.body, command=True)
+
+    def _send_subscription(self, name: bytes, kind: int, topic: bytes) -> None:
+        self._require_traffic()
+        if self._version is Version.V3_1:
+            self._send_command(commands.Command(name, topic))
+        else:
+            self.send([bytes([kind]) + topic])
+
+
+_TAKERS: dict[State, Callable[[Connection, Frame], None]] = {
+    State.HANDSHAKE: Connection._take_handshake,
+    State.ROUTING_ID: Connection._take_routing_id,
+    State.TRAFFIC: Connection._take_traffic,
+}
+
+
+def _type_name(number: int | None) -> str:
+    if number is None or number >= len(socket_types.NUMBERS):
+        raise ProtocolError(
+            Fault.WRONG_TYPE, f"socket type: expected 0 to {len(socket_types.NUMBERS) - 1}, got {number}"
+        )
+    return socket_types.NUMBERS[number]

@@ -1,0 +1,45 @@
+"""What is wrong with the bytes of another end: one exception, with a reason to count it by."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Fault(enum.Enum):
+    """Why a connection cannot go on. Each is the other end's fault."""
+
+    NOT_ZMTP = "not_zmtp"
+    """The first bytes are no greeting."""
+    OLD_VERSION = "old_version"
+    """The other end speaks ZMTP 1.0 or 2.0, and this end does not."""
+    WRONG_MECHANISM = "wrong_mechanism"
+    """The two ends have different mechanisms."""
+    BAD_HANDSHAKE = "bad_handshake"
+    """A command of the handshake is none that may come now, or its content is not well formed."""
+    WRONG_TYPE = "wrong_type"
+    """The socket types of the two ends do not fit."""
+    REFUSED = "refused"
+    """The other end has sent ERROR."""
+    BAD_FRAME = "bad_frame"
+    """A frame has flags that have no meaning, or a command has no name or a wrong length."""
+    TOO_LARGE = "too_large"
+    """A frame, a command or a message is larger than this end takes."""
+    TOO_MANY_PARTS = "too_many_parts"
+    """A message has more parts than this end takes."""
+    TOPIC_TOO_LONG = "topic_too_long"
+    """A subscription has a longer topic than this end takes."""
+    CUT = "cut"
+    """The connection has ended within a handshake, a frame or a message."""
+
+
+class ProtocolError(Exception):
+    """The other end has sent what it must not send; nothing more can be understood of it.
+
+    :param fault: the kind.
+    :param what: one sentence: what was expected, and what came.
+    :ivar fault: the kind.
+    """
+
+    def __init__(self, fault: Fault, what: str) -> None:
+        super().__init__(what)
+        self.fault = fault

@@ -1,0 +1,29 @@
+"""Socket types: which fit each other, and what numbers ZMTP 2.0 has for them."""
+
+from __future__ import annotations
+
+# libzmq's mechanism_t::check_socket_type, and RFC 37 under "The READY Command".
+FITTING: dict[str, frozenset[str]] = {
+    "PAIR": frozenset({"PAIR"}),
+    "PUB": frozenset({"SUB", "XSUB"}),
+    "SUB": frozenset({"PUB", "XPUB"}),
+    "REQ": frozenset({"REP", "ROUTER"}),
+    "REP": frozenset({"REQ", "DEALER"}),
+    "DEALER": frozenset({"REP", "DEALER", "ROUTER"}),
+    "ROUTER": frozenset({"REQ", "DEALER", "ROUTER"}),
+    "PULL": frozenset({"PUSH"}),
+    "PUSH": frozenset({"PULL"}),
+    "XPUB": frozenset({"SUB", "XSUB"}),
+    "XSUB": frozenset({"PUB", "XPUB"}),
+}
+"""The types of the other end that each type can talk to."""
+
+# zmq.h; RFC 15 has the first nine.
+NUMBERS = ("PAIR", "PUB", "SUB", "REQ", "REP", "DEALER", "ROUTER", "PULL", "PUSH", "XPUB", "XSUB")
+"""The types by number."""
+
+TELL_ROUTING_ID = frozenset({"REQ", "DEALER", "ROUTER"})
+"""The types that tell the other end what they call themselves (libzmq's mechanism_t::add_basic_properties)."""
+
+TO_SUBSCRIBERS = frozenset({"PUB", "XPUB"})
+"""The types to which subscriptions come."""
