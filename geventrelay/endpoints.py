@@ -84,9 +84,9 @@ class Endpoint:
     def parse(cls, value: object, *, name: str = "endpoint", interface: str = "*") -> Endpoint:
         """Read one endpoint.
 
-        :param value: ``tcp://host:port``, ``ipc://path``, ``inproc://name``, ``host:port`` without ``tcp://``, or a port
-            as text or int, which stands for ``tcp://INTERFACE:PORT``. ``@`` before it binds, which is the default; ``>`` connects
-            (as in czmq). Port 0 binds a free port. An `Endpoint` is returned as it is.
+        :param value: ``tcp://host:port``, ``ipc://path``, ``inproc://name``, ``host:port`` without ``tcp://``, or a
+            port as text or int, which stands for ``tcp://INTERFACE:PORT``. ``@`` before it binds, which is the
+            default; ``>`` connects (as in czmq). Port 0 binds a free port. An `Endpoint` is returned as it is.
         :param name: the name of the input in an error.
         :param interface: the host that a bare port binds; one that connects goes to this host, or to
             127.0.0.1 where it is ``*``.

@@ -41,8 +41,8 @@ accounting for each device. A second signal ends it at once.
 Exit codes: 0 stopped on request, 1 could not run, 2 wrong usage or settings."""
 
 ENDPOINTS = """\
-An ENDPOINT is tcp://HOST:PORT, HOST:PORT, ipc://PATH, inproc://NAME or a bare port; port 0 takes a free one. A PORT may be
-any ENDPOINT too. It is bound. With > before it, it is connected to: --backend='>worker:5557' (mind the quotes)."""
+An ENDPOINT is tcp://HOST:PORT, HOST:PORT, ipc://PATH, inproc://NAME or a bare port; port 0 takes a free one. A PORT may
+be any ENDPOINT too. It is bound. With > before it, it is connected to: --backend='>worker:5557' (mind the quotes)."""
 """What an endpoint is, for the commands that run devices."""
 
 SIGNALS = """\

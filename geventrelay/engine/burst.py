@@ -89,7 +89,7 @@ class Burst(Protocol):
         """
 
     def pass_over(self) -> None:
-        """Count what is in hand as dropped for the outlet that it waits for; the next run goes on with the one after it.
+        """Count what is in hand as dropped for the outlet that it waits for; the next run goes on with the next one.
 
         To be called while `waiting_for` is not None. Does not yield.
         """

@@ -117,7 +117,7 @@ class Connection:
         return output
 
     def receive(self, data: bytes) -> None:
-        """Take in what has come from the other end. It has no effect before `next_event`."""
+        """Take in `data` that has come from the other end. It has no effect before `next_event`."""
         if self.state is State.GREETING:
             self._received += data
         else:

@@ -34,7 +34,12 @@ class Frame:
 
 
 def encode(body: bytes, *, more: bool = False, command: bool = False) -> bytes:
-    """A frame of ZMTP 2.0 and later as bytes."""
+    """A frame of ZMTP 2.0 and later as bytes.
+
+    :param body: its bytes.
+    :param more: whether another frame of the same message follows.
+    :param command: whether it is a command, and no part of a message.
+    """
     flags = MORE * more | COMMAND * command
     if len(body) <= _SHORT_MOST:
         return bytes([flags, len(body)]) + body
@@ -42,7 +47,7 @@ def encode(body: bytes, *, more: bool = False, command: bool = False) -> bytes:
 
 
 def encode_1_0(body: bytes, *, more: bool = False) -> bytes:
-    """A frame of ZMTP 1.0 as bytes."""
+    """A frame of ZMTP 1.0 as bytes: its `body`, and whether `more` of the same message follows."""
     length = len(body) + 1
     if length < _LONG_1_0:
         return bytes([length, MORE * more]) + body
@@ -85,7 +90,7 @@ class FrameReader:
         return len(self._buffer) - self._start
 
     def feed(self, data: bytes) -> None:
-        """Take in what has come."""
+        """Take in `data` that has come."""
         if self._start:
             del self._buffer[: self._start]
             self._start = 0

@@ -50,7 +50,7 @@ class Null:
         return [Command(READY, metadata.encode(self._properties))]
 
     def receive(self, command: Command) -> list[Command]:
-        """Take in READY; see `Mechanism.receive`."""
+        """Take in a `command`, which has to be READY; see `Mechanism.receive`."""
         if command.name == ERROR:
             raise ProtocolError(Fault.REFUSED, f"the other end has refused: {parse_error(command.data)!r}")
         if command.name != READY:

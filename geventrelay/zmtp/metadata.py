@@ -11,7 +11,7 @@ _LONGEST_NAME = 255
 
 
 def encode(properties: Mapping[str, bytes]) -> bytes:
-    """Properties as bytes; each name has 1 to 255 characters of ASCII."""
+    """The `properties` as bytes; each name has 1 to 255 characters of ASCII."""
     pieces = []
     for name, value in properties.items():
         raw = name.encode("ascii")
