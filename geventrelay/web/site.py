@@ -85,7 +85,8 @@ class Site:
             **Taps(self._server, guard).routes,
             ("GET", "/metrics"): metrics(self._server, self._hub_delay, self._refused),
         }
-        listener = Listener(self._address, in_turn(App(Router(routes), guard)), Door(self._options, self._refused))
+        door = Door(self._options, self._refused)
+        listener = Listener(self._address, in_turn(App(Router(routes), guard, door)), door)
         listener.start()
         self._listener = listener
         self._greenlets = [gevent.spawn(self._hub_delay.run), gevent.spawn(self._keep_history)]

@@ -184,3 +184,23 @@ def test_a_reload_with_a_host_that_can_be_none_changes_nothing(run, folder):
     assert server.wait() == 0, server.report()
     assert "Traceback" not in server.errors
     assert server.errors.count("reload-failed") == 2
+
+
+@needs_ipv6
+def test_http_over_ipv6(start, run, folder):
+    (folder / "token").write_text("secret\n")
+    server = start(
+        "streamer", "--frontend", "0", "--backend", "0", "--http", "[::1]:0", "--http-token-file", str(folder / "token")
+    )
+    url = json.loads(server.ready_file.read_text())["http"]
+    assert url.startswith("http://[::1]:")
+    for where in (url, url.removeprefix("http://")):
+        program = run([*GEVENTRELAY, "top", where, "--once", "--json"])
+        assert program.wait() == 0, program.report()
+        assert json.loads(program.output)["devices"][0]["name"] == "streamer"
+    watched = ["--token-file", str(folder / "token"), "--seconds", "0.1"]
+    for where in ([url, "--device", "streamer"], [f"{url}/api/devices/streamer/tap"]):
+        program = run([*GEVENTRELAY, "tap", *where, *watched])
+        assert program.wait() == 0, program.report()
+        assert program.errors == f"watching {where[0]}\n"
+    server.stop()

@@ -22,6 +22,8 @@ from support.http import TOKEN, Client, FakeServer
 from geventrelay import SettingsError, Streamer
 from geventrelay.settings import HttpAddress, HttpOptions
 from geventrelay.testing import LOCAL, Peers, eventually, within
+from geventrelay.web import report
+from geventrelay.web import tap as taps
 from geventrelay.web.site import Site
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -153,6 +155,55 @@ def test_connections_wait_while_no_descriptor_is_free(site, monkeypatch, caplog,
     assert caplog.text.count("http-refused") == 2
     assert "Traceback" not in capfd.readouterr().err
     assert json.loads(client.get("/api/devices").body)["server"]["http_refused"]["descriptors"] == 2
+
+
+def test_a_client_that_sends_no_more_gets_every_answer_and_stays_a_listener(site, connect):
+    client = site()
+    assert client.raw(5 * HEALTH, shut=True).count(b"200 OK") == 5
+    assert client.raw(b"", shut=True) == b""
+    assert client.raw(HEALTH[:20], shut=True).startswith(b"HTTP/1.1 400 ")
+    listener = connect(client, EVENTS)
+    listener.shutdown(socket.SHUT_WR)
+    seen = b""
+    with within("two events"):
+        while seen.count(b"event: devices") < 2:
+            data = listener.recv(1 << 16)
+            assert data
+            seen += data
+
+
+def test_watchers_that_are_killed_give_their_places_back(site, connect, tmp_path, monkeypatch):
+    monkeypatch.setattr(taps, "MAX_WATCHERS", 2)
+    monkeypatch.setattr(taps, "SILENCE_S", 0.05)
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    client = site(http_token_file=token)
+    watch = b"GET /api/devices/streamer/tap HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n\r\n"
+    watchers = [connect(client) for _ in range(2)]
+    for watcher in watchers:
+        assert ask(watcher, watch % TOKEN.encode()) == b"200"
+    assert ask(connect(client), watch % TOKEN.encode()) == b"503"
+    for watcher in watchers:
+        # As the kernel ends a connection of a process that was killed with data unread.
+        watcher.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        watcher.close()
+    free = connect(client)
+    eventually(lambda: ask(free, watch % TOKEN.encode()) == b"200", "a place", 10)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EMFILE, "Too many open files"), zmq.ZMQError(errno.EMFILE)])
+def test_an_answer_for_which_no_descriptor_is_free_is_a_line_of_the_log(site, monkeypatch, caplog, error):
+    def fail(*_, **__):
+        raise error
+
+    client = site()
+    monkeypatch.setattr(report, "devices", fail)
+    for _ in range(2):
+        answer = client.get("/api/devices")
+        assert (answer.status, answer.json["error"]) == (503, "no file descriptor is free for this answer")
+    assert caplog.text.count("http-refused") == 2
+    assert "Traceback" not in caplog.text
+    assert "http-failed" not in caplog.text
 
 
 # Too many

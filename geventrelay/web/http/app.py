@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from ...log import event
+from .door import Door, have_run_out
 from .messages import Refusal, Request, Response
 from .permissions import Guard
 from .router import Router
@@ -36,11 +37,13 @@ class App:
 
     :param router: finds the handler of a request.
     :param guard: checks which requests are allowed.
+    :param door: counts and logs what is refused since no file descriptor is free.
     """
 
-    def __init__(self, router: Router, guard: Guard) -> None:
+    def __init__(self, router: Router, guard: Guard, door: Door) -> None:
         self._router = router
         self._guard = guard
+        self._door = door
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer the WSGI request in `environ`; `start_response` gets status and headers."""
@@ -53,9 +56,7 @@ class App:
                 who, what = environ.get("REMOTE_ADDR"), f"{request.method} {request.path}"
                 log.warning(event("http-not-allowed", peer=who, request=what, reason=refusal))
         except Exception as error:
-            log.error(event("http-failed", method=request.method, path=request.path, error=error), exc_info=error)
-            sentence = "the server failed at this; its log says why"
-            response = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, sentence).response()
+            response = self._failure(request, str(environ.get("REMOTE_ADDR")), error).response()
         body = response.body
         headers = {**ALWAYS, **response.headers}
         if response.status not in _BODILESS:
@@ -66,6 +67,14 @@ class App:
         if not isinstance(body, bytes):
             return body
         return [] if request.method == "HEAD" or response.status in _BODILESS else [body]
+
+    def _failure(self, request: Request, peer: str, error: Exception) -> Refusal:
+        if have_run_out(error):
+            # Clients can bring that about, and it is no fault in this program.
+            self._door.refuse("descriptors", peer, f"{request.path}: {error}")
+            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "no file descriptor is free for this answer")
+        log.error(event("http-failed", method=request.method, path=request.path, error=error), exc_info=error)
+        return Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "the server failed at this; its log says why")
 
     def _answer(self, request: Request) -> Response:
         self._guard.check_host(request)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 from collections import Counter
 from collections.abc import Iterator
@@ -31,7 +32,15 @@ REFUSED = {
 }
 """Why a connection is ended or a request is refused, with the option that lifts it."""
 
+# accept(2), socket(2) and open(2) fail with these while something has run out, which may come back.
+_RAN_OUT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
 Greenlet = Any
+
+
+def have_run_out(error: Exception) -> bool:
+    """Whether `error`, of the system or of libzmq, says that file descriptors have run out for now. Does not yield."""
+    return getattr(error, "errno", None) in _RAN_OUT
 
 
 class Door:

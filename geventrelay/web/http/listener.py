@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import socket as stdlib_socket
@@ -17,7 +16,7 @@ from gevent.pool import Pool
 from ...errors import StartError
 from ...log import event
 from ...settings import HttpAddress
-from .door import HEALTH_PATHS, Door
+from .door import HEALTH_PATHS, Door, have_run_out
 from .head import HeadError, check_coding, check_field, check_request_line, content_length
 
 log = logging.getLogger("geventrelay")
@@ -34,8 +33,7 @@ SPARE_REQUEST_S = 2.0
 _BACKLOG = 128
 # So many connections are accepted before anything else has its turn.
 _ACCEPT = 16
-# accept(2) fails with these while something has run out; connections wait in the backlog meanwhile.
-_RAN_OUT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+# Connections wait in the backlog while no descriptor is free.
 _RAN_OUT_S = 0.1
 # At a stop, for requests that are being answered.
 _STOP_S = 0.2
@@ -233,7 +231,7 @@ class _Server(pywsgi.WSGIServer):
         try:
             return super().do_read()
         except OSError as error:
-            if error.errno not in _RAN_OUT:
+            if not have_run_out(error):
                 raise
             self.door.refuse("descriptors", "unknown", error.strerror or "")
         self.stop_accepting()
