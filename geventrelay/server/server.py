@@ -24,6 +24,7 @@ from .memory import give_back
 from .ready_file import remove_ready_file, remove_stale_ready_file, write_ready_file
 from .reload import ReloadResult, difference, needs_restart
 from .socket_activation import Activation, passed_listeners
+from .spare import keep_spare
 from .supervisor import SupervisedDevice, announce
 from .systemd import Systemd
 
@@ -113,7 +114,7 @@ class Server:
         :raises DeviceFailed: if a device failed and `ServerSettings.fail_fast` is set.
         """
         watchers = self._watch_signals()
-        memory = gevent.spawn(give_back)
+        keepers = [gevent.spawn(give_back), gevent.spawn(keep_spare)]
         self.started_at = time.time()
         if self.settings.ready_file is not None:
             remove_stale_ready_file(self.settings.ready_file)
@@ -124,7 +125,7 @@ class Server:
             self._stop.wait()
         finally:
             self._end()
-            memory.kill()
+            gevent.killall(keepers)
             if until_exit and not self._hurried:
                 signals.forgive_one()
             elif not until_exit:

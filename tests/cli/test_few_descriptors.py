@@ -84,3 +84,42 @@ def test_without_free_descriptors_new_connections_are_ended_and_peers_stay(start
     with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
         assert answer.status == 200
     server.stop()
+
+
+@pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="only Linux changes the limits of other processes")
+def test_a_connection_that_finds_no_free_descriptor_is_ended_all_the_same(start, peers):
+    server = start(*STREAMER)
+    client, worker = peers.connect(zmq.PUSH, server["frontend"]), peers.connect(zmq.PULL, server["backend"])
+    client.send(b"before")
+    assert worker.recv() == [b"before"]
+    process = psutil.Process(server.pid)
+    # Without a spare, none of these would be accepted: libzmq would try for ever.
+    process.rlimit(psutil.RLIMIT_NOFILE, (process.num_fds(), process.num_fds()))
+    host, _, port = server["frontend"].removeprefix("tcp://").rpartition(":")
+    for _ in range(5):
+        with contextlib.suppress(ConnectionError), socket.create_connection((host, int(port)), timeout=10) as late:
+            while late.recv(1000):
+                pass
+    client.send(b"after")
+    assert worker.recv() == [b"after"]
+    server.stop()
+
+
+@pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="only Linux changes the limits of other processes")
+def test_connections_over_ipc_are_ended_too_while_few_descriptors_are_free(start, peers, folder):
+    path = folder / "front"
+    server = start("streamer", "--frontend", f"ipc://{path}", "--backend", "0", "--interface", "127.0.0.1")
+    client, worker = peers.connect(zmq.PUSH, f"ipc://{path}"), peers.connect(zmq.PULL, server["backend"])
+    process = psutil.Process(server.pid)
+    limit = process.num_fds() + 12
+    process.rlimit(psutil.RLIMIT_NOFILE, (limit, limit))
+    for _ in range(20):
+        with contextlib.suppress(ConnectionError), socket.socket(socket.AF_UNIX) as late:
+            late.settimeout(10)
+            late.connect(str(path))
+            while late.recv(1000):
+                pass
+    server.until_logged("kept-off device=streamer socket=frontend connections=")
+    client.send(b"after")
+    assert worker.recv() == [b"after"]
+    server.stop()
