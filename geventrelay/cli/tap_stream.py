@@ -12,6 +12,7 @@ import zmq
 import zmq.green
 
 from ..endpoints import Endpoint
+from ..engine.fair import FairYield
 from ..engine.libzmq import terminate
 from ..engine.monitor import Monitor
 from ..engine.socket import RelaySocket
@@ -21,8 +22,8 @@ from ..recording.questions import RESERVED, Questions
 from ..recording.record import RecordClock, source_name
 from .endpoint import attach
 
-# The number of messages to read before other greenlets run, and signals are handled.
-_MESSAGES_AT_A_TIME = 200
+# How much to read before other greenlets run, and signals are handled. A message may have a million parts.
+_MESSAGES_AT_A_TIME, _PARTS_AT_A_TIME, _BYTES_AT_A_TIME = 200, 1000, 4 * 1024 * 1024
 # How long to wait for the answer to one question; it may be lost like any message.
 _ANSWER_S = 1.0
 # A peer that leaves so many questions unanswered is no tap.
@@ -51,6 +52,8 @@ class TapStream:
         self._questions, self._clock = Questions(), RecordClock()
         # Messages and the times when they were received, before it is known what they are.
         self._kept: deque[tuple[int, list[bytes]]] = deque()
+        # Those of the message that is being read.
+        self._parts: list[bytes] = []
         self._kept_bytes = 0
         self._context: Any = zmq.green.Context()
         self._socket = cast(RelaySocket, self._context.socket(zmq.SUB, socket_class=RelaySocket))
@@ -86,7 +89,7 @@ class TapStream:
     def receive(self) -> list[Record]:
         """Wait for the next messages, at least one. Yields if there is none yet."""
         while not (records := self._records()):
-            self._socket.wait_readable()
+            self._wait()
         return records
 
     def close(self) -> None:
@@ -104,7 +107,13 @@ class TapStream:
                 return
             while self._kept_bytes > _KEPT_BYTES:
                 self._kept_bytes -= sum(map(len, self._kept.popleft()[1]))
-            self._socket.wait_readable()
+            self._wait()
+
+    def _wait(self) -> None:
+        """Yield until there is something to read, and at least once."""
+        with FairYield() as turn:
+            turn.wait()
+        self._socket.wait_readable()
 
     def _is_connected(self) -> bool:
         for event in self._monitor.read():
@@ -130,15 +139,23 @@ class TapStream:
         ]
 
     def _received(self) -> Sequence[tuple[int, list[bytes]]]:
+        """The messages that are there to be read, up to a share; it may end within one. Does not yield."""
         received: list[tuple[int, list[bytes]]] = []
-        receive = self._socket.readiness.receive
+        receive_part, nparts, nbytes = self._socket.readiness.receive_part, 0, 0
         try:
-            while len(received) < _MESSAGES_AT_A_TIME:
-                parts = [part.bytes for part in receive()]
-                if self._questions.answered_by(parts[0]):
-                    self._is_tap = True
-                else:
-                    received.append((self._clock(), parts))
+            while len(received) < _MESSAGES_AT_A_TIME and nparts < _PARTS_AT_A_TIME and nbytes < _BYTES_AT_A_TIME:
+                part = receive_part()
+                self._parts.append(part.bytes)
+                nparts, nbytes = nparts + 1, nbytes + len(self._parts[-1])
+                if not part.more:
+                    self._take(received)
         except zmq.Again:
             pass
         return received
+
+    def _take(self, received: list[tuple[int, list[bytes]]]) -> None:
+        parts, self._parts = self._parts, []
+        if self._questions.answered_by(parts[0]):
+            self._is_tap = True
+        else:
+            received.append((self._clock(), parts))
