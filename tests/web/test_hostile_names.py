@@ -53,7 +53,7 @@ def test_cards_and_their_details_show_every_name_address_and_topic_as_text(brows
         check(browser)
         browser.click("summary")
         for table in ("Peers", "Subscriptions"):
-            browser.until(f"document.querySelector('[aria-label={table}] tbody')?.innerText.includes('onerror')")
+            browser.until(f"document.querySelector('[aria-label^={table}] tbody')?.innerText.includes('onerror')")
         shown = browser.evaluate("document.querySelector('.details').textContent")
         assert shown.count("\\u202e<img") >= 4
         check(browser)
