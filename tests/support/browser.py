@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -227,12 +228,16 @@ class Browser:
         ]
         self.call("Emulation.setEmulatedMedia", features=features)
 
-    def screenshot(self, path: Path, *, whole: bool = False) -> None:
+    def screenshot(self, path: Path, *, whole: bool = False, clip: Sequence[float] | None = None) -> None:
         """Write what can be seen to a PNG.
 
         :param path: the file. :param whole: take the page to its end, rather than what is on the screen.
+        :param clip: take only this: x, y, width and height, in pixels.
         """
-        answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        more = (
+            {} if clip is None else {"clip": dict(zip(("x", "y", "width", "height", "scale"), (*clip, 1), strict=True))}
+        )
+        answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole, **more)
         path.write_bytes(base64.b64decode(answer["data"]))
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ export class Card {
   #about = make("p", { class: "about" });
   #failure = make("p", { class: "failure", hidden: true });
   #note = make("p", { class: "note", hidden: true });
-  #diagram = new Diagram();
+  #diagram;
   #frame;
   #addresses;
   #curves;
@@ -41,6 +41,7 @@ export class Card {
     this.details = new Details(name, clock);
     this.watch = new Watch(name, onToken);
     this.#addresses = new Addresses(name);
+    this.#diagram = new Diagram(name);
     this.#frame = make("div", { class: "diagram-frame" }, this.#diagram.root);
     const heading = make("h2", { title: name }, name);
     this.root = make("article", { class: "card", "data-device": name, "aria-label": `Device ${name}` },

@@ -40,8 +40,9 @@ export class Diagram {
   #shape = "";
   #updates = [];
 
-  constructor() {
-    this.root = draw("svg", { class: "diagram", role: "img", width: "100%" });
+  constructor(name) {
+    // It is drawn when it comes to the screen.
+    this.root = draw("svg", { class: "diagram", role: "img", width: "100%", "aria-label": `Diagram of ${name}` });
   }
 
   // Show `device` with its rates in a diagram of this width; draws again only if the shape has changed.

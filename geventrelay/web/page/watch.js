@@ -70,8 +70,10 @@ export class Watch {
     if (this.#direction.options.length !== sources.length + 1) {
       this.#direction.replaceChildren(make("option", { value: "" }, "all"), ...sources.map((one) => make("option", { value: one }, one)));
     }
-    if (before === null) this.#show();
-    setHidden(this.root, !device.sockets.some((socket) => socket.key === "tap"));
+    const hidden = !device.sockets.some((socket) => socket.key === "tap");
+    const changed = before === null || hidden !== this.root.hidden;
+    setHidden(this.root, hidden);
+    if (changed) this.#show();
   }
 
   // possible: the server has a token. allowed: this tab has it.
@@ -112,7 +114,7 @@ export class Watch {
     setHidden(this.#ask, !possible);
     if (possible) setText(this.#why, "Messages may be confidential, so the server asks for its token first.");
     else this.#why.replaceChildren(...this.#command());
-    if (!this.root.open || !allowed || document.hidden || this.#gone.signal.aborted) this.#end();
+    if (!this.root.open || this.root.hidden || !allowed || document.hidden || this.#gone.signal.aborted) this.#end();
     else if (!open.includes(this)) this.#begin();
   }
 

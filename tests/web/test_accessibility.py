@@ -1,0 +1,111 @@
+"""axe finds nothing to complain of, with everything open, in light and dark, on a wide and on a narrow screen."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.browser import Browser
+from support.page import complaints, enter_token
+from support.stub_server import StubServer, queue, relay, socket
+
+pytestmark = pytest.mark.slow
+
+TOKEN = "correct-horse"
+RUN = """
+axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) => violations.map(
+  (one) => `${one.id}: ${one.nodes.slice(0, 3).map((node) => node.html).join("  ")}`))
+"""
+LOOKS = [(1180, False), (1180, True), (400, False), (400, True)]
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The script of axe-core, which a package brings along."""
+    spec = importlib.util.find_spec("axe_core_python")
+    if spec is None or spec.origin is None:
+        pytest.skip("axe-core-python is not installed")
+    return (Path(spec.origin).parent / "axe.min.js").read_text(encoding="utf-8")
+
+
+def violations(browser: Browser, axe: str) -> list[str]:
+    browser.evaluate(f"{axe}; 0")
+    found: list[str] = browser.evaluate(RUN)
+    return found
+
+
+def varied(number: int) -> list[dict[str, Any]]:
+    """Devices in every state, with all that a card can show."""
+    some = [
+        relay(f"relay-{index}", received=9, dropped=3) if index % 2 else queue(f"queue-{index}", received=9)
+        for index in range(number)
+    ]
+    some[0]["pumps"][0]["outlets"][0]["held"] = some[0]["held"] = 1
+    some[0]["sockets"][0]["certain"] = False
+    some[1]["pumps"][0]["outlets"][1]["uncut"] = 7
+    some[1]["sockets"].append(socket("tap", "XPUB", "tcp://0.0.0.0:6004"))
+    some[2] |= {"state": "failed", "failure": "cannot bind tcp://127.0.0.1:1", "next_start_in_s": 4.0}
+    some[3]["state"] = "paused"
+    return some
+
+
+def prepared(number: int) -> StubServer:
+    devices = varied(number)
+    stub = StubServer(lambda _: devices, token=TOKEN)
+    stub.history = {one["name"]: {what: [0, 5, 9] for what in ("received", "dropped", "held")} for one in devices}
+    stub.peers = {"sub": [{"address": "127.0.0.1:40100", "since": time.time() - 90, "mechanism": "NULL"}]}
+    stub.tapped = [json.dumps({"time": 1.5, "source": "sub", "parts": ["text", {"hex": "00ff"}]})]
+    return stub
+
+
+def open_everything(browser: Browser, cards: int) -> None:
+    browser.until(f"document.querySelectorAll('.card').length === {cards}")
+    browser.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    browser.until(f"document.querySelectorAll('[aria-label^=Peers]:not([hidden])').length === {cards}")
+    browser.until("document.querySelectorAll('.watch-list pre').length === 2")
+    browser.until("document.querySelector('.note:not([hidden])') !== null")
+
+
+@pytest.mark.parametrize(("width", "dark"), LOOKS)
+def test_cards_with_everything_open(browser, axe, width, dark):
+    with prepared(4) as stub:
+        browser.show_as(width, 900, dark=dark, still=True)
+        browser.open(stub.url)
+        enter_token(browser, TOKEN)
+        open_everything(browser, 4)
+        assert violations(browser, axe) == []
+        browser.click("#token")
+        browser.click("#token")
+        browser.until("document.querySelector('#token-dialog').open")
+        assert violations(browser, axe) == []
+        assert complaints(browser, stub) == []
+
+
+@pytest.mark.parametrize(("width", "dark"), LOOKS)
+def test_two_hundred_devices_with_rows_open(browser, axe, width, dark):
+    with prepared(200) as stub:
+        browser.show_as(width, 900, dark=dark, still=True)
+        browser.open(stub.url)
+        enter_token(browser, TOKEN)
+        browser.click("thead .cell-name .sort")
+        for index in range(4):
+            browser.click(f"[data-device$='-{index}'] .row-open")
+        open_everything(browser, 4)
+        browser.click(".copy")
+        browser.until("document.querySelector('.copy').textContent.startsWith('Copied')")
+        assert browser.evaluate("document.documentElement.scrollWidth") <= width
+        assert violations(browser, axe) == []
+        assert complaints(browser, stub) == []
+
+
+@pytest.mark.parametrize(("width", "dark"), LOOKS)
+def test_the_documentation(browser, axe, width, dark):
+    with prepared(4) as stub:
+        browser.show_as(width, 900, dark=dark, still=True)
+        browser.open(f"{stub.url}docs.html")
+        assert violations(browser, axe) == []
+        assert browser.evaluate("document.documentElement.scrollWidth") <= width
