@@ -12,7 +12,7 @@ from ..recording import Record, from_line
 from ..settings.concealed import Unshown
 from ..web.tap import MAX_LINE_BYTES
 from .api_answer import StrangeAnswer, decoded, is_count
-from .http_client import FAILURES, HttpClient, Refused
+from .http_client import FAILURES, Answer, HttpClient, Refused
 from .message_options import WatchOptions
 from .output import print_stderr
 
@@ -22,31 +22,23 @@ _SHOWN_BYTES = 80
 
 
 class HttpStream:
-    """The answer of a server to a request to watch a device.
+    """The answer of a server to a request to watch a device. It is asked when the first line is wanted.
 
     :param address: the server's, as ``HOST:PORT``.
     :param path: of the device's tap, query included.
     :param token: the server's token; None sends none.
-    :raises StartError: if the server does not answer, or with an error.
     """
 
     def __init__(self, address: str, path: str, token: str | None) -> None:
-        self._address = address
+        self._address, self._path, self._token = address, path, token
         self._line = b""
         self._client = HttpClient(f"http://{address}", _LINE_S, green=True)
-        try:
-            self._answer = self._client.get(path, token, "application/x-ndjson")
-        except Refused as refused:
-            raise StartError(f"cannot watch {address}: {refused}") from None
-        except StrangeAnswer as strange:
-            raise self._strange(strange) from None
-        except FAILURES as error:
-            raise StartError(f"cannot watch {address}: {self._client.reason(error)}") from None
+        self._answer: Answer | None = None
 
     def begin(self) -> bool:
         """Wait for the first line, with which the server says that messages are seen from now on; true. Yields.
 
-        :raises StartError: if the connection is lost.
+        :raises StartError: if the server does not answer, or with an error, or if the connection is lost.
         """
         self._line = self._read_line()
         return True
@@ -70,9 +62,22 @@ class HttpStream:
 
     def close(self) -> None:
         """Close it. Does not yield."""
-        self._answer.close()
+        if self._answer is not None:
+            self._answer.close()
+
+    def _ask(self) -> Answer:
+        try:
+            return self._client.get(self._path, self._token, "application/x-ndjson")
+        except Refused as refused:
+            raise StartError(f"cannot watch {self._address}: {refused}") from None
+        except StrangeAnswer as strange:
+            raise self._strange(strange) from None
+        except FAILURES as error:
+            raise StartError(f"cannot watch {self._address}: {self._client.reason(error)}") from None
 
     def _read_line(self) -> bytes:
+        if self._answer is None:
+            self._answer = self._ask()
         try:
             return self._answer.line(MAX_LINE_BYTES, _LINE_S)
         except StrangeAnswer as strange:
@@ -99,13 +104,12 @@ class HttpStream:
 
 
 def open_http(name: str, where: str, options: WatchOptions) -> HttpStream:
-    """Begin to watch a device over HTTP. Yields.
+    """The stream of a device over HTTP. Does not yield.
 
     :param name: the name of `where` in an error.
     :param where: the server's URL, or that of the device's tap.
     :param options: the device (for a server's URL), the token's file, and which messages to send.
     :raises SettingsError: if `where` or the file breaks a rule.
-    :raises StartError: if the server does not answer, or with an error.
     """
     rule = "http://HOST:PORT with --device NAME, or http://HOST:PORT/api/devices/NAME/tap"
     try:

@@ -6,7 +6,7 @@ import json
 import signal
 
 import pytest
-from support.hostile_server import CHUNKED, HEAD, flooding, hostile_server
+from support.hostile_server import CHUNKED, HEAD, dripping, flooding, hostile_server
 from support.process import GEVENTRELAY
 
 JSON, LINES = HEAD % b"application/json" + b"\r\n", HEAD % b"application/x-ndjson" + b"\r\n"
@@ -91,6 +91,29 @@ def test_a_flood_of_lines_that_are_no_messages_keeps_neither_a_limit_nor_a_signa
         program.until_logged("watching ")
         program.signal(signal.SIGTERM)
         assert program.wait() == 0, program.report()[:2000]
+
+
+SILENCES = {
+    "nothing": lambda: dripping(b"", b""),
+    "the status line a byte at a time": lambda: dripping(b"HTTP/1.1 200 ", b"O"),
+    "a head and nothing": lambda: dripping(LINES, b""),
+}
+
+
+@pytest.mark.parametrize("name", SILENCES)
+@pytest.mark.parametrize("command", ["tap", "record"])
+def test_a_server_that_says_nothing_keeps_neither_a_limit_nor_a_signal_waiting(run, folder, command, name):
+    with hostile_server(SILENCES[name]) as port:
+        words = [*GEVENTRELAY, *arguments(command, port)]
+        limited = run([*words, "--seconds", "0.2"])
+        assert limited.wait() == 1, limited.report()
+        (folder / "some").unlink(missing_ok=True)
+        signalled = run(words)
+        signalled.until_logged(f"waiting for http://127.0.0.1:{port}/")
+        signalled.signal(signal.SIGTERM)
+        assert signalled.wait() == 1, signalled.report()
+        for program in (limited, signalled):
+            assert program.errors.splitlines()[-1].startswith("nothing ")
 
 
 @pytest.mark.parametrize("where", ["http://a..b", "http://" + "a" * 70])

@@ -225,6 +225,7 @@ def test_the_command_reads_what_the_server_tells(serve, streamer, token_file, mo
     monkeypatch.setattr(taps, "MAX_MESSAGE_BYTES", 10)
     device, move = streamer
     with watch(serve(device), token_file, topic="t", count=3) as batches:
+        assert batches.begin()
         got = gevent.spawn(lambda: [record for records in batches for record in records])
         move(b"other")
         move(b"t1", b"\x00\xff")
@@ -240,6 +241,7 @@ def test_the_command_reads_what_the_server_tells(serve, streamer, token_file, mo
 def test_the_command_samples_once(serve, streamer, token_file):
     device, move = streamer
     with watch(serve(device), token_file, sample=2, count=2, direction="frontend") as batches:
+        assert batches.begin()
         got = gevent.spawn(lambda: [record for records in batches for record in records])
         for number in range(4):
             move(b"%d" % number)
@@ -250,11 +252,11 @@ def test_the_command_samples_once(serve, streamer, token_file):
 def test_the_command_says_what_the_server_said(serve, streamer, token_file):
     client = serve(streamer[0])
     with pytest.raises(StartError, match="Authorization: expected Bearer"):
-        message_source.watch("ENDPOINT", f"http://{client.host}:{client.port}{PATH}", WatchOptions())
+        message_source.watch("ENDPOINT", f"http://{client.host}:{client.port}{PATH}", WatchOptions()).begin()
     with pytest.raises(StartError, match="no device is called other"):
-        watch(client, token_file, device="other")
+        watch(client, token_file, device="other").begin()
     with pytest.raises(StartError, match=r"cannot watch 127\.0\.0\.1:1: "):
-        message_source.watch("ENDPOINT", "http://127.0.0.1:1" + PATH, WatchOptions())
+        message_source.watch("ENDPOINT", "http://127.0.0.1:1" + PATH, WatchOptions()).begin()
 
 
 @pytest.mark.parametrize(("given", "status"), [(TOKEN, 200), ("wrong", 401), ("", 401)])
