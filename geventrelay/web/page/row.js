@@ -23,9 +23,9 @@ export class Row {
     this.#below = make("tr", { role: "row", class: "row-card", id, hidden: true }, this.#place);
     const line = make("tr", { role: "row", class: "row" }, ...COLUMNS.map((column) => this.#cell(column)));
     this.root = make("tbody", { role: "rowgroup", "data-device": name }, line, this.#below);
-    line.addEventListener("click", () => {
-      // A reader who marks an address does not want to open it.
-      if (getSelection().isCollapsed) this.toggle();
+    line.addEventListener("click", ({ detail }) => {
+      // A reader who marks a text with the mouse does not want to open the row; a press of a key has no detail.
+      if (detail === 0 || getSelection().isCollapsed) this.toggle();
     });
   }
 
