@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,28 @@ class SettingsError(GeventRelayError, ValueError):
         if len(shown) > _SHOWN_CHARACTERS:
             shown = shown[: _SHOWN_CHARACTERS - 3] + "..."
         super().__init__(f"{name}: expected {rule}, got {shown}")
+
+
+class SettingsErrors(SettingsError):
+    """Several inputs broke a rule each; the text has a line for each.
+
+    :param errors: what is wrong, at least one; `name`, `rule` and `value` are the first one's.
+    """
+
+    def __init__(self, errors: Iterable[SettingsError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__(self.errors[0].name, self.errors[0].rule, self.errors[0].value)
+        self.args = ("\n".join(map(str, self.errors)),)
+
+
+def raise_all(errors: Collection[SettingsError]) -> None:
+    """Raise what is wrong, if anything is.
+
+    :param errors: what to raise; one as it is.
+    :raises SettingsError: the one error, or several in one.
+    """
+    if errors:
+        raise SettingsErrors(errors) if len(errors) > 1 else next(iter(errors))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass
 from typing import Any, ClassVar, TypeVar
 
-from ..errors import SettingsError
+from ..errors import SettingsError, raise_all
 from .checks import Check, endpoints, flag
+from .hints import in_unit
 
 _KEY = "option"
 _UNITS = {"ms": "ms", "s": "seconds", "bytes": "bytes"}
+# An error has the room for it.
+_SPELT = {"ms": "milliseconds"}
 _METAVARS = {"ms": "MS", "seconds": "SECONDS", "bytes": "BYTES"}
 
 
@@ -114,8 +117,13 @@ class Option:
 
 
 def with_unit(error: SettingsError, unit: str) -> SettingsError:
-    """The same `error`, whose rule names the `unit`, if there is one."""
-    return SettingsError(error.name, f"{error.rule} ({unit})", error.value) if unit else error
+    """The same `error`, whose rule names the `unit`, if there is one, and a value with another unit in this one."""
+    if not unit:
+        return error
+    spelt = _SPELT.get(unit, unit)
+    number = in_unit(error.value, spelt)
+    meant = f"{spelt}, a number alone: {number}" if number else spelt
+    return SettingsError(error.name, f"{error.rule} ({meant})", error.value)
 
 
 def option(
@@ -226,8 +234,25 @@ def read_group(cls: type[G], options: Mapping[str, Any]) -> G:
     :param options: values by flag; each that is not there has its default.
     :raises SettingsError: naming the flag whose rule is broken.
     """
-    given = [one for one in options_of(cls) if one.flag in options]
-    return cls(**{one.field: one.read(one.flag, options[one.flag]) for one in given})
+    kept, errors = read_given(cls, options)
+    raise_all(errors)
+    return cls(**kept)
+
+
+def read_given(cls: type[Group], options: Mapping[str, Any]) -> tuple[dict[str, Any], list[SettingsError]]:
+    """Those options of `cls` that a command line gives, by field, and what is wrong with others of them.
+
+    :param options: values by flag.
+    """
+    kept: dict[str, Any] = {}
+    errors = []
+    for one in options_of(cls):
+        if one.flag in options:
+            try:
+                kept[one.field] = one.read(one.flag, options[one.flag])
+            except SettingsError as error:
+                errors.append(error)
+    return kept, errors
 
 
 def _resolved(field: dataclasses.Field[Any], scope: Scope) -> Option:

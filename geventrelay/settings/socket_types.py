@@ -32,22 +32,26 @@ def directions(frontend: str, backend: str) -> tuple[bool, bool]:
     )
 
 
-def _misfit(frontend: str, backend: str) -> tuple[str, str] | None:
+def _misfit(frontend: str, backend: str, *, swapped: bool = False) -> tuple[str, str] | None:
     for name, kind in (("frontend_type", frontend), ("backend_type", backend)):
         if kind in _UNFIT:
             return name, _UNFIT[kind]
+    swap = "; swap the two sides" if not swapped and _misfit(backend, frontend, swapped=True) is None else ""
+    if frontend not in READABLE:
+        return "frontend_type", f"nothing can be read from a {frontend}{swap or _one_of(READABLE)}"
+    if backend not in WRITABLE:
+        return "backend_type", f"nothing can be sent to a {backend}{swap or _one_of(WRITABLE)}"
     if "XSUB" in (frontend, backend) and "XPUB" not in (frontend, backend):
         return _side("XSUB", frontend), "only an XPUB hands an XSUB the subscriptions that it needs; use SUB"
     if "XPUB" in (frontend, backend) and "XSUB" not in (frontend, backend):
         return _side("XPUB", frontend), "an XPUB's subscriptions have nowhere to go but an XSUB; use PUB"
-    swap = "; swap the two sides" if backend in READABLE and frontend in WRITABLE else ""
-    if frontend not in READABLE:
-        return "frontend_type", f"nothing can be read from a {frontend}{swap}"
-    if backend not in WRITABLE:
-        return "backend_type", f"nothing can be sent to a {backend}{swap}"
     if frontend == backend == "XPUB" or frontend == backend == "XSUB":
         return "backend_type", f"two {frontend} have nothing to say to each other"
     return None
+
+
+def _one_of(kinds: frozenset[str]) -> str:
+    return f"; use one of {', '.join(sorted(kinds))}"
 
 
 def _side(kind: str, frontend: str) -> str:

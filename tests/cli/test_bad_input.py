@@ -25,6 +25,17 @@ USAGE = {
     "misspelt option": ([*RELAY, "--sndhwn=5"], ["did you mean --sndhwm", "'--sndhwn'"]),
     "option without its value": ([*RELAY, "--sndhwm"], ["--help", "--sndhwm"]),
     "option given twice": ([*RELAY, "--sndhwm", "5", "--sndhwm", "6"], ["--help"]),
+    "option with a value that it does not take": ([*QUEUE, "--ipv6=True"], ["--ipv6: expected no value", "'True'"]),
+    "option with a value behind it that it does not take": ([*QUEUE, "--ipv6", "True"], ["--ipv6: expected no value"]),
+    "None": (["--sub-port", "None", "--push-port", "0"], ["--sub-port", "leave it away", "'None'"]),
+    "a list": (["--sub-port", "[1, 2]", "--push-port", "0"], ["--sub-port", "give the option once for each"]),
+    "a tuple": ([*QUEUE, "--sndhwm", "(1, 2)"], ["--sndhwm", "give the option once for each"]),
+    "a time with its unit": ([*RELAY, "--linger", "1s"], ["--linger", "milliseconds", "1000", "'1s'"]),
+    "a type that is no frontend": (custom("PUSH", "PUB"), ["--frontend-type", "use one of DEALER", "'PUSH -> PUB'"]),
+    "a socket type for a pattern": (["pub"], ["did you mean forwarder?", "'pub'"]),
+    "a file for a command": (["relay.toml"], ["did you mean run relay.toml?", "'relay.toml'"]),
+    "a file for a command, with options": (["./my/relay.toml", "--http", "0"], ["did you mean run ./my/relay.toml?"]),
+    "a file for init": (["init", "relay.toml"], ["geventrelay init > relay.toml", "'init relay.toml'"]),
     "unknown pattern": (["relais", "--sub-port", "0"], ["did you mean relay", "'relais'"]),
     "two patterns": (["queue", *QUEUE], ["--help"]),
     "relay with nowhere to send": (["relay", "--sub-port", "0"], ["--push-port", "pub"]),
@@ -65,7 +76,7 @@ USAGE = {
     "negative HWM": ([*RELAY, "--sndhwm=-5"], ["--sndhwm", "integer from 0 to 2147483647 (messages)", "'-5'"]),
     "HWM that is no number": ([*RELAY, "--rcvhwm", "many"], ["--rcvhwm", "integer from 0 to 2147483647", "'many'"]),
     "HWM too large": ([*RELAY, "--rcvhwm", "9999999999"], ["--rcvhwm", "integer from 0 to 2147483647", "'9999999999'"]),
-    "fractional linger": ([*RELAY, "--linger", "1.5"], ["--linger", "integer from 0 to 2147483647 (ms)", "'1.5'"]),
+    "fractional linger": ([*RELAY, "--linger", "1.5"], ["--linger", "integer from 0 to 2147483647 (millis", "'1.5'"]),
     "drain that is no number": ([*RELAY, "--drain", "x"], ["--drain", "(seconds)", "'x'"]),
     "drain that is not finite": ([*RELAY, "--drain", "nan"], ["--drain", "seconds", "'nan'"]),
     "no io threads": ([*RELAY, "--io-threads", "0"], ["--io-threads", "1 to 64", "'0'"]),
@@ -91,6 +102,34 @@ USAGE = {
 def test_wrong_usage_is_told_in_one_line_with_exit_code_2(run, case):
     arguments, words = USAGE[case]
     expect_refusal(run([*GEVENTRELAY, *arguments]), 2, words)
+
+
+SEVERAL = {
+    "values": (
+        ["streamer", "--frontend", "abc", "--backend", "None", "--linger", "1s", "--http", "x"],
+        ["--frontend: ", "--backend: ", "--linger: ", "--http: "],
+    ),
+    "flags and values": (
+        ["streamer", "--frontend", "abc", "--nosuch", "5", "--sndhwn=5", "--linger", "x"],
+        ["--frontend: ", "usage: expected a known option", "usage: expected a known option", "--linger: ", "usage: "],
+    ),
+    "process and file": (
+        ["run", "/no/file", "--http", "x", "--log-level", "loud"], ["--http: ", "--log-level: ", "/no/file: "],
+    ),
+    "of a command": (["tap", "1", "--count", "x", "--seconds", "y"], ["--count: ", "--seconds: "]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SEVERAL)
+def test_all_mistakes_are_told_at_once(run, case):
+    arguments, beginnings = SEVERAL[case]
+    program = run([*GEVENTRELAY, *arguments])
+    assert program.wait() == 2, program.report()
+    lines = program.errors.splitlines()
+    assert len(lines) == len(beginnings), program.report()
+    assert sorted(beginnings) == sorted(
+        max((one for one in beginnings if line.startswith(one)), key=len, default="") for line in lines
+    ), program.report()
 
 
 CANNOT = {

@@ -83,6 +83,60 @@ BAD = {
         "pattern = 'queue'\n" + QUEUE,
         "pattern: expected a key of the process (pattern is an option of a device, and stands in [device", 1
     ),
+    # What was meant
+    "a pattern for a header": (
+        "[queue]\nfrontend = 1\n", 'queue: expected a table [device.NAME] with pattern = "queue" in it, got a table', 1,
+    ),
+    "a pattern before a name": (
+        "[streamer.tasks]\nfrontend = 1\n", 'streamer: expected a table [device.NAME] with pattern = "streamer" in', 1,
+    ),
+    "a device without a name": (
+        "[device]\npattern = 'queue'\n", "device.pattern: expected a table device.pattern, and pattern in a table", 2,
+    ),
+    "a type in the table of a socket": (
+        "[device.t]\npattern = 'streamer'\nbackend = 2\n[device.t.frontend]\ntype = 'PULL'\nbind = 1\n",
+        "device.t.frontend.type: expected no type: that of frontend comes with the pattern (custom has", 5,
+    ),
+    "a type in the table of a socket of custom": (
+        "[device.t]\npattern = 'custom'\nbackend = 2\nfrontend-type = 'PULL'\nbackend-type = 'PUSH'\n"
+        "[device.t.frontend]\ntype = 'PULL'\nbind = 1\n",
+        "device.t.frontend.type: expected no type in this table; [device.t] has frontend-type, got 'PULL'", 7,
+    ),
+    "a type that is no frontend": (
+        "[device.c]\npattern = 'custom'\nfrontend = 1\nbackend = 2\nfrontend-type = 'PUSH'\nbackend-type = 'PUB'\n",
+        "nothing can be read from a PUSH; use one of DEALER, PAIR, PULL, ROUTER, SUB, XPUB, XSUB)", 5,
+    ),
+    "a socket for its port": (
+        "[device.r]\nsub-port = 1\npub = 2\n", "expected a table [device.r.pub]; the endpoint is pub-port", 3,
+    ),
+    "a socket type for a pattern": (QUEUE.replace("'queue'", "'pub'"), "(did you mean forwarder?), got 'pub'", 2),
+    "None for an endpoint": (QUEUE.replace("1", "'None'"), "(leave it away where there is none), got 'None'", 3),
+    "None for a number": (QUEUE + "sndhwm = 'None'\n", "(leave it away where there is none), got 'None'", 5),
+    "a list in quotes": (QUEUE.replace("1", "'[1, 3]'"), "(a list stands without quotes), got '[1, 3]'", 3),
+    "a time in seconds": (QUEUE + "linger = '1s'\n", "(milliseconds, a number alone: 1000), got '1s'", 5),
+    "a time in minutes": (QUEUE + "drain = '1.5 m'\n", "(seconds, a number alone: 90), got '1.5 m'", 5),
+    "a size in megabytes": (QUEUE + "max-message-size = '1MB'\n", "(bytes, a number alone: 1000000), got '1MB'", 5),
+    "a size in mebibytes": (QUEUE + "max-message-size = '1MiB'\n", "(bytes, a number alone: 1048576), got", 5),
+    "text without quotes": (QUEUE.replace("'queue'", "queue"), '(text stands in quotes: pattern = "queue")', 2),
+    "an endpoint without quotes": (
+        QUEUE.replace("1", "tcp://a:1"), '(text stands in quotes: frontend = "tcp://a:1")', 3,
+    ),
+    "an address without quotes": (
+        QUEUE.replace("1", "127.0.0.1:5555"), '(text stands in quotes: frontend = "127.0.0.1:5555")', 3,
+    ),
+    "an endpoint without quotes in a list": (
+        QUEUE.replace("1", "[1, tcp://a:1]"), '(text stands in quotes: "tcp://a:1")', 3,
+    ),
+    "True": (QUEUE + "ipv6 = True\n", "(in small letters: ipv6 = true)", 5),
+    "yes": (QUEUE + "ipv6 = yes\n", "(true or false, e.g. ipv6 = true)", 5),
+    "None": (QUEUE + "control = None\n", "(TOML has no such value: leave the key away)", 5),
+    "a tuple": (QUEUE.replace("1", "(1, 3)"), "(a list stands in brackets: frontend = [1, 3])", 3),
+    "a number with its unit": (QUEUE + "linger = 1s\n", "(a number stands without its unit)", 5),
+    "a key and a table of one name": (
+        QUEUE + "[device.q.frontend]\nrcvhwm = 5\n",
+        "(frontend stands above too; where it is a key there, take that away and write bind = or connect =", 5,
+    ),
+    "a key that stands there twice": (QUEUE + "frontend = 3\n", "(it stands in this file twice)", 5),
     # Devices
     "a device that is none": ("[device]\nq = 5\n", "device.q: expected a table device.q, got 5", 2),
     "a list of devices": ("[[device]]\nname = 'q'\n", "device: expected tables [device.NAME]", 1),
@@ -120,7 +174,7 @@ BAD = {
         QUEUE + "sndhwm = 'many'\n",
         "expected an integer from 0 to 2147483647 (messages), got 'many'", 5,
     ),
-    "a broken number": (QUEUE + "linger = 1.5\n", "expected an integer from 0 to 2147483647 (ms), got 1.5", 5),
+    "a broken number": (QUEUE + "linger = 1.5\n", "an integer from 0 to 2147483647 (milliseconds), got 1.5", 5),
     "a truth for a number": (
         QUEUE + "rcvhwm = true\n",
         "expected an integer from 0 to 2147483647 (messages), got True", 5,

@@ -56,7 +56,7 @@ def test_a_group_joins_by_being_a_base():
 
 
 def test_the_rules_of_a_group_are_kept():
-    with pytest.raises(SettingsError, match=r"grace_ms: expected an integer from 0 to 5 \(ms\), got 6"):
+    with pytest.raises(SettingsError, match=r"grace_ms: expected an integer from 0 to 5 \(milliseconds\), got 6"):
         Featured(**SIDES, grace_ms=6)
     with pytest.raises(SettingsError, match="grace: expected more than 0 for slow"):
         Featured(**SIDES, grace_ms=0, label="slow")
@@ -70,7 +70,7 @@ def test_help_and_the_command_line_have_the_options_of_a_group():
     assert "  --label=TEXT              what to write (default: nothing)" in lines
     given = {"--frontend": ["1"], "--backend": ["2"], "--grace": "4", "--label": None}
     assert settings(Featured, given).devices[0] == Featured(**SIDES, grace_ms=4)
-    with pytest.raises(SettingsError, match=r"^--grace: expected an integer from 0 to 5 \(ms\), got 'x'"):
+    with pytest.raises(SettingsError, match=r"^--grace: expected an integer from 0 to 5 \(milliseconds\), got 'x'"):
         settings(Featured, given | {"--grace": "x"})
 
 

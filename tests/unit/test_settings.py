@@ -14,7 +14,7 @@ from geventrelay.settings.option import options_of
 
 NAME = "up to 64 letters, digits, '.', '_' and '-', a letter or digit first"
 INTEGERS = "an integer from 0 to 2147483647"
-MESSAGES, MS = f"{INTEGERS} (messages)", f"{INTEGERS} (ms)"
+MESSAGES, MS = f"{INTEGERS} (messages)", f"{INTEGERS} (milliseconds)"
 
 
 def streamer(**settings):
@@ -29,7 +29,7 @@ def streamer(**settings):
         ("sndhwm", MESSAGES, [-1, "-5", "many", 1.5, True, None, 2**31, b"1"]),
         ("rcvhwm", MESSAGES, [-1, "", "1e3", False]),
         ("linger_ms", MS, [-1, None]),
-        ("heartbeat_ms", "an integer from 0 to 32767000 (ms)", [-1, "off", 32_767_001, 2**31 - 1]),
+        ("heartbeat_ms", "an integer from 0 to 32767000 (milliseconds)", [-1, "off", 32_767_001, 2**31 - 1]),
         ("io_threads", "an integer from 1 to 64", [0, 65, "none"]),
         (
             "max_message_size_bytes",

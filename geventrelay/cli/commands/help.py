@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ...errors import SettingsError
-from ..arguments import nearest
 from ..command import Command, Options, load, names
 from ..help import bounds, shown
 from ..output import print_stdout
+from ..usage import nearest
 
 
 def execute(options: Options) -> int:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
+from typing import Any
 
-from ...errors import SettingsError
+from ...errors import SettingsError, raise_all
 from ...settings import DeviceSettings, ServerSettings
+from ...settings.hints import hinted
 from ...settings.http import check_http_used
-from ...settings.option import given_fields, groups_of, named_by_flag
+from ...settings.option import given_fields, groups_of, named_by_flag, read_given
 from ..arguments import given_options
 from ..command import DEFAULT, Command, Options, sections_of
 from ..help import ENDPOINTS, SIGNALS
+from ..usage import FOR_LIST
 
 
 def command_of(cls: type[DeviceSettings]) -> Command:
@@ -36,18 +40,23 @@ def execute(cls: type[DeviceSettings], options: Options) -> int:
     return process.serve(settings(cls, options))
 
 
+def _mistakes(cls: type[DeviceSettings], given: Mapping[str, Any]) -> list[SettingsError]:
+    """All that is wrong with the options that a command line gives, which are values by flag."""
+    _, errors = cls.check(given_fields(cls, given))
+    named = [named_by_flag(cls, error) for error in errors]
+    return [hinted(error, FOR_LIST) for error in (*named, *read_given(ServerSettings, given)[1])]
+
+
 def settings(cls: type[DeviceSettings], options: Options) -> ServerSettings:
     """The settings that a command line asks for.
 
     :param cls: the settings class of the pattern.
     :param options: the options by flag.
-    :raises SettingsError: naming the option that is wrong.
+    :raises SettingsError: naming each option that is wrong.
     """
     given = given_options(options)
-    try:
-        device = cls(**given_fields(cls, given))
-    except SettingsError as error:
-        raise named_by_flag(cls, error) from None
+    raise_all(_mistakes(cls, given))
+    device = cls(**given_fields(cls, given))
     try:
         chosen = ServerSettings(devices=(device,), **given_fields(ServerSettings, given))
         check_http_used(chosen)

@@ -7,11 +7,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...errors import SettingsError
+from ...errors import SettingsError, raise_all
 from ...settings import ServerSettings
 from ...settings.file.load import load
 from ...settings.http import check_http_used
-from ...settings.option import given_fields, named_by_flag
+from ...settings.option import given_fields, named_by_flag, read_given
 from ..arguments import given_options
 from ..command import Command, Options, sections_of
 from ..help import SIGNALS
@@ -33,9 +33,15 @@ def settings(options: Options) -> ServerSettings:
     :raises ConfigurationError: with every problem of the file.
     :raises SettingsError: naming the option that is wrong.
     """
-    configured = load(Path(options["FILE"]), os.environ)
+    given = given_options(options)
+    _, errors = read_given(ServerSettings, given)
     try:
-        chosen = dataclasses.replace(configured, **given_fields(ServerSettings, given_options(options)))
+        configured = load(Path(options["FILE"]), os.environ)
+    except SettingsError as error:
+        errors.append(error)
+    raise_all(errors)
+    try:
+        chosen = dataclasses.replace(configured, **given_fields(ServerSettings, given))
         check_http_used(chosen)
     except SettingsError as error:
         raise named_by_flag(ServerSettings, error) from None

@@ -9,6 +9,7 @@ from ...endpoints import FORMS, Endpoint
 from ...errors import SettingsError
 from ..checks import device_name, word
 from ..device import DeviceSettings
+from ..hints import pattern_called
 from ..option import options_of
 from ..patterns import PATTERNS
 from ..socket_options import OPTIONS, option_of
@@ -57,7 +58,8 @@ class DeviceTable:
         if pattern is WRONG:
             return None
         if not isinstance(pattern, str) or pattern not in PATTERNS:
-            rule = "a pattern" + nearest(str(pattern), PATTERNS)
+            called = pattern_called(str(pattern), PATTERNS)
+            rule = "a pattern" + (f" (did you mean {called}?)" if called else nearest(str(pattern), PATTERNS))
             self.faults.append(fault((*self._path, "pattern"), rule, pattern))
             return None
         return PATTERNS[pattern]
@@ -72,7 +74,9 @@ class DeviceTable:
             elif key in self._keys:
                 self._read_option(path, self._keys[key], value)
             elif key in sockets:
-                self.faults.append(fault(path, f"a table [device.{self._path[1]}.{key}]", value))
+                option = next((option for option, field in self._keys.items() if field == key), key)
+                meant = f"; the endpoint is {option}" if option != key else ""
+                self.faults.append(fault(path, f"a table [device.{self._path[1]}.{key}]{meant}", value))
                 self._wrong.add(key)
             elif key == "name":
                 self.faults.append(fault(path, "the device's name in the header of its table only", value))
@@ -143,6 +147,9 @@ class DeviceTable:
         try:
             option = option_of(written)
         except KeyError:
+            if written in ("type", "socket-type", "socket_type"):
+                self.faults.append(fault(path, self._rule_of_type(key), value))
+                return
             known = [name.replace("_", "-") for name in OPTIONS]
             self.faults.append(unknown(path, ["bind", "connect", *known], "a socket"))
             return
@@ -157,6 +164,12 @@ class DeviceTable:
             options[option.name] = option.read(written, value)
         except SettingsError as error:
             self.faults.append((path, error))
+
+    def _rule_of_type(self, key: str) -> str:
+        """Where the type of the socket `key` comes from."""
+        if f"{key}-type" in self._keys:
+            return f"no type in this table; [device.{self.name}] has {key}-type"
+        return f"no type: that of {key} comes with the pattern (custom has frontend-type and backend-type)"
 
     def _conclude(self, cls: type[DeviceSettings], faults_before: int) -> None:
         kept, errors = cls.check(self._values, self._wrong)

@@ -8,6 +8,8 @@ from typing import Any
 
 from ...errors import SettingsError
 from ..concealed import ConcealedText, Unshown
+from ..patterns import PATTERNS
+from ..places import place_of
 from ..server import ServerSettings, apart, clashes, loops_between
 from .device import DeviceTable
 from .keys import WRONG, Faults, Path, fault, keys_of, secret, shown, unknown
@@ -29,7 +31,7 @@ def read(tables: Mapping[str, Any], environ: Mapping[str, str], faults: Faults) 
     """
     top = {key: _expanded((key,), value, environ, faults) for key, value in tables.items()}
     process = _process({key: value for key, value in top.items() if key != "device"}, faults)
-    tables = _tables(top.get("device", {}), faults)
+    tables = _tables(top.get("device", {}), faults, any(_is_device(*one) for one in top.items()))
     devices = {name: DeviceTable(name, table, faults) for name, table in tables.items()}
     endpoints = {name: device.endpoints for name, device in devices.items()}
     for (name, key), error in clashes(process.get("http"), endpoints):
@@ -67,7 +69,10 @@ def _process(table: Mapping[str, Any], faults: Faults) -> dict[str, Any]:
     options = keys_of(ServerSettings)
     kept: dict[str, Any] = {}
     for key, value in table.items():
-        if key not in options:
+        if _is_device(key, value):
+            rule = f'a table [device.NAME] with pattern = "{key}" in it'
+            faults.append(fault((key,), rule, value))
+        elif key not in options:
             faults.append(unknown((key,), [*options, "device"], "the process"))
         elif value is not WRONG:
             try:
@@ -77,8 +82,13 @@ def _process(table: Mapping[str, Any], faults: Faults) -> dict[str, Any]:
     return kept
 
 
-def _tables(tables: Any, faults: Faults) -> dict[str, Mapping[str, Any]]:
-    """The devices' tables by name."""
+def _is_device(key: str, value: Any) -> bool:
+    """Whether a key at the top is the name of a pattern, with the table of a device or tables of devices."""
+    return key in PATTERNS and isinstance(value, Mapping)
+
+
+def _tables(tables: Any, faults: Faults, elsewhere: bool) -> dict[str, Mapping[str, Any]]:
+    """The devices' tables by name; there is to be one, unless devices stand `elsewhere` in the file."""
     if tables is WRONG:
         return {}
     if not isinstance(tables, Mapping):
@@ -87,14 +97,15 @@ def _tables(tables: Any, faults: Faults) -> dict[str, Mapping[str, Any]]:
     if len(tables) > MOST_DEVICES:
         faults.append(fault(("device",), f"at most {MOST_DEVICES} tables [device.NAME]", len(tables)))
         return {}
-    if not tables:
+    if not tables and not elsewhere:
         faults.append(fault((), "at least one table [device.NAME]", None))
     kept = {}
     for name, table in tables.items():
         if isinstance(table, Mapping):
             kept[name] = table
         elif table is not WRONG:
-            faults.append(fault(("device", name), f"a table {shown(('device', name))}", table))
+            of_device = f", and {name} in a table [device.NAME]" if name == "pattern" or place_of(name) else ""
+            faults.append(fault(("device", name), f"a table {shown(('device', name))}{of_device}", table))
     return kept
 
 

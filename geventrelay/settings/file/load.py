@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ConfigurationError, Problem
+from ..hints import hinted
 from ..server import ServerSettings
 from .document import read
 from .keys import Fault, Faults, TooManyFaults, shown
 from .keys import Path as KeyPath
 from .positions import MOST_PARTS, TOMLDecodeError, key_lines, loads, too_deep
+from .syntax import hint
 
 LIMIT_BYTES = 2**20
 """A larger file is refused. Thousands of devices fit in, so a larger one is something else."""
@@ -83,11 +85,14 @@ def _syntax_problem(message: str, text: str) -> Problem:
     if match["line"] is None:
         last = text.rstrip("\n").count("\n") + 1
         return Problem(last, "", f"expected TOML, got the end of the file: {match['text']}")
-    return Problem(int(match["line"]), "", f"expected TOML, in column {match['column']}: {match['text']}")
+    line, column = int(match["line"]), int(match["column"])
+    meant = hint(match["text"], text.split("\n")[line - 1], column)
+    said = f"{match['text']} ({meant})" if meant else match["text"]
+    return Problem(line, "", f"expected TOML, in column {column}: {said}")
 
 
 def _problem(fault: Fault, lines: Mapping[KeyPath, int]) -> Problem:
-    path, error = fault
+    path, error = fault[0], hinted(fault[1], "a list stands without quotes")
     line = next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None)
     # TOML has no null, so None means that nothing is there.
     text = f"expected {error.rule}, got nothing" if error.value is None else str(error).removeprefix(f"{error.name}: ")
