@@ -14,6 +14,7 @@ from ..engine.peertable import PeersSnapshot
 from ..engine.usage import Bound
 from ..errors import StartError
 from ..settings import DeviceSettings
+from ..settings.socket_options import lets_legacy_peers_in
 from . import inproc
 from .endpoints import bind, connect, reason, unbind
 from .ipc_files import IpcFile, file_of
@@ -44,6 +45,7 @@ class DeviceSocket:
         self.plan = plan
         self.bound: list[str] = []
         self._device = settings.name
+        self._takes_legacy = lets_legacy_peers_in(plan.key, settings)
         self._settings = settings
         self._whose = {"device": settings.name, "socket": plan.key}
         proxy = Proxy.of(settings.socket_options.get(plan.key, {}))
@@ -129,8 +131,8 @@ class DeviceSocket:
 
     @property
     def peers(self) -> SocketPeers | None:
-        """Knows whether a peer is there; None where that cannot be known, as over inproc. Does not yield."""
-        return None if self._reaches_inproc else self._peers
+        """Knows whether a peer is there; None where that cannot be known: inproc, legacy peers. Does not yield."""
+        return None if self._reaches_inproc or self._takes_legacy else self._peers
 
     def snapshot(self) -> PeersSnapshot | None:
         """Who is connected and what has been counted; once it is closed, what had been; None if it was not followed.
@@ -196,7 +198,9 @@ class DeviceSocket:
             instead={} if self._tunnels is None else self._tunnels.addresses,
             whose=self._whose,
         )
-        self._peers = SocketPeers(monitor, self._device, self.plan.key, one.observe, bound)
+        self._peers = SocketPeers(
+            monitor, self._device, self.plan.key, one.observe, bound, takes_legacy=self._takes_legacy
+        )
         one.read_events = self._peers.now
 
     def _open(self, endpoint: Endpoint, descriptor: int | None) -> None:

@@ -9,6 +9,7 @@ import zmq
 from ..engine.socket import RelaySocket
 from ..errors import StartError
 from ..settings import DeviceSettings
+from ..settings.socket_options import ZAP_DOMAIN, lets_legacy_peers_in
 from . import socks
 from .peer_bounds import receive_hwm
 from .plan import RECEIVE_ONLY, SocketPlan
@@ -70,7 +71,8 @@ def _set_options(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings
     socket.set(zmq.IPV6, settings.ipv6)
     # Bytes that are not ZMTP would pass for ZMTP 1.0, which has no greeting, and come out as messages. libzmq refuses
     # ZMTP 1.0 and 2.0 (libzmq before 4.0) where a ZAP domain is set, and with no ZAP handler that is all it does.
-    socket.set(zmq.ZAP_DOMAIN, b"geventrelay")
+    if not lets_legacy_peers_in(plan.key, settings):
+        socket.set(zmq.ZAP_DOMAIN, ZAP_DOMAIN)
     # With libzmq's own 100, a burst of connects makes clients wait a second and more for TCP to try again.
     socket.set(zmq.BACKLOG, 1024)
     if settings.heartbeat_ms:
@@ -88,7 +90,7 @@ def _set_options(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings
         socket.set(option, value)
     # Last, so that they win.
     for number, value in settings.socket_options.get(plan.key, {}).items():
-        if number not in socks.OPTIONS:
+        if number not in (*socks.OPTIONS, zmq.ZAP_DOMAIN):
             _set_option(socket, plan, settings.name, number, value)
     if repeats_subscriptions(plan.key, settings):
         # Not XPUB_VERBOSER: which end of a subscription is the last cannot be seen then, and only that goes upstream.

@@ -21,7 +21,7 @@ from . import connections, descriptors
 from .libzmq import unless_gone
 from .limiter import Limiter
 from .monitor import Monitor, MonitorEvent
-from .peertable import Connection, PeersSnapshot, PeerTable
+from .peertable import NOT_ZMTP, Connection, PeersSnapshot, PeerTable
 from .readiness import plain_get
 from .usage import Bound
 
@@ -68,6 +68,7 @@ class SocketPeers:
     :param key: the socket's key there.
     :param observe: gets each event too, while it is taken in; it must not yield. None for nothing.
     :param bound: how much each connection may send before it is ended; None for no bound.
+    :param takes_legacy: whether the socket takes peers of ZMTP 1.0 and 2.0, of whose handshakes libzmq tells nothing.
     :ivar limiter: holds connections to `bound`; None without one.
     """
 
@@ -78,6 +79,8 @@ class SocketPeers:
         key: str = "",
         observe: Callable[[MonitorEvent], None] | None = None,
         bound: Bound | None = None,
+        *,
+        takes_legacy: bool = False,
     ) -> None:
         self._monitor = monitor
         self._observe = observe
@@ -85,7 +88,9 @@ class SocketPeers:
         self.limiter = None if bound is None else Limiter(bound, lambda: readiness.readable)
         self._whose = {"device": device, "socket": key}
         self._mechanism = _MECHANISMS.get(int(plain_get(monitor.socket, zmq.MECHANISM)), "unknown")
-        self._table = PeerTable(_has_spoken)
+        self._table = PeerTable(_has_spoken, takes_legacy=takes_legacy)
+        # What the first line about a peer that may be a legacy one says besides.
+        self._advice = {} if takes_legacy else {"advice": "--legacy-peers lets ZMTP 1.0 and 2.0 in"}
         # Connections kept off that no line of the log has named, and when the next line may come.
         self._kept_off, self._say_at = 0, 0.0
         # Of connections whose handshake is under way: libzmq tells of their end when it closes them, and nothing more.
@@ -247,7 +252,10 @@ class SocketPeers:
         if reason is None:
             self._note(logging.DEBUG, "disconnected", **where)
         else:
-            self._note(logging.WARNING, "handshake-failed", **where, reason=reason)
+            advice = self._advice if reason == NOT_ZMTP else {}
+            if advice:
+                self._advice = {}
+            self._note(logging.WARNING, "handshake-failed", **where, reason=reason, **advice)
 
     def _name_addresses(self) -> None:
         for descriptor, connection in self._table.nameless():

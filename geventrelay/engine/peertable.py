@@ -144,12 +144,15 @@ class PeerTable:
 
     :param spoke: whether as much as a handshake needs has come in over the connection with a descriptor; only asked
         where several handshakes are under way.
+    :param takes_legacy: whether a connection without a handshake may be a peer's, of ZMTP 1.0 or 2.0. Its end is no
+        failure then.
     :ivar ready: how many peers are connected, their handshakes through.
     :ivar connections: every connection, by its descriptor; to be read only.
     """
 
-    def __init__(self, spoke: Callable[[int], bool] = lambda descriptor: True) -> None:
+    def __init__(self, spoke: Callable[[int], bool] = lambda descriptor: True, *, takes_legacy: bool = False) -> None:
         self.ready = 0
+        self._takes_legacy = takes_legacy
         self._spoke = spoke
         self.connections: dict[int, Connection] = {}
         # The descriptors of those whose handshake is under way, the oldest first.
@@ -234,6 +237,11 @@ class PeerTable:
                 self._failures[reason] -= 1
             self._end(descriptor)
             return None
+        if self._takes_legacy and not connection.ready and not answered and reason in (None, *_BROKEN):
+            if reason is not None:
+                self._failures[reason] -= 1
+            self._end(descriptor)
+            return connection, None
         if reason is not None:
             if answered and reason in _BROKEN:
                 self._failures[reason] -= 1
@@ -277,10 +285,13 @@ class PeerTable:
         return PeersSnapshot(
             tuple(
                 PeerSnapshot(
-                    one.address or "unknown", one.since, mechanism, not is_doubtful(one, now) and descriptor not in gone
+                    one.address or "unknown",
+                    one.since,
+                    mechanism,
+                    one.ready and not is_doubtful(one, now) and descriptor not in gone,
                 )
                 for descriptor, one in self.connections.items()
-                if one.ready
+                if one.ready or self._takes_legacy
             ),
             connected_total=self._connected,
             disconnected_total=self._disconnected,

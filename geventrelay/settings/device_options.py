@@ -77,6 +77,11 @@ class Common(DeviceGroup):
     io_threads: int = option(
         whole(1, 64), "I/O threads of libzmq; devices with the same number share them", default=1, metavar="N"
     )
+    legacy_peers: bool = option(
+        flag,
+        "let in ZMTP 1.0 and 2.0 (libzmq 2 and 3); then other bytes may pass for messages",
+        default=False,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -101,6 +101,28 @@ _SECRETS = frozenset({"curve_secretkey", "plain_password", "socks_password"})
 _BINDS, _CONNECTS = "all that bind", "all that connect"
 
 
+ZAP_DOMAIN = b"geventrelay"
+"""Keeps ZMTP 1.0 and 2.0 out: libzmq refuses them where there is a domain (session_base_t::zap_enabled)."""
+
+
+def _legacy_peers(name: str, value: Any) -> bytes:
+    if value in (b"", ZAP_DOMAIN):
+        return bytes(value)
+    return b"" if switch(name, value) else ZAP_DOMAIN
+
+
+def lets_legacy_peers_in(key: str, settings: Any) -> bool:
+    """Whether the socket `key` of a device takes peers that speak ZMTP 1.0 or 2.0.
+
+    :param settings: the device's `geventrelay.settings.DeviceSettings`.
+    """
+    own = settings.socket_options.get(key, {}).get(zmq.ZAP_DOMAIN)
+    if own is not None:
+        return bool(own == b"")
+    # Commands and watchers are for programs of today; a table of their own may say otherwise.
+    return bool(settings.legacy_peers) and key not in ("control", "tap")
+
+
 def _option(
     name: str,
     check: Check,
@@ -110,8 +132,9 @@ def _option(
     unit: str = "",
     types: Collection[str] = (),
     reason: str = "",
+    number: int | None = None,
 ) -> SocketOption:
-    number = int(zmq.SocketOption[name.upper()])
+    number = int(zmq.SocketOption[name.upper()] if number is None else number)
     for_all = "" if types else "all"
     return SocketOption(name, number, check, help, sockets or for_all, unit, types, reason, name in _SECRETS)
 
@@ -180,6 +203,7 @@ _EVERY = (
     _option("curve_serverkey", curve_key, "a key of 40 characters, with both keys of its own"),
     _option("plain_password", limited_text(), "text, never shown", _CONNECTS),
     _option("plain_username", limited_text(), "text", _CONNECTS),
+    _option("legacy_peers", _legacy_peers, "true or false; wins over the device's legacy-peers", number=zmq.ZAP_DOMAIN),
     # Of one type or a few
     _option("connect_routing_id", routing_id, "text, for the first peer connected to", types=("ROUTER",)),
     _option("invert_matching", switch, "true or false", types=("PUB", "XPUB", "SUB")),
@@ -284,6 +308,9 @@ def _misfits(key: str, socket_type: str | None, options: Mapping[str, Any]) -> I
             yield error
     if options.get("curve_server") and "curve_secretkey" not in options:
         yield SettingsError(f"{key}.curve_server", "curve_secretkey beside it", options["curve_server"])
+    secure = [name for name in ("curve_server", "curve_serverkey", "plain_username") if options.get(name)]
+    if options.get("legacy_peers") == b"" and secure:
+        yield SettingsError(f"{key}.legacy_peers", f"no {secure[0]} beside it, for that needs ZMTP 3", True)
     missing = {"curve_publickey", "curve_secretkey"} - set(options)
     if "curve_serverkey" in options and missing:
         yield SettingsError(f"{key}.curve_serverkey", f"{' and '.join(sorted(missing))} beside it", "it alone")

@@ -23,6 +23,7 @@ OPTIONS = [
     "--tap", "--from", "--to", "--direction", "--topic", "--sample", "--count", "--seconds", "--format", "--append",
     "--type", "--speed", "--skip-parts", "--device", "--token-file", "--control", "--control-type", "--timeout",
     "--json", "--once", "--log-level", "--log-format", "--http", "--http-token-file", "--fail-fast",
+    "--legacy-peers",
 ]  # fmt: skip
 
 

@@ -145,7 +145,7 @@ def test_a_wrong_file_is_told_problem_by_problem_with_exit_code_2(run, configura
         (["check", "relay.toml", "--fail-fast"], ["--fail-fast", "a command that has it (", "'check'"]),
         (["run", "relay.toml", "--http", "x"], ["--http: expected HOST:PORT"]),
         (["rum", "relay.toml"], ["usage", "did you mean run?"]),
-        (["init", "relay.toml"], ["usage: expected init, got"]),
+        (["init", "relay.toml"], ["usage: expected init alone", "geventrelay init > relay.toml"]),
     ],
 )
 def test_wrong_usage_is_told_in_one_line(run, configuration, arguments, words):

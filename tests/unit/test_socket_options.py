@@ -23,8 +23,9 @@ def test_every_option_that_there_is_is_either_taken_or_refused_with_a_reason():
 
 
 def test_the_numbers_are_libzmqs():
-    assert {option.name.upper(): option.number for option in OPTIONS.values()} == {
-        name.upper(): int(getattr(zmq, name.upper())) for name in OPTIONS
+    ours = {"legacy_peers": zmq.ZAP_DOMAIN}
+    assert {name: option.number for name, option in OPTIONS.items()} == {
+        name: int(ours.get(name) or getattr(zmq, name.upper())) for name in OPTIONS
     }
     assert len(BY_NUMBER) == len(OPTIONS)
 
@@ -38,6 +39,8 @@ def test_either_sign_will_do(written):
     ("name", "value", "kept"),
     [
         ("tos", "8", 8),
+        ("legacy_peers", True, b""),
+        ("legacy_peers", "false", b"geventrelay"),
         ("ipv6", True, 1),
         ("ipv6", "false", 0),
         ("ipv6", 1, 1),

@@ -67,6 +67,18 @@ def test_ten_hello_worlds(device, peers: Peers, spawn):
     assert (pump(device, "frontend").received, replies(device).sent) == (10, 10)
 
 
+def test_a_conversation_is_spread_over_the_workers(device, peers: Peers):
+    """Message by message: docs/messages.rst says what that means for zerorpc and its like."""
+    workers = [worker(peers, device) for _ in range(2)]
+    talker = client(peers, device)
+    for number in range(4):
+        talker.send(b"%d" % number)
+    assert [sorted(one.recv()[-1] for _ in range(2)) for one in workers] in (
+        [[b"0", b"2"], [b"1", b"3"]],
+        [[b"1", b"3"], [b"0", b"2"]],
+    )
+
+
 def test_a_client_may_send_many_requests_before_it_reads_the_replies(device, peers: Peers, spawn):
     one = client(peers, device)
     spawn(echo, worker(peers, device))
