@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from ..errors import SettingsError
 from ..terms import Payload, WhenFull
 from .checks import endpoints, one_of, prefixes
+from .described import describe
 from .device import DeviceSettings
 from .device_options import Endpoints
 from .option import option
@@ -233,3 +234,6 @@ both directions."""
 
 PATTERNS: dict[str, type[DeviceSettings]] = {cls.pattern: cls for cls in (Relay, Forwarder, Queue, Streamer, Custom)}
 """The settings class of each pattern, by the pattern's name."""
+
+for _pattern in PATTERNS.values():
+    describe(_pattern)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import pydoc
 
 import pytest
 from hypothesis import given
@@ -169,3 +171,19 @@ def test_any_value_is_taken_or_refused_by_name(name, value):
         Custom(**settings)
     except SettingsError as error:
         assert error.name in (name, "backend", "frontend", "control"), error
+
+
+@pytest.mark.parametrize("cls", PATTERNS.values())
+def test_help_has_a_line_for_each_option_and_no_huge_one(cls):
+    lines = pydoc.render_doc(cls, renderer=pydoc.plaintext).splitlines()
+    assert max(map(len, lines)) <= 200
+    for option in options_of(cls):
+        assert sum(f":param {option.field}: " in line for line in lines) == 1
+
+
+@pytest.mark.parametrize("cls", PATTERNS.values())
+def test_the_signature_is_the_true_one(cls):
+    parameters = inspect.signature(cls).parameters
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    assert set(parameters) == set(fields)
+    assert all(one.kind is one.KEYWORD_ONLY for one in parameters.values())
