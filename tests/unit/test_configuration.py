@@ -692,7 +692,7 @@ VALUES = {
     "--interface": "127.0.0.3", "--sndhwm": 5, "--rcvhwm": 6, "--linger": 7, "--drain": 2.5, "--io-threads": 2,
     "--ipv6": True, "--max-message-size": 2048, "--max-parts": 77, "--heartbeat": 9, "--control": "tcp://127.0.0.1:10",
     "--max-topic-size": 300, "--subscriber-burst": 400, "--subscriber-rate": 500, "--max-unfinished": 600,
-    "--immediate": True, "--control-type": "PAIR",
+    "--immediate": True, "--legacy-peers": True, "--control-type": "PAIR",
     "--tap": "tcp://127.0.0.1:11", "--http": "127.0.0.1:12", "--http-token-file": "token",
     "--http-connections": 20, "--http-connections-per-client": 10, "--http-streams-per-client": 3,
     "--http-trusted-proxy": ["10.0.0.1", "fd00::/8"],
