@@ -16,9 +16,10 @@ _ONLY_SEND = frozenset({zmq.PUB, zmq.XPUB, zmq.PUSH})
 _READ = frozenset({zmq.PULL, zmq.SUB, zmq.XSUB, zmq.ROUTER, zmq.DEALER, zmq.PAIR})
 # ZMTP 3.1's command has its name before the topic, and its name's length (RFC 37).
 _COMMAND_BYTES = len(b"\x09SUBSCRIBE")
-# In one call libzmq reads from an XPUB's connection for as long as more comes in (xpub_t::xread_activated). With so few
-# waiting, it comes to an end before its I/O thread has brought more, on a busy machine too.
-_WAITING_AT_XPUB = 4
+# In one call libzmq reads from a connection of a PUB or XPUB for as long as more comes in
+# (xpub_t::xread_activated). With so few waiting, it comes to an end before its I/O thread has brought more, on a busy
+# machine too.
+_SUBSCRIPTIONS_WAITING = 4
 
 
 def receive_hwm(plan: SocketPlan, settings: DeviceSettings) -> int:
@@ -27,9 +28,9 @@ def receive_hwm(plan: SocketPlan, settings: DeviceSettings) -> int:
     :param plan: the socket.
     :param settings: its device's.
     """
-    if plan.type != zmq.XPUB:
+    if plan.type not in _TO_SUBSCRIBERS:
         return settings.rcvhwm
-    return min(settings.rcvhwm or _WAITING_AT_XPUB, _WAITING_AT_XPUB)
+    return min(settings.rcvhwm or _SUBSCRIPTIONS_WAITING, _SUBSCRIPTIONS_WAITING)
 
 
 def largest_part(plan: SocketPlan, settings: DeviceSettings, endpoint: Endpoint) -> int:

@@ -254,6 +254,17 @@ def test_the_kernel_keeps_little_of_what_subscribers_send(run):
     assert sockets["sub"].get(zmq.RCVBUF) == -1
 
 
+def test_few_subscriptions_wait_in_libzmq_which_reads_all_that_wait_in_one_call(run):
+    sockets = run(Relay(sub=LOCAL, pub=LOCAL, push=LOCAL, tap=LOCAL))._assembly.sockets
+    assert [sockets[key].get(zmq.RCVHWM) for key in ("tap", "pub", "sub")] == [4, 4, 10_000]
+    own = {"backend": {zmq.RCVHWM: 50}}
+    assert (
+        run(Forwarder(frontend=LOCAL, backend=LOCAL, socket_options=own))._assembly.sockets["backend"].get(zmq.RCVHWM)
+        == 50
+    )
+    assert run(PATTERNS["custom"])._assembly.sockets["backend"].get(zmq.RCVHWM) == 4
+
+
 @pytest.mark.slow
 def test_it_is_switched_off_and_on_in_a_flood(run, peers: Peers):
     device = run(PATTERNS["streamer"])
