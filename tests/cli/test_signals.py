@@ -43,8 +43,11 @@ def test_the_accounting_line_tells_what_went_where(start, peers):
     server = start("relay", "--sub-port", "0", "--pub-port", "0", "--push-port", "0")
     publisher, subscriber = peers.publisher(server["sub"]), peers.subscriber(server["pub"])
     connected(publisher, subscriber)
-    # Once a second message is through, the first has been offered to the PUSH as well, where nobody is yet.
+    # Once a second message is through, the first has been offered to the PUSH as well, where no peer is yet.
     fence(publisher, subscriber)
+    # And once the hub has had a turn, the reason has been judged: a peer that comes before that makes it `full`.
+    server.signal(signal.SIGUSR1)
+    server.until_logged("push.dropped.no_peer=")
     fence(publisher, peers.connect(zmq.PULL, server["push"]))
     numbers = server.stop()
     assert numbers["sub.received"] == numbers["pub.sent"] > 1

@@ -138,7 +138,7 @@ def test_requests_and_replies_pass_and_the_hub_goes_on(joined, peers: Peers, tic
     client, worker = peers.connect(zmq.REQ, address(front)), peers.connect(zmq.REP, address(back))
     for number in range(20):
         round_trip(client, worker, number)
-    assert ticks() < 0.25
+    assert ticks() < 3
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -584,7 +584,7 @@ def test_traffic_both_ways_loses_nothing_and_the_hub_goes_on(joined, peers: Peer
     with within("the traffic", 30):
         gevent.joinall(jobs, raise_error=True)
     assert [job.value for job in jobs[2:]] == [list(range(count))] * 2
-    assert ticks() < 0.25
+    assert ticks() < 3
 
 
 def test_a_plain_socket_whose_descriptor_is_taken_by_another_does_not_disturb_that_one(joined, peers: Peers):
