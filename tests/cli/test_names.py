@@ -95,7 +95,7 @@ COMMANDS = {
     "recording": ["replay", f"/nowhere/{ODD}", "--to", LOCAL],
     "target": ["replay", "/dev/null", "--to", f"tcp://{ODD}:5"],
     "command": [ODD],
-    "option": ["streamer", f"--{ODD}"],
+    "option": ["streamer", "--frontend", LOCAL, "--backend", LOCAL, f"--{ODD}"],
 }
 
 
