@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 _SHOWN_CHARACTERS = 400
+_USER_AND_PASSWORD = re.compile(r"://[^/\s:@]*:\S*@")
 
 
 class GeventRelayError(Exception):
@@ -21,12 +23,13 @@ class SettingsError(GeventRelayError, ValueError):
 
     :param name: the input, e.g. ``sndhwm`` (``--sndhwm`` when it came from the command line).
     :param rule: what is allowed, e.g. ``an integer >= 0``.
-    :param value: what was given.
+    :param value: what was given; a user and a password in an address are not shown.
     """
 
     def __init__(self, name: str, rule: str, value: object) -> None:
         self.name, self.rule, self.value = name, rule, value
-        shown = repr(value)
+        # No more than what can be shown: the value may be a huge one.
+        shown = _USER_AND_PASSWORD.sub("://(not shown)@", repr(value)[: 10 * _SHOWN_CHARACTERS])
         if len(shown) > _SHOWN_CHARACTERS:
             shown = shown[: _SHOWN_CHARACTERS - 3] + "..."
         super().__init__(f"{name}: expected {rule}, got {shown}")

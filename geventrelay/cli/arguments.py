@@ -13,7 +13,7 @@ from ..version import version
 from .command import DEFAULT, Command, Options, load, names
 from .help import overview, shown, text
 from .output import print_stdout
-from .usage import GENERAL, meant, misplaced, no_command, usage_error
+from .usage import GENERAL, meant, misplaced, no_command, refuse_secrets, usage_error
 
 _HELP = (["-h"], ["--help"], ["help"])
 
@@ -29,6 +29,7 @@ def parse(arguments: Sequence[str]) -> tuple[Command, Options]:
         print_stdout(overview())
         raise SystemExit(0)
     command = load(_command_name(words))
+    refuse_secrets(command, words)
     # docopt prints by itself, and ignores a full disk and a reader that has gone.
     printed = io.StringIO()
     try:

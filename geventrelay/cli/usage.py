@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from ..errors import SettingsError, SettingsErrors
 from ..settings import PATTERNS
-from ..settings.concealed import Unshown
+from ..settings.concealed import Unshown, is_secret
 from ..settings.hints import hinted, pattern_called
 from ..settings.option import Option
 from ..settings.places import place_of
@@ -17,6 +17,7 @@ from .help import synopsis
 
 GENERAL = ("--help", "--version")
 """The options of every command."""
+_NOT_SHOWN = "(not shown)"
 FOR_LIST = "give the option once for each"
 """What to do on the command line where several values are wanted."""
 
@@ -70,7 +71,7 @@ def usage_error(command: Command, arguments: Sequence[str]) -> SettingsError:
     missing = [option.flag for option in command.options if option.needed and option.flag not in reader.seen]
     if missing and command.name in PATTERNS:
         rule = f"{command.name} to be given {' and '.join(missing)} {help_}"
-        errors.append(SettingsError("usage", rule, " ".join(arguments)))
+        errors.append(SettingsError("usage", rule, " ".join(_without_secrets(arguments, command))))
     if errors:
         return errors[0] if len(errors) == 1 else SettingsErrors(errors)
     if command.name in PATTERNS:
@@ -79,7 +80,42 @@ def usage_error(command: Command, arguments: Sequence[str]) -> SettingsError:
         rule = "init alone (it prints a file: geventrelay init > relay.toml)"
     else:
         rule = synopsis(command)
-    return SettingsError("usage", rule, " ".join(arguments))
+    return SettingsError("usage", rule, " ".join(_without_secrets(arguments, command)))
+
+
+def refuse_secrets(command: Command, arguments: Sequence[str]) -> None:
+    """Refuse a secret where docopt would take it for the file that holds one: ``--http-token SECRET``.
+
+    An error about that file would show it, and so do the lists of processes.
+
+    :param command: the one that is named, or the default.
+    :param arguments: what stands behind the program's name.
+    :raises SettingsError: naming the option for the file.
+    """
+    own = _flags(command)
+    for flag in (argument.partition("=")[0] for argument in arguments if argument.startswith("--")):
+        files = [one for one in meant(flag, own) if one.endswith("-file") and is_secret(flag)]
+        if files and flag not in own and not flag.startswith(f"{files[0].removesuffix('-file')}-"):
+            raise SettingsError(flag, f"{files[0]} with the path of a file that has the secret in it", Unshown())
+
+
+def _without_secrets(arguments: Sequence[str], command: Command) -> Iterator[str]:
+    """The `arguments`, and something else in the place of what may be secret.
+
+    That is all that follows an option with a secret, as far as the next option: a space may be one too many.
+    """
+    hidden = False
+    for argument in arguments:
+        flag, equals, _ = argument.partition("=")
+        if flag.startswith("--"):
+            hidden = _has_secret(flag, command)
+            yield f"{flag}={_NOT_SHOWN}" if equals and hidden else argument
+        else:
+            yield _NOT_SHOWN if hidden else argument
+
+
+def _has_secret(flag: str, command: Command) -> bool:
+    return any(map(is_secret, (flag, *meant(flag, _flags(command))))) or "key" in flag
 
 
 class _Reader:
@@ -92,6 +128,7 @@ class _Reader:
         self._command = command
         self._options = {option.flag: option for option in command.options}
         self._help = f"(see geventrelay {command.name} --help)"
+        self._hidden = False
         self.seen: set[str] = set()
 
     def read(self, arguments: Sequence[str]) -> Iterator[SettingsError]:
@@ -100,11 +137,12 @@ class _Reader:
         while words:
             word = words.pop(0)
             if word.startswith("--"):
+                self._hidden = _has_secret(word.partition("=")[0], self._command)
                 yield from self._flag(word, words)
             elif word == self._command.name and not named:
                 named = True
             elif self._command.name in PATTERNS:
-                yield SettingsError("usage", f"an option or its value {self._help}", word)
+                yield SettingsError("usage", f"an option or its value {self._help}", self._shown(word))
 
     def _flag(self, word: str, words: list[str]) -> Iterator[SettingsError]:
         flag, equals, value = word.partition("=")
@@ -133,11 +171,14 @@ class _Reader:
             return
         given = words.pop(0) if value is None else value
         if again:
-            yield SettingsError(option.flag, f"to stand there once {self._help}", given)
+            yield SettingsError(option.flag, f"to stand there once {self._help}", self._shown(given))
         try:
             option.read(option.flag, given)
         except SettingsError as error:
             yield hinted(error, FOR_LIST)
+
+    def _shown(self, word: str) -> object:
+        return Unshown() if self._hidden else word
 
 
 _TRUTHS = ("true", "false", "yes", "no", "on", "off", "1", "0")

@@ -132,6 +132,44 @@ def test_all_mistakes_are_told_at_once(run, case):
     ), program.report()
 
 
+SECRET = "s3cr3t"
+SECRETS = {
+    "token that is no file": ([*QUEUE, "--http-token", SECRET], "--http-token-file with the path of a file"),
+    "token that is no file, with =": (["tap", f"--token={SECRET}", "1"], "--token-file with the path of a file"),
+    "token before the pattern": (["--http-token", SECRET, *QUEUE], "--http-token-file with the path of a file"),
+    "token and a word too many": ([*QUEUE, "--http-token-file", "x", SECRET], "something else"),
+    "token and no backend": (["queue", "--frontend", "0", f"--http-token-f={SECRET}"], "--http-token-f=(not shown)"),
+    "token for another command": (["top", "--token", SECRET, "127.0.0.1:1"], "'top'"),
+    "password of a proxy": ([*QUEUE, "--socks-password", SECRET], "'--socks-password'"),
+    "password of a proxy, with =": ([*QUEUE, f"--socks-password={SECRET}"], "'--socks-password'"),
+    "key": (["run", "x.toml", "--curve-secretkey", SECRET], "'--curve-secretkey'"),
+    "key before the pattern": ([f"--curve-secretkey={SECRET}", *QUEUE], "'--curve-secretkey'"),
+    "password in an address": (["ctl", f"http://me:{SECRET}@127.0.0.1:1", "a", "b"], "http://(not shown)@127.0.0.1:1"),
+    "password in an address of HTTP": ([*QUEUE, "--http", f"http://me:{SECRET}@127.0.0.1:1"], "--http"),
+    "password in an endpoint": ([*QUEUE, "--control", f"tcp://me:{SECRET}@127.0.0.1:1"], "--control"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SECRETS)
+def test_an_error_of_the_command_line_shows_no_secret(run, case):
+    arguments, words = SECRETS[case]
+    program = run([*GEVENTRELAY, *arguments])
+    expect_refusal(program, 2, [words])
+    assert SECRET not in program.errors
+
+
+@pytest.mark.parametrize("key", ["frontend", "control", "http"])
+def test_an_error_of_a_file_shows_no_password_in_an_address(run, folder, key):
+    file = folder / "relay.toml"
+    at_the_top = f'http = "http://me:{SECRET}@h:1"\n' if key == "http" else ""
+    device = {"frontend": "0", "backend": "0"} | ({} if at_the_top else {key: f'"tcp://me:{SECRET}@h:1"'})
+    lines = "".join(f"{name} = {value}\n" for name, value in device.items())
+    file.write_text(f'{at_the_top}[device.d]\npattern = "streamer"\n{lines}')
+    program = run([*GEVENTRELAY, "check", str(file)])
+    expect_refusal(program, 2, [key, "://(not shown)@h:1"])
+    assert SECRET not in program.errors
+
+
 CANNOT = {
     "host that does not resolve": ("tcp://no-such-host.invalid:5555", ["cannot bind", "no such host"]),
     "host to connect to that does not resolve": (">tcp://no-such-host.invalid:1", ["cannot connect", "no such host"]),
