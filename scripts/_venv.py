@@ -50,7 +50,11 @@ def prepare(folder: str, extras: str, tree: Path = REPO, may_install: bool = Fal
         found = stamp.read_text().splitlines() if stamp.exists() else []
         if found != [base, sources]:
             # Standard error, because standard output is for the answer.
-            print("setting up %s with %s ..." % (environment.name, PYTHON), file=sys.stderr, flush=True)
+            print(
+                "setting up %s with %s; the first time takes a minute or more ..." % (environment.name, PYTHON),
+                file=sys.stderr,
+                flush=True,
+            )
             if found:
                 stamp.unlink()  # or an interrupted set-up would look finished
             if found[:1] != [base]:

@@ -69,6 +69,8 @@ def _command_name(arguments: Sequence[str]) -> str:
             return word
         if word.startswith("--") and "=" not in word and _takes_value(word):
             next(words, None)
+        elif not word.startswith("--") and word != "-h":
+            raise misplaced(word, load(DEFAULT))
     return DEFAULT
 
 

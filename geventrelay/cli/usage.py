@@ -18,14 +18,21 @@ from .help import synopsis
 GENERAL = ("--help", "--version")
 """The options of every command."""
 _NOT_SHOWN = "(not shown)"
+# Of 1: below that, words are like each other by chance.
+_NEAR = 0.65
 FOR_LIST = "give the option once for each"
 """What to do on the command line where several values are wanted."""
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """What to say after naming a rule that `word` broke: which of the `known` words may have been meant."""
-    near = difflib.get_close_matches(word, list(known), 1)
-    return f" (did you mean {near[0]}?)" if near else " (see geventrelay --help)"
+def nearest(word: str, known: Iterable[str], more: str = "geventrelay --help") -> str:
+    """What to say after naming a rule that `word` broke.
+
+    :param word: what stood there.
+    :param known: the words one of which may have been meant.
+    :param more: what to look at where none of them is near.
+    """
+    near = difflib.get_close_matches(word, list(known), 1, _NEAR)
+    return f" (did you mean {near[0]}?)" if near else f" (see {more})"
 
 
 def no_command(word: str) -> SettingsError:
@@ -34,8 +41,8 @@ def no_command(word: str) -> SettingsError:
     # Not the directory: ./relay of a checkout is none that could be run.
     if word.endswith(".toml") or ("\0" not in word and os.path.isfile(word)):
         hint = f" (did you mean run {word}?)"
-    elif called is not None:
-        hint = f" (did you mean {called}?)"
+    elif called is not None or f"--{word}" in GENERAL:
+        hint = f" (did you mean {called or f'--{word}'}?)"
     else:
         hint = nearest(word, names())
     return SettingsError("usage", "a pattern or a command" + hint, word)
@@ -43,13 +50,25 @@ def no_command(word: str) -> SettingsError:
 
 def misplaced(flag: str, command: Command) -> SettingsError:
     """What is wrong with a `flag` that `command` does not have: where it belongs, or which one was meant."""
+    if not flag.startswith("--"):
+        return SettingsError("usage", f"an option in full, as --help (see geventrelay {command.name} --help)", flag)
+    own = _flags(command)
+    if spelt(flag) != flag and meant(spelt(flag), own):
+        return SettingsError("usage", f"a known option (did you mean {meant(spelt(flag), own)[0]}?)", flag)
     owners = [name for name in names() if meant(flag, _flags(load(name)))]
     place = place_of(flag)
     if not owners:
-        hint = f" ({place} of a configuration file)" if place else nearest(flag, _flags(command))
+        hint = (
+            f" ({place} of a configuration file)" if place else nearest(flag, own, f"geventrelay {command.name} --help")
+        )
         return SettingsError("usage", "a known option" + hint, flag)
     file = f"; in a configuration file, {place}" if place and command.name in ("run", "check") else ""
     return SettingsError(flag, f"a command that has it ({', '.join(owners)}{file})", command.name)
+
+
+def spelt(flag: str) -> str:
+    """A `flag` as options are spelt, with dashes and in lower case."""
+    return flag.replace("_", "-").lower()
 
 
 def meant(given: str, known: Collection[str]) -> list[str]:
@@ -141,6 +160,8 @@ class _Reader:
                 yield from self._flag(word, words)
             elif word == self._command.name and not named:
                 named = True
+            elif word.startswith("-") and word not in ("-", "-h"):
+                yield misplaced(word, self._command)
             elif self._command.name in PATTERNS:
                 yield SettingsError("usage", f"an option or its value {self._help}", self._shown(word))
 
@@ -150,6 +171,7 @@ class _Reader:
         has_next = bool(words) and not words[0].startswith("--")
         if not found:
             yield misplaced(flag, self._command)
+            self.seen.update(meant(spelt(flag), self._options))
             # What follows may be its value.
             if has_next and not equals and words[0] != self._command.name:
                 words.pop(0)

@@ -116,8 +116,9 @@ class DeviceSettings(TapOptions, ControlOptions, PeerLimits, Limits, Common):
         taken = Taken()
         for key in cls.socket_keys():
             for endpoint in values.get(key) or ():
-                if taken.owner(endpoint) is not None:
-                    yield SettingsError(key, "an endpoint that is bound once", str(endpoint))
+                owner = taken.owner(endpoint)
+                if owner is not None:
+                    yield SettingsError(key, f"an endpoint that is bound once ({owner} has it)", str(endpoint))
                 taken.add(endpoint, key)
 
 

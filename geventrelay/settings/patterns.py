@@ -103,7 +103,7 @@ follows the topic and a space) to one PULL at the push port. It needs --pub-port
         :param values: those settings that are right, by field.
         """
         if values.get("pub", ()) is None and values.get("push", ()) is None:
-            yield SettingsError("push", "an endpoint, here or for pub or for both", None)
+            yield SettingsError("push", "an endpoint for pub, for push or for both", None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,6 +94,15 @@ USAGE = {
         [*RELAY, "--http-trusted-proxy", "10.0.0.0/8"], ["--http-trusted-proxy", "for http", "'10.0.0.0/8'"],
     ),
     "unknown payload": ([*RELAY, "--push-payload", "half"], ["--push-payload", "whole", "'half'"]),
+    "underscores in an option": (
+        ["relay", "--sub_port", "5", "--push-port", "0"], ["did you mean --sub-port?", "'--sub_port'"],
+    ),
+    "a short option": (["-p", "15556"], ["an option in full", "'-p'"]),
+    "a short option of a pattern": ([*RELAY, "-v"], ["an option in full", "geventrelay relay --help", "'-v'"]),
+    "version without dashes": (["version"], ["did you mean --version?", "'version'"]),
+    "a word that is like no command": (["help", "toml"], ["see geventrelay --help", "'toml'"]),
+    "an option of no command": (["top", "--nothing", "2"], ["see geventrelay top --help", "'--nothing'"]),
+    "a relay that sends nowhere": (["relay", "--sub-port", "5"], ["an endpoint for pub, for push or for both", "None"]),
     "unknown policy": ([*RELAY, "--push-when-full", "panic"], ["--push-when-full", "block", "'panic'"]),
 }  # fmt: skip
 

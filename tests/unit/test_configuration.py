@@ -91,7 +91,8 @@ BAD = {
         "[streamer.tasks]\nfrontend = 1\n", 'streamer: expected a table [device.NAME] with pattern = "streamer" in', 1,
     ),
     "a device without a name": (
-        "[device]\npattern = 'queue'\n", "device.pattern: expected a table device.pattern, and pattern in a table", 2,
+        "[device]\npattern = 'queue'\n",
+        "device.pattern: expected pattern in a table [device.NAME]; this one has no NAME, got 'queue'", 2,
     ),
     "a type in the table of a socket": (
         "[device.t]\npattern = 'streamer'\nbackend = 2\n[device.t.frontend]\ntype = 'PULL'\nbind = 1\n",
@@ -139,7 +140,7 @@ BAD = {
     "a key that stands there twice": (QUEUE + "frontend = 3\n", "(it stands in this file twice)", 5),
     # Devices
     "a device that is none": ("[device]\nq = 5\n", "device.q: expected a table device.q, got 5", 2),
-    "a list of devices": ("[[device]]\nname = 'q'\n", "device: expected tables [device.NAME]", 1),
+    "a list of devices": ("[[device]]\nname = 'q'\n", "device: expected tables [device.NAME], got [[device]]", 1),
     "devices that are none": ("device = 'q'\n", "device: expected tables [device.NAME], got 'q'", 1),
     "a name with a space": (QUEUE.replace("q]", "'a b']"), "device.'a b': expected up to 64 letters, digits, ", 1),
     "a name with a slash": (QUEUE.replace("q]", "'a/b']"), "device.'a/b': expected up to 64 letters, digits, ", 1),
@@ -163,7 +164,7 @@ BAD = {
     ),
     "no backend": (QUEUE.replace("backend = 2\n", ""), "device.q.backend: expected tcp://HOST:PORT, ", 1),
     "nowhere to send to": (
-        "[device.r]\nsub-port = 1\n", "device.r.push-port: expected an endpoint, here or for pub", 1,
+        "[device.r]\nsub-port = 1\n", "device.r.push-port: expected an endpoint for pub, for push", 1,
     ),
     "no relay at all": ("[device.r]\npub-port = 2\n", "device.r.sub-port: expected tcp://HOST:PORT, ", 1),
     "a number out of range": (
@@ -202,7 +203,7 @@ BAD = {
     "an address bound twice": (QUEUE.replace("2", "1"), "device.q.backend: expected an endpoint that is bound once", 4),
     "an address within another": (
         QUEUE.replace("1", "5").replace("2", "'tcp://127.0.0.1:5'"),
-        "backend: expected an endpoint that is bound once, got 'tcp://127.0.0.1:5'", 4,
+        "backend: expected an endpoint that is bound once (frontend has it), got 'tcp://127.0.0.1:5'", 4,
     ),
     "an address of two devices": (
         QUEUE + "[device.r]\nsub-port = 3\npub-port = 'tcp://127.0.0.1:2'\n",

@@ -75,13 +75,16 @@ def test_a_value_within_the_rules_is_kept_as_its_own_type(name, given_value, kep
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: Relay(sub=1), "push: expected an endpoint, here or for pub or for both, got None"),
+        (lambda: Relay(sub=1), "push: expected an endpoint for pub, for push or for both, got None"),
         (lambda: Relay(sub=None, pub=2), "sub: expected tcp://HOST:PORT"),
         (lambda: Relay(sub=1, push=2, push_payload="half"), "push_payload: expected one of auto, space, parts, whole"),
         (lambda: Relay(sub=1, push=2, push_when_full="wait"), "push_when_full: expected one of drop, block"),
         (lambda: Relay(sub=1, pub=2, subscribe=5), "subscribe: expected text or bytes, got 5"),
         (lambda: Relay(sub=1, pub=2, subscribe=["a", None]), "subscribe: expected text or bytes, got None"),
-        (lambda: Relay(sub=5555, pub=5555), "pub: expected an endpoint that is bound once, got 'tcp://*:5555'"),
+        (
+            lambda: Relay(sub=5555, pub=5555),
+            "pub: expected an endpoint that is bound once (sub has it), got 'tcp://*:5555'",
+        ),
         (lambda: Queue(frontend=[1, 1], backend=2), "frontend: expected an endpoint that is bound once"),
         (lambda: Queue(frontend=[], backend=2), "frontend: expected at least one endpoint"),
         (lambda: Forwarder(frontend=1, backend=70000), "backend: expected a port from 0 to 65535, got 70000"),

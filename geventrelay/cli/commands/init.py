@@ -13,7 +13,7 @@ EXAMPLE = """\
 #
 # docs/configuration.rst lists all options that can stand here: those of the command line, without dashes.
 
-# The page with what is going on, the JSON API and the metrics: http://127.0.0.1:8080
+# A page that shows what is going on, the JSON API and the metrics: http://127.0.0.1:8080
 http = "127.0.0.1:8080"
 
 # A client that knows the first line of this file may also pause, resume, drain and reload over HTTP.

@@ -54,7 +54,7 @@ def execute(options: Options) -> int:
     except OSError as error:
         raise StartError(f"cannot write {path}: {error.strerror}") from None
     if seen is None:
-        raise StartError(f"nothing recorded: no tap or publisher at {chosen.source}")
+        raise StartError(f"nothing recorded: no tap or publisher at {chosen.source}; {path} has no message")
     print_stderr(f"recorded messages={recording.messages} bytes={recording.nbytes} file={path}")
     return 0
 

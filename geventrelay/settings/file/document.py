@@ -92,7 +92,8 @@ def _tables(tables: Any, faults: Faults, elsewhere: bool) -> dict[str, Mapping[s
     if tables is WRONG:
         return {}
     if not isinstance(tables, Mapping):
-        faults.append(fault(("device",), "tables [device.NAME]", tables))
+        got = Unshown("[[device]]") if isinstance(tables, list) else tables
+        faults.append(fault(("device",), "tables [device.NAME]", got))
         return {}
     if len(tables) > MOST_DEVICES:
         faults.append(fault(("device",), f"at most {MOST_DEVICES} tables [device.NAME]", len(tables)))
@@ -104,8 +105,11 @@ def _tables(tables: Any, faults: Faults, elsewhere: bool) -> dict[str, Mapping[s
         if isinstance(table, Mapping):
             kept[name] = table
         elif table is not WRONG:
-            of_device = f", and {name} in a table [device.NAME]" if name == "pattern" or place_of(name) else ""
-            faults.append(fault(("device", name), f"a table {shown(('device', name))}{of_device}", table))
+            if name == "pattern" or place_of(name):
+                rule = f"{name} in a table [device.NAME]; this one has no NAME"
+            else:
+                rule = f"a table {shown(('device', name))}"
+            faults.append(fault(("device", name), rule, table))
     return kept
 
 
