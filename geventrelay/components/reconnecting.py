@@ -69,7 +69,8 @@ class Reconnector:
 
     def observe(self, one: MonitorEvent) -> None:
         """Take note of an event of the socket's monitor. Does not yield."""
-        if not self._table or one.endpoint in self._bound():
+        # Once this is closed, a greenlet would read the events that others wait for: the end of the socket.
+        if self._closed or not self._table or one.endpoint in self._bound():
             return
         known = self._table.take(one.kind, one.endpoint, self._clock())
         if not known:

@@ -10,6 +10,7 @@ import pytest
 import zmq
 from gevent import socket as green_socket
 from gevent.server import StreamServer
+from support.strangers import shake_hands
 from support.traffic import bind_again
 
 from geventrelay import Queue, Relay, Streamer
@@ -168,3 +169,17 @@ def test_a_stop_while_an_endpoint_waits_to_be_connected_is_clean(run, peers: Pee
     gevent.killall([device._assembly.sockets._sockets["backend"]._reconnector._greenlet])
     wrong.close()
     _flows(peers, device, bind_again(peers, zmq.PULL, wrong.endpoint))
+
+
+def test_a_stop_in_the_moment_when_a_peer_goes_ends(run, peers: Peers):
+    with contextlib.closing(green_socket.socket()) as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        device = run(Streamer(frontend=LOCAL, backend=f">tcp://127.0.0.1:{listening.getsockname()[1]}"))
+        connection, _ = listening.accept()
+        with contextlib.closing(connection):
+            shake_hands(connection, b"PULL")
+            peers.connect(zmq.PUSH, *device.endpoints["frontend"]).send(b"x")
+            assert connection.recv(3) == b"\0\1x"
+        with within("the stop"):
+            device.stop()
