@@ -199,7 +199,7 @@ def waiting(request, burst, call: Call, peers: Peers) -> Waiting:
 ENDS: dict[str, tuple[Callable[[Waiting], object], Callable[[Any], bool]]] = {
     "a kill": (lambda it: it.call.greenlet.kill(block=False), lambda value: isinstance(value, gevent.GreenletExit)),
     "a timeout": (
-        lambda it: it.call.greenlet.kill(gevent.Timeout(1), block=False),
+        lambda it: it.call.greenlet.kill(gevent.Timeout(), block=False),
         lambda value: isinstance(value, gevent.Timeout),
     ),
     "an interrupt": (

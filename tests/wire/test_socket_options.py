@@ -18,7 +18,7 @@ SAMPLES = {
     "bindtodevice": "lo", "socks_password": "a", "socks_proxy": "127.0.0.1:1", "socks_username": "a",
     "tcp_accept_filter": "127.0.0.0/8", "curve_publickey": PUBLIC, "curve_secretkey": SECRET,
     "curve_serverkey": PUBLIC, "plain_password": "a", "plain_username": "a", "connect_routing_id": "a",
-    "routing_id": "a", "xpub_welcome_msg": "a", "maxmsgsize": 1024,
+    "routing_id": "a", "xpub_welcome_msg": "a", "maxmsgsize": 1024, "legacy_peers": False,
 }  # fmt: skip
 
 
