@@ -102,6 +102,8 @@ import zmq.green as zmq
 import geventrelay
 
 TIMES = 100
+# It may be ignored where tests are started from.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 main, begun, random = threading.main_thread().ident, threading.Semaphore(0), random.Random(1)
 context = zmq.Context()
 
