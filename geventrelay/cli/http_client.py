@@ -164,6 +164,8 @@ class HttpClient:
             failing.callback(wire.close)
             wire.sendall(_request(url.netloc, quote(url.path + path, safe=_OF_PATHS), token))
             response = http.client.HTTPResponse(cast(socket.socket, wire), method="GET")
+            # Before the wire: it flushes what it reads from, which fails once that is closed.
+            failing.callback(response.close)
             response.begin()
             failing.pop_all()
         return Answer(wire, response), response

@@ -46,6 +46,8 @@ class Wire(io.RawIOBase):
         green: bool = False,
     ) -> None:
         self._green = green
+        # Python closes what could not be made, too.
+        self._socket: Any = None
         self.allow(most_bytes, time_s)
         self._socket = self._connected(*address)
         if wrap is not None:
@@ -99,7 +101,8 @@ class Wire(io.RawIOBase):
     def close(self) -> None:
         """Close the connection; may be called twice."""
         super().close()
-        self._socket.close()
+        if self._socket is not None:
+            self._socket.close()
 
     def _connected(self, host: str, port: int) -> Any:
         library: Any = gevent.socket if self._green else socket
