@@ -34,7 +34,8 @@ MAY_IMPORT = {
     "engine": {"engine", "errors", "log", "terms"},
     # The protocol: no sockets, no hub, nothing of ours.
     "zmtp": {"zmtp"},
-    "components": {"components", "engine"} | SHARED,
+    "switch": {"switch", "zmtp", "engine", "errors", "log", "terms"},
+    "components": {"components", "engine", "switch", "zmtp"} | SHARED,
     # A feature knows no other feature, no device, and nothing of a server.
     **{feature: {feature, "components", "engine"} | SHARED for feature in FEATURES},
     "dropin": {"dropin", "components", "engine"} | GROUND,

@@ -1,0 +1,245 @@
+"""What a core promises: the part of the switch that moves messages between connections whose handshake is over.
+
+The way of a message::
+
+    connection --read--> frames --whole messages--> route --> peers: written now, or waiting in their queue
+                            |
+                         commands (SUBSCRIBE, CANCEL, PING)
+
+A core has no watchers, no timers and no listeners, and it never waits: it is called when a descriptor is ready, and
+says what to wait for next. So it can be tested with a socket pair. It calls nothing that yields to the hub.
+
+What is counted: a message counts as received when it is taken out of its connection's bytes, and in the same moment
+each outlet has sent it (it was written or it waits for a peer) or has dropped it, with a reason. What cannot be taken
+yet because an outlet blocks stays in the bytes of its connection, and is not received.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..engine.counters import Drop, PumpCounters
+from ..terms import Payload, WhenFull
+from ..zmtp import events
+from ..zmtp.connection import Bounds
+from ..zmtp.errors import Fault
+
+
+class Progress(enum.IntEnum):
+    """Why a `Peer.read` or `Peer.write` ended, and with it what its caller waits for."""
+
+    NOT_READY = 0
+    """Nothing more can be done until the descriptor is ready again. A write has nothing left, or the kernel is full."""
+    NO_ROOM = 1
+    """Of a read alone: an outlet that blocks is full. Read again once `Way.has_room`."""
+    TURN_OVER = 2
+    """The time is over and there may be more: let others go first."""
+    ENDED = 3
+    """The connection has ended, and `Peer.ended` says why: call `Peer.detach`, then close the descriptor."""
+
+
+class SlowSubscriber(enum.Enum):
+    """What happens to a message for a subscriber that has as many waiting as its high-water mark allows."""
+
+    DROP = "drop"
+    """The subscriber does not get this message, as with libzmq."""
+    DROP_OLDEST = "drop-oldest"
+    """The subscriber does not get the oldest that waits."""
+    DISCONNECT = "disconnect"
+    """The subscriber is disconnected; what waits for it is dropped."""
+    BLOCK = "block"
+    """Every subscriber waits, and so do the senders."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Why a connection has ended.
+
+    :ivar fault: what the peer has done wrong; None if it, or the network, just closed the connection.
+    :ivar what: one sentence for the log.
+    """
+
+    fault: Fault | None
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class SidePlan:
+    """One socket of a device, as a core needs to know it.
+
+    :ivar key: what it is called in the device, e.g. ``frontend``.
+    :ivar type: its ZeroMQ type, e.g. ``"PUSH"``.
+    :ivar sndhwm: how many messages may wait for one peer; 0 for no limit.
+    :ivar sndhwm_bytes: how many bytes, likewise.
+    :ivar bounds: what a peer may send.
+    :ivar max_subscriptions: how many topics a peer may subscribe to; 0 for no limit.
+    :ivar slow_subscriber: what happens at the high-water mark of a PUB or XPUB.
+    :ivar subscriber_max_age_s: how long a message may wait for a subscriber, in seconds; 0 for no limit.
+    """
+
+    key: str
+    type: str
+    sndhwm: int = 1000
+    sndhwm_bytes: int = 0
+    bounds: Bounds = field(default_factory=Bounds)
+    max_subscriptions: int = 100_000
+    slow_subscriber: SlowSubscriber = SlowSubscriber.DROP
+    subscriber_max_age_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PeerCounts:
+    """What has been counted of one peer. For a subscriber: ``matched == delivered + dropped + waiting``.
+
+    :ivar received: messages read from it, and `received_bytes` their bytes.
+    :ivar matched: messages that were routed to it.
+    :ivar delivered: those that the kernel has taken wholly.
+    :ivar dropped: those that it did not get, by reason.
+    :ivar waiting: those in its queue, one half written among them, and `waiting_bytes` their bytes.
+    :ivar subscriptions: topics that it is subscribed to now.
+    """
+
+    received: int = 0
+    received_bytes: int = 0
+    matched: int = 0
+    delivered: int = 0
+    dropped: Mapping[Drop, int] = field(default_factory=dict)
+    waiting: int = 0
+    waiting_bytes: int = 0
+    subscriptions: int = 0
+
+
+class Peer(Protocol):
+    """One peer of a side: its queue, and its connection while there is one.
+
+    :ivar ended: why its connection has ended; None while it goes on, and while there is none.
+    """
+
+    ended: Ended | None
+
+    def attach(self, fd: int, peer: events.Peer, rest: bytes) -> None:
+        """Go on with a connection whose handshake is over.
+
+        A SUB asks for its topics now. What waits is not written yet: call `write`; nor is `rest` read: call `read`.
+
+        :param fd: its descriptor, which does not block. It stays its owner's, and is open until `detach`.
+        :param peer: what is known of the other end.
+        :param rest: the bytes that have come after the handshake.
+        """
+
+    def detach(self) -> None:
+        """The connection has gone, or is to go. A message that was read in half is dropped; what waits stays.
+
+        A message written in half is written from its beginning to the next connection.
+        """
+
+    def read(self, until: float) -> Progress:
+        """Read and move messages.
+
+        Bytes that were read before and kept are moved first. Never blocks. Messages and commands are handled whole.
+
+        :param until: when the turn is over, by `time.monotonic`. At least one message is moved, if there is one.
+        """
+
+    def write(self, until: float) -> Progress:
+        """Write what waits. Never blocks.
+
+        :param until: when the turn is over, by `time.monotonic`.
+        """
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether something waits to be written to its connection."""
+
+    def ping(self, ttl_ds: int) -> None:
+        """Put a PING in front of the messages that wait; only with ZMTP 3.1.
+
+        :param ttl_ds: see `zmtp.commands.ping`.
+        """
+
+    @property
+    def heard(self) -> int:
+        """How many bytes have come from it, of any kind: whether it is alive."""
+
+    def counts(self) -> PeerCounts:
+        """What has been counted up to now, over all its connections."""
+
+
+class Side(Protocol):
+    """One socket of a device with its peers.
+
+    :ivar plan: what it was made of. It may be replaced while it runs, with another of the same key and type.
+    """
+
+    plan: SidePlan
+
+    def new_peer(self, *, queues_before: bool) -> Peer:
+        """A peer without a connection yet.
+
+        :param queues_before: whether it takes messages already, as an endpoint that connects without IMMEDIATE does.
+            Without, it takes none while it has no connection.
+        """
+
+    def remove(self, peer: Peer) -> None:
+        """Forget a `peer` that has been detached. What waits for it is dropped: `Drop.NO_PEER`."""
+
+    def subscribe(self, topic: bytes) -> None:
+        """Of a SUB: ask every peer, now and later, for messages that begin with `topic`."""
+
+    def cancel(self, topic: bytes) -> None:
+        """Of a SUB: take one `subscribe` of `topic` back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a way leads; see `geventrelay.engine.outlet.Outlet`.
+
+    :ivar side: the socket.
+    :ivar when_full: what happens to a message that it cannot take.
+    :ivar payload: which part of a message is sent.
+    """
+
+    side: Side
+    when_full: WhenFull = WhenFull.BLOCK
+    payload: Payload = Payload.WHOLE
+
+
+class Way(Protocol):
+    """One direction of a device: from the peers of one side to other sides."""
+
+    @property
+    def counters(self) -> PumpCounters:
+        """What it has moved so far, with `outlets` in the order of its destinations."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether no destination that blocks is full, so that reads that ended with NO_ROOM can go on."""
+
+    def set_tap(self, tap: Callable[[Sequence[bytes]], None] | None) -> None:
+        """Call `tap` with the parts of each message that is moved from now on; None ends that. It must not yield."""
+
+
+class Core(Protocol):
+    """Makes the sides and ways of one device, and knows which of its peers need attention."""
+
+    def side(self, plan: SidePlan) -> Side:
+        """Make a side.
+
+        :param plan: what it is to be.
+        :raises ValueError: if the core does not speak its type.
+        """
+
+    def way(self, source: Side, destinations: Sequence[Destination]) -> Way:
+        """Join sides: each message read from a peer of `source` goes to every one of `destinations`, in order.
+
+        There is one way from a side at most.
+        """
+
+    def take_stalled(self) -> list[Peer]:
+        """The peers that have had to wait with a write since the last call: wait until they are writable."""
+
+    def take_ended(self) -> list[Peer]:
+        """The peers whose connection has turned out to have ended in a write since the last call."""
