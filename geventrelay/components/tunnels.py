@@ -87,7 +87,7 @@ class Tunnels:
     def _spawn(self, pool: set[Any], run: Any, *arguments: Any) -> Any:
         greenlet = gevent.spawn(run, *arguments)
         pool.add(greenlet)
-        greenlet.link(pool.discard)
+        greenlet.rawlink(pool.discard)
         return greenlet
 
     def _serve(self, listener: Any, endpoint: Endpoint) -> None:
@@ -98,18 +98,19 @@ class Tunnels:
                 # Out of descriptors, say. It waits in the queue of the listener.
                 gevent.sleep(_REST_S)
                 continue
-            self._spawn(self._reaching, self._connect, local, endpoint)
+            # Not within the greenlet: one that is killed before it has begun would leave it open.
+            self._spawn(self._reaching, self._connect, local, endpoint).rawlink(lambda _, local=local: local.close())
 
     def _connect(self, local: Any, endpoint: Endpoint) -> None:
-        try:
-            remote = self._reach(endpoint)
-        except BaseException:
-            local.close()
-            raise
+        remote = self._reach(endpoint)
         if remote is None:
-            local.close()
             return
-        self._spawn(self._carrying, self._carry, local, remote)
+        with contextlib.closing(remote):
+            this: Any = gevent.getcurrent()
+            self._carrying.add(this)
+            this.rawlink(self._carrying.discard)
+            self._reaching.discard(this)
+            self._carry(local, remote)
 
     def _reach(self, endpoint: Endpoint) -> Any:
         """A connection to `endpoint` through the proxy; None after a while without one."""
@@ -137,13 +138,12 @@ class Tunnels:
             return remote
 
     def _carry(self, local: Any, remote: Any) -> None:
-        with contextlib.closing(local), contextlib.closing(remote):
-            ways = [gevent.spawn(self._copy, *way) for way in ((local, remote), (remote, local))]
-            try:
-                gevent.joinall(ways, count=1)
-                gevent.joinall(ways, timeout=_REST_S)
-            finally:
-                gevent.killall(ways)
+        ways = [gevent.spawn(self._copy, *way) for way in ((local, remote), (remote, local))]
+        try:
+            gevent.joinall(ways, count=1)
+            gevent.joinall(ways, timeout=_REST_S)
+        finally:
+            gevent.killall(ways)
 
     def _copy(self, source: Any, destination: Any) -> None:
         # A connection that breaks ends as one that is closed: libzmq connects again.

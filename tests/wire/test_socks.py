@@ -16,7 +16,10 @@ from gevent.server import StreamServer
 from support.traffic import pump
 
 from geventrelay import Device, Forwarder, Queue, Streamer
-from geventrelay.testing import LOCAL, Peers, eventually
+from geventrelay.components.socks import Proxy
+from geventrelay.components.tunnels import Tunnels
+from geventrelay.endpoints import Endpoint
+from geventrelay.testing import LOCAL, Peers, eventually, within
 
 
 class SocksProxy:
@@ -187,6 +190,28 @@ def test_a_device_whose_proxy_is_none_stops_as_any_other(run, peers: Peers, hand
         device.start()
     finally:
         server.stop()
+
+
+def test_a_connection_whose_greenlet_is_killed_before_it_begins_is_closed(tmp_path):
+    class Killing(Tunnels):
+        def _spawn(self, pool, run, *arguments):
+            greenlet = super()._spawn(pool, run, *arguments)
+            if run == self._connect:
+                accepted.append(arguments[0])
+                greenlet.kill(block=False)
+            return greenlet
+
+    accepted: list = []
+    tunnels = Killing(Proxy("127.0.0.1", _nobody()), {})
+    try:
+        path = tunnels.open(Endpoint("tcp://127.0.0.1:1", binds=False)).removeprefix("ipc://")
+        with contextlib.closing(green_socket.socket(green_socket.AF_UNIX)) as client:
+            client.connect(path)
+            with within("the connection to be closed"):
+                assert client.recv(1) == b""
+        assert accepted[0].fileno() == -1
+    finally:
+        tunnels.close()
 
 
 def test_messages_flow_when_the_proxy_comes_goes_and_comes_back(run, peers: Peers, proxy):

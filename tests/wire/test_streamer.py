@@ -108,6 +108,8 @@ def test_a_task_handed_to_libzmq_before_a_stop_is_delivered(run, peers: Peers):
     one, puller = pusher(peers, device), worker(peers, device)
     for number in range(100):
         one.send(b"%d" % number)
+    # Until then some may still be at the pusher, which keeps what the device does not take.
+    eventually(lambda: pump(device, "frontend").outlets[0].sent == 100, "all to be handed to libzmq")
     assert puller.recv() == [b"0"]
     stopping = gevent.spawn(device.stop)
     try:
