@@ -29,7 +29,10 @@ def bind(socket: RelaySocket, endpoint: Endpoint) -> str:
     path = file_of(endpoint.address)
     if path is not None:
         check_is_free(path)
-    socket.bind(_bindable(endpoint, bool(socket.get(zmq.IPV6))))
+    address = _bindable(endpoint, bool(socket.get(zmq.IPV6)))
+    # Other devices may have taken theirs while the name was resolved.
+    descriptors.require(_NEEDED)
+    socket.bind(address)
     return last_endpoint(socket)
 
 

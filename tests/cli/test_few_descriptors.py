@@ -39,6 +39,16 @@ def test_a_start_either_succeeds_or_ends_with_one_sentence(run, folder, limit):
     assert not ready.exists()
 
 
+# Their starts take turns at every name that is looked up, and take descriptors from each other.
+@pytest.mark.parametrize("limit", [60, 66])
+def test_many_devices_that_start_at_once_end_with_one_sentence_too(run, folder, limit):
+    sockets = "".join(f'{key} = "tcp://127.0.0.1:0"\n' for key in ("frontend", "backend", "control"))
+    (folder / "relay.toml").write_text("".join(f'[device.d{n}]\npattern = "streamer"\n{sockets}' for n in range(6)))
+    server = limited(run, limit, "run", str(folder / "relay.toml"))
+    assert server.wait() == 1, server.report()
+    assert "Too many open files" in server.errors.splitlines()[-1]
+
+
 @pytest.mark.parametrize("words", [["--version"], ["ctl", "1", "pause"], ["tap", "1"], ["check", "/dev/null"]])
 def test_every_command_says_that_there_are_too_few(run, words):
     program = limited(run, 12, *words)

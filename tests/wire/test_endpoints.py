@@ -12,6 +12,7 @@ import zmq.green
 from geventrelay import Device, Queue, Relay, StartError, Streamer
 from geventrelay.components import endpoints
 from geventrelay.endpoints import Endpoint
+from geventrelay.engine import descriptors
 from geventrelay.engine.socket import RelaySocket
 from geventrelay.testing import LOCAL, Peers, eventually
 
@@ -252,6 +253,15 @@ def test_an_endpoint_that_cannot_be_had_is_named_with_the_reason(endpoint, reaso
     assert str(error.value).startswith(f"cannot {verb} {endpoint.lstrip('>')} (tasks backend): {reason}")
     assert "\n" not in str(error.value)
     assert device.state.value == "stopped"
+
+
+def test_descriptors_that_others_take_while_a_name_is_resolved_are_missed_before_libzmq_aborts(monkeypatch):
+    resolved, free = endpoints._resolved, descriptors.free
+    lookups = []
+    monkeypatch.setattr(endpoints, "_resolved", lambda host: lookups.append(host) or resolved(host))
+    monkeypatch.setattr(descriptors, "free", lambda: 2 if lookups else free())
+    with pytest.raises(StartError, match=r"^cannot bind tcp://localhost:0 \(streamer frontend\): Too many open files$"):
+        Device(Streamer(frontend="tcp://localhost:0", backend=LOCAL)).start()
 
 
 def test_a_failed_start_may_be_tried_again_when_the_reason_has_gone(run):
