@@ -93,6 +93,7 @@ class StubServer:
     :param token: what a bearer must know; None lets nobody change anything.
     :ivar posted: the paths that were posted to with the right token.
     :ivar overrides: path -> (status, answer), for what is to go wrong.
+    :ivar history: the past of each device, as /api/history has it. :ivar interval_s: seconds between two of its points.
     :ivar tapped: lines that every watcher gets at once; then its answer goes on until `tap_over` is set.
     :ivar watched: the queries of all watchers so far.
     """
@@ -105,6 +106,7 @@ class StubServer:
         self.states: dict[str, str] = {}
         self.overrides: dict[str, tuple[int, Any]] = {}
         self.history: dict[str, Any] = {}
+        self.interval_s = 5
         self.peers: dict[str, Any] = {}
         self.subscriptions: list[Any] | None = None
         self.tapped: list[str] = []
@@ -175,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/api/values":
             self._send(200, report.values())
         elif path == "/api/history":
-            self._send(200, {"version": 1, "interval_s": 5, "devices": self.stub.history})
+            self._send(200, {"version": 1, "interval_s": self.stub.interval_s, "devices": self.stub.history})
         elif path == "/api/token":
             if self._has_token():
                 self._send(200, {"version": 1})

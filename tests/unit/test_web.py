@@ -141,3 +141,9 @@ def test_the_page_makes_no_markup_of_text():
     assert [path.name for path in sorted(page.glob("*.js")) if makes.search(path.read_text(encoding="utf-8"))] == [
         "dom.js"
     ]
+
+
+def test_the_page_makes_no_format_anew_for_each_number():
+    # toLocaleString with options does, which kept a browser on a busy machine from ever being done with an event.
+    folder = Path(geventrelay.__file__).parent / "web" / "page"
+    assert [file.name for file in folder.glob("*.js") if ".toLocaleString(" in file.read_text(encoding="utf-8")] == []

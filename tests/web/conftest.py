@@ -22,9 +22,8 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture
 def browser(chromium: Browser) -> Iterator[Browser]:
-    """A new page, 1000 pixels wide, of a reader who wants no motion."""
-    chromium.new_page()
+    """An empty page, 1000 pixels wide, of a reader who wants no motion."""
     chromium.show_as(1000, 800, still=True)
     yield chromium
-    # It would go on asking for events.
-    chromium.open("about:blank")
+    # The page would go on asking for events.
+    chromium.leave()

@@ -17,10 +17,14 @@ pytestmark = pytest.mark.slow
 
 TOKEN = "correct-horse"
 RUN = """
-axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) => violations.map(
-  (one) => `${one.id}: ${one.nodes.slice(0, 3).map((node) => node.html).join("  ")}`))
+axe.run({ include: [document], exclude: [[%s]] }, { resultTypes: ["violations"] }).then(
+  ({ violations }) => violations.map((one) => `${one.id}: ${one.nodes.slice(0, 3).map((node) => node.html).join(" ")}`))
 """
 LOOKS = [(1180, False), (1180, True), (400, False), (400, True)]
+# Of a table, whose rows all look alike, and of plain text.
+TWO_LOOKS = [(1180, False), (400, True)]
+# The rows of which axe sees none, for the sake of time: it takes seconds for each hundred.
+LIKE_OTHERS = "tbody:nth-of-type(n+7):not(:has(.card))"
 
 
 @pytest.fixture(scope="session")
@@ -33,8 +37,10 @@ def axe() -> str:
 
 
 def violations(browser: Browser, axe: str) -> list[str]:
-    browser.evaluate(f"{axe}; 0")
-    found: list[str] = browser.evaluate(RUN)
+    """What axe says against the page as it is now."""
+    if not browser.evaluate("'axe' in window"):
+        browser.evaluate(f"{axe}; 0")
+    found: list[str] = browser.evaluate(RUN % json.dumps(LIKE_OTHERS))
     return found
 
 
@@ -70,42 +76,44 @@ def open_everything(browser: Browser, cards: int) -> None:
     browser.until("document.querySelector('.note:not([hidden])') !== null")
 
 
-@pytest.mark.parametrize(("width", "dark"), LOOKS)
-def test_cards_with_everything_open(browser, axe, width, dark):
+def test_cards_with_everything_open(browser, axe):
     with prepared(4) as stub:
-        browser.show_as(width, 900, dark=dark, still=True)
         browser.open(stub.url)
         enter_token(browser, TOKEN)
         open_everything(browser, 4)
-        assert violations(browser, axe) == []
+        for width, dark in LOOKS:
+            browser.show_as(width, 900, dark=dark, still=True)
+            assert violations(browser, axe) == []
         browser.click("#token")
         browser.click("#token")
         browser.until("document.querySelector('#token-dialog').open")
-        assert violations(browser, axe) == []
+        for dark in (True, False):
+            browser.show_as(400, 900, dark=dark, still=True)
+            assert violations(browser, axe) == []
         assert complaints(browser, stub) == []
 
 
-@pytest.mark.parametrize(("width", "dark"), LOOKS)
-def test_two_hundred_devices_with_rows_open(browser, axe, width, dark):
+def test_two_hundred_devices_with_rows_open(browser, axe):
     with prepared(200) as stub:
-        browser.show_as(width, 900, dark=dark, still=True)
         browser.open(stub.url)
         enter_token(browser, TOKEN)
         browser.click("thead .cell-name .sort")
         for index in range(4):
             browser.click(f"[data-device$='-{index}'] .row-open")
         open_everything(browser, 4)
-        browser.click(".copy")
-        browser.until("document.querySelector('.copy').textContent.startsWith('Copied')")
-        assert browser.evaluate("document.documentElement.scrollWidth") <= width
-        assert violations(browser, axe) == []
+        for width, dark in TWO_LOOKS:
+            browser.show_as(width, 900, dark=dark, still=True)
+            browser.click(".copy")
+            browser.until("document.querySelector('.copy').textContent.startsWith('Copied')")
+            assert browser.evaluate("document.documentElement.scrollWidth") <= width
+            assert violations(browser, axe) == []
         assert complaints(browser, stub) == []
 
 
-@pytest.mark.parametrize(("width", "dark"), LOOKS)
-def test_the_documentation(browser, axe, width, dark):
+def test_the_documentation(browser, axe):
     with prepared(4) as stub:
-        browser.show_as(width, 900, dark=dark, still=True)
         browser.open(f"{stub.url}docs.html")
-        assert violations(browser, axe) == []
-        assert browser.evaluate("document.documentElement.scrollWidth") <= width
+        for width, dark in TWO_LOOKS:
+            browser.show_as(width, 900, dark=dark, still=True)
+            assert violations(browser, axe) == []
+            assert browser.evaluate("document.documentElement.scrollWidth") <= width

@@ -63,7 +63,9 @@ def test_the_keyboard_shows_it_too(browser, stub):
 
 
 def test_a_moment_stays_what_it_is_while_time_goes_on(browser, stub):
-    stub.history["orders"]["received"] = [7] * 179 + [170]
+    # As many points as 15 minutes have, a second apart: the next comes soon.
+    stub.history["orders"]["received"] = [7] * 899 + [170]
+    stub.interval_s = 1
     browser.open(stub.url)
     browser.until(f"{SCALE} === '200/s'")
     tab_to(browser, f"document.activeElement === document.querySelector('{PLOT}')")
@@ -72,7 +74,7 @@ def test_a_moment_stays_what_it_is_while_time_goes_on(browser, stub):
     line = "document.querySelector('.spark.received .spark-line').getAttribute('d')"
     before = browser.evaluate(line)
     browser.until(f"{line} !== {before!r}")
-    browser.until(f"document.activeElement.ariaValueNow === '178' && {VALUE} === '170/s'")
+    browser.until(f"document.activeElement.ariaValueNow === '898' && {VALUE} === '170/s'")
 
 
 def test_there_are_links_to_metrics_api_and_documentation(browser, stub):

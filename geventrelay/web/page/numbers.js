@@ -44,8 +44,11 @@ export function clockTime(unixS, exactly = false) {
   return (exactly ? millis : seconds).format(unixS * 1000);
 }
 
+// Made once: toLocaleString makes one for each number, which was most of the work of an event.
+const figures = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 2 });
+
 export function exact(value) {
-  return value.toLocaleString("en-GB", { maximumFractionDigits: 2 });
+  return figures.format(value);
 }
 
 export function duration(seconds) {
