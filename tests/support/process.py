@@ -31,9 +31,11 @@ UNREAD = " unread=unknown"
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 GEVENTRELAY = (sys.executable, "-m", "geventrelay")
 
+# As text, as JSON, and as a program that has set up no logging writes it.
+SLOW_BURST = re.compile(r'^slow-burst | WARNING slow-burst |"event": "slow-burst"')
+
 # Run as `python -c WITHOUT_CAPABILITIES NUMBER,... COMMAND...`: root's way to be refused like anybody else. Not a
 # preexec_fn, because Python warns of forking a process that has threads, and pytest-timeout's is one.
-SLOW_BURST = re.compile(r' WARNING slow-burst |"event": "slow-burst"')
 WITHOUT_CAPABILITIES = """
 import ctypes, os, sys
 for number in sys.argv[1].split(","):
@@ -114,8 +116,7 @@ class Program:
     @property
     def errors(self) -> str:
         """Its standard error, but for the one warning that depends on whether this machine has a compiler."""
-        lines = self.all_errors.splitlines(keepends=True)
-        return "".join(line for line in lines if not SLOW_BURST.search(line))
+        return without_slow_burst(self.all_errors)
 
     @property
     def all_errors(self) -> str:
@@ -245,6 +246,11 @@ def left_unread(output: str) -> bool:
 def _check(gone: dict[str, int], received: int, held: int, line: str) -> None:
     for key, number in gone.items():
         assert received - held <= number <= received, f"{key} does not add up: {line}"
+
+
+def without_slow_burst(errors: str) -> str:
+    """Standard error without the one warning that depends on whether this machine has a compiler."""
+    return "".join(line for line in errors.splitlines(keepends=True) if not SLOW_BURST.search(line))
 
 
 def listens(endpoint: str) -> bool:
