@@ -32,10 +32,10 @@ def proxy(frontend: Socket, backend: Socket, capture: Socket | None = None, *, c
         copy.
     :param capture_when_full: what happens while the capture cannot take a copy, e.g. a PUSH without a peer. "block":
         the traffic waits, as in libzmq (proxy.cpp, capture). "drop": the copy is dropped and counted, and nothing
-        waits. What libzmq drops by itself (a PUB's messages, say) is dropped either way, and so is what a REQ or REP
-        cannot take.
+        waits. What libzmq drops by itself (a PUB's messages, say) is dropped either way.
     :raises ValueError: if `capture_when_full` is neither.
-    :raises zmq.ZMQError: ENOTSOCK or ETERM at the end; ENOTSUP at once, if no message can go either way.
+    :raises zmq.ZMQError: ENOTSOCK or ETERM at the end; ENOTSUP at once, if no message can go either way; EFSM at the
+        first message that a REP, or the second one that a REQ, would have to copy, unless it may drop.
     :raises ForkedError: in a child that was forked during the call, for the copy of the caller there.
     """
     run = ProxyRun(frontend, backend, capture, capture_when_full=capture_when_full)
@@ -63,7 +63,7 @@ def proxy_steerable(
     :param capture_when_full: as for `proxy`.
     :returns: 0, after TERMINATE.
     :raises ValueError: as for `proxy`.
-    :raises zmq.ZMQError: ENOTSOCK, ETERM or ENOTSUP, as for `proxy`.
+    :raises zmq.ZMQError: ENOTSOCK, ETERM, ENOTSUP or EFSM, as for `proxy`.
     :raises ForkedError: as for `proxy`.
     """
     run = ProxyRun(frontend, backend, capture, control, capture_when_full=capture_when_full)
@@ -104,7 +104,7 @@ def monitored_queue(
     :param capture_when_full: as for `proxy`, for `mon_socket`.
     :raises ValueError: as for `proxy`.
     :raises TypeError: if a prefix is not bytes.
-    :raises zmq.ZMQError: ENOTSOCK or ETERM at the end.
+    :raises zmq.ZMQError: ENOTSOCK or ETERM at the end; EFSM, as for `proxy`.
     """
     for name, prefix in (("in_prefix", in_prefix), ("out_prefix", out_prefix)):
         if not isinstance(prefix, bytes):

@@ -196,10 +196,16 @@ class ProxyRun:
         return [Pump(name, source.readiness, outlets)]
 
     def _copy_to(self, capture: ForeignSocket, prefix: bytes | None) -> Outlet:
-        # These two are never ready for a second message, since no greenlet reads from the capture in between.
-        waits = capture.raw.type not in (zmq.REQ, zmq.REP)
-        policy = self._capture_when_full if waits else WhenFull.DROP
-        return Outlet(_CAPTURE, capture.readiness, when_full=policy, payload=self._payload, prefix=prefix)
+        policy = self._capture_when_full
+        return Outlet(
+            _CAPTURE,
+            capture.readiness,
+            when_full=policy,
+            payload=self._payload,
+            prefix=prefix,
+            # A REQ takes one copy and a REP none, since no greenlet reads from them. libzmq ends there too.
+            ends_out_of_turn=policy is WhenFull.BLOCK,
+        )
 
     def _run(self, job: Callable[[], None]) -> None:
         try:

@@ -84,8 +84,8 @@ class Burst(Protocol):
 
         :param budget: how much to move; what is in hand is offered first, and takes nothing of it.
         :returns: why it ended.
-        :raises zmq.ZMQError: anything but EAGAIN and EHOSTUNREACH, among them ETERM (the context has gone) and
-            ENOTSOCK (a socket was closed).
+        :raises zmq.ZMQError: anything but EAGAIN and EHOSTUNREACH, among them ETERM (the context has gone), ENOTSOCK
+            (a socket was closed), and EFSM of an outlet with `Outlet.ends_out_of_turn`.
         """
 
     def pass_over(self) -> None:

@@ -39,6 +39,7 @@ class PythonLane:
         self._least_parts = outlet.least_parts
         self._longest_topic = outlet.longest_topic
         self._topics = Topics() if outlet.repeated else None
+        self._not_now = NOT_NOW[:1] if outlet.ends_out_of_turn else NOT_NOW
         self.events_interval = outlet.events_interval
         self._since_events = 0
 
@@ -74,7 +75,7 @@ class PythonLane:
         try:
             self._send_parts(parts)
         except zmq.ZMQError as error:
-            if error.errno in NOT_NOW:
+            if error.errno in self._not_now:
                 if self._outlet.when_full is WhenFull.BLOCK:
                     return False
                 self.refuse()

@@ -94,6 +94,8 @@ class Outlet:
         its topics in a tree that it walks by recursion (trie_t::rm): one of 200 kB overflows the stack.
     :param repeated: whether the source reports a subscription for each subscriber and not once, as an XPUB with
         ZMQ_XPUB_VERBOSE does; of no concern where the socket is no XSUB. See `geventrelay.engine.subscriptions`.
+    :param ends_out_of_turn: whether EFSM ends the burst with that error: for a REQ or REP whose turn never comes again,
+        because no greenlet reads from it.
     :param peers: who is connected, so that a drop is ``no_peer`` or ``full``; None where that is not known.
     """
 
@@ -107,6 +109,7 @@ class Outlet:
         prefix: bytes | None = None,
         longest_topic: int = LONGEST_TOPIC_BYTES,
         repeated: bool = False,
+        ends_out_of_turn: bool = False,
         peers: SocketPeers | None = None,
     ) -> None:
         self.name = name
@@ -117,6 +120,7 @@ class Outlet:
         self.prefix = prefix
         self.longest_topic = longest_topic if self.socket.raw.type == zmq.XSUB else None
         self.repeated = repeated and self.socket.raw.type == zmq.XSUB
+        self.ends_out_of_turn = ends_out_of_turn
         self._peers = peers
 
     @property

@@ -391,11 +391,43 @@ def test_the_end_of_the_context_ends_a_class_that_waits_for_its_monitor(burst, c
     assert device.launcher.exception is None
 
 
-@pytest.mark.parametrize("capture_type", [zmq.REQ, zmq.REP])
-def test_a_capture_that_is_never_ready_twice_does_not_stop_the_traffic(burst, call, peers: Peers, capture_type):
+# Types that take one copy, or none
+
+
+@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize(("capture_type", "copied"), [(zmq.REQ, 1), (zmq.REP, 0)])
+def test_a_capture_whose_turn_never_comes_ends_the_call_as_with_libzmq(
+    burst, call, peers: Peers, name, capture_type, copied
+):
     front, back, capture = call.bind(zmq.PULL), call.bind(zmq.PUSH), call.bind(capture_type)
-    call.run(geventrelay.proxy, front, back, capture)
+    call.run(OURS[name], front, back, capture)
+    copies = peers.connect(zmq.REP, address(capture)) if copied else None
+    source, sink = peers.connect(zmq.PUSH, address(front)), peers.connect(zmq.PULL, address(back))
+    for number in range(copied + 1):
+        source.send(b"%d" % number)
+    assert call.ended().errno == zmq.EFSM
+    # The message in hand goes on without its copy.
+    assert sink.recv_all(copied + 1) == [[b"%d" % number] for number in range(copied + 1)]
+    assert copies is None or copies.recv()[-1] == b"0"
+
+
+@pytest.mark.parametrize("capture_type", [zmq.REQ, zmq.REP])
+def test_a_capture_whose_turn_never_comes_does_not_stop_the_traffic_where_it_may_drop(
+    burst, call, peers: Peers, capture_type
+):
+    front, back, capture = call.bind(zmq.PULL), call.bind(zmq.PUSH), call.bind(capture_type)
+    call.run(geventrelay.proxy, front, back, capture, capture_when_full="drop")
     source, sink = peers.connect(zmq.PUSH, address(front)), peers.connect(zmq.PULL, address(back))
     for number in range(3):
         source.send(b"%d" % number)
     assert sink.recv_all(3) == [[b"%d" % number] for number in range(3)]
+
+
+def test_a_request_as_capture_waits_for_its_peer_before_its_one_copy(burst, call, peers: Peers):
+    front, back, capture = call.bind(zmq.PULL), call.bind(zmq.PUSH), call.bind(zmq.REQ)
+    call.run(geventrelay.proxy, front, back, capture)
+    source, sink = peers.connect(zmq.PUSH, address(front)), peers.connect(zmq.PULL, address(back))
+    source.send(b"one")
+    let_run()
+    assert sink.recv_now() == []
+    assert peers.connect(zmq.REP, address(capture)).recv() == sink.recv() == [b"one"]

@@ -23,7 +23,7 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 import zmq
 
-from .lane cimport AUTO, PARTS, SPACE, SWAP, WHOLE, Lane, offer
+from .lane cimport AUTO, PARTS, SPACE, SWAP, WHOLE, Lane, has_to_wait, offer
 from .libzmq cimport exception_of, handle_of, is_not_now, msg_close, msg_data, msg_init, msg_init_size, take_raised
 from .message cimport (
     BROKEN_OFF, FEW_PARTS, TOO_MANY_PARTS, Message, free_room, make_room, receive, release, skip
@@ -154,6 +154,7 @@ cdef class NativeBurst:
             self.topics.append(topics)
             lane.topics = <PyObject *>topics
         lane.drops = outlet.when_full is WhenFull.DROP
+        lane.ends_out_of_turn = outlet.ends_out_of_turn
         lane.events_interval = outlet.events_interval
         lane.load_balanced = socket_type in LOAD_BALANCED
         lane.keeps_until_sent = not lane.drops and socket_type not in NEVER_REFUSE_LATER_PARTS
@@ -323,7 +324,7 @@ cdef class NativeBurst:
         cdef long long look_at = self.received_parts + CLOCK_INTERVAL
         cdef double until = INFINITY
         if self.at >= 0 and not self.deliver():
-            return OUTLET_FULL if is_not_now(self.error) else FAILED
+            return OUTLET_FULL if has_to_wait(&self.lanes[self.at], self.error) else FAILED
         while (
             self.received < last_message and self.received_bytes < last_byte and self.received_parts < last_part
         ):
@@ -353,7 +354,7 @@ cdef class NativeBurst:
                 offer(&self.lanes[self.lane_count], &self.message, True)
             self.at = 0
             if not self.deliver():
-                return OUTLET_FULL if is_not_now(self.error) else FAILED
+                return OUTLET_FULL if has_to_wait(&self.lanes[self.at], self.error) else FAILED
         return BUDGET_SPENT
 
     cdef void refuse(self) noexcept nogil:

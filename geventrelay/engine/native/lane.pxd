@@ -6,7 +6,8 @@ from libc.errno cimport EAGAIN, EHOSTUNREACH, ENOMEM
 from libc.string cimport memcpy, memset
 
 from .libzmq cimport (
-    EVENTS, getsockopt, is_not_now, msg_close, msg_copy, msg_data, msg_init, msg_init_size, msg_size, send_part, zmq_msg_t
+    EFSM, EVENTS, getsockopt, is_not_now, msg_close, msg_copy, msg_data, msg_init, msg_init_size, msg_size, send_part,
+    zmq_msg_t
 )
 from .message cimport Message, cut_payload, up_to_space, up_to_topic
 
@@ -28,6 +29,8 @@ cdef struct Lane:
     # A `geventrelay.engine.subscriptions.Topics` of an XSUB whose source repeats subscriptions; NULL for others.
     PyObject *topics
     bint drops
+    # See `geventrelay.engine.outlet.Outlet`.
+    bint ends_out_of_turn
     # After how many messages to read EVENTS, 0 for never, and how many there were since.
     long long events_interval
     long long since_events
@@ -85,7 +88,7 @@ cdef inline int offer(Lane *lane, Message *message, bint keep) noexcept nogil:
         if lane.events_interval:
             process_events(lane)
         return 0
-    if is_not_now(error):
+    if has_to_wait(lane, error):
         if not lane.drops:
             return error
         lane.refused += 1
@@ -94,6 +97,11 @@ cdef inline int offer(Lane *lane, Message *message, bint keep) noexcept nogil:
         lane.unroutable += 1
         return 0
     return error
+
+
+cdef inline bint has_to_wait(const Lane *lane, int error) noexcept nogil:
+    # Whether the lane's socket may take later what it has refused with this error.
+    return is_not_now(error) and not (lane.ends_out_of_turn and error == EFSM)
 
 
 cdef inline bint has_longer_topic(Lane *lane, Message *message, const Cut *cut) noexcept nogil:
