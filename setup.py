@@ -3,19 +3,20 @@
 from setuptools import Extension, setup
 
 
-def native(name: str, *parts: str) -> Extension:
-    """A compiled module of the engine; `parts` are those whose inline functions it is made of."""
-    folder = "geventrelay/engine/native"
-    depends = [f"{folder}/{part}.pxd" for part in (*parts, name) if part != "burst"]
-    return Extension(f"geventrelay.engine.native.{name}", [f"{folder}/{name}.pyx"], depends=depends, optional=True)
+def native(room: str, name: str, *parts: str) -> Extension:
+    """A compiled module of a `room`; `parts` are those whose inline functions it is made of."""
+    folder = f"geventrelay/{room}/native"
+    depends = [f"{folder}/{part}.pxd" for part in parts]
+    return Extension(f"geventrelay.{room}.native.{name}", [f"{folder}/{name}.pyx"], depends=depends, optional=True)
 
 
 setup(
     ext_modules=[
         # Optional: without a compiler the install succeeds, and the burst in Python serves. No include directories and
         # no libraries: libzmq's functions are looked up in what pyzmq has loaded.
-        native("libzmq"),
-        native("burst", "libzmq", "message", "lane"),
+        native("engine", "libzmq", "libzmq"),
+        native("engine", "burst", "libzmq", "message", "lane"),
+        native("switch", "core", "blocks", "frames", "queue", "incoming", "peer", "sending"),
         # Plain Python too, and used as such where these could not be built.
         Extension("geventrelay.engine.readiness", ["geventrelay/engine/readiness.py"], optional=True),
         Extension("geventrelay.engine.pump", ["geventrelay/engine/pump.py"], optional=True),

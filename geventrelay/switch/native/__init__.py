@@ -1,0 +1,1 @@
+"""The core of the switch in Cython; see `geventrelay.switch.contract`. Built where there is a compiler."""
