@@ -8,6 +8,7 @@ from typing import Any
 import zmq
 
 from ..endpoints import Endpoint
+from ..engine import descriptors as free_descriptors
 from ..engine.monitor import Monitor
 from ..engine.peers import PEER_EVENTS, SocketPeers
 from ..engine.peertable import PeersSnapshot
@@ -20,7 +21,7 @@ from .endpoints import bind, connect, reason, unbind
 from .ipc_files import IpcFile, file_of
 from .listeners import use_descriptor
 from .new_socket import new_socket, set_linger
-from .peer_bounds import largest_part, usage_bound
+from .peer_bounds import backlog, largest_part, usage_bound
 from .plan import RECEIVE_ONLY, Adjustment, SocketPlan
 from .reconnecting import Reconnector
 from .socks import Proxy
@@ -205,6 +206,7 @@ class DeviceSocket:
 
     def _open(self, endpoint: Endpoint, descriptor: int | None) -> None:
         self._limit_parts(endpoint)
+        self.socket.set(zmq.BACKLOG, backlog(self.plan, self._settings, endpoint, free_descriptors.free()))
         if descriptor is not None:
             self.bound.append(use_descriptor(self.socket, descriptor))
         elif endpoint.binds:

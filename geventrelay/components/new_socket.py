@@ -73,8 +73,6 @@ def _set_options(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings
     # ZMTP 1.0 and 2.0 (libzmq before 4.0) where a ZAP domain is set, and with no ZAP handler that is all it does.
     if not lets_legacy_peers_in(plan.key, settings):
         socket.set(zmq.ZAP_DOMAIN, ZAP_DOMAIN)
-    # With libzmq's own 100, a burst of connects makes clients wait a second and more for TCP to try again.
-    socket.set(zmq.BACKLOG, 1024)
     if settings.heartbeat_ms:
         _set_heartbeat(socket, settings.heartbeat_ms)
     if plan.type in _TO_SUBSCRIBERS:

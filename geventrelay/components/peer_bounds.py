@@ -20,6 +20,12 @@ _COMMAND_BYTES = len(b"\x09SUBSCRIBE")
 # (xpub_t::xread_activated). With so few waiting, it comes to an end before its I/O thread has brought more, on a busy
 # machine too.
 _SUBSCRIPTIONS_WAITING = 4
+# With libzmq's own 100, a burst of connects makes clients wait a second and more for TCP to try again.
+_CONNECTIONS_WAITING = 1024
+# Where libzmq has no descriptor for a connection over ipc, it aborts the process (ipc_listener.cpp). With so few
+# waiting, it hardly accepts more of a burst than are free before the server hears of them. Peers of libzmq that find no
+# place try again after 0.1 s (ZMQ_RECONNECT_IVL).
+_WAITING_OVER_IPC = 8
 
 
 def receive_hwm(plan: SocketPlan, settings: DeviceSettings) -> int:
@@ -31,6 +37,21 @@ def receive_hwm(plan: SocketPlan, settings: DeviceSettings) -> int:
     if plan.type not in _TO_SUBSCRIBERS:
         return settings.rcvhwm
     return min(settings.rcvhwm or _SUBSCRIPTIONS_WAITING, _SUBSCRIPTIONS_WAITING)
+
+
+def backlog(plan: SocketPlan, settings: DeviceSettings, endpoint: Endpoint, free: float) -> int:
+    """How many connections may wait to be accepted, for ZMQ_BACKLOG. Does not yield.
+
+    :param plan: the socket.
+    :param settings: its device's.
+    :param endpoint: where the connections come.
+    :param free: how many descriptors are free.
+    """
+    own = settings.socket_options.get(plan.key, {}).get(zmq.BACKLOG)
+    if own is not None:
+        return int(own)
+    few = endpoint.transport == "ipc" and free < 2 * _CONNECTIONS_WAITING
+    return _WAITING_OVER_IPC if few else _CONNECTIONS_WAITING
 
 
 def largest_part(plan: SocketPlan, settings: DeviceSettings, endpoint: Endpoint) -> int:

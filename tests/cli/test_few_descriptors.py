@@ -133,3 +133,21 @@ def test_connections_over_ipc_are_ended_too_while_few_descriptors_are_free(start
     client.send(b"after")
     assert worker.recv() == [b"after"]
     server.stop()
+
+
+def test_few_connections_wait_at_an_ipc_endpoint_where_few_descriptors_are_free(run, folder):
+    path, ready = folder / "front", folder / "ready.json"
+    ends = ["--frontend", f"ipc://{path}", "--backend", "0", "--interface", "127.0.0.1"]
+    server = limited(run, 300, "streamer", *ends, "--ready-file", str(ready))
+    server.until(ready.exists, "ready file")
+    # A burst that comes while the server has no processor: libzmq would accept all of it before it heard of the first.
+    server.signal(signal.SIGSTOP)
+    with contextlib.ExitStack() as waiting, pytest.raises(BlockingIOError):
+        # The kernel takes one more than it is asked for, and the server may not have stopped yet.
+        for _ in range(20):
+            one = waiting.enter_context(socket.socket(socket.AF_UNIX))
+            one.setblocking(False)
+            one.connect(str(path))
+    server.signal(signal.SIGCONT)
+    server.signal(signal.SIGTERM)
+    assert server.wait() == 0, server.report()

@@ -10,6 +10,7 @@ import pytest
 import zmq
 
 from geventrelay import Custom, Forwarder, Queue, Relay, Streamer
+from geventrelay.components.peer_bounds import backlog
 from geventrelay.devices import patterns
 from geventrelay.devices.assembly import sockets_of
 from geventrelay.devices.features import FEATURES
@@ -52,6 +53,23 @@ def test_sockets_and_ways_of_each_pattern(settings, types, ways):
 
 def test_every_pattern_is_here():
     assert {settings.pattern for settings, _, _ in PLANS.values()} == set(PATTERNS)
+
+
+# The endpoint, how many descriptors are free, the option of the socket, and how many connections may wait.
+WAITING = {
+    "tcp": ("tcp://*:1", 100, {}, 1024),
+    "ipc with plenty of descriptors": ("ipc://a", 2048, {}, 1024),
+    "ipc with few descriptors": ("ipc://a", 2047, {}, 8),
+    "an abstract name": ("ipc://@a", 100, {}, 8),
+    "an option of the socket": ("ipc://a", 100, {zmq.BACKLOG: 77}, 77),
+}
+
+
+@pytest.mark.parametrize(("endpoint", "free", "options", "waiting"), WAITING.values(), ids=list(WAITING))
+def test_how_many_connections_may_wait(endpoint, free, options, waiting):
+    settings = Streamer(frontend=endpoint, backend=2, socket_options={"frontend": options})
+    (plan,) = (one for one in patterns.plan(settings).sockets if one.key == "frontend")
+    assert backlog(plan, settings, plan.endpoints[0], free) == waiting
 
 
 def test_only_the_requests_of_a_queue_are_answered():
