@@ -12,7 +12,7 @@ from ..engine import descriptors as free_descriptors
 from ..engine.monitor import Monitor
 from ..engine.peers import PEER_EVENTS, SocketPeers
 from ..engine.peertable import PeersSnapshot
-from ..engine.usage import Bound
+from ..engine.usage import Bound, Offence
 from ..errors import StartError
 from ..settings import DeviceSettings
 from ..settings.socket_options import lets_legacy_peers_in
@@ -122,13 +122,25 @@ class DeviceSocket:
         # These calls may have taken news of the socket that a greenlet waits for.
         self.socket.readiness.check_events()
 
-    def count_read(self, read_bytes: Callable[[], int]) -> None:
-        """Hold connections to a bound on messages that never end. Does not yield.
+    def count_read(self, read_bytes: Callable[[], int], emptied: Callable[[], int]) -> None:
+        """Hold connections to the bounds on messages. Does not yield.
 
         :param read_bytes: how many bytes of messages have been read from the socket.
+        :param emptied: how many times it had nothing to read.
         """
-        if self._peers is not None and self._peers.limiter is not None:
-            self._peers.limiter.read_bytes = read_bytes
+        if self._peers is not None:
+            self._peers.emptied = emptied
+            if self._peers.limiter is not None:
+                self._peers.limiter.read_bytes = read_bytes
+
+    def end_sender(self, descriptor: int, offence: Offence) -> None:
+        """End the connection over which a message came; see `SocketPeers.end_sender`. Does not yield.
+
+        :param descriptor: what libzmq says of the message.
+        :param offence: what is wrong with it.
+        """
+        if self._peers is not None:
+            self._peers.end_sender(descriptor, offence)
 
     @property
     def peers(self) -> SocketPeers | None:

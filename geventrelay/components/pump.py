@@ -13,6 +13,7 @@ from ..engine import fork as fork
 from ..engine.counters import Drop, PumpSnapshot
 from ..engine.outlet import Outlet
 from ..engine.pump import Pump
+from ..engine.usage import TOO_MANY_PARTS
 from ..log import event
 from ..settings import DeviceSettings
 from .component import Component, DrainStep
@@ -62,9 +63,9 @@ class PumpComponent(Component):
     def open(self) -> None:
         """Make the pump; see `Component.open`. Does not yield."""
         outlets = [self._outlet(outlet) for outlet in self._plan.outlets]
-        self._pump = Pump(self.key, self._sockets[self.key], outlets, self._log_refused, self._log_uncut)
+        self._pump = Pump(self.key, self._sockets[self.key], outlets, self._refused, self._log_uncut)
         self._pump.set_max_parts(self._settings.max_parts)
-        self._sockets.count_read(self.key, self._pump.read_bytes)
+        self._sockets.count_read(self.key, self._pump.read_bytes, self._pump.emptied)
         fork.pause_in_children(self._pump)
 
     def run(self) -> None:
@@ -155,9 +156,10 @@ class PumpComponent(Component):
         advice = "no topic stands before the first space of a message, so it goes whole; space would cut it there"
         log.warning(event("uncut", device=self._device, socket=socket, option="--push-payload", advice=advice))
 
-    def _log_refused(self, reason: Drop, messages: int) -> None:
+    def _refused(self, reason: Drop, messages: int, descriptor: int) -> None:
         what = {"device": self._device, "socket": self.key, "reason": reason.value, "messages": messages}
         if reason is Drop.TOO_MANY_PARTS:
+            self._sockets.end_sender(self.key, descriptor, TOO_MANY_PARTS)
             what["advice"] = f"--max-parts takes more than {self._settings.max_parts}; 0 is no limit"
         log.warning(event("message-refused", **what))
 

@@ -11,6 +11,7 @@ import zmq
 from ..engine.peers import SocketPeers
 from ..engine.peertable import PeersSnapshot
 from ..engine.socket import RelaySocket
+from ..engine.usage import Offence
 from ..settings import DeviceSettings
 from . import contexts
 from .component import Component, DrainStep
@@ -72,12 +73,20 @@ class Sockets(Component):
         """Knows whether a peer of the socket `key` is there; None where that cannot be known. Does not yield."""
         return self._sockets[key].peers
 
-    def count_read(self, key: str, read_bytes: Callable[[], int]) -> None:
-        """Let the socket `key` know how many bytes have been read from it, by `read_bytes`. Does not yield.
+    def count_read(self, key: str, read_bytes: Callable[[], int], emptied: Callable[[], int]) -> None:
+        """Let the socket `key` know what has been read from it: `read_bytes`, and how often it was `emptied`.
 
+        Does not yield.
         See `DeviceSocket.count_read`.
         """
-        self._sockets[key].count_read(read_bytes)
+        self._sockets[key].count_read(read_bytes, emptied)
+
+    def end_sender(self, key: str, descriptor: int, offence: Offence) -> None:
+        """End the connection to the socket `key` with this `descriptor` for an `offence`; see `SocketPeers.end_sender`.
+
+        Does not yield.
+        """
+        self._sockets[key].end_sender(descriptor, offence)
 
     def is_cut_off(self, key: str) -> bool:
         """Whether the end of its listening ends connections of the socket `key`: see `stop_reading`. Does not yield."""

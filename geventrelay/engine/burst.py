@@ -60,12 +60,17 @@ class Burst(Protocol):
 
     :ivar waiting_for: the index of the first outlet that has yet to take the message in hand; None with none.
     :ivar max_parts: how many parts a message may have; 0 for any number.
-    :ivar on_refused: called with the reason and the number of messages when some were dropped in reading; None for not.
+    :ivar on_refused: called with the reason and the number of messages when some were dropped in reading. The third is
+        the descriptor of the connection of the last that had too many parts (ZMQ_SRCFD), else -1. None for not.
     """
 
     waiting_for: int | None
     max_parts: int
-    on_refused: Callable[[Drop, int], None] | None
+    on_refused: Callable[[Drop, int, int], None] | None
+
+    @property
+    def emptied(self) -> int:
+        """How many runs have ended because there was nothing more to read, before the one that goes on."""
 
     @property
     def counters(self) -> PumpCounters:

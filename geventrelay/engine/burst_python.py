@@ -36,7 +36,8 @@ class PythonBurst:
         self._in_hand: Parts = ()
         self.waiting_for: int | None = None
         self.max_parts = 0
-        self.on_refused: Callable[[Drop, int], None] | None = None
+        self.emptied = 0
+        self.on_refused: Callable[[Drop, int, int], None] | None = None
         self._from_xpub = source.raw.type == zmq.XPUB
         # Whether the rest of a message with too many parts is still to be read and thrown away.
         self._skipping = False
@@ -83,6 +84,7 @@ class PythonBurst:
                 frame = self._pass_singles(singles, nbytes) if self._straight else self._recv()
         except zmq.ZMQError as error:
             if error.errno in NOT_NOW:
+                self.emptied += 1
                 return Status.SOURCE_EMPTY
             raise
         if frame is None:
@@ -177,7 +179,7 @@ class PythonBurst:
         for outlet in self.counters.outlets:
             outlet.drop(reason)
         if self.on_refused is not None:
-            self.on_refused(reason, 1)
+            self.on_refused(reason, 1, _descriptor_of(parts[-1]) if reason is Drop.TOO_MANY_PARTS else -1)
 
     def _count(self, parts: Parts) -> None:
         self.counters.received += 1
@@ -213,6 +215,14 @@ class PythonBurst:
         self.waiting_for = None
         self._in_hand = ()
         return True
+
+
+def _descriptor_of(frame: Any) -> int:
+    """Over which connection a part came: libzmq's descriptor; -1 where that is not known, as over inproc."""
+    try:
+        return int(frame.get(zmq.SRCFD))
+    except zmq.ZMQError:
+        return -1
 
 
 def _is_subscription(frame: Any) -> bool:

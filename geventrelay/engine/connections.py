@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import array
 import contextlib
+import ctypes
 import fcntl
+import functools
 import ipaddress
 import os
 import socket as stdlib_socket
@@ -28,6 +30,7 @@ _COOKIE = struct.Struct("=Q")
 # SO_COOKIE of Linux's asm-generic/socket.h, which Python does not name: no other socket of this boot ever has the same.
 _SO_COOKIE = 57
 
+_SOCKADDR_BYTES = 16
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 # In a program that is monkey-patched, gevent's would have the hub's loop take note of a descriptor that is not its own.
@@ -107,6 +110,23 @@ def end(descriptor: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def discard(descriptor: int) -> bool:
+    """End the tcp or ipc connection of a `descriptor`, as `end` does, and all that libzmq has not read. Does not yield.
+
+    Only for connections whose handshake is through. Whether that went well.
+    """
+    # connect(2): an address of the family AF_UNSPEC dissolves a connection, with a reset (tcp_disconnect in Linux).
+    unspecified = bytes(_SOCKADDR_BYTES)
+    if sys.platform == "linux" and _libc().connect(descriptor, unspecified, len(unspecified)) == 0:
+        return True
+    return end(descriptor)
+
+
+@functools.cache
+def _libc() -> Any:
+    return ctypes.CDLL(None)
 
 
 class Held:

@@ -21,9 +21,10 @@ from . import connections, descriptors
 from .libzmq import unless_gone
 from .limiter import Limiter
 from .monitor import Monitor, MonitorEvent
+from .origins import Origins
 from .peertable import NOT_ZMTP, Connection, PeersSnapshot, PeerTable
 from .readiness import plain_get
-from .usage import Bound
+from .usage import Bound, Offence
 
 log = logging.getLogger("geventrelay")
 
@@ -70,6 +71,7 @@ class SocketPeers:
     :param bound: how much each connection may send before it is ended; None for no bound.
     :param takes_legacy: whether the socket takes peers of ZMTP 1.0 and 2.0, of whose handshakes libzmq tells nothing.
     :ivar limiter: holds connections to `bound`; None without one.
+    :ivar emptied: how many times the socket has had nothing to read.
     """
 
     def __init__(
@@ -85,7 +87,10 @@ class SocketPeers:
         self._monitor = monitor
         self._observe = observe
         readiness = monitor.socket.readiness
-        self.limiter = None if bound is None else Limiter(bound, lambda: readiness.readable)
+        self._readable: Callable[[], bool] = lambda: readiness.readable
+        self.limiter = None if bound is None else Limiter(bound, self._readable)
+        self.emptied: Callable[[], int] = lambda: 0
+        self._origins = Origins()
         self._whose = {"device": device, "socket": key}
         self._mechanism = _MECHANISMS.get(int(plain_get(monitor.socket, zmq.MECHANISM)), "unknown")
         self._table = PeerTable(_has_spoken, takes_legacy=takes_legacy)
@@ -122,6 +127,19 @@ class SocketPeers:
         self._name_addresses()
         return self._table.snapshot(self._mechanism, time.time(), self._gone())
 
+    def end_sender(self, descriptor: int, offence: Offence) -> None:
+        """End a connection for a message that was just read, if that certainly came over it. Does not yield.
+
+        Only connections that others have made are ended: a user has chosen what this end connects to.
+
+        :param descriptor: what libzmq says of the message.
+        :param offence: what is wrong with it.
+        """
+        connection = self._table.connections.get(descriptor)
+        if connection is not None and connection.accepted and self._origins.is_certain(descriptor, self.emptied()):
+            with contextlib.suppress(OSError, zmq.ZMQError):
+                self._end(descriptor, connection, offence)
+
     def close(self) -> PeersSnapshot:
         """Stop following, and return what has been counted. Call it before the socket is closed. Yields."""
         self._greenlet.kill()
@@ -157,9 +175,9 @@ class SocketPeers:
         if self.limiter is not None:
             for descriptor, connection in self.limiter.look(self._table.connections, time.monotonic()):
                 with contextlib.suppress(OSError):
-                    self._end(descriptor, connection, self.limiter.bound)
+                    self._end(descriptor, connection, self.limiter.bound.offence)
 
-    def _end(self, descriptor: int, connection: Connection, bound: Bound) -> None:
+    def _end(self, descriptor: int, connection: Connection, offence: Offence) -> None:
         held = connections.Held(descriptor)
         try:
             # libzmq tells of an end before it closes the descriptor. So without such an event up to now, what is held
@@ -168,12 +186,12 @@ class SocketPeers:
             known = self._table.connections.get(descriptor)
             if more or known is not connection or connections.cookie(held.descriptor) != connection.cookie:
                 return
-            connections.end(held.descriptor)
+            connections.discard(held.descriptor)
         finally:
             held.close()
-        self._table.cut_off(descriptor, bound.reason)
+        self._table.cut_off(descriptor, offence.reason)
         where = {"endpoint": connection.endpoint, "peer": connection.address or "unknown"}
-        self._note(logging.WARNING, "cut-off", **where, reason=bound.reason, option=bound.option)
+        self._note(logging.WARNING, "cut-off", **where, reason=offence.reason, option=offence.option)
 
     def _read(self) -> bool:
         """Take in events, so many at most; whether there may be more."""
@@ -206,7 +224,8 @@ class SocketPeers:
     def _take(self, one: MonitorEvent) -> None:
         table, kind, value, endpoint = self._table, one.kind, one.value, one.endpoint
         if kind & _GAINED:
-            table.gained(value, endpoint, time.time())
+            table.gained(value, endpoint, time.time(), accepted=kind == _ACCEPTED)
+            self._origins.gained(value, self.emptied(), empty=not self._readable())
             self._hold(value)
         elif kind == _LOST:
             self._note_lost(value, endpoint)

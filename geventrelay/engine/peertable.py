@@ -128,6 +128,7 @@ class Connection:
     :ivar address: the other end; None until it has been looked up.
     :ivar ready: whether its handshake is through.
     :ivar doubtful: whether the handshake that is through, or is not, may be another connection's.
+    :ivar accepted: whether the other end has made it.
     :ivar cookie: what tells it from later connections with its descriptor; None where that is not known.
     """
 
@@ -137,6 +138,7 @@ class Connection:
     ready: bool = False
     doubtful: bool = False
     cookie: int | None = None
+    accepted: bool = False
 
 
 class PeerTable:
@@ -164,13 +166,16 @@ class PeerTable:
         self._failures: Counter[str] = Counter()
         self._cut_off: Counter[str] = Counter()
 
-    def gained(self, descriptor: int, endpoint: str, now: float) -> None:
-        """A connection has been made at `endpoint`, as seen at `now`; it has this `descriptor`."""
+    def gained(self, descriptor: int, endpoint: str, now: float, *, accepted: bool = False) -> None:
+        """A connection has been made at `endpoint`, as seen at `now`; it has this `descriptor`.
+
+        :param accepted: whether the other end has made it.
+        """
         if descriptor in self.connections:
             # libzmq reports no end where it closes a connection itself.
             self._end(descriptor)
         self._kept_off.discard(descriptor)
-        self.connections[descriptor] = Connection(endpoint, now)
+        self.connections[descriptor] = Connection(endpoint, now, accepted=accepted)
         self._pending[descriptor] = None
 
     def is_pending(self, descriptor: int) -> bool:

@@ -52,8 +52,7 @@ class Pump:
     :param source: the socket to read; this pump is its one reader.
     :param outlets: where each message goes; this pump is the one writer of each, but of a readiness with
         `Readiness.several_writers`.
-    :param on_refused: called with the reason and the number when messages were dropped in reading; None for not. Must
-        not yield.
+    :param on_refused: see `Burst.on_refused`. Must not yield.
     :param on_uncut: called with an outlet's name, once, when it was sent a message whole because no topic stands before
         its first space; None for not. Must not yield.
     """
@@ -63,7 +62,7 @@ class Pump:
         name: str,
         source: Readiness | RelaySocket,
         outlets: Sequence[Outlet],
-        on_refused: Callable[[Drop, int], None] | None = None,
+        on_refused: Callable[[Drop, int, int], None] | None = None,
         on_uncut: Callable[[str], None] | None = None,
     ) -> None:
         self.name = name
@@ -190,6 +189,10 @@ class Pump:
         """How many bytes the messages that were read took on the wire, at most. Does not yield."""
         counters = self._burst.counters
         return counters.received_bytes + PART_COST_BYTES * counters.received_parts
+
+    def emptied(self) -> int:
+        """How many times there was nothing more to read. Does not yield."""
+        return self._burst.emptied
 
     def snapshot(self) -> PumpSnapshot:
         """What has been counted up to now. Does not yield."""

@@ -19,9 +19,23 @@ PART_COST_BYTES = 48
 _UNFINISHED_LEAK_BYTES_S = 1024
 
 
-_SENDS_TOO_MUCH, _UNFINISHED = "sends_too_much", "unfinished"
-REASONS = (_SENDS_TOO_MUCH, _UNFINISHED)
-"""Why connections are ended here."""
+@dataclass(frozen=True, slots=True)
+class Offence:
+    """Why a connection is ended here.
+
+    :ivar reason: what such ends are counted by.
+    :ivar option: the option that lifts the bound, for the log.
+    """
+
+    reason: str
+    option: str
+
+
+_SENDS_TOO_MUCH = Offence("sends_too_much", "subscriber-burst")
+_UNFINISHED = Offence("unfinished", "max-unfinished")
+TOO_MANY_PARTS = Offence("too_many_parts", "max-parts")
+REASONS = tuple(one.reason for one in (_SENDS_TOO_MUCH, _UNFINISHED, TOO_MANY_PARTS))
+"""What the ends of connections are counted by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +44,13 @@ class Bound:
 
     :ivar burst_bytes: at once.
     :ivar rate_bytes_s: beyond that, in a second.
-    :ivar option: the option that lifts it, for the log.
-    :ivar reason: what its ends are counted by.
+    :ivar offence: what it is to send more.
     :ivar reads: whether messages are read from the socket.
     """
 
     burst_bytes: int
     rate_bytes_s: int
-    option: str
-    reason: str
+    offence: Offence
     reads: bool
 
 
@@ -48,12 +60,12 @@ def subscriber_bound(burst_bytes: int, rate_bytes_s: int) -> Bound:
     :param burst_bytes: at once.
     :param rate_bytes_s: beyond that, in a second.
     """
-    return Bound(burst_bytes, rate_bytes_s, "subscriber-burst", _SENDS_TOO_MUCH, reads=False)
+    return Bound(burst_bytes, rate_bytes_s, _SENDS_TOO_MUCH, reads=False)
 
 
 def unfinished_bound(limit_bytes: int) -> Bound:
     """The bound of what is sent of a message that never ends: `limit_bytes`."""
-    return Bound(limit_bytes, _UNFINISHED_LEAK_BYTES_S, "max-unfinished", _UNFINISHED, reads=True)
+    return Bound(limit_bytes, _UNFINISHED_LEAK_BYTES_S, _UNFINISHED, reads=True)
 
 
 @dataclass(slots=True)

@@ -115,7 +115,7 @@ class Limits(DeviceGroup):
     )
     max_parts: int = option(
         whole(0),
-        "drop a message that has more parts; 0 is no limit",
+        "drop a message that has more parts, and end its sender's connection; 0 is no limit",
         default=1_000,
         unit="parts",
         live=True,

@@ -118,7 +118,7 @@ class Rig:
         except zmq.ZMQError as error:
             errno = (type(error), error.errno)
         counters = dataclasses.asdict(self.burst.counters)
-        self.log.append((status, errno, self.burst.waiting_for, counters))
+        self.log.append((status, errno, self.burst.waiting_for, counters, self.burst.emptied))
         assert self._balanced()
         return status
 
@@ -474,7 +474,7 @@ def test_a_message_of_too_many_parts_is_dropped_and_the_budget_holds_within_it(p
 
     log = assert_both_do_the_same(script, Destination(payload=payload))
     assert received(log) == [[b"before"], [b"y"] * 10, [b"after"]]
-    runs = [entry[3] for entry in log if len(entry) == 4]
+    runs = [entry[3] for entry in log if len(entry) == 5]
     assert runs[-1]["outlets"][0]["dropped"] == {Drop.TOO_MANY_PARTS: 2}
     assert runs[-1]["received_parts"] == 1 + 1000 + 10 + 11 + 1
     read = [0, *(one["received_parts"] for one in runs)]

@@ -194,7 +194,7 @@ def test_another_connection_with_the_descriptor_is_never_ended(watch, peers: Pee
         connection.cookie += 1
     else:
         connection = Connection(connection.endpoint, connection.since, connection.address, True, connection.cookie)
-    known._end(descriptor, connection, known.limiter.bound)
+    known._end(descriptor, connection, known.limiter.bound.offence)
     pusher.send(b"second")
     assert puller.recv() == [b"second"]
     assert device.peers()["frontend"].cut_off == {}

@@ -24,7 +24,9 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 import zmq
 
 from .lane cimport AUTO, PARTS, SPACE, SWAP, WHOLE, Lane, has_to_wait, offer
-from .libzmq cimport exception_of, handle_of, is_not_now, msg_close, msg_data, msg_init, msg_init_size, take_raised
+from .libzmq cimport (
+    SRCFD, exception_of, handle_of, is_not_now, msg_close, msg_data, msg_get, msg_init, msg_init_size, take_raised
+)
 from .message cimport (
     BROKEN_OFF, FEW_PARTS, TOO_MANY_PARTS, Message, free_room, make_room, receive, release, skip
 )
@@ -85,6 +87,7 @@ cdef class NativeBurst:
     """
 
     cdef readonly object waiting_for
+    cdef readonly long long emptied
     cdef public object on_refused
 
     cdef object totals
@@ -116,6 +119,8 @@ cdef class NativeBurst:
     cdef long long received_bytes
     cdef long long broken_off
     cdef long long too_many_parts
+    # Over which connection the last message with too many parts came, by its descriptor; -1 if unknown.
+    cdef int descriptor
     cdef int error
 
     def __cinit__(self, source, outlets):
@@ -208,6 +213,8 @@ cdef class NativeBurst:
         failure = self.add_up_drops()
         if self.broken_off or self.too_many_parts:
             self.add_up_refused_parts()
+        # After that: what is told there was read before.
+        self.emptied += outcome == SOURCE_EMPTY
         raised = take_raised()
         if raised is not None:
             raise raised
@@ -294,14 +301,16 @@ cdef class NativeBurst:
 
     cdef int add_up_refused_parts(self) except -1:
         """Count the messages that were not read to their end, and tell the pump."""
-        refused = ((Drop.BROKEN_OFF, self.broken_off), (Drop.TOO_MANY_PARTS, self.too_many_parts))
+        refused = (
+            (Drop.BROKEN_OFF, self.broken_off, -1), (Drop.TOO_MANY_PARTS, self.too_many_parts, self.descriptor)
+        )
         self.broken_off = self.too_many_parts = 0
-        for reason, messages in refused:
+        for reason, messages, descriptor in refused:
             if messages:
                 for outlet in self.outlet_counters:
                     outlet.drop(reason, messages)
                 if self.on_refused is not None:
-                    self.on_refused(reason, messages)
+                    self.on_refused(reason, messages, descriptor)
         return 0
 
     cdef object add_up_refused(self, Py_ssize_t index):
@@ -367,6 +376,7 @@ cdef class NativeBurst:
         else:
             self.too_many_parts += 1
             self.message.skipping = True
+            self.descriptor = msg_get(&self.message.parts[self.message.count - 1], SRCFD)
         release(&self.message)
 
     cdef int skip_some(self) noexcept nogil:

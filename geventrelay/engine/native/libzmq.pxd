@@ -9,6 +9,7 @@ cdef enum:
     DONTWAIT = 1
     SNDMORE = 2
     EVENTS = 15
+    SRCFD = 2
     EFSM = 156384712 + 51
     ETERM = 156384712 + 53
 
@@ -30,6 +31,7 @@ cdef:
     int (*msg_more)(const zmq_msg_t *) noexcept nogil
     void *(*msg_data)(zmq_msg_t *) noexcept nogil
     size_t (*msg_size)(const zmq_msg_t *) noexcept nogil
+    int (*msg_get)(const zmq_msg_t *, int) noexcept nogil
     int (*getsockopt)(void *, int, void *, size_t *) noexcept nogil
     int (*last_error)() noexcept nogil
 
