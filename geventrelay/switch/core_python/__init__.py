@@ -1,0 +1,14 @@
+"""The core of the switch in Python; see `geventrelay.switch.contract`.
+
+* `run`: consecutive messages in one piece of bytes;
+* `reading`: the bytes of a connection to runs and commands;
+* `way`: runs from one side to others;
+* `side`, and a module for each kind of destination;
+* `queue`: what waits for a peer;
+* `peer`: its connection, read and written;
+* `core`: makes them, and knows which peers have something to write.
+"""
+
+from .core import PythonCore
+
+__all__ = ["PythonCore"]

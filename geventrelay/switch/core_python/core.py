@@ -1,0 +1,102 @@
+"""The core in Python: makes sides and ways, and knows which peers have something to write."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import cast
+
+from ...engine.counters import OutletCounters, PumpCounters
+from .. import contract
+from ..contract import Destination, SidePlan
+from .peer import Peer
+from .push import Push
+from .side import Side
+from .way import Lane, Way
+
+_BUFFER_BYTES = 64 << 10
+
+_SIDES: dict[str, type[Side]] = {"PULL": Side, "PUSH": Push}
+
+
+class PythonCore:
+    """`geventrelay.switch.contract.Core`: runs everywhere, and is the yardstick for the native one.
+
+    :ivar buffer: what all connections are read into, and `view` is the same.
+    :ivar now: when the present turn began, by `time.monotonic`.
+    """
+
+    def __init__(self) -> None:
+        self.buffer = bytearray(_BUFFER_BYTES)
+        self.view = memoryview(self.buffer)
+        self.now = 0.0
+        self._dirty: list[Peer] = []
+        self._stalled: list[Peer] = []
+        self._ended: list[contract.Peer] = []
+
+    def side(self, plan: SidePlan) -> Side:
+        """See `geventrelay.switch.contract.Core.side`, and there of `plan`."""
+        if plan.type not in _SIDES:
+            raise ValueError(f"socket type: expected one of {', '.join(_SIDES)}, got {plan.type!r}")
+        return _SIDES[plan.type](self, plan)
+
+    def way(self, source: contract.Side, destinations: Sequence[Destination]) -> Way:
+        """See `geventrelay.switch.contract.Core.way`, and there of `source` and `destinations`."""
+        counters = PumpCounters(outlets=tuple(OutletCounters() for _ in destinations))
+        lanes = []
+        for one, outlet in zip(destinations, counters.outlets, strict=True):
+            lanes.append(Lane(cast(Side, one.side), one.when_full, one.payload, outlet))
+        made = cast(Side, source).way = Way(lanes, counters)
+        return made
+
+    def take_stalled(self) -> list[contract.Peer]:
+        """See `geventrelay.switch.contract.Core.take_stalled`."""
+        for peer in self._dirty:
+            peer.is_dirty = False
+            peer.is_stalled = True
+        found: list[contract.Peer] = [peer for peer in (*self._stalled, *self._dirty) if peer.wants_write]
+        self._stalled, self._dirty = [], []
+        return found
+
+    def take_ended(self) -> list[contract.Peer]:
+        """See `geventrelay.switch.contract.Core.take_ended`."""
+        ended, self._ended = self._ended, []
+        return ended
+
+    # For its peers
+
+    def is_over(self, until: float) -> bool:
+        """Whether a turn that lasts `until` is over."""
+        self.now = time.monotonic()
+        return self.now >= until
+
+    def dirty(self, peer: Peer) -> None:
+        """Something waits to be written to `peer`."""
+        if not peer.is_dirty and not peer.is_stalled and peer.connected:
+            peer.is_dirty = True
+            self._dirty.append(peer)
+
+    def flush(self, until: float) -> None:
+        """Write what waits, up to the time `until`."""
+        while self._dirty and not self.is_over(until):
+            peer = self._dirty.pop()
+            peer.is_dirty = False
+            if not peer.is_stalled:
+                self.write(peer, until)
+
+    def write(self, peer: Peer, until: float = math.inf) -> None:
+        """Write what waits for `peer`, up to the time `until`."""
+        peer.write_now(until)
+        if peer.wants_write and not peer.is_stalled:
+            peer.is_stalled = True
+            self._stalled.append(peer)
+
+    def end(self, peer: Peer) -> None:
+        """The connection of `peer` has ended in a write."""
+        self._ended.append(peer)
+
+    def unmark_ended(self, peer: Peer) -> None:
+        """The caller has been told otherwise that the connection of `peer` has ended."""
+        if peer in self._ended:
+            self._ended.remove(peer)

@@ -1,0 +1,363 @@
+"""One peer: its connection, what waits for it, and what is counted of it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ...engine.counters import Drop
+from ...zmtp import commands, events, frames
+from ...zmtp.errors import Fault, ProtocolError
+from ...zmtp.greeting import Version
+from ..contract import Ended, PeerCounts, Progress
+from .queue import Queue
+from .reading import Buffer, Found, Reader
+from .run import Run
+
+if TYPE_CHECKING:
+    from .core import PythonCore
+    from .side import Side
+
+NO_LIMIT = 1 << 62
+_MOST_PIECES = min(64, os.sysconf("SC_IOV_MAX"))
+"""Of one write: a run has up to 256 messages, so few pieces fill a socket's buffer."""
+_MOST_CONTROL_BYTES = 4096
+"""Of PONGs that wait: a peer that sends PINGs and reads nothing gets no more of them."""
+
+
+class Peer:
+    """`geventrelay.switch.contract.Peer`.
+
+    :param core: where it belongs.
+    :param side: likewise.
+    :param queues_before: see `geventrelay.switch.contract.Side.new_peer`.
+    :ivar routing_id: by which a ROUTER knows it; None where it is no ROUTER's.
+    :ivar info: what the handshake has told; None without a connection.
+    :ivar queue: what waits for it.
+    :ivar more_control: bytes of commands that are to be written, as they are wanted; None if there are none.
+    :ivar topics: what a PUB or XPUB knows of its subscriptions.
+    """
+
+    def __init__(self, core: PythonCore, side: Side, *, queues_before: bool) -> None:
+        self.ended: Ended | None = None
+        self.side = side
+        self.queues_before = queues_before
+        self.info: events.Peer | None = None
+        self.routing_id: bytes | None = None
+        self.queue = Queue()
+        self.more_control: Callable[[], bytes] | None = None
+        self.topics: Any = None
+        self.is_dirty = False
+        self.is_stalled = False
+        self._core = core
+        self._fd = -1
+        self._rest = bytearray()
+        # Whether the rest may have whole messages, since a read had to stop in front of them.
+        self._kept = False
+        self._reader: Reader | None = None
+        self._control = bytearray()
+        self._heard = 0
+        self._received = self._received_bytes = self._matched = self._delivered = 0
+        self._dropped: dict[Drop, int] = {}
+
+    # Its connection
+
+    @property
+    def connected(self) -> bool:
+        """Whether it has a connection that goes on."""
+        return self._fd >= 0 and self.ended is None
+
+    @property
+    def takes(self) -> bool:
+        """Whether messages may be routed to it."""
+        return self.connected or self.queues_before
+
+    def attach(self, fd: int, peer: events.Peer, rest: bytes) -> None:
+        """See `geventrelay.switch.contract.Peer.attach`; `fd`, `peer` and `rest` are told there."""
+        if self._fd >= 0:
+            raise ValueError("attach: expected a peer without a connection")
+        self.ended = None
+        self._fd = fd
+        self.info = peer
+        v1_0 = peer.version is Version.V1_0
+        self.queue.change_encoding(v1_0=v1_0)
+        self._reader = Reader(
+            self.side.plan.bounds,
+            v1_0=v1_0,
+            legacy=peer.version.is_legacy,
+            subscriptions=self.side.takes_subscriptions,
+        )
+        self._rest = bytearray(rest)
+        self._heard += len(rest)
+        self._kept = bool(rest)
+        self.is_stalled = False
+        self.side.attached(self)
+
+    def detach(self) -> None:
+        """See `geventrelay.switch.contract.Peer.detach`."""
+        if self._fd < 0:
+            return
+        self._fd = -1
+        self.info = self._reader = self.more_control = None
+        self._rest.clear()
+        self._control.clear()
+        self._kept = False
+        self.queue.rewind()
+        self.side.detached(self)
+
+    def end(self, fault: Fault | None, what: str) -> None:
+        """Have its connection end, because of its `fault` if there is one; `what` is for the log."""
+        if self.connected:
+            self.ended = Ended(fault, what)
+            self._core.end(self)
+            self.side.detached(self)
+
+    # What comes
+
+    @property
+    def heard(self) -> int:
+        """See `geventrelay.switch.contract.Peer.heard`."""
+        return self._heard
+
+    def read(self, until: float) -> Progress:
+        """See `geventrelay.switch.contract.Peer.read`, and there of `until`."""
+        if not self.connected:
+            return Progress.ENDED
+        core = self._core
+        core.now = time.monotonic()
+        if self.side.way is not None:
+            self.side.way.counters.bursts += 1
+        try:
+            progress = self._read(until)
+        except ProtocolError as error:
+            self.end(error.fault, str(error))
+            progress = Progress.ENDED
+        except OSError as error:
+            self.end(None, f"read: {error.strerror or error}")
+            progress = Progress.ENDED
+        core.flush(until)
+        if self.ended is not None:
+            core.unmark_ended(self)
+            return Progress.ENDED
+        return progress
+
+    def _read(self, until: float) -> Progress:
+        core = self._core
+        if self._kept:
+            self._kept = False
+            rest = self._rest
+            progress = self._move(rest, len(rest), until)
+            if progress is not None:
+                return progress
+            core.flush(until)
+        while self.ended is None:
+            room, count = self._fill()
+            if count < 0:
+                return Progress.NOT_READY
+            if count == 0:
+                self._has_come_to_its_end()
+                return Progress.ENDED
+            progress = self._move_filled(count, until)
+            if progress is not None:
+                return progress
+            core.flush(until)
+            if count < room:
+                return Progress.NOT_READY
+            if core.is_over(until):
+                return Progress.TURN_OVER
+        return Progress.ENDED
+
+    def _fill(self) -> tuple[int, int]:
+        """Read into the core's buffer, behind a small rest; how much fits, and how much came, -1 for nothing now."""
+        rest, buffer, view = self._rest, self._core.buffer, self._core.view
+        kept = len(rest) if len(rest) <= len(buffer) // 2 else 0
+        if kept:
+            buffer[:kept] = rest
+        try:
+            return len(buffer) - kept, os.readv(self._fd, [view[kept:]])
+        except (BlockingIOError, InterruptedError):
+            return 0, -1
+
+    def _move_filled(self, count: int, until: float) -> Progress | None:
+        self._heard += count
+        rest, buffer = self._rest, self._core.buffer
+        if len(rest) <= len(buffer) // 2:
+            size = len(rest) + count
+            rest.clear()
+            return self._move(buffer, size, until)
+        rest += self._core.view[:count]
+        return self._move(rest, len(rest), until)
+
+    def _move(self, buffer: Buffer, size: int, until: float) -> Progress | None:
+        """Move what there is in `buffer`, and keep the rest of it; None if all that is there wholly is moved."""
+        at, progress, reader, core = 0, None, self._reader, self._core
+        assert reader is not None
+        while True:
+            found = reader.next(buffer, at, size, core.now)
+            if found is None:
+                break
+            moved = self._take(found)
+            if moved:
+                at = reader.ends[moved - 1]
+            if moved < len(reader.ends):
+                reader.step_back()
+                progress, self._kept = Progress.NO_ROOM, True
+                break
+            if self.ended is not None:
+                return Progress.ENDED
+            if core.is_over(until) and at < size:
+                progress, self._kept = Progress.TURN_OVER, True
+                break
+        if buffer is self._rest:
+            del buffer[:at]
+        else:
+            self._rest += core.view[at:size]
+        return progress
+
+    def _take(self, found: Found) -> int:
+        """Do what was `found`; how many messages of it, or 1 for something else that is done."""
+        if isinstance(found, Run):
+            moved = self.side.receive(self, found)
+            if moved:
+                piece = found.piece(0, moved)
+                self._received += moved
+                self._received_bytes += piece.body_bytes
+            return moved
+        if isinstance(found, commands.Command):
+            self._obey(found)
+            return 1
+        return int(self.side.apply(self, found))
+
+    def _obey(self, command: commands.Command) -> None:
+        """Commands that are not known mean nothing, as in libzmq (session_base_t::push_msg)."""
+        if command.name == commands.PING:
+            _, context = commands.parse_ping(command.data)
+            if len(self._control) < _MOST_CONTROL_BYTES:
+                self._send_command(commands.Command(commands.PONG, context))
+
+    def _has_come_to_its_end(self) -> None:
+        assert self._reader is not None
+        within = bool(self._rest) or self._reader.within_message
+        if within:
+            self.end(Fault.CUT, "the connection has ended within a message")
+        else:
+            self.end(None, "the other end has closed the connection")
+
+    # What goes
+
+    def room(self) -> int:
+        """How many messages it may take now."""
+        plan, queue = self.side.plan, self.queue
+        room = plan.sndhwm - queue.messages if plan.sndhwm else NO_LIMIT
+        if plan.sndhwm_bytes:
+            # One at a time: how large the next ones are is not known here.
+            room = min(room, 1) if queue.nbytes < plan.sndhwm_bytes else 0
+        return max(room, 0)
+
+    def make_room(self) -> int:
+        """How many messages it may take now, once the kernel has got what it takes."""
+        room = self.room()
+        if room or self.is_stalled or not self.connected:
+            return room
+        self._core.write(self)
+        return self.room()
+
+    def put(self, run: Run) -> None:
+        """Have `run` wait for it, which there is room for."""
+        self._matched += len(run.ends)
+        self.queue.put(run)
+        self._core.dirty(self)
+
+    def drop(self, reason: Drop, messages: int) -> None:
+        """Count `messages` that were routed to it as dropped for `reason`, and not kept."""
+        self._matched += messages
+        self.lose(reason, messages)
+
+    def lose(self, reason: Drop, messages: int) -> None:
+        """Count `messages` that waited for it as dropped for `reason`."""
+        if messages:
+            self._dropped[reason] = self._dropped.get(reason, 0) + messages
+
+    def ping(self, ttl_ds: int) -> None:
+        """See `geventrelay.switch.contract.Peer.ping`, and there of `ttl_ds`."""
+        if self.info is None or self.info.version is not Version.V3_1:
+            raise ValueError("PING: expected a peer with ZMTP 3.1 that is connected")
+        self._send_command(commands.ping(ttl_ds))
+
+    @property
+    def wants_write(self) -> bool:
+        """See `geventrelay.switch.contract.Peer.wants_write`."""
+        return self.connected and bool(self.queue.messages or self._control or self.more_control)
+
+    def write(self, until: float) -> Progress:
+        """See `geventrelay.switch.contract.Peer.write`, and there of `until`."""
+        if not self.connected:
+            return Progress.ENDED
+        self.is_stalled = False
+        progress = self.write_now(until)
+        if self.ended is not None:
+            self._core.unmark_ended(self)
+            return Progress.ENDED
+        # Its caller is told, and waits.
+        self.is_stalled = self.wants_write
+        return progress
+
+    def write_now(self, until: float) -> Progress:
+        """Write what waits until the kernel takes no more of it, or the time `until` has come."""
+        self.side.before_write(self)
+        while self.wants_write:
+            try:
+                self._write_once()
+            except (BlockingIOError, InterruptedError):
+                return Progress.NOT_READY
+            except OSError as error:
+                self.end(None, f"write: {error.strerror or error}")
+                return Progress.ENDED
+            if time.monotonic() >= until and self.wants_write:
+                return Progress.TURN_OVER
+        return Progress.NOT_READY
+
+    def _write_once(self) -> None:
+        if self.more_control is not None and len(self._control) < _MOST_CONTROL_BYTES:
+            more = self.more_control()
+            self._control += more
+            if not more:
+                self.more_control = None
+        queue, control = self.queue, self._control
+        half = queue.unwritten
+        pieces = queue.buffers(_MOST_PIECES)
+        if control:
+            # Between two messages, and never within one.
+            head = [pieces[0][:half]] if half else []
+            tail = [pieces[0][half:]] if pieces else []
+            pieces = [*head, memoryview(bytes(control)), *tail, *pieces[1:]]
+        if not pieces:
+            return
+        count = os.writev(self._fd, pieces)
+        if control:
+            of_half = min(count, half)
+            of_control = min(count - of_half, len(control))
+            del control[:of_control]
+            count -= of_control
+        self._delivered += queue.advance(count)
+
+    def _send_command(self, command: commands.Command) -> None:
+        self._control += frames.encode(command.body, command=True)
+        self._core.dirty(self)
+
+    # What is counted
+
+    def counts(self) -> PeerCounts:
+        """See `geventrelay.switch.contract.Peer.counts`."""
+        return PeerCounts(
+            received=self._received,
+            received_bytes=self._received_bytes,
+            matched=self._matched,
+            delivered=self._delivered,
+            dropped=dict(self._dropped),
+            waiting=self.queue.messages,
+            waiting_bytes=self.queue.nbytes,
+            subscriptions=self.side.subscriptions_of(self),
+        )

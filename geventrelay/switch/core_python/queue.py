@@ -1,0 +1,154 @@
+"""What waits to be written to one peer."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+
+from .run import Run
+
+
+class Queue:
+    """Runs in their order, of which the first may be written in part.
+
+    :ivar messages: how many wait, one that is written in half among them.
+    :ivar nbytes: their bytes, heads of frames among them.
+    :ivar v1_0: whether they are written as frames of ZMTP 1.0. Change it only where `rewind` has been called.
+    """
+
+    __slots__ = ("_done", "_runs", "_written", "messages", "nbytes", "v1_0")
+
+    def __init__(self) -> None:
+        self.messages = 0
+        self.nbytes = 0
+        self.v1_0 = False
+        self._runs: deque[Run] = deque()
+        # Of the first run: how many messages are through, and how many bytes are written.
+        self._done = 0
+        self._written = 0
+
+    def put(self, run: Run) -> None:
+        """Have `run` wait."""
+        self._runs.append(run)
+        self.messages += len(run.ends)
+        self.nbytes += len(run.data)
+
+    @property
+    def unwritten(self) -> int:
+        """How many bytes are left of the message that is written in half; 0 if there is none."""
+        if not self._runs:
+            return 0
+        run = self._encoded(self._runs[0])
+        return run.ends[self._done] - self._written if self._written > run.start(self._done) else 0
+
+    def buffers(self, most: int) -> list[memoryview]:
+        """What is to be written next, in at most `most` pieces."""
+        found: list[memoryview] = []
+        for run in self._runs:
+            if len(found) == most:
+                break
+            found.append(memoryview(self._encoded(run).data))
+        if self._written:
+            found[0] = found[0][self._written :]
+        return found
+
+    def advance(self, nbytes: int) -> int:
+        """Forget `nbytes` that are written; how many messages that was the end of."""
+        before = self.messages
+        while nbytes:
+            run = self._runs[0]
+            encoded = self._encoded(run)
+            left = len(encoded.data) - self._written
+            if nbytes < left:
+                self._written += nbytes
+                done = bisect_right(encoded.ends, self._written, self._done)
+                self._forget(run, done)
+                self._done = done
+                break
+            nbytes -= left
+            self._pop()
+        return before - self.messages
+
+    def rewind(self) -> None:
+        """Have a message that is written in half be written from its beginning."""
+        self._written = self._encoded(self._runs[0]).start(self._done) if self._runs else 0
+
+    def change_encoding(self, *, v1_0: bool) -> None:
+        """Have what waits be written as frames of ZMTP 1.0, or no more; a half-written message from its beginning."""
+        self.v1_0 = v1_0
+        self.rewind()
+
+    def drop_oldest(self, most: int) -> int:
+        """Forget the oldest `most` messages, but not one that is written in half; how many that were."""
+        half = self._take_half()
+        before = self.messages
+        while self._runs and before - self.messages < most:
+            run = self._runs[0]
+            done = min(len(run.ends), self._done + most - (before - self.messages))
+            if done == len(run.ends):
+                self._pop()
+            else:
+                self._forget(run, done)
+                self._done, self._written = done, self._encoded(run).start(done)
+        dropped = before - self.messages
+        self._put_back(half)
+        return dropped
+
+    def drop_older(self, than: float) -> int:
+        """Forget what came before the time `than`, but not a message written in half; how many messages."""
+        half = self._take_half()
+        before = self.messages
+        while self._runs and self._runs[0].at < than:
+            self._pop()
+        dropped = before - self.messages
+        self._put_back(half)
+        return dropped
+
+    def clear(self) -> int:
+        """Forget everything; how many messages that were."""
+        dropped = self.messages
+        self._runs.clear()
+        self._done = self._written = self.messages = self.nbytes = 0
+        return dropped
+
+    def _encoded(self, run: Run) -> Run:
+        return run.as_v1_0() if self.v1_0 else run
+
+    def _forget(self, run: Run, done: int) -> None:
+        """Count the messages of the first `run` up to `done` as gone."""
+        self.messages -= done - self._done
+        self.nbytes -= run.start(done) - run.start(self._done)
+
+    def _pop(self) -> None:
+        """Forget the first run."""
+        run = self._runs.popleft()
+        self._forget(run, len(run.ends))
+        self._done = self._written = 0
+
+    def _take_half(self) -> tuple[Run, int] | None:
+        """Take the message that is written in half out, with how much of it is written."""
+        if not self.unwritten:
+            return None
+        run, index = self._runs[0], self._done
+        written = self._written - self._encoded(run).start(index)
+        half = run.piece(index, index + 1)
+        self._forget(run, index + 1)
+        self._done = index + 1
+        self._written = self._encoded(run).start(self._done)
+        if self._done == len(run.ends):
+            self._runs.popleft()
+            self._done = self._written = 0
+        return half, written
+
+    def _put_back(self, half: tuple[Run, int] | None) -> None:
+        if half is None:
+            return
+        if self._done:
+            # What is left of a run that is not the first any more.
+            run = self._runs.popleft()
+            self._runs.appendleft(run.piece(self._done, len(run.ends)))
+        run, written = half
+        self._runs.appendleft(run)
+        self._done, self._written = 0, written
+        self.messages += 1
+        self.nbytes += len(run.data)

@@ -1,0 +1,115 @@
+"""Consecutive messages in one piece of bytes: what is moved, and what waits."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+
+from ...zmtp import frames
+
+_LONG = struct.Struct(">Q")
+
+
+class Run:
+    """Consecutive messages as frames of ZMTP 2.0 and later. It does not change, so peers share it.
+
+    A peer keeps either all of a run or a copy of a piece: what waits for it never holds on to much more than itself.
+
+    :param data: the frames.
+    :param ends: where each message ends in `data`.
+    :param parts: how many parts the messages have together.
+    :param head_bytes: how many bytes of `data` are heads of frames.
+    :param at: when they came, by `time.monotonic`.
+    """
+
+    __slots__ = ("_v1_0", "at", "data", "ends", "head_bytes", "parts")
+
+    def __init__(self, data: bytes, ends: Sequence[int], parts: int, head_bytes: int, at: float) -> None:
+        self.data = data
+        self.ends = ends
+        self.parts = parts
+        self.head_bytes = head_bytes
+        self.at = at
+        self._v1_0: Run | None = None
+
+    @classmethod
+    def of(cls, messages: Iterable[Sequence[bytes]], at: float) -> Run:
+        """A run of `messages`, each given as its parts; `at` is when they came."""
+        return _joined((frames.encode_message(parts) for parts in messages), at)
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    @property
+    def body_bytes(self) -> int:
+        """How many bytes the parts have together."""
+        return len(self.data) - self.head_bytes
+
+    def start(self, index: int) -> int:
+        """Where the message with `index` begins in `data`."""
+        return self.ends[index - 1] if index else 0
+
+    def piece(self, first: int, last: int) -> Run:
+        """The messages from `first` up to and without `last`: a copy, or this run if that is all of them."""
+        if first == 0 and last == len(self.ends):
+            return self
+        start = self.start(first)
+        data = self.data[start : self.ends[last - 1]]
+        ends = [end - start for end in self.ends[first:last]] if start else self.ends[:last]
+        if self.parts == len(self.ends) and self.head_bytes == 2 * self.parts:
+            # Only short messages of one part: the usual case.
+            return Run(data, ends, len(ends), 2 * len(ends), self.at)
+        return _measured(data, ends, self.at)
+
+    def first_part(self, index: int) -> tuple[int, int]:
+        """Where in `data` the body of the first part of a message begins and ends; `index` is the message's."""
+        return frame_body(self.data, self.start(index))
+
+    def parts_of(self, index: int) -> list[bytes]:
+        """The parts of the message with `index`."""
+        at, end, found = self.start(index), self.ends[index], []
+        while at < end:
+            body, at = frame_body(self.data, at)
+            found.append(self.data[body:at])
+        return found
+
+    def after(self, prefix: bytes) -> Run:
+        """The same messages, each with the frame `prefix` before it."""
+        return _joined((prefix + self.data[self.start(i) : end] for i, end in enumerate(self.ends)), self.at)
+
+    def as_v1_0(self) -> Run:
+        """The same messages as frames of ZMTP 1.0; of no use but to be written."""
+        if self._v1_0 is None:
+            encoded = [frames.encode_message(self.parts_of(i), v1_0=True) for i in range(len(self.ends))]
+            self._v1_0 = Run(b"".join(encoded), _ends(encoded), self.parts, 0, self.at)
+        return self._v1_0
+
+
+def frame_body(data: bytes, at: int) -> tuple[int, int]:
+    """Where in `data` the body of the whole frame that begins `at` begins and ends."""
+    if data[at] & frames.LARGE:
+        return at + 9, at + 9 + int(_LONG.unpack_from(data, at + 1)[0])
+    return at + 2, at + 2 + data[at + 1]
+
+
+def _ends(encoded: Iterable[bytes]) -> list[int]:
+    ends, end = [], 0
+    for one in encoded:
+        end += len(one)
+        ends.append(end)
+    return ends
+
+
+def _joined(messages: Iterable[bytes], at: float) -> Run:
+    encoded = list(messages)
+    return _measured(b"".join(encoded), _ends(encoded), at)
+
+
+def _measured(data: bytes, ends: Sequence[int], at: float) -> Run:
+    """A run whose frames are counted first."""
+    parts = body_bytes = place = 0
+    while place < len(data):
+        body, place = frame_body(data, place)
+        parts += 1
+        body_bytes += place - body
+    return Run(data, ends, parts, len(data) - body_bytes, at)

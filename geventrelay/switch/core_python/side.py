@@ -1,0 +1,108 @@
+"""One socket of a device: what all types have in common, and those that only receive."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from ...engine.counters import Drop, OutletCounters
+from .. import contract
+from ..contract import SidePlan
+from .peer import Peer
+from .reading import Subscription
+from .run import Run
+
+if TYPE_CHECKING:
+    from .core import PythonCore
+    from .way import Way
+
+
+class Side:
+    """`geventrelay.switch.contract.Side`, as it is for a PULL; other types change what is theirs.
+
+    :param core: where it belongs.
+    :param plan: what it is to be.
+    :ivar peers: all of them.
+    :ivar way: where messages from its peers go; None if they go nowhere.
+    """
+
+    takes_subscriptions = False
+    """Whether its peers may subscribe."""
+
+    def __init__(self, core: PythonCore, plan: SidePlan) -> None:
+        self.plan = plan
+        self.core = core
+        self.peers: list[Peer] = []
+        self.way: Way | None = None
+
+    def new_peer(self, *, queues_before: bool) -> Peer:
+        """See `geventrelay.switch.contract.Side.new_peer`, and there of `queues_before`."""
+        peer = Peer(self.core, self, queues_before=queues_before)
+        self.peers.append(peer)
+        return peer
+
+    def remove(self, peer: contract.Peer) -> None:
+        """See `geventrelay.switch.contract.Side.remove`, and there of `peer`."""
+        peer = cast(Peer, peer)
+        peer.detach()
+        peer.queues_before = False
+        self.detached(peer)
+        self.peers.remove(peer)
+        peer.lose(Drop.NO_PEER, peer.queue.clear())
+
+    def subscribe(self, topic: bytes) -> None:
+        """See `geventrelay.switch.contract.Side.subscribe`, and there of `topic`."""
+        raise ValueError(f"subscribe: expected a SUB, got a {self.plan.type}: {topic!r}")
+
+    def cancel(self, topic: bytes) -> None:
+        """See `geventrelay.switch.contract.Side.cancel`, and there of `topic`."""
+        raise ValueError(f"cancel: expected a SUB, got a {self.plan.type}: {topic!r}")
+
+    # What happens to its peers
+
+    def attached(self, peer: Peer) -> None:
+        """A `peer` has a connection."""
+
+    def detached(self, peer: Peer) -> None:
+        """A `peer` has lost its connection, or is removed."""
+
+    def before_write(self, peer: Peer) -> None:
+        """What waits for `peer` is about to be written."""
+
+    def subscriptions_of(self, peer: Peer) -> int:
+        """How many topics `peer` is subscribed to."""
+        return 0
+
+    # What comes
+
+    def receive(self, peer: Peer, run: Run) -> int:
+        """Move a `run` that has come from `peer`; how many of its messages. They go nowhere if there is no way."""
+        return len(run.ends) if self.way is None else self.way.move(run)
+
+    def apply(self, peer: Peer, subscription: Subscription) -> bool:
+        """Do what a `subscription` of `peer` says; False if it has to wait."""
+        return True
+
+    # What goes
+
+    blocks = True
+    """Whether a destination of this type blocks where it is asked to."""
+
+    def room(self, run: Run) -> int:
+        """How many messages of `run`, from its beginning, can go now."""
+        raise ValueError(f"a destination: expected a type that sends, got {self.plan.type}")
+
+    @property
+    def has_room(self) -> bool:
+        """Whether `room` has probably changed since it was 0."""
+        return True
+
+    def send(self, run: Run, counters: OutletCounters) -> None:
+        """Send `run`, or drop what there is no room for, and count it in `counters`."""
+        raise ValueError(f"a destination: expected a type that sends, got {self.plan.type}")
+
+
+def count_sent(counters: OutletCounters, run: Run) -> None:
+    """Count a `run` in `counters` as sent."""
+    counters.sent += len(run.ends)
+    counters.sent_parts += run.parts
+    counters.sent_bytes += run.body_bytes

@@ -1,0 +1,100 @@
+"""One direction of a device: runs go to every destination at once, or have to wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ...engine.counters import OutletCounters, PumpCounters
+from ...engine.outlet import CUT, is_uncut
+from ...terms import Payload, WhenFull
+from .run import Run
+from .side import Side
+
+
+class Lane:
+    """One destination of a way.
+
+    :param side: the socket.
+    :param when_full: see `geventrelay.switch.contract.Destination`.
+    :param payload: likewise.
+    :param counters: what is counted of it.
+    """
+
+    def __init__(self, side: Side, when_full: WhenFull, payload: Payload, counters: OutletCounters) -> None:
+        self.side = side
+        self._blocks = when_full is WhenFull.BLOCK
+        self._cut = CUT[payload]
+        self._payload = payload
+        self._counters = counters
+
+    def cut(self, run: Run) -> Run:
+        """What of `run` goes there: as many messages."""
+        if self._cut is None:
+            return run
+        return Run.of([self._cut(run.parts_of(index)) for index in range(len(run.ends))], run.at)
+
+    def room(self, run: Run) -> int:
+        """How many messages of a `run` that was cut can go now, from its beginning."""
+        return self.side.room(run) if self.blocks else len(run.ends)
+
+    @property
+    def blocks(self) -> bool:
+        """Whether messages wait while it is full."""
+        return self.side.blocks and self._blocks
+
+    def send(self, run: Run, whole: Run) -> None:
+        """Send a `run` that was cut from `whole`."""
+        if self._cut is not None:
+            uncut = (is_uncut(self._payload, whole.parts_of(index)) for index in range(len(whole.ends)))
+            self._counters.uncut += sum(uncut)
+        self.side.send(run, self._counters)
+
+
+class Way:
+    """`geventrelay.switch.contract.Way`.
+
+    :param lanes: its destinations.
+    :ivar counters: what it has moved.
+    """
+
+    def __init__(self, lanes: Sequence[Lane], counters: PumpCounters) -> None:
+        self.counters = counters
+        self._lanes = tuple(lanes)
+        self._tap: Callable[[Sequence[bytes]], None] | None = None
+
+    @property
+    def has_room(self) -> bool:
+        """See `geventrelay.switch.contract.Way.has_room`."""
+        return all(lane.side.has_room for lane in self._lanes if lane.blocks)
+
+    def set_tap(self, tap: Callable[[Sequence[bytes]], None] | None) -> None:
+        """See `geventrelay.switch.contract.Way.set_tap`, and there of `tap`."""
+        self._tap = tap
+
+    def move(self, run: Run) -> int:
+        """Move messages of `run`, as many as every destination has room for; how many, from its beginning."""
+        moved, count = 0, len(run.ends)
+        while moved < count:
+            # Room for a few may mean room for more once these are written.
+            more = self._move_some(run.piece(moved, count))
+            if not more:
+                break
+            moved += more
+        return moved
+
+    def _move_some(self, run: Run) -> int:
+        cuts = [lane.cut(run) for lane in self._lanes]
+        count = min((lane.room(cut) for lane, cut in zip(self._lanes, cuts, strict=True)), default=len(run.ends))
+        if not count:
+            return 0
+        moved = run.piece(0, count)
+        counters = self.counters
+        counters.received += count
+        counters.received_parts += moved.parts
+        counters.received_bytes += moved.body_bytes
+        if self._tap is not None:
+            for index in range(count):
+                self._tap(moved.parts_of(index))
+        for lane, cut in zip(self._lanes, cuts, strict=True):
+            lane.send(cut.piece(0, count), moved)
+        return count
