@@ -27,6 +27,9 @@ from .reconnecting import Reconnector
 from .socks import Proxy
 from .tunnels import Tunnels
 
+# How long libzmq may take to stop listening, where the end of the socket is not waited for.
+_END_S = 0.5
+
 
 class DeviceSocket:
     """One socket of a device, with the monitor that waits for its end. Making it takes all descriptors but endpoints'.
@@ -185,7 +188,9 @@ class DeviceSocket:
         if self._ending is not None:
             self._ending.wait_destroyed()
         while self._files:
-            self._files.pop().remove()
+            # An interruption may come meanwhile, and the next call goes on.
+            self._files[-1].remove(0.0 if self._ending is not None else _END_S)
+            self._files.pop()
         if self._tunnels is not None:
             self._tunnels.close()
         self.bound = []

@@ -13,7 +13,10 @@ import os
 import socket as stdlib_socket
 import stat
 
+import gevent
+
 _PREFIX = "ipc://"
+_FIRST_PAUSE_S = 0.002
 
 
 class IpcFile:
@@ -28,14 +31,27 @@ class IpcFile:
         self._path = path
         self._probe: stdlib_socket.socket | None = _new_probe()
 
-    def remove(self) -> None:
-        """Remove the file, now that its socket is closed. Does not yield; does nothing the second time.
+    def remove(self, wait_s: float = 0.0) -> None:
+        """Remove the file, now that its socket is closed. Does nothing the second time; goes on after an interruption.
 
         A file that belongs to another process by then stays, and so does one that cannot be removed.
+
+        :param wait_s: how long libzmq may take until it listens there no more. Yields meanwhile; with 0, never.
         """
-        if self._probe is not None and _is_socket(self._path) and _why_in_use(self._probe, self._path) is None:
+        pause_s = _FIRST_PAUSE_S
+        while self._probe is not None and _is_socket(self._path):
+            if _why_in_use(self._probe, self._path) is None:
+                with contextlib.suppress(OSError):
+                    os.unlink(self._path)
+                break
+            if pause_s > wait_s:
+                break
+            # One that has connected cannot do so again.
+            self.leave()
             with contextlib.suppress(OSError):
-                os.unlink(self._path)
+                self._probe = _new_probe()
+            gevent.sleep(pause_s)
+            pause_s *= 2
         self.leave()
 
     def leave(self) -> None:

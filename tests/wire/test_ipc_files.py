@@ -7,9 +7,11 @@ import os
 import socket
 from collections.abc import Iterator
 
+import gevent
 import pytest
 
 from geventrelay import Device, StartError, Streamer
+from geventrelay.components.ipc_files import IpcFile
 from geventrelay.testing import LOCAL
 
 TYPES = ("SOCK_STREAM", "SOCK_DGRAM", "SOCK_SEQPACKET")
@@ -83,6 +85,43 @@ def test_a_folder_and_a_link_are_refused_and_stay(tmp_path):
         with pytest.raises(StartError, match=r"there is a file of that name which is not a socket$"):
             at(str(tmp_path / name)).start()
     assert sorted(os.listdir(tmp_path)) == ["folder", "link", "sock"]
+
+
+def test_the_file_goes_also_where_the_end_of_the_socket_is_not_waited_for(tmp_path):
+    for _ in range(10):
+        device = Device(Streamer(frontend=[f"ipc://{tmp_path}/sock", "inproc://front"], backend=LOCAL))
+        device.start()
+        device.stop()
+        assert os.listdir(tmp_path) == []
+
+
+@pytest.fixture
+def listening(tmp_path):
+    """A listening socket, and its file as this process sees it."""
+    path = str(tmp_path / "sock")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        file = IpcFile(os.fsencode(path))
+        yield listener, file
+        file.leave()
+
+
+def test_a_file_is_removed_when_its_listener_goes_a_moment_later(tmp_path, listening):
+    listener, file = listening
+    gevent.spawn_later(0.01, listener.close)
+    file.remove(1)
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_removal_of_a_file_goes_on_after_an_interruption(tmp_path, listening):
+    listener, file = listening
+    with gevent.Timeout(0.001, False):
+        file.remove(1)
+    assert os.listdir(tmp_path) == ["sock"]
+    listener.close()
+    file.remove()
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("kind", TYPES)
