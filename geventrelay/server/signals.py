@@ -9,6 +9,8 @@ from typing import Any
 
 import gevent
 
+from ..first_process import deadly
+
 STOP = (signal.SIGINT, signal.SIGTERM)
 """The signals that end every command which goes on until it is stopped."""
 
@@ -29,15 +31,6 @@ def watch(handlers: Mapping[signal.Signals, Callable[[int], object]]) -> list[An
     return [
         gevent.signal_handler(number, handler, number) for number, handler in handlers.items() if not is_ignored(number)
     ]
-
-
-def deadly(pid: int) -> Any:
-    """What a signal is to be set to so that it ends the process `pid`, whatever that does. Pure.
-
-    The kernel does not deliver a signal to process 1 of a PID namespace, as in a container, where the process has no
-    handler for it (pid_namespaces(7)): its default action would do nothing there.
-    """
-    return _exit if pid == 1 else signal.SIG_DFL
 
 
 def let_the_next_kill() -> None:
@@ -62,8 +55,3 @@ def ignore_all() -> None:
     for number in STOP:
         # Unlike a handler, this holds until the very end of the interpreter.
         signal.signal(number, signal.SIG_IGN)
-
-
-def _exit(number: int, frame: object) -> None:
-    # As a shell names a process that a signal has ended.
-    os._exit(128 + number)

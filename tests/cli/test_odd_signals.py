@@ -63,6 +63,21 @@ SupervisedDevice.stop = stop
 sys.exit(main(sys.argv[1:]))
 """
 
+# Stands still where the start takes most of its time.
+IMPORTS = """
+import sys, time
+from geventrelay.__main__ import start
+
+class Slow:
+    def find_spec(self, name, *rest):
+        if name == "geventrelay.cli":
+            print("importing", flush=True)
+            time.sleep(600)
+
+sys.meta_path.insert(0, Slow())
+sys.exit(start())
+"""
+
 
 def ignoring(number, run, folder, *words):
     """A server that was started with the signal `number` ignored, as nohup(1) does it."""
@@ -157,6 +172,22 @@ def test_a_third_signal_kills_the_first_process_of_a_namespace_too(run, folder):
     try:
         send_three(server, first.send_signal)
         assert server.wait() == 128 + signal.SIGTERM, server.report()
+    finally:
+        if first.is_running():
+            first.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_first_process_of_a_namespace_as_soon_as_it_imports(run, number):
+    if not can_unshare():
+        pytest.skip("needs unshare(1), and the right to make PID namespaces")
+    program = run([*UNSHARE, sys.executable, "-c", IMPORTS])
+    program.until_said("importing")
+    (first,) = psutil.Process(program.pid).children()
+    try:
+        first.send_signal(number)
+        assert program.wait() == 128 + number, program.report()
+        assert program.errors == ("interrupted\n" if number == signal.SIGINT else "")
     finally:
         if first.is_running():
             first.kill()

@@ -11,7 +11,7 @@ import geventrelay
 
 PACKAGE = Path(geventrelay.__file__).parent
 LAYERS = ["errors", "engine", "components", "devices", "server", "web", "cli"]
-GROUND = {"errors", "log", "endpoints", "version", "terms", "backoff", "printable"}
+GROUND = {"errors", "log", "endpoints", "version", "terms", "backoff", "printable", "first_process"}
 SHARED = {"settings", "recording"} | GROUND
 FEATURES = {"access", "retention", "balancing", "spool", "backbone"}
 MODULES = {
@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "terms": set(),
     "backoff": set(),
     "printable": set(),
+    "first_process": set(),
     "version": set(),
     "endpoints": {"errors"},
     "settings": {"settings", "errors", "endpoints", "terms"},
@@ -53,7 +54,7 @@ MAY_IMPORT = {
     "web.http": {"web.http", "settings"} | GROUND,
     "cli": {"cli", "web", "server", "devices", "components", "engine"} | SHARED,
     "testing": {"testing", "devices", "engine"} | SHARED,
-    "__main__": {"cli"},
+    "__main__": {"cli", "first_process"},
     "__init__": set(),
 }
 

@@ -2,7 +2,7 @@
 
 import signal
 
-from geventrelay.server.signals import deadly
+from geventrelay.first_process import deadly
 
 
 def test_the_kernels_own_action_ends_every_process_but_the_first_of_a_namespace():
