@@ -52,6 +52,17 @@ class Drop(enum.Enum):
         "It was a subscription to a topic longer than max-topic-size allows, or such a part of a message upstream.",
     )
 
+    SLOW = (
+        "slow",
+        "slow subscriber",
+        "The subscriber had as many messages waiting as its high-water mark allows (engine zmtp).",
+    )
+    TOO_OLD = (
+        "too_old",
+        "too old",
+        "It had waited for the subscriber longer than subscriber-max-age allows (engine zmtp).",
+    )
+
     def __new__(cls, name: str, label: str, help: str) -> Drop:
         """Make a member that is looked up by its name alone: ``Drop("full")``."""
         made = object.__new__(cls)

@@ -77,6 +77,9 @@ class SidePlan:
     :ivar bounds: what a peer may send.
     :ivar max_subscriptions: how many topics a peer may subscribe to; 0 for no limit.
     :ivar slow_subscriber: what happens at the high-water mark of a PUB or XPUB.
+    :ivar xpub_verbose: whether an XPUB reports subscriptions to topics that have subscribers already.
+    :ivar router_handover: whether a peer takes over the routing id of another, which is then disconnected. Without, it
+        is refused itself.
     :ivar subscriber_max_age_s: how long a message may wait for a subscriber, in seconds; 0 for no limit.
     """
 
@@ -88,6 +91,8 @@ class SidePlan:
     max_subscriptions: int = 100_000
     slow_subscriber: SlowSubscriber = SlowSubscriber.DROP
     subscriber_max_age_s: float = 0.0
+    xpub_verbose: bool = False
+    router_handover: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +245,15 @@ class Core(Protocol):
 
     def take_stalled(self) -> list[Peer]:
         """The peers that have had to wait with a write since the last call: wait until they are writable."""
+
+    def tidy(self, until: float) -> bool:
+        """Go on forgetting what peers were subscribed to that have gone; whether more is left.
+
+        They get nothing any more from the moment in which they go. What is left is forgotten a little at each read, so
+        this is for a core that has nothing to read: call it after `Peer.detach`, and again as long as it is True.
+
+        :param until: when the turn is over, by `time.monotonic`. It may be exceeded by some hundred topics.
+        """
 
     def take_ended(self) -> list[Peer]:
         """The peers whose connection has turned out to have ended in a write since the last call."""

@@ -28,6 +28,8 @@ class Fault(enum.Enum):
     """A message has more parts than this end takes."""
     TOPIC_TOO_LONG = "topic_too_long"
     """A subscription has a longer topic than this end takes."""
+    TOO_MANY_SUBSCRIPTIONS = "too_many_subscriptions"
+    """It subscribes to more topics than this end keeps."""
     CUT = "cut"
     """The connection has ended within a handshake, a frame or a message."""
 

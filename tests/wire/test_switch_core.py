@@ -7,7 +7,7 @@ import math
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geventrelay.engine.counters import Drop
-from geventrelay.switch.contract import Core, Destination, Peer, Progress, Side, SidePlan, Way
+from geventrelay.switch.contract import Core, Destination, Peer, Progress, Side, SidePlan, SlowSubscriber, Way
 from geventrelay.switch.core_python import PythonCore
 from geventrelay.terms import WhenFull
 from geventrelay.zmtp import commands, events, frames
@@ -554,6 +554,260 @@ def test_old_versions_have_no_commands(world):
     assert source.peer.ended.fault is Fault.BAD_FRAME
     with pytest.raises(ValueError, match=r"3\.1"):
         source.peer.ping(1)
+
+
+# Subscriptions
+
+
+def subscribe(topic: bytes) -> bytes:
+    return command(b"SUBSCRIBE", topic)
+
+
+def cancel(topic: bytes) -> bytes:
+    return command(b"CANCEL", topic)
+
+
+def test_a_sub_asks_every_publisher_for_its_topics(world):
+    sub, _ = world.way("SUB", world.side("PUB"))
+    sub.subscribe(b"a")
+    first = world.far(sub)
+    assert first.peer.wants_write
+    first.peer.write(NEVER)
+    assert first.bytes() == subscribe(b"a")
+    sub.subscribe(b"b")
+    sub.subscribe(b"b")
+    sub.cancel(b"a")
+    assert world.core.take_stalled() == [first.peer]
+    first.peer.write(NEVER)
+    assert first.bytes() == subscribe(b"b") + cancel(b"a")
+    assert not first.peer.wants_write
+    sub.cancel(b"b")
+    sub.cancel(b"nothing")
+    first.peer.write(NEVER)
+    assert first.bytes() == b""
+    later = world.far(sub)
+    later.peer.write(NEVER)
+    assert later.bytes() == subscribe(b"b")
+
+
+def test_what_changes_back_before_it_is_told_is_not_told(world):
+    sub, _ = world.way("SUB", world.side("PUB"))
+    sub.subscribe(b"a")
+    far = world.far(sub)
+    far.peer.write(NEVER)
+    far.bytes()
+    sub.cancel(b"a")
+    sub.subscribe(b"a")
+    sub.subscribe(b"b")
+    sub.cancel(b"b")
+    far.peer.write(NEVER)
+    assert far.bytes() == b""
+
+
+@pytest.mark.parametrize("version", [Version.V1_0, Version.V2_0, Version.V3_0])
+def test_before_zmtp_3_1_subscriptions_are_messages(world, version):
+    sub, _ = world.way("SUB", world.side("PUB"))
+    sub.subscribe(b"a")
+    far = world.far(sub, version=version)
+    far.peer.write(NEVER)
+    sub.cancel(b"a")
+    far.peer.write(NEVER)
+    assert far.got() == [[b"\1a"], [b"\0a"]]
+
+
+def test_a_sub_takes_only_what_it_is_subscribed_to(world):
+    push = world.side("PUSH")
+    sub, way = world.way("SUB", push)
+    source, sink = world.far(sub), world.far(push)
+    every = [b"a1", b"b2", b"a3", b"", b"ab4", b"b5"]
+    source.send(b"".join(map(wire, every)))
+    assert sink.got() == []
+    sub.subscribe(b"a")
+    sub.subscribe(b"b5")
+    source.send(b"".join(map(wire, every)))
+    assert sink.singles() == [b"a1", b"a3", b"ab4", b"b5"]
+    sub.subscribe(b"")
+    source.send(b"".join(map(wire, every)))
+    assert sink.singles() == every
+    assert way.counters.received == 10
+    check(way, source, sink)
+
+
+def test_a_pub_gives_each_subscriber_what_it_has_asked_for_once(world):
+    pub = world.side("PUB")
+    pull, way = world.way("PULL", pub)
+    source, sinks = world.far(pull), [world.far(pub) for _ in range(4)]
+    sinks[0].send(subscribe(b""))
+    sinks[1].send(subscribe(b"a") + subscribe(b"ab") + subscribe(b"a"))
+    sinks[2].send(wire(b"\1ab") + wire(b"\1c") + wire(b"message") + wire(b"\1z", b"two parts"))
+    assert [sink.peer.counts().subscriptions for sink in sinks] == [1, 2, 2, 0]
+    every = [[b"a"], [b"abc", b"x"], [b"b", b"ab"], [b"c"], [b"", b"a"], [b"ab" * 200]]
+    source.send(b"".join(wire(*parts) for parts in every))
+    assert sinks[0].got() == every
+    assert sinks[1].got() == [every[0], every[1], every[5]]
+    assert sinks[2].got() == [every[1], every[3], every[5]]
+    assert sinks[3].got() == []
+    # A set, not a count.
+    sinks[1].send(cancel(b"a"))
+    sinks[2].send(wire(b"\0ab") + wire(b"\0nothing"))
+    source.send(b"".join(wire(*parts) for parts in every))
+    assert sinks[1].got() == [every[1], every[5]]
+    assert sinks[2].got() == [every[3]]
+    assert (way.counters.received, way.counters.outlets[0].sent) == (12, 12)
+    check(way, source, *sinks)
+
+
+def test_a_pub_without_peers_drops_and_with_peers_that_want_nothing_sends(world):
+    pub = world.side("PUB")
+    pull, way = world.way("PULL", pub)
+    source = world.far(pull)
+    assert source.send(wire(b"one")) is Progress.NOT_READY
+    assert way.counters.outlets[0].dropped == {Drop.NO_PEER: 1}
+    sink = world.far(pub)
+    source.send(wire(b"two"))
+    assert way.counters.outlets[0].sent == 1
+    sink.theirs.close()
+    assert sink.read() is Progress.ENDED
+    source.send(wire(b"three"))
+    assert way.counters.outlets[0].dropped == {Drop.NO_PEER: 2}
+    check(way, source, sink)
+
+
+def test_a_subscriber_that_goes_gets_nothing_any_more_and_one_that_comes_back_asks_anew(world):
+    pub = world.side("PUB")
+    pull, way = world.way("PULL", pub)
+    source, sink = world.far(pull), world.far(pub)
+    sink.send(subscribe(b"") + subscribe(b"a"))
+    sink.hang_up()
+    source.send(wire(b"one"))
+    again = world.connect(sink.peer)
+    source.send(wire(b"two"))
+    assert again.peer.counts().subscriptions == 0
+    again.send(subscribe(b"t"))
+    source.send(wire(b"three"))
+    assert again.singles() == [b"three"]
+    check(way, source, again)
+
+
+def test_a_subscriber_of_zmtp_1_0_gets_everything(world):
+    pub = world.side("PUB")
+    pull, _ = world.way("PULL", pub)
+    source, sink = world.far(pull), world.far(pub, version=Version.V1_0)
+    source.send(wire(b"one"))
+    assert sink.singles() == [b"one"]
+
+
+@pytest.mark.parametrize(
+    ("data", "fault"),
+    [
+        (subscribe(b"a") + subscribe(b"b") + subscribe(b"a") + subscribe(b"c"), Fault.TOO_MANY_SUBSCRIPTIONS),
+        (subscribe(b"x" * 21), Fault.TOPIC_TOO_LONG),
+        (wire(b"\1" + b"x" * 21), Fault.TOPIC_TOO_LONG),
+    ],
+)
+def test_a_subscriber_that_asks_for_too_much_is_ended(world, data, fault):
+    pub = world.side("PUB", bounds=SMALL, max_subscriptions=2)
+    world.way("PULL", pub)
+    sink = world.far(pub)
+    assert sink.send(data) is Progress.ENDED
+    assert sink.peer.ended.fault is fault
+
+
+def full(world, **options):
+    """A way to a PUB with a subscriber that does not read and has as many waiting as it may."""
+    pub = world.side("PUB", **options)
+    pull, way = world.way("PULL", pub)
+    source, slow, sink = world.far(pull), world.far(pub, small=True), world.far(pub)
+    slow.send(subscribe(b""))
+    sink.send(subscribe(b""))
+    source.send(b"".join(map(wire, many(500, 100))))
+    return source, slow, sink, way
+
+
+def test_a_slow_subscriber_loses_the_newest_and_no_other_does(world):
+    source, slow, sink, way = full(world, sndhwm=10)
+    assert slow.peer.counts().waiting == 10
+    assert sink.singles() == many(500, 100)
+    counts = slow.peer.counts()
+    got = slow.all_singles()
+    assert counts.dropped == {Drop.SLOW: 500 - len(got)}
+    assert got == many(500, 100)[: len(got)]
+    source.send(wire(b"later"))
+    assert slow.singles() == [b"later"]
+    assert way.counters.outlets[0].sent == 501
+    check(way, source, slow, sink)
+
+
+def test_a_slow_subscriber_may_lose_the_oldest(world):
+    source, slow, sink, way = full(world, sndhwm=10, slow_subscriber=SlowSubscriber.DROP_OLDEST)
+    assert sink.singles() == many(500, 100)
+    counts = slow.peer.counts()
+    assert counts.waiting <= 10
+    got = slow.all_singles()
+    assert counts.dropped == {Drop.SLOW: 500 - len(got)}
+    assert got[-9:] == many(500, 100)[-9:]
+    assert got == sorted(got, key=many(500, 100).index)
+    check(way, source, slow, sink)
+
+
+def test_a_slow_subscriber_may_be_disconnected(world):
+    source, slow, sink, way = full(world, sndhwm=10, slow_subscriber=SlowSubscriber.DISCONNECT)
+    assert world.core.take_ended() == [slow.peer]
+    assert "slow" in slow.peer.ended.what
+    assert sink.singles() == many(500, 100)
+    counts = slow.peer.counts()
+    assert counts.waiting == 0
+    assert counts.dropped == {Drop.SLOW: counts.matched - counts.delivered}
+    check(way, source, slow, sink)
+
+
+def test_all_may_wait_for_a_slow_subscriber(world):
+    source, slow, sink, way = full(world, sndhwm=10, slow_subscriber=SlowSubscriber.BLOCK)
+    assert not way.has_room
+    assert way.counters.received < 500
+    found, got = sink.singles(), slow.singles()
+    for _ in range(1000):
+        if len(got) == 500:
+            break
+        slow.peer.write(NEVER)
+        got += slow.singles()
+        source.read()
+        found += sink.singles()
+    assert got == found == many(500, 100)
+    assert way.has_room
+    check(way, source, slow, sink)
+
+
+def test_what_is_for_others_does_not_wait_for_a_slow_subscriber(world):
+    pub = world.side("PUB", sndhwm=2, slow_subscriber=SlowSubscriber.BLOCK)
+    pull, way = world.way("PULL", pub)
+    source, slow, sink = world.far(pull), world.far(pub, small=True), world.far(pub)
+    slow.send(subscribe(b"slow"))
+    sink.send(subscribe(b"other"))
+    source.send(b"".join(wire(b"slow" + bytes(10_000)) for _ in range(3)))
+    assert slow.peer.counts().waiting == 2
+    second = world.far(pull)
+    second.send(wire(b"other"))
+    assert sink.singles() == [b"other"]
+    slow.hang_up()
+    pub.remove(slow.peer)
+    assert way.has_room
+    check(way, source, slow, sink)
+
+
+def test_what_has_waited_too_long_is_dropped(world):
+    pub = world.side("PUB")
+    pull, way = world.way("PULL", pub)
+    source, slow = world.far(pull), world.far(pub, small=True)
+    slow.send(subscribe(b""))
+    source.send(b"".join(map(wire, many(500, 100))))
+    waiting = slow.peer.counts().waiting
+    pub.plan = replace(pub.plan, subscriber_max_age_s=1e-9)
+    got = slow.all_singles()
+    # One that is written in half is finished.
+    assert waiting - 1 <= slow.peer.counts().dropped[Drop.TOO_OLD] <= waiting
+    assert got == many(500, 100)[: len(got)]
+    check(way, source, slow)
 
 
 def test_a_type_that_no_core_speaks_is_refused(make_core):

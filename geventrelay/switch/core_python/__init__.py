@@ -3,7 +3,8 @@
 * `run`: consecutive messages in one piece of bytes;
 * `reading`: the bytes of a connection to runs and commands;
 * `way`: runs from one side to others;
-* `side`, and a module for each kind of destination;
+* `side`, and a module for each kind of socket that has more: `push`, `publish`, `subscribe`, `router`;
+* `topics`: who wants which messages;
 * `queue`: what waits for a peer;
 * `peer`: its connection, read and written;
 * `core`: makes them, and knows which peers have something to write.

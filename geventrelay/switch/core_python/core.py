@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from ...engine.counters import OutletCounters, PumpCounters
 from .. import contract
 from ..contract import Destination, SidePlan
 from .peer import Peer
+from .publish import Publish
 from .push import Push
+from .router import Router
 from .side import Side
+from .subscribe import Subscribe
 from .way import Lane, Way
 
 _BUFFER_BYTES = 64 << 10
 
-_SIDES: dict[str, type[Side]] = {"PULL": Side, "PUSH": Push}
+_SIDES: dict[str, type[Side]] = {
+    "PULL": Side,
+    "PUSH": Push,
+    "SUB": Subscribe,
+    "XSUB": Subscribe,
+    "PUB": Publish,
+    "XPUB": Publish,
+    "ROUTER": Router,
+    "DEALER": Push,
+}
 
 
 class PythonCore:
@@ -34,6 +47,7 @@ class PythonCore:
         self._dirty: list[Peer] = []
         self._stalled: list[Peer] = []
         self._ended: list[contract.Peer] = []
+        self._unlinking: deque[Callable[[], bool]] = deque()
 
     def side(self, plan: SidePlan) -> Side:
         """See `geventrelay.switch.contract.Core.side`, and there of `plan`."""
@@ -64,7 +78,24 @@ class PythonCore:
         ended, self._ended = self._ended, []
         return ended
 
+    def tidy(self, until: float) -> bool:
+        """See `geventrelay.switch.contract.Core.tidy`, and there of `until`."""
+        while self._unlinking:
+            self.unlink()
+            if self.is_over(until):
+                break
+        return bool(self._unlinking)
+
     # For its peers
+
+    def leave_unlinking(self, step: Callable[[], bool]) -> None:
+        """A peer has gone, and more is left of it than is forgotten at once: call `step` as long as it returns True."""
+        self._unlinking.append(step)
+
+    def unlink(self) -> None:
+        """Go on with one step of what is left of peers that have gone."""
+        if self._unlinking and not self._unlinking[0]():
+            self._unlinking.popleft()
 
     def is_over(self, until: float) -> bool:
         """Whether a turn that lasts `until` is over."""

@@ -127,6 +127,7 @@ class Peer:
             return Progress.ENDED
         core = self._core
         core.now = time.monotonic()
+        core.unlink()
         if self.side.way is not None:
             self.side.way.counters.bursts += 1
         try:

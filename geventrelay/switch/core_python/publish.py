@@ -1,0 +1,226 @@
+"""Destinations that give each message to all that are subscribed to it: PUB and XPUB."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, cast
+
+from ...engine.counters import Drop, OutletCounters
+from ...zmtp.errors import Fault, ProtocolError
+from ...zmtp.greeting import Version
+from ..contract import SidePlan, SlowSubscriber
+from .peer import Peer
+from .reading import Subscription
+from .run import Run
+from .side import Side, count_sent
+from .topics import Node, Topics
+
+if TYPE_CHECKING:
+    from .core import PythonCore
+
+_UNLINKED_AT_A_TIME = 500
+
+
+class Subscriber:
+    """What one peer is subscribed to.
+
+    :param peer: the peer.
+    :ivar topics: where each topic is kept.
+    :ivar gone: whether nothing is for it any more. Its topics are still unlinked, a few at a time.
+    """
+
+    __slots__ = ("gone", "peer", "topics")
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        self.topics: dict[bytes, Node[Subscriber]] = {}
+        self.gone = False
+
+
+class Publish(Side):
+    """Routes by topic (RFC 29; libzmq's xpub.cpp), where a peer has a set of topics.
+
+    :param core: see `Side`.
+    :param plan: see `Side`.
+    """
+
+    takes_subscriptions = True
+
+    def __init__(self, core: PythonCore, plan: SidePlan) -> None:
+        super().__init__(core, plan)
+        self._topics: Topics[Subscriber] = Topics()
+        # The subscribers that a message had to wait for.
+        self._full: list[Subscriber] = []
+
+    # What happens to its peers
+
+    def attached(self, peer: Peer) -> None:
+        """See `Side.attached`, and there of `peer`."""
+        subscriber = _subscriber(peer) or Subscriber(peer)
+        peer.topics = subscriber
+        if peer.info is not None and peer.info.version is Version.V1_0:
+            # Its SUB chooses by itself, and sends no subscriptions (libzmq's _subscription_required).
+            self.apply(peer, Subscription(b"", True))
+
+    def detached(self, peer: Peer) -> None:
+        """See `Side.detached`, and there of `peer`."""
+        subscriber = _subscriber(peer)
+        if subscriber is None or peer.takes:
+            return
+        peer.topics = None
+        subscriber.gone = True
+        if self._unlink(subscriber):
+            self.core.leave_unlinking(lambda: self._unlink(subscriber))
+
+    def subscriptions_of(self, peer: Peer) -> int:
+        """See `Side.subscriptions_of`, and there of `peer`."""
+        subscriber = _subscriber(peer)
+        return 0 if subscriber is None else len(subscriber.topics)
+
+    def before_write(self, peer: Peer) -> None:
+        """See `Side.before_write`, and there of `peer`."""
+        if self.plan.subscriber_max_age_s:
+            peer.lose(Drop.TOO_OLD, peer.queue.drop_older(time.monotonic() - self.plan.subscriber_max_age_s))
+
+    # What comes
+
+    def receive(self, peer: Peer, run: Run) -> int:
+        """A PUB takes no messages; see `Side.receive`, and there of `peer` and `run`."""
+        return super().receive(peer, run) if self.plan.type == "XPUB" else len(run.ends)
+
+    def apply(self, peer: Peer, subscription: Subscription) -> bool:
+        """See `Side.apply`, and there of `peer` and `subscription`."""
+        subscriber, topic = _subscriber(peer), subscription.topic
+        if subscriber is None:
+            return True
+        known = topic in subscriber.topics
+        if not subscription.wanted:
+            return not known or self._forget(subscriber, topic)
+        most = self.plan.max_subscriptions
+        if not known and most and len(subscriber.topics) >= most:
+            raise ProtocolError(Fault.TOO_MANY_SUBSCRIPTIONS, f"subscriptions: expected at most {most} topics")
+        if (self.plan.xpub_verbose or topic not in self._topics) and not self._tell(b"\1" + topic):
+            return False
+        if not known:
+            subscriber.topics[topic] = self._topics.add(topic, subscriber)
+        return True
+
+    def _forget(self, subscriber: Subscriber, topic: bytes) -> bool:
+        node = subscriber.topics[topic]
+        if len(node.members) == 1 and not self._tell(b"\0" + topic):
+            return False
+        self._topics.remove(node, subscriber)
+        del subscriber.topics[topic]
+        return True
+
+    def _tell(self, frame: bytes) -> bool:
+        """Move the news of a subscription as a message, as an XPUB does; False if it has to wait."""
+        if self.way is None or self.plan.type != "XPUB":
+            return True
+        return bool(self.way.move(Run.of([[frame]], self.core.now)))
+
+    def _unlink(self, subscriber: Subscriber) -> bool:
+        """Forget some topics of a `subscriber` that has gone; whether there are more."""
+        for _ in range(_UNLINKED_AT_A_TIME):
+            if not subscriber.topics:
+                return False
+            topic = next(reversed(subscriber.topics))
+            if not self._forget(subscriber, topic):
+                break
+        return bool(subscriber.topics)
+
+    # What goes
+
+    @property
+    def blocks(self) -> bool:  # type: ignore[override]
+        """See `Side.blocks`."""
+        return self.plan.slow_subscriber is SlowSubscriber.BLOCK
+
+    @property
+    def has_room(self) -> bool:
+        """See `Side.has_room`."""
+        return all(one.gone or one.peer.room() for one in self._full)
+
+    def room(self, run: Run) -> int:
+        """See `Side.room`, and there of `run`."""
+        self._full = []
+        used: dict[Subscriber, int] = {}
+        for first, end, targets in self._matches(run):
+            last = end
+            for one in targets:
+                so_far = used.get(one, 0)
+                room = one.peer.room() - so_far if so_far else one.peer.make_room()
+                if room < last - first and not one.gone:
+                    last = first + max(room, 0)
+                    self._full = [one]
+            if last < end:
+                return last
+            for one in targets:
+                used[one] = used.get(one, 0) + last - first
+        return len(run.ends)
+
+    def send(self, run: Run, counters: OutletCounters) -> None:
+        """See `Side.send`, and there of `run` and `counters`."""
+        if not any(peer.takes for peer in self.peers):
+            counters.drop(Drop.NO_PEER, len(run.ends))
+            return
+        count_sent(counters, run)
+        for first, last, targets in self._matches(run):
+            if targets:
+                piece = run.piece(first, last)
+                for one in targets:
+                    if not one.gone:
+                        self._give(one, piece)
+
+    def _matches(self, run: Run) -> Iterator[tuple[int, int, tuple[Subscriber, ...]]]:
+        """Of `run`, from where to where messages go to the same subscribers, and to which."""
+        data, count, match = run.data, len(run.ends), self._topics.match
+        if self._topics.only_everything:
+            yield 0, count, match(data, 0, 0)
+            return
+        first, start, before = 0, 0, None
+        for index, end in enumerate(run.ends):
+            if data[start] & 2:
+                body, body_end = run.first_part(index)
+            else:
+                body = start + 2
+                body_end = body + data[start + 1]
+            targets = match(data, body, body_end)
+            if before is not targets:
+                if before is not None:
+                    yield first, index, before
+                first, before = index, targets
+            start = end
+        if before is not None:
+            yield first, count, before
+
+    def _give(self, subscriber: Subscriber, run: Run) -> None:
+        peer, done, count = subscriber.peer, 0, len(run.ends)
+        while done < count:
+            room = peer.make_room() or self._make_way(peer, count - done)
+            if subscriber.gone:
+                return
+            if not room:
+                peer.drop(Drop.SLOW, count - done)
+                if self.plan.slow_subscriber is SlowSubscriber.DISCONNECT:
+                    self._disconnect(peer)
+                return
+            last = min(count, done + room)
+            peer.put(run.piece(done, last))
+            done = last
+
+    def _make_way(self, peer: Peer, wanted: int) -> int:
+        """Drop older messages, if that is what is to be done; how much room there is then."""
+        self.before_write(peer)
+        if self.plan.slow_subscriber is SlowSubscriber.DROP_OLDEST and not peer.room():
+            peer.lose(Drop.SLOW, peer.queue.drop_oldest(wanted))
+        return peer.room()
+
+    def _disconnect(self, peer: Peer) -> None:
+        peer.lose(Drop.SLOW, peer.queue.clear())
+        peer.end(None, f"it was slow: {self.plan.sndhwm} messages, its high-water mark, were waiting for it")
+
+
+def _subscriber(peer: Peer) -> Subscriber | None:
+    return cast("Subscriber | None", peer.topics)

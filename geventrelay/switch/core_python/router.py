@@ -1,0 +1,103 @@
+"""ROUTER: the first part of a message is the routing id of its peer."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from ...engine.counters import Drop, OutletCounters
+from ...zmtp import frames
+from ..contract import SidePlan
+from .peer import Peer
+from .run import Run
+from .side import Side, count_sent
+
+if TYPE_CHECKING:
+    from .core import PythonCore
+
+_NUMBERS = 1 << 32
+
+
+class Router(Side):
+    """Routes by routing id (RFC 28; libzmq's router.cpp). It never blocks, and counts what it cannot route.
+
+    :param core: see `Side`.
+    :param plan: see `Side`.
+    """
+
+    blocks = False
+
+    def __init__(self, core: PythonCore, plan: SidePlan) -> None:
+        super().__init__(core, plan)
+        self._by_id: dict[bytes, Peer] = {}
+        # So that a reply to a peer of an earlier life goes to no other one.
+        self._number = random.randrange(_NUMBERS)
+
+    def attached(self, peer: Peer) -> None:
+        """See `Side.attached`, and there of `peer`.
+
+        A second peer with the same routing id is refused. libzmq keeps its connection and ignores it; refused, it tries
+        again, and comes in once the first has gone.
+        """
+        announced = b"" if peer.info is None else peer.info.routing_id
+        if peer.routing_id is not None and peer.routing_id == (announced or peer.routing_id):
+            return
+        self._forget(peer)
+        routing_id = announced or self._own_id()
+        other = self._by_id.get(routing_id)
+        if other is not None and not self.plan.router_handover:
+            peer.end(None, f"another peer has its routing id, {routing_id!r}")
+            return
+        if other is not None:
+            self._forget(other)
+            other.end(None, f"another peer has taken over its routing id, {routing_id!r}")
+        self._by_id[routing_id] = peer
+        peer.routing_id = routing_id
+
+    def detached(self, peer: Peer) -> None:
+        """See `Side.detached`, and there of `peer`."""
+        if not peer.takes:
+            self._forget(peer)
+
+    def _forget(self, peer: Peer) -> None:
+        if peer.routing_id is not None:
+            del self._by_id[peer.routing_id]
+            peer.routing_id = None
+
+    def _own_id(self) -> bytes:
+        """5 bytes that no other peer has, the first of them 0, as in libzmq."""
+        while True:
+            self._number = (self._number + 1) % _NUMBERS
+            routing_id = b"\0" + self._number.to_bytes(4, "big")
+            if routing_id not in self._by_id:
+                return routing_id
+
+    def receive(self, peer: Peer, run: Run) -> int:
+        """See `Side.receive`, and there of `peer` and `run`."""
+        if peer.routing_id is None:
+            return len(run.ends)
+        return super().receive(peer, run.after(frames.encode(peer.routing_id, more=True)))
+
+    def send(self, run: Run, counters: OutletCounters) -> None:
+        """See `Side.send`, and there of `run` and `counters`."""
+        for index in range(len(run.ends)):
+            piece = run.piece(index, index + 1)
+            reason = self._route(piece)
+            if reason is None:
+                count_sent(counters, piece)
+            else:
+                counters.drop(reason)
+
+    def _route(self, piece: Run) -> Drop | None:
+        """Send one message; why it could not be, None if it could."""
+        if piece.parts < 2:
+            return Drop.MALFORMED
+        body, end = piece.first_part(0)
+        peer = self._by_id.get(piece.data[body:end])
+        if peer is None:
+            return Drop.UNROUTABLE
+        if not peer.make_room():
+            return Drop.FULL if peer.takes else Drop.UNROUTABLE
+        data = piece.data[end:]
+        peer.put(Run(data, [len(data)], piece.parts - 1, piece.head_bytes - body, piece.at))
+        return None

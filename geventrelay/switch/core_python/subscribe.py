@@ -1,0 +1,184 @@
+"""Sources that ask for topics: SUB and XSUB."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from ...engine.counters import Drop, OutletCounters
+from ...zmtp import commands, frames
+from ...zmtp.greeting import Version
+from ..contract import SidePlan
+from .peer import Peer
+from .run import Run
+from .side import Side, count_sent
+from .topics import Node, Topics
+
+if TYPE_CHECKING:
+    from .core import PythonCore
+
+_ENCODED_AT_A_TIME = 100
+
+
+class Wishes:
+    """What one publisher is still to be told: of each topic the latest, so that a peer that does not read costs little.
+
+    :param version: of ZMTP, that it speaks.
+    """
+
+    def __init__(self, version: Version) -> None:
+        self._version = version
+        # Whether a topic is wanted; and whether the publisher is subscribed to it as far as it knows.
+        self._news: OrderedDict[bytes, tuple[bool, bool]] = OrderedDict()
+
+    def subscribe(self, topic: bytes, *, known: bool) -> None:
+        """Tell that `topic` is wanted; `known` is whether that has been told before, and is told again."""
+        _, before = self._news.get(topic, (True, known))
+        self._news[topic] = (True, before)
+        if before and not known:
+            # The end of the last one has not gone out.
+            del self._news[topic]
+
+    def cancel(self, topic: bytes) -> None:
+        """Tell that `topic` is not wanted any more."""
+        _, before = self._news.pop(topic, (False, True))
+        if before:
+            self._news[topic] = (False, True)
+
+    def take(self) -> bytes:
+        """Some of it, encoded; it is then no more here."""
+        found: list[bytes] = []
+        while self._news and len(found) < _ENCODED_AT_A_TIME:
+            topic, (wanted, _) = self._news.popitem(last=False)
+            found.append(_encode(topic, wanted, self._version))
+        return b"".join(found)
+
+
+def _encode(topic: bytes, wanted: bool, version: Version) -> bytes:
+    if version is Version.V3_1:
+        name = commands.SUBSCRIBE if wanted else commands.CANCEL
+        return frames.encode(commands.Command(name, topic).body, command=True)
+    return frames.encode_message([bytes([wanted]) + topic], v1_0=version is Version.V1_0)
+
+
+class Subscribe(Side):
+    """Asks every publisher for the same topics (RFC 29; libzmq's xsub.cpp).
+
+    :param core: see `Side`.
+    :param plan: see `Side`.
+    """
+
+    blocks = False
+
+    def __init__(self, core: PythonCore, plan: SidePlan) -> None:
+        super().__init__(core, plan)
+        # How often each topic is wanted, and where it is kept.
+        self._wanted: dict[bytes, int] = {}
+        self._nodes: dict[bytes, Node[Subscribe]] = {}
+        self._topics: Topics[Subscribe] = Topics()
+
+    def subscribe(self, topic: bytes) -> None:
+        """See `Side.subscribe`, and there of `topic`."""
+        self._wanted[topic] = self._wanted.get(topic, 0) + 1
+        if self._wanted[topic] == 1:
+            self._begin(topic)
+
+    def cancel(self, topic: bytes) -> None:
+        """See `Side.cancel`, and there of `topic`."""
+        count = self._wanted.get(topic, 0)
+        if count > 1:
+            self._wanted[topic] = count - 1
+        elif count:
+            self._end(topic)
+
+    def _begin(self, topic: bytes) -> None:
+        self._wanted[topic] = 1
+        self._nodes[topic] = self._topics.add(topic, self)
+        for peer in self._connected():
+            peer.topics.subscribe(topic, known=False)
+            self._ask(peer)
+
+    def _again(self, topic: bytes) -> None:
+        for peer in self._connected():
+            peer.topics.subscribe(topic, known=True)
+            self._ask(peer)
+
+    def _end(self, topic: bytes) -> None:
+        del self._wanted[topic]
+        self._topics.remove(self._nodes.pop(topic), self)
+        for peer in self._connected():
+            peer.topics.cancel(topic)
+            self._ask(peer)
+
+    def _connected(self) -> list[Peer]:
+        return [peer for peer in self.peers if peer.connected]
+
+    def _ask(self, peer: Peer) -> None:
+        peer.more_control = peer.topics.take
+        self.core.dirty(peer)
+
+    def attached(self, peer: Peer) -> None:
+        """See `Side.attached`, and there of `peer`."""
+        assert peer.info is not None
+        peer.topics = Wishes(peer.info.version)
+        for topic in self._wanted:
+            peer.topics.subscribe(topic, known=False)
+        if self._wanted:
+            self._ask(peer)
+
+    # What comes
+
+    def receive(self, peer: Peer, run: Run) -> int:
+        """A SUB takes what it is subscribed to; see `Side.receive`, and there of `peer` and `run`."""
+        if self.plan.type == "XSUB" or b"" in self._wanted:
+            return super().receive(peer, run)
+        count, index = len(run.ends), 0
+        while index < count:
+            last, matches = index, self._matches(run, index)
+            while last < count and self._matches(run, last) == matches:
+                last += 1
+            if matches:
+                moved = super().receive(peer, run.piece(index, last))
+                if moved < last - index:
+                    return index + moved
+            index = last
+        return count
+
+    def _matches(self, run: Run, index: int) -> bool:
+        return bool(self._topics.match(run.data, *run.first_part(index)))
+
+    # What goes
+
+    def send(self, run: Run, counters: OutletCounters) -> None:
+        """Of an XSUB: see `Side.send`, and there of `run` and `counters`.
+
+        A message of one part that begins with 0 or 1 is a subscription, or its end. Topics are a set here: an XPUB
+        reports the end of the last subscription alone.
+        """
+        for index in range(len(run.ends)):
+            piece = run.piece(index, index + 1)
+            body, end = piece.first_part(0)
+            if piece.parts == 1 and end > body and piece.data[body] <= 1:
+                self._follow(piece.data[body + 1 : end], wanted=piece.data[body] == 1)
+                count_sent(counters, piece)
+            elif self._connected():
+                self._send_upstream(piece)
+                count_sent(counters, piece)
+            else:
+                counters.drop(Drop.NO_PEER)
+
+    def _follow(self, topic: bytes, *, wanted: bool) -> None:
+        if wanted:
+            if topic in self._wanted:
+                self._again(topic)
+            else:
+                self._begin(topic)
+        elif topic in self._wanted:
+            self._end(topic)
+
+    def _send_upstream(self, piece: Run) -> None:
+        for peer in self._connected():
+            if peer.make_room():
+                peer.put(piece)
+            elif peer.connected:
+                peer.drop(Drop.FULL, 1)
