@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from geventrelay.engine.counters import Drop
 from geventrelay.switch.contract import Core, Destination, Peer, Progress, Side, SidePlan, SlowSubscriber, Way
 from geventrelay.switch.core_python import PythonCore
-from geventrelay.terms import WhenFull
+from geventrelay.terms import Payload, WhenFull
 from geventrelay.zmtp import commands, events, frames
 from geventrelay.zmtp.connection import Bounds
 from geventrelay.zmtp.errors import Fault
@@ -808,6 +808,346 @@ def test_what_has_waited_too_long_is_dropped(world):
     assert waiting - 1 <= slow.peer.counts().dropped[Drop.TOO_OLD] <= waiting
     assert got == many(500, 100)[: len(got)]
     check(way, source, slow)
+
+
+# Relay: what several destinations get
+
+
+PAYLOADS = {
+    Payload.WHOLE: [[b"t a b"], [b"no-space"], [b"t", b"x", b"y"], [b"{1 2"], [b""]],
+    Payload.AUTO: [[b"a b"], [b"no-space"], [b"x", b"y"], [b"{1 2"], [b""]],
+    Payload.SPACE: [[b"a b"], [b"no-space"], [b"t", b"x", b"y"], [b"2"], [b""]],
+    Payload.PARTS: [[b"t a b"], [b"no-space"], [b"x", b"y"], [b"{1 2"], [b""]],
+    Payload.SWAP: [[b"t a b"], [b"no-space"], [b"x", b"t", b"y"], [b"{1 2"], [b""]],
+}
+
+
+@pytest.mark.parametrize("payload", Payload)
+def test_a_relay_publishes_messages_and_pushes_what_of_them_is_asked_for(world, payload):
+    pub, push = world.side("PUB"), world.side("PUSH")
+    sub, way = world.way("SUB", pub, Destination(push, payload=payload))
+    sub.subscribe(b"")
+    source, subscriber, sinks = world.far(sub), world.far(pub), [world.far(push) for _ in range(2)]
+    subscriber.send(subscribe(b""))
+    every = PAYLOADS[Payload.WHOLE]
+    source.send(b"".join(wire(*parts) for parts in every))
+    assert subscriber.got() == every
+    assert [sink.got() for sink in sinks] == [PAYLOADS[payload][0::2], PAYLOADS[payload][1::2]]
+    whole, cut = way.counters.outlets
+    assert (whole.sent, whole.sent_bytes, cut.sent) == (5, 20, 5)
+    assert (cut.sent_parts, cut.sent_bytes) == (
+        sum(map(len, PAYLOADS[payload])),
+        sum(len(part) for parts in PAYLOADS[payload] for part in parts),
+    )
+    assert (whole.uncut, cut.uncut) == (0, int(payload is Payload.AUTO))
+    check(way, source, subscriber, *sinks)
+
+
+@pytest.mark.parametrize("when_full", WhenFull)
+def test_a_relay_holds_both_destinations_to_the_same_messages(world, when_full):
+    pub, push = world.side("PUB"), world.side("PUSH", sndhwm=5)
+    sub, way = world.way("SUB", pub, Destination(push, when_full))
+    sub.subscribe(b"")
+    source, subscriber = world.far(sub), world.far(pub)
+    subscriber.send(subscribe(b""))
+    sent = many(500, 100)
+    progress = source.send(b"".join(map(wire, sent)))
+    published = subscriber.singles()
+    if when_full is WhenFull.DROP:
+        assert (progress, published) == (Progress.NOT_READY, sent)
+        assert way.counters.outlets[1].dropped == {Drop.NO_PEER: 500}
+    else:
+        assert (progress, published) == (Progress.NO_ROOM, [])
+    sink = world.far(push, small=True)
+    source.read()
+    published += subscriber.singles()
+    got = sink.singles()
+    while when_full is WhenFull.BLOCK and len(got) < 500:
+        assert len(published) == way.counters.received == way.counters.outlets[1].sent
+        sink.peer.write(NEVER)
+        source.read()
+        published += subscriber.singles()
+        got += sink.singles()
+    assert published == sent
+    assert got == (sent if when_full is WhenFull.BLOCK else [])
+    check(way, source, subscriber, sink)
+
+
+# Forwarder: subscriptions go upstream
+
+
+def forwarder(world, **options):
+    """XSUB and XPUB, joined both ways: the sides, and the ways down and up."""
+    xpub = world.side("XPUB", **options)
+    xsub, down = world.way("XSUB", xpub)
+    _, up = world.way(xpub, xsub)
+    return xsub, xpub, down, up
+
+
+def test_a_forwarder_asks_publishers_for_the_union_of_its_subscribers(world):
+    xsub, xpub, down, up = forwarder(world)
+    publisher, one, two = world.far(xsub), world.far(xpub), world.far(xpub)
+    one.send(subscribe(b"a") + subscribe(b"a") + subscribe(b"b"))
+    two.send(wire(b"\1a") + wire(b"\1c"))
+    assert publisher.bytes() == subscribe(b"a") + subscribe(b"b") + subscribe(b"c")
+    publisher.send(wire(b"a1") + wire(b"c2"))
+    assert (one.singles(), two.singles()) == ([b"a1"], [b"a1", b"c2"])
+    one.send(cancel(b"a") + cancel(b"nothing"))
+    assert publisher.bytes() == b""
+    two.send(cancel(b"a"))
+    assert publisher.bytes() == cancel(b"a")
+    later = world.far(xsub)
+    later.peer.write(NEVER)
+    assert sorted(frame.body for frame in later.frames()) == [b"\x09SUBSCRIBEb", b"\x09SUBSCRIBEc"]
+    assert (up.counters.received, up.counters.outlets[0].sent, down.counters.received) == (4, 4, 2)
+    check(up, publisher, one, two)
+    check(down, publisher, one, two)
+
+
+def test_what_a_subscriber_leaves_is_cancelled(world):
+    xsub, xpub, _, up = forwarder(world)
+    publisher, one, two = world.far(xsub), world.far(xpub), world.far(xpub)
+    one.send(subscribe(b"a") + subscribe(b"b"))
+    two.send(subscribe(b"b"))
+    publisher.bytes()
+    one.hang_up()
+    while world.core.tidy(NEVER):
+        pass
+    assert world.core.take_stalled() == [publisher.peer]
+    publisher.peer.write(NEVER)
+    assert publisher.bytes() == cancel(b"a")
+    assert up.counters.received == 3
+    check(up, publisher, one, two)
+
+
+def test_many_topics_of_a_subscriber_that_goes_are_cancelled_piece_by_piece(world):
+    xsub, xpub, _, _ = forwarder(world, max_subscriptions=0)
+    publisher, one, two = world.far(xsub), world.far(xpub), world.far(xpub)
+    topics = [b"%d" % number for number in range(5000)]
+    for at in range(0, 5000, 1000):
+        one.send(b"".join(map(subscribe, topics[at : at + 1000])))
+    assert len(publisher.frames()) == 5000
+    two.send(subscribe(b"77"))
+    one.hang_up()
+    publisher.send(wire(b"777"))
+    assert two.singles() == [b"777"]
+    steps = 1
+    while world.core.tidy(time.monotonic()):
+        steps += 1
+    assert steps > 1
+    publisher.peer.write(NEVER)
+    cancelled = sorted(frame.body.removeprefix(b"\6CANCEL") for frame in publisher.frames())
+    assert cancelled == sorted(topic for topic in topics if topic != b"77")
+
+
+def test_an_xpub_can_report_every_subscription(world):
+    xsub, xpub, _, _ = forwarder(world, xpub_verbose=True)
+    publisher, one, two = world.far(xsub), world.far(xpub), world.far(xpub)
+    one.send(subscribe(b"a"))
+    two.send(subscribe(b"a"))
+    assert publisher.bytes() == subscribe(b"a") * 2
+    one.send(cancel(b"a"))
+    assert publisher.bytes() == b""
+    two.send(cancel(b"a"))
+    assert publisher.bytes() == cancel(b"a")
+
+
+def test_messages_go_upstream_too(world):
+    xsub, xpub, _, up = forwarder(world)
+    subscriber = world.far(xpub)
+    subscriber.send(wire(b"lost"))
+    assert up.counters.outlets[0].dropped == {Drop.NO_PEER: 1}
+    publishers = [world.far(xsub) for _ in range(2)]
+    subscriber.send(wire(b"hello") + wire(b"\1no", b"subscription") + wire(b""))
+    assert [one.got() for one in publishers] == [[[b"hello"], [b"\1no", b"subscription"], [b""]]] * 2
+    check(up, subscriber, *publishers)
+
+
+def test_a_subscription_without_a_publisher_is_kept_for_the_first(world):
+    xsub, xpub, _, up = forwarder(world)
+    world.far(xpub).send(subscribe(b"a"))
+    assert (up.counters.received, up.counters.outlets[0].sent) == (1, 1)
+    publisher = world.far(xsub)
+    publisher.peer.write(NEVER)
+    assert publisher.bytes() == subscribe(b"a")
+
+
+# Queue: requests and replies
+
+
+def queue(world, **options):
+    """ROUTER and DEALER, joined both ways: the sides, and the ways of requests and replies."""
+    dealer = world.side("DEALER")
+    router, requests = world.way(world.side("ROUTER", **options), dealer)
+    _, replies = world.way(dealer, router)
+    return router, dealer, requests, replies
+
+
+def test_a_reply_goes_back_to_the_client_that_has_asked(world):
+    router, dealer, requests, replies = queue(world)
+    clients = [world.far(router, routing_id=b"known"), world.far(router), world.far(router)]
+    workers = [world.far(dealer), world.far(dealer)]
+    envelope = [b"", b"request", b"x" * 300]
+    for client in clients:
+        client.send(wire(*envelope))
+    got = [workers[0].got(), workers[1].got()]
+    ids = [got[0][0][0], got[1][0][0], got[0][1][0]]
+    assert [message[1:] for message in (got[0][0], got[1][0], got[0][1])] == [envelope] * 3
+    assert ids[0] == b"known"
+    assert all(len(one) == 5 and one[0] == 0 for one in ids[1:])
+    assert len(set(ids)) == 3
+    for number, one in enumerate(ids):
+        workers[0].send(wire(one, b"", b"%d" % number, b"y" * 300))
+    assert [client.bytes() for client in clients] == [wire(b"", b"%d" % number, b"y" * 300) for number in range(3)]
+    counters = requests.counters
+    assert (counters.received_parts, counters.received_bytes) == (12, 3 * 307 + 15)
+    assert counters.outlets[0].sent_bytes == counters.received_bytes
+    check(requests, *clients, *workers)
+    check(replies, *clients, *workers)
+
+
+def test_what_a_router_cannot_route_is_counted(world):
+    router, dealer, _, replies = queue(world, sndhwm=3)
+    client, worker = world.far(router, routing_id=b"known", small=True), world.far(dealer)
+    worker.send(wire(b"unknown", b"x") + wire(b"known") + wire(b"", b"x"))
+    assert replies.counters.outlets[0].dropped == {Drop.UNROUTABLE: 2, Drop.MALFORMED: 1}
+    worker.send(b"".join(wire(b"known", one) for one in many(500, 100)))
+    sent = replies.counters.outlets[0].sent
+    assert replies.counters.outlets[0].dropped[Drop.FULL] == 500 - sent
+    assert client.all_singles() == many(500, 100)[:sent]
+    client.hang_up()
+    worker.send(wire(b"known", b"x"))
+    assert replies.counters.outlets[0].dropped[Drop.UNROUTABLE] == 3
+    check(replies, client, worker)
+
+
+def test_a_second_peer_with_the_same_routing_id_is_refused_until_the_first_has_gone(world):
+    router, dealer, requests, _ = queue(world)
+    worker = world.far(dealer)
+    first, second = world.far(router, routing_id=b"same"), world.far(router, routing_id=b"same")
+    assert world.core.take_ended() == [second.peer]
+    assert "b'same'" in second.peer.ended.what
+    second.peer.detach()
+    worker.send(wire(b"same", b"one"))
+    assert first.singles() == [b"one"]
+    first.peer.detach()
+    again = world.connect(second.peer, routing_id=b"same")
+    again.send(wire(b"two"))
+    worker.send(wire(b"same", b"three"))
+    assert again.singles() == [b"three"]
+    assert worker.got() == [[b"same", b"two"]]
+    check(requests, first, again, worker)
+
+
+def test_with_handover_a_second_peer_takes_over_the_routing_id_of_the_first(world):
+    router, dealer, requests, _ = queue(world, router_handover=True)
+    worker = world.far(dealer)
+    first = world.far(router, routing_id=b"same")
+    first.send(wire(b"begun", b"never")[:-1])
+    second = world.far(router, routing_id=b"same")
+    assert world.core.take_ended() == [first.peer]
+    first.peer.detach()
+    worker.send(wire(b"same", b"one"))
+    assert second.singles() == [b"one"]
+    assert worker.got() == []
+    check(requests, first, second, worker)
+
+
+def test_a_dealer_gives_requests_in_turn_and_waits_while_all_workers_are_full(world):
+    router, dealer, requests, _ = queue(world)
+    client = world.far(router, routing_id=b"c")
+    assert client.send(b"".join(wire(b"", one) for one in many(4))) is Progress.NO_ROOM
+    workers = [world.far(dealer), world.far(dealer)]
+    assert client.read() is Progress.NOT_READY
+    assert [worker.got() for worker in workers] == [
+        [[b"c", b"", one] for one in many(4)[start::2]] for start in range(2)
+    ]
+    check(requests, client, *workers)
+
+
+# Against a model
+
+
+@given(data=st.data())
+@settings(max_examples=60)
+def test_routing_by_topic_is_that_of_a_naive_model(make_core, data):
+    topics = st.text("ab", max_size=4).map(str.encode)
+    with new_world(make_core) as world:
+        xsub, xpub, down, up = forwarder(world)
+        publisher, asked = world.far(xsub), set()
+        sinks = [world.far(xpub) for _ in range(3)]
+        wanted: list[set[bytes]] = [set() for _ in sinks]
+        for number in range(data.draw(st.integers(1, 30))):
+            which = data.draw(st.integers(0, 2))
+            topic = data.draw(topics)
+            match data.draw(st.sampled_from(["subscribe", "cancel", "publish", "publish", "go"])):
+                case "subscribe":
+                    sinks[which].send(subscribe(topic) if number % 2 else wire(b"\1" + topic))
+                    wanted[which].add(topic)
+                case "cancel":
+                    sinks[which].send(cancel(topic) if number % 2 else wire(b"\0" + topic))
+                    wanted[which].discard(topic)
+                case "publish":
+                    heads = data.draw(st.lists(topics, min_size=1, max_size=5))
+                    publisher.send(b"".join(wire(head, b"%d" % number) for head in heads))
+                    for sink, theirs in zip(sinks, wanted, strict=True):
+                        expected = [[head, b"%d" % number] for head in heads if head.startswith(tuple(theirs))]
+                        assert sink.got() == expected
+                case "go":
+                    sinks[which].hang_up()
+                    xpub.remove(sinks[which].peer)
+                    sinks[which], wanted[which] = world.far(xpub), set()
+                    world.core.tidy(NEVER)
+                    publisher.peer.write(NEVER)
+            for frame in publisher.frames():
+                _, _, topic = frame.body[1:].partition(b"SUBSCRIBE" if frame.body[0] == 9 else b"CANCEL")
+                assert (topic in asked) == (frame.body[0] == 6)
+                asked ^= {topic}
+            assert asked == set().union(*wanted)
+            assert [sink.peer.counts().subscriptions for sink in sinks] == list(map(len, wanted))
+            check(up, publisher, *sinks)
+            check(down, publisher, *sinks)
+
+
+@given(data=st.data())
+@settings(max_examples=40)
+def test_each_subscriber_gets_what_it_did_not_lose_in_its_order(make_core, data):
+    policy = data.draw(st.sampled_from([SlowSubscriber.DROP, SlowSubscriber.DROP_OLDEST, SlowSubscriber.BLOCK]))
+    with new_world(make_core) as world:
+        pub = world.side("PUB", sndhwm=data.draw(st.sampled_from([1, 7])), slow_subscriber=policy)
+        pull, way = world.way("PULL", pub)
+        source, sinks = world.far(pull), [world.far(pub, small=True) for _ in range(3)]
+        versions = [b"", b"1", b"2"]
+        for sink, topic in zip(sinks, versions, strict=True):
+            sink.send(subscribe(topic))
+        sent: list[bytes] = []
+        got: list[list[bytes]] = [[] for _ in sinks]
+        for _ in range(data.draw(st.integers(1, 12))):
+            which = data.draw(st.integers(0, 2))
+            if data.draw(st.booleans()) and len(sent) < 300:
+                more = many(60, data.draw(st.sampled_from([1, 700])), len(sent))
+                source.send(b"".join(map(wire, more)))
+                sent += more
+            else:
+                sinks[which].peer.write(data.draw(st.sampled_from([0.0, NEVER])))
+                got[which] += [frame.body for frame in sinks[which].frames()]
+                source.read()
+            check(way, source, *sinks)
+        while source.read() is Progress.NO_ROOM or any(sink.peer.wants_write for sink in sinks):
+            for sink, found in zip(sinks, got, strict=True):
+                sink.peer.write(NEVER)
+                found += [frame.body for frame in sink.frames()]
+        for sink, topic, found in zip(sinks, versions, got, strict=True):
+            found += sink.singles()
+            matching = [message for message in sent if message.startswith(topic)]
+            counts = sink.peer.counts()
+            assert counts.matched == len(matching)
+            assert len(found) == counts.delivered == len(matching) - counts.dropped.get(Drop.SLOW, 0)
+            places = [matching.index(message) for message in found]
+            assert places == sorted(set(places))
+            if policy is SlowSubscriber.BLOCK:
+                assert found == matching
+        check(way, source, *sinks)
 
 
 def test_a_type_that_no_core_speaks_is_refused(make_core):
