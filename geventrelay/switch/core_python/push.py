@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...engine.counters import Drop, OutletCounters
@@ -67,27 +69,43 @@ class Push(Side):
         """See `Side.send`, and there of `run` and `counters`."""
         done, count = 0, len(run.ends)
         while done < count:
-            peer = self._choose()
-            if peer is None:
+            shares, last = self._share(done, count)
+            if not shares:
                 counters.drop(Drop.FULL if self._takers else Drop.NO_PEER, count - done)
                 return
-            # To the only one as much as there is room for, else one each.
-            last = min(count, done + peer.room()) if len(self._takers) == 1 else done + 1
-            piece = run.piece(done, last)
-            peer.put(piece)
-            count_sent(counters, piece)
+            count_sent(counters, run.piece(done, last))
+            for peer, indices in shares:
+                peer.put(run.pick(indices))
             done = last
 
-    def _choose(self) -> Peer | None:
-        """The next peer with room, whose turn is over with this."""
-        for _ in range(len(self._takers)):
-            if not self._takers:
-                break
-            self._next %= len(self._takers)
-            peer = self._takers[self._next]
-            if peer.room() or (peer.make_room() and peer.takes):
-                self._next += 1
-                return peer
-            # A peer that its write has ended is not there any more.
-            self._next += peer.takes
-        return None
+    def _share(self, first: int, last: int) -> tuple[list[tuple[Peer, Sequence[int]]], int]:
+        """Who gets which of the messages from `first` to `last`, and up to which one there is room."""
+        if not any(peer.room() for peer in self._takers):
+            for peer in tuple(self._takers):
+                peer.make_room()
+        count, peers = last - first, self._in_turn()
+        each = -(-count // max(len(peers), 1))
+        if peers and all(peer.room() >= each for peer in peers):
+            self._next += count
+            return [(peer, range(first + i, last, len(peers))) for i, peer in enumerate(peers[:count])], last
+        return self._share_one_by_one(first, last)
+
+    def _share_one_by_one(self, first: int, last: int) -> tuple[list[tuple[Peer, Sequence[int]]], int]:
+        """The same where some peer has too little room for its share."""
+        left = {peer: room for peer in self._in_turn() if (room := peer.room())}
+        shares: dict[Peer, list[int]] = {}
+        turns = deque(left)
+        while turns and first < last:
+            peer = turns.popleft()
+            shares.setdefault(peer, []).append(first)
+            self._next = self._takers.index(peer) + 1
+            first += 1
+            left[peer] -= 1
+            if left[peer]:
+                turns.append(peer)
+        return list(shares.items()), first
+
+    def _in_turn(self) -> list[Peer]:
+        """The peers, from the one whose turn it is."""
+        self._next %= max(len(self._takers), 1)
+        return [*self._takers[self._next :], *self._takers[: self._next]]

@@ -11,6 +11,7 @@ from ...zmtp.errors import Fault, ProtocolError
 from .run import Run
 
 _LONG = struct.Struct(">Q")
+_OF_MESSAGES = frames.MORE | frames.LARGE
 _UNKNOWN_FLAGS = 0xFF ^ (frames.MORE | frames.LARGE | frames.COMMAND)
 _MOST_MESSAGES = 256
 """Of one run: after each one the clock is read."""
@@ -66,7 +67,7 @@ class Reader:
         :raises ProtocolError: if it must not come.
         """
         if not self._v1_0 and not self._walked:
-            run = self._short_messages(buffer, start, size, at)
+            run = self._messages(buffer, start, size, at)
             if run is not None:
                 return run
         return self._one(buffer, start, size, at)
@@ -75,27 +76,59 @@ class Reader:
         """What `next` has found was not taken, or not wholly: look at what follows from its beginning."""
         self._walked = self._parts = self._body_bytes = 0
 
-    def _short_messages(self, buffer: Buffer, start: int, size: int, at: float) -> Run | None:
-        """As many messages of one short part as there are; None if what comes next is something else."""
+    def _messages(self, buffer: Buffer, start: int, size: int, at: float) -> Run | None:
+        """As many whole messages as there are; None if what comes next is something else, or is not there wholly."""
         subscriptions = self._subscriptions
         ends: list[int] = []
+        parts = body_bytes = 0
         most = min(0xFF, self._bounds.frame_bytes, self._bounds.message_bytes)
         place, last = start, size - 1
-        while place < last and not buffer[place]:
-            length = buffer[place + 1]
-            end = place + 2 + length
-            if end > size or length > most or (subscriptions and length and buffer[place + 2] <= 1):
-                break
+        while place < last and len(ends) < _MOST_MESSAGES:
+            if not buffer[place]:
+                # One short part: the usual case.
+                length = buffer[place + 1]
+                end = place + 2 + length
+                if end > size or length > most or (subscriptions and length and buffer[place + 2] <= 1):
+                    break
+                parts += 1
+                body_bytes += length
+            else:
+                found = self._message_at(buffer, place, size)
+                if found is None:
+                    break
+                end = found[0]
+                parts += found[1]
+                body_bytes += found[2]
             ends.append(end)
             place = end
-            if len(ends) == _MOST_MESSAGES:
-                break
         if not ends:
             return None
         self.ends = ends
-        count = len(ends)
         data = bytes(memoryview(buffer)[start:place])
-        return Run(data, [end - start for end in ends] if start else ends, count, 2 * count, at)
+        return Run(data, [end - start for end in ends] if start else ends, parts, len(data) - body_bytes, at)
+
+    def _message_at(self, buffer: Buffer, at: int, size: int) -> tuple[int, int, int] | None:
+        """Where a message ends, its parts and their bytes; None if it is not there wholly, or is no plain message."""
+        parts = body_bytes = 0
+        flags, bounds = frames.MORE, self._bounds
+        while flags & frames.MORE:
+            if at + 9 > size:
+                return None
+            flags = buffer[at]
+            if flags & frames.LARGE:
+                body, length = at + 9, int(_LONG.unpack_from(buffer, at + 1)[0])
+            else:
+                body, length = at + 2, buffer[at + 1]
+            at = body + length
+            parts += 1
+            body_bytes += length
+            if at > size or flags & ~_OF_MESSAGES or length > bounds.frame_bytes:
+                return None
+        if parts > bounds.parts or body_bytes > bounds.message_bytes:
+            return None
+        if self._subscriptions and parts == 1 and body_bytes and buffer[at - body_bytes] <= 1:
+            return None
+        return at, parts, body_bytes
 
     def _one(self, buffer: Buffer, start: int, size: int, at: float) -> Found | None:
         """The next command, or the next message, of any form."""

@@ -56,10 +56,23 @@ class Run:
         start = self.start(first)
         data = self.data[start : self.ends[last - 1]]
         ends = [end - start for end in self.ends[first:last]] if start else self.ends[:last]
-        if self.parts == len(self.ends) and self.head_bytes == 2 * self.parts:
-            # Only short messages of one part: the usual case.
+        if self._is_plain:
             return Run(data, ends, len(ends), 2 * len(ends), self.at)
         return _measured(data, ends, self.at)
+
+    def pick(self, indices: Sequence[int]) -> Run:
+        """The messages with these `indices`, which grow, as `piece`."""
+        if len(indices) == indices[-1] - indices[0] + 1:
+            return self.piece(indices[0], indices[-1] + 1)
+        data = [self.data[self.start(index) : self.ends[index]] for index in indices]
+        if self._is_plain:
+            return Run(b"".join(data), _ends(data), len(data), 2 * len(data), self.at)
+        return _joined(data, self.at)
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether there are only short messages of one part: the usual case."""
+        return self.parts == len(self.ends) and self.head_bytes == 2 * self.parts
 
     def first_part(self, index: int) -> tuple[int, int]:
         """Where in `data` the body of the first part of a message begins and ends; `index` is the message's."""
