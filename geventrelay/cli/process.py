@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from ..errors import StartError
 from ..server import logs, signals
-from ..server.output_queue import LAST_S, QueuedStream, is_queueable
+from ..server.output_queue import LAST_S, QueuedStream, is_queueable, takes_at_once
 from ..server.server import Server, Site
 from ..settings import ServerSettings
 from .output import print_stderr, print_stdout
@@ -46,7 +46,8 @@ def _print_accounting(server: Server) -> None:
 
 def _print_last(text: str) -> None:
     """Print `text` to standard output, but wait at most `LAST_S` for a reader that stalls."""
-    if not is_queueable(sys.stdout):
+    if not is_queueable(sys.stdout) or takes_at_once(sys.stdout, text):
+        # On a busy machine, a thread may not have its turn in that time.
         print_stdout(text)
         return
     queued = QueuedStream(sys.stdout)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import sys
 import time
 from collections import deque
@@ -244,6 +245,18 @@ def is_queueable(stream: TextIO | None) -> bool:
         return False
 
 
+def takes_at_once(stream: TextIO, text: str) -> bool:
+    """Whether a line of `text` can be written to `stream` without waiting for a reader. Does not yield.
+
+    A pipe that poll(2) calls writable takes PIPE_BUF bytes at once (pipe(7)). A file is always writable.
+    """
+    if len(text.encode(stream.encoding, "backslashreplace")) >= select.PIPE_BUF:
+        return False
+    writable = _poll()
+    writable.register(stream.fileno(), select.POLLOUT)
+    return any(events & select.POLLOUT for _, events in writable.poll(0))
+
+
 def _write(descriptor: int, text: bytes) -> None:
     """Write all of `text`; blocks this thread alone, also where another process has set O_NONBLOCK."""
     rest = memoryview(text)
@@ -252,5 +265,5 @@ def _write(descriptor: int, text: bytes) -> None:
             rest = rest[os.write(descriptor, rest) :]
         except BlockingIOError:
             writable = _poll()
-            writable.register(descriptor, 4)  # POLLOUT
+            writable.register(descriptor, select.POLLOUT)
             writable.poll()

@@ -120,6 +120,17 @@ def test_when_it_flows_again_one_line_says_how_many_are_missing(run, folder, pip
     assert dropped["level"] == "warning"
 
 
+def test_the_accounting_comes_out_also_where_no_thread_has_its_turn(run, folder):
+    program = "import sys; from geventrelay.cli import main; from geventrelay.server import output_queue\n"
+    program += "output_queue._start_thread = lambda *how: None\nsys.exit(main(sys.argv[1:]))"
+    ready = folder / "ready"
+    server = run([sys.executable, "-c", program, *STREAMER, "--ready-file", ready])
+    until_ready(server, ready)
+    server.signal(signal.SIGTERM)
+    assert server.wait(LIMIT_S) == 0
+    assert balanced(server.output)["backend.sent"] == 0
+
+
 def test_a_traceback_that_ends_the_process_comes_out(run):
     program = "import sys; from geventrelay.cli import main, process\n"
     program += "def fail(server, **how): raise RuntimeError('a fault')\nprocess.Server.run = fail\nmain(sys.argv[1:])"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geventrelay.server.output_queue import Backlog, QueuedStream
+from geventrelay.server.output_queue import Backlog, QueuedStream, takes_at_once
 from geventrelay.testing import eventually
 
 # A piece of text by its size, or None where the writer takes one.
@@ -142,6 +142,19 @@ def test_the_end_waits_for_a_reader_that_reads_and_gives_up_on_one_that_does_not
     assert not stalled.finish(0.01)
     # Nothing can block on the descriptor any more.
     os.write(stream.fileno(), bytes(1_000_000))
+
+
+def test_a_short_line_goes_at_once_into_a_pipe_that_has_room_and_into_any_file(pipe, tmp_path):
+    _, stream = pipe
+    assert takes_at_once(stream, "x" * 4095)
+    assert not takes_at_once(stream, "x" * 4096)
+    os.set_blocking(stream.fileno(), False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(stream.fileno(), bytes(65536))
+    assert not takes_at_once(stream, "x")
+    with (tmp_path / "file").open("w") as file:
+        assert takes_at_once(file, "x")
 
 
 def test_lines_written_in_pieces_stay_whole_and_a_flush_brings_a_piece_out(pipe):
