@@ -15,8 +15,26 @@ setup(
         # Optional: without a compiler the install succeeds, and the burst in Python serves. No include directories and
         # no libraries: libzmq's functions are looked up in what pyzmq has loaded.
         native("engine", "libzmq", "libzmq"),
-        native("engine", "burst", "libzmq", "message", "lane"),
-        native("switch", "core", "blocks", "frames", "queue", "incoming", "peer", "sending"),
+        native("engine", "burst", "libzmq", "message", "topic", "lane"),
+        native(
+            "switch",
+            "core",
+            "ask",
+            "blocks",
+            "copies",
+            "cutting",
+            "frames",
+            "incoming",
+            "peer",
+            "publish",
+            "push",
+            "queue",
+            "route",
+            "routes",
+            "sending",
+            "subscribing",
+            "topics",
+        ),
         # Plain Python too, and used as such where these could not be built.
         Extension("geventrelay.engine.readiness", ["geventrelay/engine/readiness.py"], optional=True),
         Extension("geventrelay.engine.pump", ["geventrelay/engine/pump.py"], optional=True),

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from geventrelay.engine.counters import Drop
-from geventrelay.switch.contract import Destination, Ended, Progress, SidePlan
-from geventrelay.terms import WhenFull
+from geventrelay.engine.outlet import CUT, is_uncut
+from geventrelay.switch.contract import Destination, Ended, Progress, SidePlan, SlowSubscriber
+from geventrelay.terms import Payload, WhenFull
 from geventrelay.zmtp import frames
 from geventrelay.zmtp.connection import Bounds
 from geventrelay.zmtp.errors import Fault
@@ -316,3 +317,289 @@ def test_a_tap_sees_the_parts_of_each_message(rig):
         sender.to_send = encoded(messages)
         move_all([sender], [worker])
     assert [tuple(parts) for parts in seen] == messages
+
+
+# Publishing
+
+
+class News:
+    """A PULL and a PUB joined, with a publisher and subscribers."""
+
+    def __init__(self, **plan: Any) -> None:
+        self.core = native.NativeCore()
+        self.pull = self.core.side(SidePlan("frontend", "PULL"))
+        self.pub = self.core.side(SidePlan("backend", "PUB", **plan))
+        self.way = self.core.way(self.pull, [Destination(self.pub)])
+        self.publisher = Other(self.pull)
+        self.others = [self.publisher]
+
+    def subscriber(self, *topics: bytes, version: Version = Version.V3_1) -> Other:
+        other = Other(self.pub, version)
+        self.others.append(other)
+        for topic in topics:
+            self.ask(other, topic)
+        return other
+
+    def ask(self, other: Other, topic: bytes, wanted: bool = True) -> None:
+        name = b"\x09SUBSCRIBE" if wanted else b"\x06CANCEL"
+        if other.version is Version.V3_1:
+            other.to_send += frames.encode(name + topic, command=True)
+        else:
+            other.to_send += frames.encode(bytes([wanted]) + topic)
+        while other.to_send:
+            other.push()
+            assert other.peer.read(inf) is not Progress.ENDED, other.peer.ended
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        self.publisher.to_send += encoded(messages)
+        while self.publisher.push() or self.publisher.to_send:
+            self.publisher.peer.read(inf)
+
+
+@pytest.fixture
+def news() -> Iterator[Callable[..., News]]:
+    made: list[News] = []
+
+    def make(**plan: Any) -> News:
+        made.append(News(**plan))
+        return made[-1]
+
+    yield make
+    for one in made:
+        for other in one.others:
+            other.close()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_each_subscriber_gets_what_it_has_asked_for_and_nothing_else(news, seed):
+    chance = random.Random(seed)
+    one = news(sndhwm=0)
+
+    def topic() -> bytes:
+        return bytes(chance.choice(b"ab") for _ in range(chance.randrange(7))) + b"long" * chance.choice((0, 0, 0, 90))
+
+    versions = (Version.V3_1, Version.V3_0, Version.V2_0)
+    subscribers = [one.subscriber(version=chance.choice(versions)) for _ in range(8)]
+    wanted: dict[int, set[bytes]] = {index: set() for index in range(8)}
+    expected: dict[int, list[Message]] = {index: [] for index in range(8)}
+    for _ in range(120):
+        index = chance.randrange(8)
+        if chance.random() < 0.03:
+            move_all([], subscribers[index : index + 1])
+            assert subscribers[index].messages() == expected[index]
+            subscribers[index].close()
+            subscribers[index].connect()
+            wanted[index], expected[index] = set(), []
+        elif chance.random() < 0.6:
+            mine = chance.choice(sorted(wanted[index]) or [b""]) if chance.random() < 0.3 else topic()
+            keep = chance.random() < 0.7
+            one.ask(subscribers[index], mine, keep)
+            wanted[index] = wanted[index] | {mine} if keep else wanted[index] - {mine}
+            assert subscribers[index].peer.counts().subscriptions == len(wanted[index])
+        else:
+            messages = [(topic() + b" payload", b"x" * chance.randrange(400)) for _ in range(chance.randrange(9))]
+            one.publish(messages)
+            for number, topics in wanted.items():
+                expected[number] += [each for each in messages if each[0].startswith(tuple(topics))]
+    move_all([], subscribers)
+    for index, subscriber in enumerate(subscribers):
+        assert subscriber.messages() == expected[index]
+        counts = subscriber.peer.counts()
+        assert counts.matched == counts.delivered
+        assert not counts.dropped
+    assert one.way.counters.received == one.way.counters.outlets[0].sent
+
+
+def test_what_one_who_reads_nothing_does_not_get_is_counted_and_the_others_get_all(news):
+    one = news(sndhwm=50)
+    slow, quick = one.subscriber(b""), one.subscriber(b"1")
+    messages = [(b"%d" % number + b"x" * 9000,) for number in range(400)]
+    for message in messages:
+        one.publish([message])
+        quick.pull()
+    counts = slow.peer.counts()
+    assert counts.matched == 400 == counts.delivered + counts.waiting + sum(counts.dropped.values())
+    assert counts.waiting == 50
+    move_all([], [slow, quick])
+    assert quick.messages() == [one for one in messages if one[0].startswith(b"1")]
+    assert slow.messages() == messages[: 400 - sum(counts.dropped.values())]
+
+
+def test_the_oldest_is_dropped_where_that_is_asked_for_but_none_that_is_written_in_half(news):
+    one = news(sndhwm=5, slow_subscriber=SlowSubscriber.DROP_OLDEST)
+    slow = one.subscriber(b"")
+    messages = [(b"%d" % number + b"x" * 9000,) for number in range(100)]
+    one.publish(messages)
+    counts = slow.peer.counts()
+    assert counts.matched == 100 == counts.delivered + counts.waiting + sum(counts.dropped.values())
+    move_all([], [slow])
+    got = slow.messages()
+    assert got[-4:] == messages[-4:]
+    assert len(got) == 100 - sum(counts.dropped.values())
+    assert got == sorted(got, key=messages.index)
+
+
+def test_a_slow_subscriber_is_disconnected_where_that_is_asked_for(news):
+    one = news(sndhwm=5, slow_subscriber=SlowSubscriber.DISCONNECT)
+    slow, quick = one.subscriber(b""), one.subscriber(b"")
+    messages = [(b"x" * 9000,)] * 100
+    for message in messages:
+        one.publish([message])
+        quick.pull()
+    assert one.core.take_ended() == [slow.peer]
+    assert slow.peer.ended.fault is None
+    counts = slow.peer.counts()
+    assert counts.matched == counts.delivered + sum(counts.dropped.values())
+    assert (counts.waiting, counts.subscriptions) == (0, 0)
+    assert quick.messages() == messages
+
+
+def test_all_wait_for_the_slowest_where_that_is_asked_for(news):
+    one = news(sndhwm=5, slow_subscriber=SlowSubscriber.BLOCK)
+    slow, quick = one.subscriber(b""), one.subscriber(b"")
+    messages = [(b"%d" % number + b"x" * 900,) for number in range(3000)]
+    one.publisher.to_send = encoded(messages)
+    for _ in range(100):
+        one.publisher.push()
+        blocked = one.publisher.peer.read(inf) is Progress.NO_ROOM
+        quick.pull()
+    assert blocked
+    assert not one.way.has_room
+    assert slow.peer.counts().waiting == 5
+    move_all([one.publisher], [slow, quick])
+    assert slow.messages() == quick.messages() == messages
+    assert not slow.peer.counts().dropped
+
+
+def test_what_waits_too_long_is_dropped(news):
+    one = news(subscriber_max_age_s=1e-9)
+    slow = one.subscriber(b"")
+    one.publish([(b"x" * 9000,)] * 100)
+    counts = slow.peer.counts()
+    assert counts.matched == 100 == counts.delivered + counts.waiting + sum(counts.dropped.values())
+    assert counts.waiting <= 1
+    move_all([], [slow])
+    assert len(slow.messages()) == 100 - sum(counts.dropped.values())
+
+
+def test_few_messages_that_wait_for_a_slow_subscriber_keep_little_memory(news):
+    psutil = pytest.importorskip("psutil")
+    one = news(sndhwm=0)
+    slow, quick = one.subscriber(b"rare"), one.subscriber(b"often")
+    one.publish([(b"rare" + b"x" * 100_000,)] * 10)
+    assert slow.peer.counts().waiting
+    rare, often = [(b"rare%d" % number,) for number in range(300)], [(b"often" + b"x" * 1000,)] * 100
+    before = psutil.Process().memory_info().rss
+    for message in rare:
+        one.publish([*often, message])
+        quick.pull()
+        quick.came = b""
+    assert psutil.Process().memory_info().rss - before < 16 << 20
+    move_all([], [slow])
+    assert slow.messages()[10:] == rare
+
+
+def test_a_connection_with_many_subscriptions_ends_at_once_and_is_forgotten_by_and_by(news):
+    one = news()
+    many = one.subscriber()
+    for start in range(0, 20_000, 500):
+        many.to_send += b"".join(
+            frames.encode(b"\x09SUBSCRIBE%d" % number, command=True) for number in range(start, start + 500)
+        )
+        one.ask(many, b"")
+    other = one.subscriber(b"19")
+    assert many.peer.counts().subscriptions == 20_001
+    many.peer.detach()
+    assert many.peer.counts().subscriptions == 0
+    for _ in range(50):
+        one.publish([(b"1999",)])
+    move_all([], [other])
+    assert many.peer.counts().matched == 0
+    assert len(other.messages()) == 50
+
+
+@pytest.mark.parametrize("as_command", [True, False])
+def test_topics_are_bounded_in_length_and_number(news, as_command):
+    bounds = Bounds(topic_bytes=10)
+    one = news(bounds=bounds, max_subscriptions=3)
+
+    def encode(topic: bytes) -> bytes:
+        return frames.encode(b"\x09SUBSCRIBE" + topic, command=True) if as_command else frames.encode(b"\x01" + topic)
+
+    for topics, fault in (
+        ([b"x" * 10, b"x" * 11], Fault.TOPIC_TOO_LONG),
+        ([b"a", b"b", b"b", b"c", b"d"], Fault.TOO_MANY_SUBSCRIPTIONS),
+    ):
+        other = one.subscriber()
+        other.theirs.send(b"".join(map(encode, topics)))
+        assert other.peer.read(inf) is Progress.ENDED
+        assert other.peer.ended.fault is fault
+
+
+@pytest.mark.parametrize("version", [Version.V3_1, Version.V3_0, Version.V1_0], ids=str)
+def test_a_sub_asks_for_its_topics_and_takes_no_others(version):
+    core = native.NativeCore()
+    sub, pub = core.side(SidePlan("frontend", "SUB")), core.side(SidePlan("backend", "PUB"))
+    way = core.way(sub, [Destination(pub)])
+    sub.subscribe(b"early")
+    publisher, reader = Other(sub, version), Other(pub)
+    reader.to_send = frames.encode(b"\x09SUBSCRIBE", command=True)
+    for change, topic in (
+        (sub.subscribe, b"late"),
+        (sub.subscribe, b"late"),
+        (sub.subscribe, b"x"),
+        (sub.cancel, b"x"),
+    ):
+        change(topic)
+    sub.cancel(b"late")
+    assert core.take_stalled() == [publisher.peer]
+    messages = [(b"early", b"1"), (b"other",), (b"late 2",), (b"x",)]
+    publisher.to_send = encoded(messages, version)
+    move_all([reader, publisher], [reader, publisher])
+    told = [(b"\x01early",), (b"\x01late",)]
+    commands = [b"\x09SUBSCRIBEearly", b"\x09SUBSCRIBElate"]
+    asked = publisher.came if version is Version.V3_1 else publisher.messages()
+    assert asked == (
+        b"".join(frames.encode(one, command=True) for one in commands) if version is Version.V3_1 else told
+    )
+    assert reader.messages() == [messages[0], messages[2]]
+    assert (way.counters.received, publisher.peer.counts().received) == (2, 4)
+    publisher.close()
+    reader.close()
+
+
+@pytest.mark.parametrize("payload", Payload)
+def test_of_each_message_goes_what_is_asked_for_as_in_python(payload):
+    core = native.NativeCore()
+    pull = core.side(SidePlan("frontend", "PULL"))
+    push, pub = core.side(SidePlan("push", "PUSH", sndhwm=0)), core.side(SidePlan("pub", "PUB", sndhwm=0))
+    way = core.way(pull, [Destination(push, payload=payload), Destination(pub, payload=payload)])
+    sender, worker, reader = Other(pull), Other(push), Other(pub)
+    for topic in (b"ab", b"{", b"\xff"):
+        reader.to_send += frames.encode(b"\x09SUBSCRIBE" + topic, command=True)
+    firsts = [
+        b"",
+        b" ",
+        b"a b",
+        b"ab ab",
+        b"ab" * 130 + b" ab" * 100,
+        b"\xff a",
+        b'{"a": 1}',
+        b"ab\x00 ab",
+        "é x".encode(),
+    ]
+    messages = [(first, *rest) for first in firsts for rest in ([], [b""], [b"ab", b"x" * 300], [b"ab" * 40_000])]
+    sender.to_send = encoded(messages)
+    move_all([reader, sender], [worker, reader])
+    cut = CUT[payload] or (lambda parts: parts)
+    expected = [tuple(map(bytes, cut(message))) for message in messages]
+    assert worker.messages() == expected
+    assert reader.messages() == [one for one in expected if one[0].startswith((b"ab", b"{", b"\xff"))]
+    for outlet in way.counters.outlets:
+        assert outlet.uncut == sum(is_uncut(payload, message) for message in messages)
+        assert (outlet.sent_parts, outlet.sent_bytes) == (
+            sum(map(len, expected)),
+            sum(len(part) for message in expected for part in message),
+        )
+    for other in (sender, worker, reader):
+        other.close()

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from geventrelay.engine.counters import Drop
 from geventrelay.switch.contract import Core, Destination, Peer, Progress, Side, SidePlan, SlowSubscriber, Way
 from geventrelay.switch.core_python import PythonCore
+from geventrelay.switch.native.choose import native_core_module
 from geventrelay.terms import Payload, WhenFull
 from geventrelay.zmtp import commands, events, frames
 from geventrelay.zmtp.connection import Bounds
@@ -25,6 +26,8 @@ from geventrelay.zmtp.frames import FrameReader
 from geventrelay.zmtp.greeting import Version
 
 CORES: dict[str, Callable[[], Core]] = {"python": PythonCore}
+if (native := native_core_module()) is not None:
+    CORES["native"] = native.NativeCore
 NEVER = math.inf
 
 

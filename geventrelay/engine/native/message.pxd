@@ -8,11 +8,7 @@ from .libzmq cimport (
     is_not_now, msg_close, msg_copy, msg_data, msg_init, msg_init_data, msg_init_size, msg_more, msg_size, receive_part,
     zmq_msg_t
 )
-
-cdef enum:
-    # `geventrelay.engine.outlet.LONGEST_TOPIC`, in bytes.
-    LONGEST_TOPIC = 255
-
+from .topic cimport is_topic
 
 cdef enum:
     # Room for the parts of one message. It grows as needed and is kept from message to message, up to the larger number.
@@ -204,45 +200,6 @@ cdef inline size_t up_to_topic(zmq_msg_t *part) noexcept nogil:
     # The same, but 0 too if what stands before the space cannot be a topic; see `geventrelay.engine.outlet.is_topic`.
     cdef size_t skipped = up_to_space(part)
     return skipped if skipped and is_topic(<const unsigned char *>msg_data(part), skipped - 1) else 0
-
-
-cdef inline bint is_topic(const unsigned char *text, size_t length) noexcept nogil:
-    # Whether this is UTF-8 without control characters, not too long, and not the beginning of JSON.
-    cdef size_t index = 0, more
-    cdef unsigned char first, second
-    if length > LONGEST_TOPIC:
-        return False
-    if length and (text[0] == 0x7b or text[0] == 0x5b or text[0] == 0x22):
-        return False
-    while index < length:
-        first = text[index]
-        index += 1
-        if first < 0x80:
-            if first < 0x20 or first == 0x7f:
-                return False
-            continue
-        # RFC 3629, section 4: what may follow which first byte. Shortest forms only, no surrogates, and none of the
-        # control characters from U+0080 to U+009F.
-        if first < 0xc2 or first > 0xf4:
-            return False
-        more = 1 if first < 0xe0 else 2 if first < 0xf0 else 3
-        if length - index < more:
-            return False
-        second = text[index]
-        if (
-            (first == 0xc2 and second < 0xa0)
-            or (first == 0xe0 and second < 0xa0)
-            or (first == 0xed and second > 0x9f)
-            or (first == 0xf0 and second < 0x90)
-            or (first == 0xf4 and second > 0x8f)
-        ):
-            return False
-        while more:
-            if text[index] & 0xc0 != 0x80:
-                return False
-            index += 1
-            more -= 1
-    return True
 
 
 cdef inline int cut_payload(zmq_msg_t *payload, zmq_msg_t *whole, size_t skipped) noexcept nogil:

@@ -18,6 +18,8 @@ cdef struct Block:
     # Runs of queues, the connection that reads into it, and the heap whose current one it is.
     Py_ssize_t holders
     size_t size
+    # How many bytes queues refer to, each time counted.
+    size_t referred
     # Of those that are spare.
     Block *next
 
@@ -26,8 +28,13 @@ cdef struct Heap:
     Block *current
     # What follows is free in the current block.
     size_t at
+    # The same for messages that are not sent as they came.
+    Block *copies
+    size_t copies_at
     Block *spares
     Py_ssize_t spare_count
+    # The bytes of all blocks but the spare ones.
+    size_t live
 
 
 cdef inline unsigned char *data_of(Block *block) noexcept nogil:
@@ -47,14 +54,17 @@ cdef inline Block *new_block(Heap *heap, size_t size) noexcept nogil:
             return NULL
         block.size = size
     block.holders = 1
+    block.referred = 0
     block.next = NULL
+    heap.live += block.size
     return block
 
 
-cdef inline Block *grown(Block *block, size_t size) noexcept nogil:
+cdef inline Block *grown(Heap *heap, Block *block, size_t size) noexcept nogil:
     # The same block, which has one holder, with more room; NULL if there is no memory, and then it is as it was.
     block = <Block *>realloc(block, sizeof(Block) + size)
     if block != NULL:
+        heap.live += size - block.size
         block.size = size
     return block
 
@@ -64,6 +74,7 @@ cdef inline void let_go(Heap *heap, Block *block) noexcept nogil:
     block.holders -= 1
     if block.holders:
         return
+    heap.live -= block.size
     if block.size == BLOCK_BYTES and heap.spare_count < MOST_SPARES:
         block.next = heap.spares
         heap.spares = block
@@ -74,26 +85,45 @@ cdef inline void let_go(Heap *heap, Block *block) noexcept nogil:
 
 cdef inline bint make_current(Heap *heap, size_t room) noexcept nogil:
     # Has the current block so much room after `at`; `room` is at most BLOCK_BYTES. False if there is no memory.
+    return have_room(heap, &heap.current, &heap.at, room)
+
+
+cdef inline bint have_room(Heap *heap, Block **current, size_t *at, size_t room) noexcept nogil:
     cdef Block *block
-    if heap.current != NULL:
-        if heap.current.holders == 1:
-            heap.at = 0
-        if heap.current.size - heap.at >= room:
+    if current[0] != NULL:
+        if current[0].holders == 1:
+            at[0] = 0
+        if current[0].size - at[0] >= room:
             return True
     block = new_block(heap, BLOCK_BYTES)
     if block == NULL:
         return False
-    if heap.current != NULL:
-        let_go(heap, heap.current)
-    heap.current = block
-    heap.at = 0
+    if current[0] != NULL:
+        let_go(heap, current[0])
+    current[0] = block
+    at[0] = 0
     return True
+
+
+cdef inline unsigned char *place_copy(Heap *heap, size_t size, Block **block, size_t *at) noexcept nogil:
+    # Room for a copy of so many bytes; NULL if there is no memory. The block has one holder more, until `let_go`.
+    at[0] = 0
+    if size > BLOCK_BYTES // 4:
+        block[0] = new_block(heap, size)
+        return NULL if block[0] == NULL else data_of(block[0])
+    if not have_room(heap, &heap.copies, &heap.copies_at, size):
+        return NULL
+    block[0] = heap.copies
+    block[0].holders += 1
+    at[0] = heap.copies_at
+    heap.copies_at += size
+    return data_of(block[0]) + at[0]
 
 
 cdef inline void free_heap(Heap *heap) noexcept nogil:
     cdef Block *block
-    if heap.current != NULL:
-        free(heap.current)
+    free(heap.current)
+    free(heap.copies)
     while heap.spares != NULL:
         block = heap.spares
         heap.spares = block.next

@@ -19,25 +19,34 @@ from libc.string cimport memcmp, memcpy, memmove, memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 import os
+import random
 
-from .blocks cimport data_of, free_heap, make_current, new_block
-from .frames cimport COMMAND, write_head
+from .blocks cimport data_of, free_heap, let_go, new_block
+from .copies cimport compact, recode_queue
 from .incoming cimport (
-    A_COMMAND, BAD_COMMAND, BAD_FLAGS, BAD_LENGTH, BAD_PING, COMMAND_TOO_LARGE, CUT, FRAME_TOO_LARGE, MESSAGE, MESSAGE_TOO_LARGE,
-    NO_MEMORY, NOTHING, TOO_MANY_PARTS, Event, Incoming, Limits, forget, is_between_messages, make_room, next_event,
-    next_message, settle
+    A_COMMAND, BAD_COMMAND, BAD_FLAGS, BAD_LENGTH, BAD_PING, COMMAND_TOO_LARGE, CUT, FRAME_TOO_LARGE, MESSAGE,
+    MESSAGE_TOO_LARGE, NO_MEMORY, NOTHING, SAME_ID, TAKEN_OVER, TOO_MANY_PARTS, TOO_MANY_TOPICS, TOO_SLOW, TOPIC_TOO_LONG, Event, Incoming,
+    WAITS, Limits, first_part, is_between_messages, make_room, next_event, next_message,
+    put_command_back, settle
 )
 from .peer cimport (
-    MOST_PONGS, MSG_DONTWAIT, Core, Destination, Peer, Side, Way, add_control, disconnect, end, free_control, free_peer,
-    has_something, recv, write_dirty, write_out
+    ASKS, AUTO, BLOCK, DISCONNECT, DROP_COUNT, DROP_NEWEST, DROP_OLDEST, MOST_PONGS, MSG_DONTWAIT, NO_PEER, PARTS, PUBLISHES, PUSHES, ROUTES, SPACE, SWAP,
+    TAKES_NONE, WHOLE, Core, Destination, Message, Peer,
+    Side, Slow, Way, add_control, bury, disconnect, drop_too_old, end_peer, free_control, free_peer, has_something,
+    mark_dirty, monotonic, note, recv, write_dirty, write_out
 )
-from .sending cimport NO_PEER, has_room_for_more, move_message, recode_queue
+from .route cimport add_envelope
+from .routes cimport MOST_ID, add_route, remove_route
+from .sending cimport give_groups, has_room, move_message
+from .subscribing cimport sweep, take_subscription
+from .topics cimport Member, Node, Record, deepest, exact, free_topics, record_of, remove_record, subscribe
 
 from ...engine.counters import Drop, OutletCounters, PumpCounters
 from ...terms import Payload, WhenFull
 from ...zmtp.errors import Fault
 from ...zmtp.greeting import Version
-from ..contract import Ended, PeerCounts, Progress
+from ..contract import Ended, PeerCounts, Progress, SlowSubscriber
+from ..core_python.subscribe import Wishes
 
 cdef enum:
     NOT_READY = 0
@@ -47,15 +56,40 @@ cdef enum:
 assert (Progress.NOT_READY, Progress.NO_ROOM, Progress.TURN_OVER, Progress.ENDED) == (NOT_READY, NO_ROOM, TURN_OVER, ENDED)
 cdef tuple PROGRESS = tuple(Progress(value) for value in range(len(Progress)))
 
-cdef tuple DROPS = (Drop.NO_PEER, Drop.FULL)
-cdef enum:
-    DROP_COUNT = 2
+# How many peers of a ROUTER may call themselves nothing.
+cdef object OWN_IDS = 1 << 32
 
-cdef tuple TYPES = ("PULL", "PUSH")
+cdef tuple DROPS = (Drop.NO_PEER, Drop.FULL, Drop.SLOW, Drop.TOO_OLD, Drop.MALFORMED, Drop.UNROUTABLE)
+assert len(DROPS) == DROP_COUNT
+
+cdef dict SLOW_OF = {
+    SlowSubscriber.DROP: DROP_NEWEST,
+    SlowSubscriber.DROP_OLDEST: DROP_OLDEST,
+    SlowSubscriber.DISCONNECT: DISCONNECT,
+    SlowSubscriber.BLOCK: BLOCK,
+}
+
+cdef dict PAYLOADS = {
+    Payload.WHOLE: WHOLE, Payload.AUTO: AUTO, Payload.SPACE: SPACE, Payload.PARTS: PARTS, Payload.SWAP: SWAP
+}
+
+cdef dict KINDS = {
+    "PULL": TAKES_NONE,
+    "PUSH": PUSHES,
+    "SUB": TAKES_NONE,
+    "XSUB": ASKS,
+    "PUB": PUBLISHES,
+    "XPUB": PUBLISHES,
+    "ROUTER": ROUTES,
+    "DEALER": PUSHES,
+}
 
 cdef enum:
-    # After so many bytes in queues they are written, and the clock is looked at.
+    # After so much in queues it is written, and the clock is looked at.
     SLICE_BYTES = 1048576
+    SLICE_MESSAGES = 1000
+    # Of subscriptions of connections that have ended, a turn.
+    MOST_SWEPT = 500
     # A turn goes on for a first message, but not for one that is larger.
     MOST_UNHANDLED_BYTES = 1048576
 
@@ -63,12 +97,10 @@ cdef enum:
 cdef long long MOST_LIMIT = <long long>1 << 62
 
 
-cdef double now() noexcept nogil:
-    cdef timespec time
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return time.tv_sec + time.tv_nsec * 1e-9
+# What one of these classes points to in C belongs to an object that it refers to. So the collector of cycles must not take
+# that away before its end (no_gc_clear); it breaks cycles at their lists and dicts, and each cycle has one.
 
-
+@cython.no_gc_clear
 @cython.final
 cdef class NativeCore:
     """`geventrelay.switch.contract.Core` in C."""
@@ -85,7 +117,6 @@ cdef class NativeCore:
 
     def __dealloc__(self):
         free_heap(&self.core.heap)
-        free_heap(&self.core.copies)
 
     def side(self, plan):
         """Make a side, see `geventrelay.switch.contract.Core.side`."""
@@ -95,13 +126,32 @@ cdef class NativeCore:
         """Join sides, see `geventrelay.switch.contract.Core.way`."""
         return NativeWay(source, destinations)
 
+    def tidy(self, double until):
+        """Go on forgetting what peers were subscribed to that have gone; whether more is left."""
+        while self.core.dead != NULL:
+            sweep(&self.core, MOST_SWEPT)
+            write_dirty(&self.core, until)
+            if monotonic() >= until:
+                break
+        return self.core.dead != NULL
+
     def take_stalled(self):
         """The peers that have had to wait with a write since the last call."""
-        return take_all(self.stalled)
+        return [peer for peer in take_all(self.stalled) if peer.wants_write]
 
     def take_ended(self):
         """The peers whose connection has turned out to have ended in a write since the last call."""
         return take_all(self.ended)
+
+
+cdef Member *new_member(Side *side, void *peer) except NULL:
+    cdef Member *member = <Member *>calloc(1, sizeof(Member))
+    if member == NULL:
+        raise MemoryError
+    member.side = side
+    member.topics = &side.topics
+    member.peer = peer
+    return member
 
 
 cdef list take_all(dict peers):
@@ -113,6 +163,7 @@ cdef list take_all(dict peers):
     return taken
 
 
+@cython.no_gc_clear
 @cython.final
 cdef class NativeSide:
     """`geventrelay.switch.contract.Side` in C."""
@@ -122,16 +173,47 @@ cdef class NativeSide:
     cdef object made_of
     # Keeps them: `side` points to what is theirs.
     cdef list peers
-    cdef NativeWay way
+    cdef list way
+    # Of a SUB or XSUB: how often each topic was asked for.
+    cdef dict topics
+    # Of a ROUTER: its peers, and the number of the last one that calls itself nothing.
+    cdef dict by_id
+    cdef object number
 
     def __cinit__(self, NativeCore core, plan):
-        if plan.type not in TYPES:
-            raise ValueError(f"socket type: expected one of {', '.join(TYPES)}, got {plan.type!r}")
+        if plan.type not in KINDS:
+            raise ValueError(f"socket type: expected one of {', '.join(KINDS)}, got {plan.type!r}")
         self.core = core
         self.peers = []
+        self.side.core = &core.core
+        self.side.owner = <PyObject *>self
+        self.side.kind = KINDS[plan.type]
+        self.side.tells = plan.type == "XPUB"
+        if plan.type in ("SUB", "XSUB"):
+            self.topics = {}
+        if plan.type == "SUB":
+            self.side.wants = new_member(&self.side, NULL)
+        self.by_id = {}
+        self.number = random.randrange(OWN_IDS)
+        self.side.routes.seed = random.getrandbits(64)
         self.plan = plan
+        self.side.next_side = core.core.sides
+        core.core.sides = &self.side
 
     def __dealloc__(self):
+        cdef Side **link
+        if self.core is None:
+            # It was refused.
+            return
+        link = &self.core.core.sides
+        while link[0] != NULL and link[0] != &self.side:
+            link = &link[0].next_side
+        if link[0] != NULL:
+            link[0] = self.side.next_side
+        # Members that are left in the list have none of its records then.
+        free_topics(&self.side.topics)
+        free(self.side.wants)
+        free(self.side.routes.slots)
         free(self.side.peers)
 
     @property
@@ -151,6 +233,10 @@ cdef class NativeSide:
         limits.topics = min(plan.max_subscriptions, MOST_LIMIT)
         self.side.sndhwm = min(plan.sndhwm, MOST_LIMIT)
         self.side.sndhwm_bytes = min(plan.sndhwm_bytes, MOST_LIMIT)
+        self.side.max_age = plan.subscriber_max_age_s
+        self.side.verbose = plan.xpub_verbose
+        self.side.slow = SLOW_OF[plan.slow_subscriber]
+        self.side.credit = 0
         self.made_of = plan
 
     def new_peer(self, *, queues_before):
@@ -172,6 +258,8 @@ cdef class NativeSide:
         """Forget a peer, see `geventrelay.switch.contract.Side.remove`."""
         cdef Py_ssize_t at = self.peers.index(peer)
         peer.peer.dropped[NO_PEER] += peer.peer.queue.messages
+        peer.peer.queues_before = False
+        peer.become_unknown()
         free_peer(&peer.peer)
         self.core.stalled.pop(peer, None)
         self.core.ended.pop(peer, None)
@@ -181,13 +269,84 @@ cdef class NativeSide:
         if self.side.next > at:
             self.side.next -= 1
 
+    def subscribe(self, bytes topic):
+        """Ask every peer for a topic, see `geventrelay.switch.contract.Side.subscribe`."""
+        count = self.wanted().get(topic, 0)
+        if not count:
+            self.begin(topic)
+        self.topics[topic] = count + 1
 
+    def cancel(self, bytes topic):
+        """Take one `subscribe` back, see `geventrelay.switch.contract.Side.cancel`."""
+        count = self.wanted().get(topic, 0)
+        if count > 1:
+            self.topics[topic] = count - 1
+        elif count:
+            self.end(topic)
+
+    def follow(self, bytes topic, bint wanted):
+        """Do what a subscription from downstream says: of an XPUB it comes once a topic, and so does its end."""
+        if wanted and topic in self.topics:
+            self.tell(topic, True, True)
+        elif wanted:
+            self.begin(topic)
+        elif topic in self.topics:
+            self.end(topic)
+
+    cdef dict wanted(self):
+        if self.topics is None:
+            raise ValueError(f"subscriptions: expected a SUB or XSUB, got a {self.made_of.type}")
+        return self.topics
+
+    cdef int begin(self, bytes topic) except -1:
+        if self.side.wants != NULL and not subscribe(self.side.wants, topic, len(topic)):
+            raise MemoryError
+        self.topics[topic] = 1
+        return self.tell(topic, True, False)
+
+    cdef int end(self, bytes topic) except -1:
+        cdef Node *node
+        del self.topics[topic]
+        if self.side.wants != NULL:
+            node = exact(&self.side.topics, topic, len(topic))
+            remove_record(record_of(node, self.side.wants))
+        return self.tell(topic, False, False)
+
+    cdef int tell(self, bytes topic, bint wanted, bint known) except -1:
+        """Have every peer be told that a topic is wanted, or no more; `known` is whether it was told so before."""
+        cdef NativePeer peer
+        for peer in self.peers:
+            if peer.peer.fd < 0 or peer.peer.over:
+                continue
+            if wanted:
+                peer.news.subscribe(topic, known=known)
+            else:
+                peer.news.cancel(topic)
+            peer.peer.has_news = True
+            note(self.side.core.stalled, &peer.peer)
+        return 0
+
+    cdef bytes own_id(self):
+        """5 bytes that no other peer has, the first of them 0, as in libzmq."""
+        while True:
+            self.number = (self.number + 1) % OWN_IDS
+            routing_id = b"\0" + self.number.to_bytes(4, "big")
+            if routing_id not in self.by_id:
+                return routing_id
+
+
+@cython.no_gc_clear
 @cython.final
 cdef class NativePeer:
     """`geventrelay.switch.contract.Peer` in C."""
 
     cdef Peer peer
     cdef NativeSide side
+    # Of a SUB or XSUB: what is to be told of its subscriptions.
+    cdef readonly object news
+    # By which a ROUTER knows it, and the last one that was to be so.
+    cdef bytes routing_id
+    cdef bytes claimed
 
     def __cinit__(self, NativeSide side, queues_before):
         self.side = side
@@ -199,7 +358,9 @@ cdef class NativePeer:
         self.peer.incoming.need = 1
 
     def __dealloc__(self):
-        free_peer(&self.peer)
+        if self.peer.core != NULL:
+            self.peer.queues_before = False
+            free_peer(&self.peer)
 
     def attach(self, int fd, peer, bytes rest):
         """Go on with a connection, see `geventrelay.switch.contract.Peer.attach`."""
@@ -215,36 +376,97 @@ cdef class NativePeer:
         if self.peer.queue.v1_0 != (peer.version is Version.V1_0) and not recode_queue(&self.peer):
             raise MemoryError
         incoming.v1_0 = self.peer.queue.v1_0
-        self.peer.fd = fd
         self.peer.has_commands = peer.version is Version.V3_0 or peer.version is Version.V3_1
+        self.peer.v3_1 = peer.version is Version.V3_1
+        self.peer.heard += len(rest)
+        self.peer.fd = fd
+        if self.side.side.kind == PUBLISHES and self.peer.member == NULL:
+            self.peer.member = new_member(&self.side.side, &self.peer)
+            # A SUB of ZMTP 1.0 chooses by itself, and sends no subscriptions (libzmq's _subscription_required).
+            if self.peer.queue.v1_0 and not subscribe(self.peer.member, b"", 0):
+                raise MemoryError
+        if self.side.topics is not None:
+            self.news = Wishes(peer.version)
+            for topic in self.side.topics:
+                self.news.subscribe(topic, known=False)
+            self.peer.has_news = len(self.side.topics) > 0
+        if self.side.side.kind == ROUTES:
+            self.become_known(peer.routing_id)
+
+    cdef int become_known(self, bytes announced) except -1:
+        """Have a ROUTER know this peer by what it calls itself. A second peer of that name is refused, or takes over."""
+        cdef bytes routing_id
+        cdef NativePeer other
+        if self.routing_id is not None and (not announced or announced == self.routing_id):
+            return 0
+        self.become_unknown()
+        routing_id = announced or self.side.own_id()
+        self.claimed = routing_id
+        other = self.side.by_id.get(routing_id)
+        if other is not None:
+            if not self.side.made_of.router_handover:
+                end_peer(&self.peer, SAME_ID, 0)
+                return 0
+            other.become_unknown()
+            end_peer(&other.peer, TAKEN_OVER, 0)
+        memcpy(self.peer.routing_id, <const char *>routing_id, len(routing_id))
+        self.peer.routing_id_size = len(routing_id)
+        if not add_route(&self.side.side.routes, &self.peer, self.peer.routing_id, len(routing_id)):
+            raise MemoryError
+        self.side.by_id[routing_id] = self
+        self.routing_id = routing_id
+        return 0
+
+    cdef int become_unknown(self) except -1:
+        if self.routing_id is not None:
+            remove_route(&self.side.side.routes, self.peer.routing_id, self.peer.routing_id_size)
+            del self.side.by_id[self.routing_id]
+            self.routing_id = None
+            self.peer.routing_id_size = 0
+        return 0
 
     def detach(self):
         """The connection has gone, see `geventrelay.switch.contract.Peer.detach`."""
         disconnect(&self.peer)
+        if not self.peer.queues_before:
+            self.become_unknown()
+        sweep(self.peer.core, MOST_SWEPT)
+        # Not now: what an XPUB has told of that is written by its caller.
+        write_dirty(self.peer.core, 0)
         self.side.core.stalled.pop(self, None)
         self.side.core.ended.pop(self, None)
 
     def read(self, double until):
         """Read and move messages, see `geventrelay.switch.contract.Peer.read`."""
-        return PROGRESS[read_peer(&self.peer, until)]
+        cdef int progress = read_peer(&self.peer, until)
+        if progress == ENDED:
+            self.side.core.ended.pop(self, None)
+        return PROGRESS[progress]
 
     def write(self, double until):
         """Write what waits, see `geventrelay.switch.contract.Peer.write`."""
+        if self.peer.fd < 0 or self.peer.over:
+            return Progress.ENDED
         self.peer.stalled = False
         write_out(&self.peer)
+        # Its caller is told here.
+        self.side.core.stalled.pop(self, None)
+        self.side.core.ended.pop(self, None)
         return PROGRESS[ENDED if self.peer.over else NOT_READY]
 
     @property
     def wants_write(self):
         """Whether something waits to be written to its connection."""
-        return self.peer.fd >= 0 and has_something(&self.peer)
+        return self.peer.fd >= 0 and not self.peer.over and has_something(&self.peer)
 
     def ping(self, int ttl_ds):
         """Put a PING in front of the messages that wait, see `geventrelay.switch.contract.Peer.ping`."""
         cdef bytes frame = b"\x04\x07\x04PING" + ttl_ds.to_bytes(2, "big")
+        if not self.peer.v3_1 or self.peer.fd < 0:
+            raise ValueError("PING: expected a peer with ZMTP 3.1 that is connected")
         if not add_control(&self.peer, frame, len(frame)):
             raise MemoryError
-        write_dirty(self.peer.core)
+        note(self.peer.core.stalled, &self.peer)
 
     @property
     def heard(self):
@@ -254,10 +476,11 @@ cdef class NativePeer:
     @property
     def ended(self):
         """Why its connection has ended; None while it goes on, and while there is none."""
-        return explain(&self.peer) if self.peer.over else None
+        return explain(self) if self.peer.over else None
 
     def counts(self):
         """What has been counted up to now, over all its connections."""
+        drop_too_old(&self.peer)
         return PeerCounts(
             received=self.peer.received,
             received_bytes=self.peer.received_bytes,
@@ -265,7 +488,8 @@ cdef class NativePeer:
             delivered=self.peer.delivered,
             dropped=drops_of(self.peer.dropped),
             waiting=self.peer.queue.messages,
-            waiting_bytes=self.peer.queue.body,
+            waiting_bytes=self.peer.queue.nbytes,
+            subscriptions=0 if self.peer.member == NULL else self.peer.member.count,
         )
 
 
@@ -273,6 +497,7 @@ cdef dict drops_of(const long long *dropped):
     return {DROPS[index]: dropped[index] for index in range(DROP_COUNT) if dropped[index]}
 
 
+@cython.no_gc_clear
 @cython.final
 cdef class NativeWay:
     """`geventrelay.switch.contract.Way` in C."""
@@ -292,11 +517,14 @@ cdef class NativeWay:
             raise MemoryError
         for destination in destinations:
             side = destination.side
+            if side.side.kind == TAKES_NONE:
+                raise ValueError(f"a destination: expected a type that sends, got {side.made_of.type}")
             self.way.destinations[self.way.count].side = &side.side
+            self.way.destinations[self.way.count].payload = PAYLOADS[destination.payload]
             self.way.destinations[self.way.count].drops = destination.when_full is WhenFull.DROP
             self.way.count += 1
         source.side.way = &self.way
-        source.way = self
+        source.way = [self]
 
     def __dealloc__(self):
         free(self.way.destinations)
@@ -329,7 +557,7 @@ cdef class NativeWay:
     @property
     def has_room(self):
         """Whether no destination that blocks is full."""
-        return has_room_for_more(&self.way)
+        return has_room(&self.way)
 
     def set_tap(self, tap):
         """Call `tap` with the parts of each message, see `geventrelay.switch.contract.Way.set_tap`."""
@@ -346,35 +574,34 @@ cdef enum:
 
 cdef int read_peer(Peer *peer, double until) noexcept nogil:
     cdef Core *core = peer.core
-    cdef int progress
+    cdef int progress = ALL_MOVED
     cdef unsigned long long heard = peer.heard
     cdef unsigned long long handled = peer.handled
-    if peer.fd < 0:
-        return NOT_READY
+    if peer.fd < 0 or peer.over:
+        return ENDED
+    sweep(core, MOST_SWEPT)
     if peer.side.way != NULL:
         peer.side.way.reads += 1
-    progress = ENDED if peer.over else NOT_READY
-    while not peer.over:
+    core.now = monotonic()
+    while progress == ALL_MOVED and not peer.over:
         progress = move_some(peer)
-        write_dirty(core)
-        if peer.over:
-            progress = ENDED
-        elif (
-            progress != NO_ROOM
-            and (peer.handled != handled or peer.heard - heard > MOST_UNHANDLED_BYTES)
-            and now() >= until
-        ):
-            progress = TURN_OVER
-        elif progress == ALL_MOVED:
+        if peer.side.way != NULL:
+            give_groups(peer.side.way)
+        write_dirty(core, until)
+        if progress == NO_ROOM or peer.over:
+            break
+        if peer.handled != handled or peer.heard - heard > MOST_UNHANDLED_BYTES:
+            core.now = monotonic()
+            if core.now >= until:
+                progress = TURN_OVER
+                break
+        if progress == ALL_MOVED:
             progress = receive(peer)
-            if progress == ALL_MOVED:
-                continue
         elif progress == TURN_OVER:
-            continue
-        break
+            progress = ALL_MOVED
     if not settle(&peer.incoming, &core.heap):
-        peer.fault = NO_MEMORY
-        end(peer, 0)
+        end_peer(peer, NO_MEMORY, 0)
+    compact(core)
     return ENDED if peer.over else progress
 
 
@@ -382,27 +609,73 @@ cdef int move_some(Peer *peer) noexcept nogil:
     # Moves what has come until it is time to write: ALL_MOVED, TURN_OVER, NO_ROOM or ENDED.
     cdef Incoming *incoming = &peer.incoming
     cdef Event event
-    while peer.core.queued < SLICE_BYTES:
+    cdef unsigned long long last = peer.handled + SLICE_MESSAGES
+    while peer.core.queued < SLICE_BYTES and peer.handled < last:
         event = next_event(incoming, &peer.side.limits)
         if event == NOTHING:
             return ALL_MOVED
         if event == MESSAGE:
-            if peer.side.way != NULL:
-                if not move_message(peer.side.way, peer, incoming):
-                    return NO_ROOM
-                peer.received += 1
-                peer.received_bytes += incoming.body
-            peer.handled += 1
+            event = take_message(peer)
+            if event == WAITS:
+                return NO_ROOM
             next_message(incoming)
-            continue
-        if event == A_COMMAND:
-            peer.handled += 1
+        elif event == A_COMMAND:
             event = take_command(peer)
+            if event == WAITS:
+                put_command_back(incoming)
+                return NO_ROOM
         if event != NOTHING:
-            peer.fault = event
-            end(peer, 0)
+            end_peer(peer, event, 0)
             return ENDED
+        peer.handled += 1
     return TURN_OVER
+
+
+cdef Event take_message(Peer *peer) noexcept nogil:
+    # NOTHING, or what is wrong with the message in hand; WAITS if there is no room for it.
+    cdef Incoming *incoming = &peer.incoming
+    cdef Side *side = peer.side
+    cdef Message message
+    cdef bint moved = True
+    if side.kind == PUBLISHES and is_subscription(incoming):
+        return take_subscription(peer, first_part(incoming)[0], first_part(incoming) + 1, incoming.first_size - 1)
+    if is_wanted(peer, incoming):
+        message = message_of(incoming)
+        if side.kind == ROUTES:
+            if not add_envelope(peer.core, peer, &message):
+                return NO_MEMORY
+            moved = move_message(peer.core, side.way, &message)
+            let_go(&peer.core.heap, message.block)
+        else:
+            moved = move_message(peer.core, side.way, &message)
+    if not moved:
+        return WAITS
+    peer.received += 1
+    peer.received_bytes += incoming.body
+    return NOTHING
+
+
+cdef Message message_of(Incoming *incoming) noexcept nogil:
+    # The message in hand.
+    cdef Message message
+    message.block = incoming.block
+    message.at = incoming.start
+    message.size = incoming.size
+    message.body = <size_t>incoming.body
+    message.parts = incoming.parts
+    return message
+
+
+cdef bint is_wanted(Peer *peer, Incoming *incoming) noexcept nogil:
+    # Whether a message goes anywhere. A PUB takes none, a SUB what it has asked for, a ROUTER those of peers that it knows.
+    cdef Side *side = peer.side
+    if side.way == NULL:
+        return False
+    if side.kind == PUBLISHES:
+        return side.tells
+    if side.kind == ROUTES:
+        return peer.routing_id_size > 0
+    return side.wants == NULL or deepest(&side.topics, first_part(incoming), incoming.first_size) != NULL
 
 
 cdef int receive(Peer *peer) noexcept nogil:
@@ -412,8 +685,7 @@ cdef int receive(Peer *peer) noexcept nogil:
     cdef size_t room = make_room(incoming, &core.heap)
     cdef Py_ssize_t size
     if not room:
-        peer.fault = NO_MEMORY
-        end(peer, 0)
+        end_peer(peer, NO_MEMORY, 0)
         return ENDED
     while True:
         size = recv(peer.fd, data_of(incoming.block) + incoming.end, room, MSG_DONTWAIT)
@@ -425,12 +697,20 @@ cdef int receive(Peer *peer) noexcept nogil:
         if incoming.block == core.heap.current:
             core.heap.at = incoming.end
         return ALL_MOVED
-    if size < 0 and errno == EAGAIN:
-        return NOT_READY
-    if not size and not is_between_messages(incoming):
-        peer.fault = CUT
-    end(peer, errno if size < 0 else 0)
+    if size < 0:
+        if errno == EAGAIN:
+            return NOT_READY
+        end_peer(peer, NOTHING, errno)
+    else:
+        end_peer(peer, NOTHING if is_between_messages(incoming) else CUT, 0)
     return ENDED
+
+
+# What a peer says -----------------------------------------------------------------------------------------------
+
+cdef bint is_subscription(Incoming *incoming) noexcept nogil:
+    # Before ZMTP 3.1 it is a message; libzmq takes it of all.
+    return incoming.parts == 1 and incoming.first_size > 0 and first_part(incoming)[0] <= 1
 
 
 cdef Event take_command(Peer *peer) noexcept nogil:
@@ -443,6 +723,11 @@ cdef Event take_command(Peer *peer) noexcept nogil:
         return BAD_COMMAND
     if body[0] == 4 and not memcmp(body + 1, <const char *>b"PING", 4):
         return answer_ping(peer, body + 5, size - 5)
+    if peer.side.kind == PUBLISHES:
+        if body[0] == 9 and not memcmp(body + 1, <const char *>b"SUBSCRIBE", 9):
+            return take_subscription(peer, True, body + 10, size - 10)
+        if body[0] == 6 and not memcmp(body + 1, <const char *>b"CANCEL", 6):
+            return take_subscription(peer, False, body + 7, size - 7)
     return NOTHING
 
 
@@ -458,16 +743,24 @@ cdef Event answer_ping(Peer *peer, const unsigned char *data, size_t size) noexc
     memcpy(pong, <const char *>b"\x04\x00\x04PONG", 7)
     pong[1] = 5 + context
     memcpy(pong + 7, data + 2, context)
+    mark_dirty(peer)
     return NOTHING if add_control(peer, pong, 7 + context) else NO_MEMORY
 
 
-cdef object explain(Peer *peer):
+cdef object explain(NativePeer owner):
     """Why its connection has ended, in words; `geventrelay.zmtp.connection` has the same."""
-    bounds = peer.side.limits
+    cdef Peer *peer = &owner.peer
     if peer.fault == NOTHING:
         return Ended(None, os.strerror(peer.error) if peer.error else "the other end has closed the connection")
     if peer.fault == NO_MEMORY:
         return Ended(None, "there is no memory for what has come")
+    if peer.fault == SAME_ID:
+        return Ended(None, f"another peer has its routing id, {owner.claimed!r}")
+    if peer.fault == TAKEN_OVER:
+        return Ended(None, f"another peer has taken over its routing id, {owner.claimed!r}")
+    if peer.fault == TOO_SLOW:
+        hwm = owner.side.made_of.sndhwm
+        return Ended(None, f"it was slow: {hwm} messages, its high-water mark, were waiting for it")
     return Ended(*EXPLAINED[peer.fault](peer.incoming.refused, peer.side.limits))
 
 
@@ -487,6 +780,12 @@ cdef dict EXPLAINED = {
     ),
     BAD_LENGTH: lambda got, limits: (Fault.BAD_FRAME, "a frame's length in ZMTP 1.0: expected at least 1, got 0"),
     BAD_COMMAND: lambda got, limits: (Fault.BAD_FRAME, "a command: expected its name, of a peer with ZMTP 3"),
+    TOPIC_TOO_LONG: lambda got, limits: (
+        Fault.TOPIC_TOO_LONG, f"a topic: expected at most {limits['topic']} bytes, got {got}"
+    ),
+    TOO_MANY_TOPICS: lambda got, limits: (
+        Fault.TOO_MANY_SUBSCRIPTIONS, f"subscriptions: expected at most {limits['topics']} topics"
+    ),
     BAD_PING: lambda got, limits: (Fault.BAD_FRAME, "PING: expected at least 2 bytes"),
     CUT: lambda got, limits: (Fault.CUT, "the connection has ended within a message"),
 }

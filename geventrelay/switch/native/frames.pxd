@@ -68,15 +68,22 @@ cdef inline size_t read_frame(const unsigned char *at, bint v1_0, size_t *body, 
     return LARGE_HEAD if large else SHORT_HEAD
 
 
-cdef inline size_t message_size(const unsigned char *at, bint v1_0, size_t *body) noexcept nogil:
-    # The bytes of a message that lies there whole and was checked before; `body` is set to those of its parts alone.
+cdef inline size_t message_size(const unsigned char *at, bint v1_0) noexcept nogil:
+    # The bytes of a message that lies there whole and was checked before.
     cdef size_t size = 0, length = 0
     cdef bint more = True
-    body[0] = 0
     while more:
         size += read_frame(at + size, v1_0, &length, &more)
         size += length
-        body[0] += length
+    return size
+
+
+cdef inline size_t messages_size(const unsigned char *at, Py_ssize_t messages) noexcept nogil:
+    # The same of several messages of ZMTP 2.0 and later.
+    cdef size_t size = 0
+    cdef Py_ssize_t index
+    for index in range(messages):
+        size += message_size(at + size, False)
     return size
 
 

@@ -17,6 +17,8 @@ cdef enum Event:
     NOTHING
     MESSAGE
     A_COMMAND
+    # It cannot be done now.
+    WAITS
     # What a peer must not send; `geventrelay.zmtp.connection.Connection` has the same rules.
     BAD_FLAGS
     FRAME_TOO_LARGE
@@ -29,6 +31,10 @@ cdef enum Event:
     TOPIC_TOO_LONG
     TOO_MANY_TOPICS
     CUT
+    # What ends a connection although the peer has done nothing that is forbidden.
+    TOO_SLOW
+    SAME_ID
+    TAKEN_OVER
     NO_MEMORY
 
 
@@ -60,7 +66,8 @@ cdef struct Incoming:
     size_t first_size
     # Whether all of the message in hand is there.
     bint whole
-    # The last command: where its body begins in the block, and its size.
+    # The last command: where it and its body begin in the block, and the size of that.
+    size_t command_at
     size_t command
     size_t command_size
     # What was refused: the flags, or the length.
@@ -158,9 +165,17 @@ cdef inline Event check_head(Incoming *incoming, const Limits *limits, const Hea
 
 
 cdef inline void take_out_command(Incoming *incoming, const Head *head) noexcept nogil:
+    incoming.command_at = incoming.scan
     incoming.command = incoming.scan + head.size
     incoming.command_size = <size_t>head.length
     incoming.scan = incoming.command + incoming.command_size
+    if not incoming.size:
+        incoming.start = incoming.scan
+
+
+cdef inline void put_command_back(Incoming *incoming) noexcept nogil:
+    # Has the last command be found again.
+    incoming.scan = incoming.command_at
     if not incoming.size:
         incoming.start = incoming.scan
 
@@ -189,6 +204,11 @@ cdef inline void next_message(Incoming *incoming) noexcept nogil:
     incoming.start = incoming.scan
     incoming.size = incoming.body = incoming.parts = 0
     incoming.whole = False
+
+
+cdef inline const unsigned char *first_part(Incoming *incoming) noexcept nogil:
+    # The body of the first part of the message in hand; `first_size` is its size.
+    return message_at(incoming) + incoming.first
 
 
 cdef inline bint is_between_messages(Incoming *incoming) noexcept nogil:
@@ -245,7 +265,7 @@ cdef inline bint move_to_own(Incoming *incoming, Heap *heap, size_t size) noexce
     cdef Block *old = incoming.block
     cdef Block *block
     if old != NULL and old != heap.current and old.holders == 1 and not incoming.start:
-        block = grown(old, size + incoming.scan - incoming.size)
+        block = grown(heap, old, size + incoming.scan - incoming.size)
         if block == NULL:
             return False
         incoming.block = block

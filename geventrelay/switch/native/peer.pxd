@@ -5,11 +5,13 @@ from cpython.ref cimport PyObject
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
-from .blocks cimport Heap, data_of
-from .frames cimport message_size
+from .blocks cimport Block, Heap, data_of
 from .incoming cimport NOTHING, Event, Incoming, Limits, forget
-from .queue cimport Queue, Run, drop_all, run_at, take_written
+from .queue cimport Queue, Run, drop_all, drop_older, first_size, run_at, take_written
+from .routes cimport MOST_ID, Routes
+from .topics cimport Member, Topics
 
 cdef extern from *:
     """
@@ -35,6 +37,17 @@ cdef enum:
     MOST_PIECES = 64
     # Answers to PING wait for a peer that does not read up to here; what is more is not answered.
     MOST_PONGS = 4096
+
+
+# Indices of what is dropped; core.pyx has their names.
+cdef enum:
+    NO_PEER
+    FULL
+    SLOW
+    TOO_OLD
+    MALFORMED
+    UNROUTABLE
+    DROP_COUNT
 
 
 # Commands that go before the messages that wait.
@@ -64,6 +77,14 @@ cdef struct Peer:
     Queue queue
     Control control
     bint has_commands
+    # Whether its owner has subscriptions to tell.
+    bint has_news
+    bint v3_1
+    # Of a connection to a PUB or XPUB.
+    Member *member
+    # By which a ROUTER knows it.
+    unsigned char routing_id[MOST_ID]
+    size_t routing_id_size
     # Messages and commands, over all its connections.
     unsigned long long handled
     # What is counted.
@@ -72,10 +93,43 @@ cdef struct Peer:
     long long received_bytes
     long long matched
     long long delivered
-    long long dropped[8]
+    long long dropped[DROP_COUNT]
+
+
+# `geventrelay.switch.contract.SlowSubscriber`
+cdef enum Slow:
+    DROP_NEWEST
+    DROP_OLDEST
+    DISCONNECT
+    BLOCK
+
+
+# Messages that came one behind the other and go to the same subscribers, who have not got them yet.
+cdef struct Group:
+    Block *block
+    size_t at
+    size_t size
+    Py_ssize_t messages
+
+
+# What a type does with a message that goes there.
+cdef enum Kind:
+    TAKES_NONE
+    PUSHES
+    PUBLISHES
+    ROUTES
+    ASKS
 
 
 cdef struct Side:
+    PyObject *owner
+    Core *core
+    Kind kind
+    # Whether news of subscriptions go its way, as those of an XPUB do, and whether all of them.
+    bint tells
+    bint verbose
+    # Of a ROUTER.
+    Routes routes
     # In the order in which they came.
     Peer **peers
     Py_ssize_t count
@@ -85,19 +139,48 @@ cdef struct Side:
     Limits limits
     long long sndhwm
     size_t sndhwm_bytes
-    bint publishes
+    double max_age
+    Slow slow
+    # What subscribers have asked for; of a SUB, what it asks for itself.
+    Topics topics
+    Member *wants
+    Group group
+    # Where all wait for the slowest: for how many messages there is room at each subscriber that was found last, and the one
+    # for which a message had to wait.
+    long long credit
+    Peer *full
     Way *way
+    Side *next_side
+
+
+# A whole message as frames of ZMTP 2.0 and later.
+cdef struct Message:
+    Block *block
+    size_t at
+    size_t size
+    # The bytes of its parts alone, and how many there are.
+    size_t body
+    size_t parts
+
+
+# `geventrelay.terms.Payload`
+cdef enum Payload:
+    WHOLE
+    AUTO
+    SPACE
+    PARTS
+    SWAP
 
 
 cdef struct Destination:
     Side *side
-    int payload
+    Payload payload
     bint drops
     long long sent
     long long sent_parts
     long long sent_bytes
     long long uncut
-    long long dropped[8]
+    long long dropped[DROP_COUNT]
 
 
 cdef struct Way:
@@ -112,9 +195,14 @@ cdef struct Way:
 
 cdef struct Core:
     Heap heap
-    # For messages that are not sent as they came.
-    Heap copies
+    # With how many bytes in blocks it is time to look for those that are kept for little.
+    size_t compact_at
+    Side *sides
     Peer *dirty
+    # Of connections that have ended.
+    Member *dead
+    # When what is read now came, by CLOCK_MONOTONIC.
+    double now
     # How many bytes were put in queues in this turn and are not written yet.
     size_t queued
     # Dicts, as sets in order.
@@ -122,10 +210,39 @@ cdef struct Core:
     PyObject *ended
 
 
+cdef inline bint takes(const Peer *peer) noexcept nogil:
+    # Whether messages may be put in its queue.
+    return (peer.fd >= 0 and not peer.over) or peer.queues_before
+
+
+cdef inline bint has_taker(const Side *side) noexcept nogil:
+    cdef Py_ssize_t index
+    for index in range(side.count):
+        if takes(side.peers[index]):
+            return True
+    return False
+
+
+cdef inline void count_sent(Destination *destination, const Message *message) noexcept nogil:
+    destination.sent += 1
+    destination.sent_parts += message.parts
+    destination.sent_bytes += message.body
+
+
+cdef inline Py_ssize_t room_of(Peer *peer) noexcept nogil:
+    # How many messages it may take now.
+    cdef const Side *side = peer.side
+    cdef long long room = side.sndhwm - peer.queue.messages if side.sndhwm else <long long>1 << 30
+    if side.sndhwm_bytes:
+        # One at a time: how large the next ones are is not known here.
+        room = min(room, 1) if peer.queue.nbytes < side.sndhwm_bytes else 0
+    return max(room, 0)
+
+
 # Writing ------------------------------------------------------------------------------------------------------
 
 cdef inline bint has_something(Peer *peer) noexcept nogil:
-    return peer.queue.count > 0 or peer.control.size > 0
+    return peer.queue.count > 0 or peer.control.size > 0 or peer.has_news
 
 
 cdef inline void mark_dirty(Peer *peer) noexcept nogil:
@@ -136,13 +253,20 @@ cdef inline void mark_dirty(Peer *peer) noexcept nogil:
         peer.core.dirty = peer
 
 
-cdef inline void write_dirty(Core *core) noexcept nogil:
+cdef inline void write_dirty(Core *core, double until) noexcept nogil:
+    # Writes what was put in queues in this turn, up to a time: the caller is told of what is left.
     cdef Peer *peer
     while core.dirty != NULL:
         peer = core.dirty
         core.dirty = peer.next_dirty
         peer.dirty = False
-        write_out(peer)
+        if peer.over or peer.stalled:
+            continue
+        core.now = monotonic()
+        if core.now < until:
+            write_out(peer)
+        else:
+            note(core.stalled, peer)
     core.queued = 0
 
 
@@ -152,17 +276,20 @@ cdef inline void write_out(Peer *peer) noexcept nogil:
     cdef msghdr message
     cdef size_t wanted
     cdef Py_ssize_t taken
+    drop_too_old(peer)
     memset(&message, 0, sizeof(message))
     message.msg_iov = pieces
     while peer.fd >= 0 and not peer.stalled and not peer.over and has_something(peer):
+        if peer.has_news and peer.control.size < MOST_PONGS:
+            take_news(peer)
+            continue
         message.msg_iovlen = gather(peer, pieces, &wanted)
         taken = sendmsg(peer.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL)
         if taken < 0:
             if errno == EINTR:
                 continue
             if errno != EAGAIN:
-                end(peer, errno)
-                note(peer.core.ended, peer)
+                end_peer(peer, NOTHING, errno)
                 return
             taken = 0
         count_written(peer, taken)
@@ -171,9 +298,17 @@ cdef inline void write_out(Peer *peer) noexcept nogil:
             note(peer.core.stalled, peer)
 
 
+cdef inline void take_news(Peer *peer) noexcept with gil:
+    # Some of the subscriptions that are to be told.
+    cdef bytes news = (<object>peer.owner).news.take()
+    peer.has_news = len(news) > 0
+    if peer.has_news and not add_control(peer, news, len(news)):
+        raise MemoryError
+
+
 cdef inline size_t gather(Peer *peer, iovec *pieces, size_t *wanted) noexcept nogil:
     # What is to be written next, and how many bytes that are.
-    cdef size_t count = 0, index, skipped = peer.queue.written, body
+    cdef size_t count = 0, index, skipped = peer.queue.written
     cdef Run *run
     wanted[0] = 0
     if peer.control.size:
@@ -181,7 +316,7 @@ cdef inline size_t gather(Peer *peer, iovec *pieces, size_t *wanted) noexcept no
             # First the rest of the message that is written in half.
             run = run_at(&peer.queue, 0)
             pieces[0].iov_base = data_of(run.block) + run.at + skipped
-            wanted[0] = message_size(data_of(run.block) + run.at, peer.queue.v1_0, &body) - skipped
+            wanted[0] = first_size(&peer.queue, run) - skipped
             pieces[0].iov_len = wanted[0]
             return 1
         pieces[0].iov_base = peer.control.bytes + peer.control.written
@@ -208,14 +343,40 @@ cdef inline void count_written(Peer *peer, size_t nbytes) noexcept nogil:
         peer.delivered += take_written(&peer.queue, &peer.core.heap, nbytes - of_control)
 
 
+cdef inline void drop_too_old(Peer *peer) noexcept nogil:
+    if peer.side.max_age > 0 and peer.queue.count:
+        peer.dropped[TOO_OLD] += drop_older(&peer.queue, &peer.core.heap, monotonic() - peer.side.max_age)
+
+
+cdef inline double monotonic() noexcept nogil:
+    cdef timespec time
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return time.tv_sec + time.tv_nsec * 1e-9
+
+
 cdef inline void note(PyObject *peers, Peer *peer) noexcept nogil:
     with gil:
         (<dict>peers)[<object>peer.owner] = None
 
 
-cdef inline void end(Peer *peer, int error) noexcept nogil:
+cdef inline void end_peer(Peer *peer, Event fault, int error) noexcept nogil:
+    # Its connection has ended: it gets nothing more.
     peer.over = True
+    peer.fault = fault
     peer.error = error
+    bury(peer)
+    note(peer.core.ended, peer)
+
+
+cdef inline void bury(Peer *peer) noexcept nogil:
+    # It is subscribed to nothing any more, unless messages wait for its next connection; `sweep` does the work.
+    cdef Member *member = peer.member
+    if member != NULL and not takes(peer):
+        peer.member = NULL
+        member.peer = NULL
+        member.topics.version += 1
+        member.next_dead = peer.core.dead
+        peer.core.dead = member
 
 
 # Commands -----------------------------------------------------------------------------------------------------
@@ -232,7 +393,6 @@ cdef inline bint add_control(Peer *peer, const unsigned char *frame, size_t size
         control.room = 2 * (control.size + size)
     memcpy(control.bytes + control.size, frame, size)
     control.size += size
-    mark_dirty(peer)
     return True
 
 
@@ -246,9 +406,12 @@ cdef inline void free_control(Control *control) noexcept nogil:
 cdef inline void disconnect(Peer *peer) noexcept nogil:
     # What came in half is forgotten, and what was written in half begins anew with the next connection.
     peer.fd = -1
-    peer.stalled = peer.over = False
+    peer.stalled = peer.over = peer.has_news = False
+    if peer.side.full == peer:
+        peer.side.full = NULL
     peer.fault = NOTHING
     peer.error = 0
+    bury(peer)
     peer.queue.written = 0
     forget(&peer.incoming, &peer.core.heap)
     free_control(&peer.control)

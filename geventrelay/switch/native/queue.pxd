@@ -17,9 +17,9 @@ cdef struct Run:
     Block *block
     size_t at
     size_t size
-    # The bytes of their parts alone.
-    size_t body
     Py_ssize_t messages
+    # When they came.
+    double since
 
 
 cdef struct Queue:
@@ -31,8 +31,7 @@ cdef struct Queue:
     # How many bytes of the first message were written. It lies whole in the first run until it is written whole.
     size_t written
     long long messages
-    # Of their parts.
-    long long body
+    size_t nbytes
     # Whether they are written as ZMTP 1.0 has them.
     bint v1_0
 
@@ -41,17 +40,17 @@ cdef inline Run *run_at(Queue *queue, size_t index) noexcept nogil:
     return &queue.runs[(queue.first + index) & (queue.room - 1)]
 
 
-cdef inline bint append(Queue *queue, Block *block, size_t at, size_t size, size_t body, Py_ssize_t messages) noexcept nogil:
+cdef inline bint append(
+    Queue *queue, Block *block, size_t at, size_t size, Py_ssize_t messages, double since
+) noexcept nogil:
     # Puts messages at the end; False if there is no memory.
     cdef Run *run
     if queue.count:
         run = run_at(queue, queue.count - 1)
-        if run.block == block and run.at + run.size == at:
+        if run.block == block and run.at + run.size == at and run.since == since:
             run.size += size
-            run.body += body
             run.messages += messages
-            queue.messages += messages
-            queue.body += body
+            count_in(queue, block, size, messages)
             return True
     if queue.count == queue.room and not make_more_room(queue):
         return False
@@ -59,13 +58,18 @@ cdef inline bint append(Queue *queue, Block *block, size_t at, size_t size, size
     run.block = block
     run.at = at
     run.size = size
-    run.body = body
     run.messages = messages
+    run.since = since
     block.holders += 1
     queue.count += 1
-    queue.messages += messages
-    queue.body += body
+    count_in(queue, block, size, messages)
     return True
+
+
+cdef inline void count_in(Queue *queue, Block *block, size_t size, Py_ssize_t messages) noexcept nogil:
+    block.referred += size
+    queue.nbytes += size
+    queue.messages += messages
 
 
 cdef inline bint make_more_room(Queue *queue) noexcept nogil:
@@ -84,51 +88,133 @@ cdef inline bint make_more_room(Queue *queue) noexcept nogil:
 
 
 cdef inline void pop_run(Queue *queue, Heap *heap) noexcept nogil:
+    # Forgets the first run.
     cdef Run *run = run_at(queue, 0)
     queue.messages -= run.messages
-    queue.body -= run.body
+    queue.nbytes -= run.size
+    run.block.referred -= run.size
     let_go(heap, run.block)
     queue.first = (queue.first + 1) & (queue.room - 1)
     queue.count -= 1
     if not queue.count and queue.room > MANY_RUNS:
-        free(queue.runs)
-        queue.runs = NULL
-        queue.room = queue.first = 0
+        free_runs(queue)
+
+
+cdef inline void free_runs(Queue *queue) noexcept nogil:
+    free(queue.runs)
+    queue.runs = NULL
+    queue.room = queue.first = 0
+
+
+cdef inline size_t first_size(const Queue *queue, const Run *run) noexcept nogil:
+    # The bytes of the first message of a run.
+    return message_size(data_of(run.block) + run.at, queue.v1_0)
+
+
+cdef inline void pop_first(Queue *queue, Run *run, size_t size) noexcept nogil:
+    # Forgets the first message of a run that has more than that.
+    run.at += size
+    run.size -= size
+    run.messages -= 1
+    run.block.referred -= size
+    queue.messages -= 1
+    queue.nbytes -= size
 
 
 cdef inline Py_ssize_t take_written(Queue *queue, Heap *heap, size_t nbytes) noexcept nogil:
     # The kernel has taken so many bytes: how many messages are whole with them. Those are then no more here.
-    cdef Py_ssize_t whole = 0
-    cdef size_t size, body
-    cdef Run *run
+    cdef long long before = queue.messages
+    cdef size_t size
     # From the beginning of the first message on.
     nbytes += queue.written
     while queue.count and nbytes >= run_at(queue, 0).size:
-        run = run_at(queue, 0)
-        nbytes -= run.size
-        whole += run.messages
+        nbytes -= run_at(queue, 0).size
         pop_run(queue, heap)
     while nbytes:
-        run = run_at(queue, 0)
-        size = message_size(data_of(run.block) + run.at, queue.v1_0, &body)
+        size = first_size(queue, run_at(queue, 0))
         if size > nbytes:
             break
         nbytes -= size
-        whole += 1
-        run.at += size
-        run.size -= size
-        run.body -= body
-        run.messages -= 1
-        queue.messages -= 1
-        queue.body -= body
+        pop_first(queue, run_at(queue, 0), size)
     queue.written = nbytes
-    return whole
+    return before - queue.messages
+
+
+# Dropping -----------------------------------------------------------------------------------------------------
+
+cdef inline Py_ssize_t drop_oldest(Queue *queue, Heap *heap, Py_ssize_t most) noexcept nogil:
+    # Forgets up to so many messages, but not one that is written in half; how many that were.
+    cdef long long before = queue.messages
+    cdef size_t start = apart(queue)
+    cdef Run *run
+    while queue.count > start and before - queue.messages < most:
+        run = run_at(queue, start)
+        if run.messages <= most - (before - queue.messages):
+            drop_run(queue, heap, start)
+        else:
+            pop_first(queue, run, first_size(queue, run))
+    return before - queue.messages
+
+
+cdef inline Py_ssize_t drop_older(Queue *queue, Heap *heap, double than) noexcept nogil:
+    # Likewise all that came before a time.
+    cdef long long before = queue.messages
+    cdef size_t start
+    if not queue.count or run_at(queue, 0).since >= than:
+        return 0
+    start = apart(queue)
+    while queue.count > start and run_at(queue, start).since < than:
+        drop_run(queue, heap, start)
+    return before - queue.messages
+
+
+cdef inline size_t apart(Queue *queue) noexcept nogil:
+    # Makes a run of a message that is written in half: how many runs that is, 0 or 1. Without memory for that, the whole
+    # run stays.
+    cdef Run *run
+    cdef Run *half
+    cdef size_t size
+    if not queue.written:
+        return 0
+    if run_at(queue, 0).messages == 1 or (queue.count == queue.room and not make_more_room(queue)):
+        return 1
+    run = run_at(queue, 0)
+    size = first_size(queue, run)
+    queue.first = (queue.first - 1) & (queue.room - 1)
+    queue.count += 1
+    half = run_at(queue, 0)
+    half[0] = run[0]
+    half.size = size
+    half.messages = 1
+    run.at += size
+    run.size -= size
+    run.messages -= 1
+    run.block.holders += 1
+    return 1
+
+
+cdef inline void drop_run(Queue *queue, Heap *heap, size_t index) noexcept nogil:
+    # The first run, or the one behind it.
+    cdef Run first
+    if index:
+        first = run_at(queue, 0)[0]
+        run_at(queue, 0)[0] = run_at(queue, 1)[0]
+        run_at(queue, 1)[0] = first
+    pop_run(queue, heap)
 
 
 cdef inline void drop_all(Queue *queue, Heap *heap) noexcept nogil:
     while queue.count:
         pop_run(queue, heap)
     queue.written = 0
-    free(queue.runs)
-    queue.runs = NULL
-    queue.room = queue.first = 0
+    free_runs(queue)
+
+
+cdef inline void move_run(Queue *queue, Heap *heap, Run *run, Block *block, size_t at) noexcept nogil:
+    # What it has was copied to another block.
+    run.block.referred -= run.size
+    let_go(heap, run.block)
+    run.block = block
+    run.at = at
+    block.holders += 1
+    block.referred += run.size

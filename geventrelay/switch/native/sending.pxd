@@ -1,87 +1,93 @@
-# Where a message goes: to a peer of each destination of its way, and what is counted. Without Python.
+# The way of a message that has come: to each destination, or not yet. Without Python, but for the tap.
 
 from cpython.ref cimport PyObject
-from libc.string cimport memset
 
-from .blocks cimport BLOCK_BYTES, Block, data_of, let_go, make_current, new_block
-from .frames cimport message_size, read_frame, recode
-from .incoming cimport Incoming, message_at
-from .peer cimport Core, Destination, Peer, Side, Way, mark_dirty, write_out
-from .queue cimport Queue, Run, append, drop_all, run_at
-
-# Indices of `Destination.dropped` and `Peer.dropped`; core.pyx has their names.
-cdef enum:
-    NO_PEER
-    FULL
-
-
-# What of the message in hand goes to a destination.
-cdef struct Cut:
-    Block *block
-    size_t at
-    size_t size
-    size_t body
-    size_t parts
+from .blocks cimport data_of, let_go
+from .cutting cimport Cut, copy_cut, cut_for
+from .frames cimport read_frame
+from .ask cimport ask
+from .peer cimport (
+    ASKS, BLOCK, FULL, PUBLISHES, PUSHES, ROUTES, Core, Destination, Message, Side, Way, room_of, takes
+)
+from .publish cimport give_group, has_room_at_all, publish
+from .push cimport peer_with_room, push
+from .route cimport route
 
 
-cdef inline bint takes(const Peer *peer) noexcept nogil:
-    return (peer.fd >= 0 and not peer.over) or peer.queues_before
-
-
-cdef inline bint has_room(Peer *peer) noexcept nogil:
-    cdef const Side *side = peer.side
-    return (not side.sndhwm or peer.queue.messages < side.sndhwm) and (
-        not side.sndhwm_bytes or <size_t>peer.queue.body < side.sndhwm_bytes
-    )
-
-
-cdef inline Peer *peer_with_room(Side *side) noexcept nogil:
-    # The next in turn that takes a message now; NULL if there is none.
-    cdef Py_ssize_t index, at = side.next
-    cdef Peer *peer
-    for index in range(side.count):
-        if at >= side.count:
-            at = 0
-        peer = side.peers[at]
-        if takes(peer):
-            if not has_room(peer) and not peer.stalled:
-                # What has come in this turn was not written yet.
-                write_out(peer)
-            if has_room(peer) and takes(peer):
-                side.next = at
-                return peer
-        at += 1
-    return NULL
-
-
-cdef inline bint has_room_for_more(Way *way) noexcept nogil:
-    # Whether each destination that blocks takes a message.
+cdef inline bint has_room(Way *way) noexcept nogil:
+    # Whether what had to wait for room may go on, as far as is known without it.
     cdef Py_ssize_t index
+    cdef Side *side
     for index in range(way.count):
-        if not way.destinations[index].drops and peer_with_room(way.destinations[index].side) == NULL:
+        side = way.destinations[index].side
+        if way.destinations[index].drops:
+            continue
+        if side.kind == PUBLISHES:
+            if side.slow == BLOCK and side.full != NULL and takes(side.full) and not room_of(side.full):
+                return False
+        elif side.kind == PUSHES and peer_with_room(side) == NULL:
             return False
     return True
 
 
-cdef inline bint move_message(Way *way, Peer *source, Incoming *incoming) noexcept nogil:
-    # Gives the message in hand to every destination; False if it has to wait for one of them.
+cdef inline bint may_move(Way *way, const Message *message) noexcept nogil:
+    # Whether each destination that blocks has room for a message.
     cdef Py_ssize_t index
+    cdef Destination *destination
     cdef Cut cut
-    if not has_room_for_more(way):
+    for index in range(way.count):
+        destination = &way.destinations[index]
+        if destination.drops:
+            continue
+        if destination.side.kind == PUBLISHES:
+            if destination.side.slow == BLOCK:
+                cut_for(destination.payload, message, &cut)
+                if not has_room_at_all(destination.side, cut.first, cut.first_size):
+                    return False
+        elif destination.side.kind == PUSHES and peer_with_room(destination.side) == NULL:
+            return False
+    return True
+
+
+cdef inline bint move_message(Core *core, Way *way, const Message *message) noexcept nogil:
+    # Gives a message to every destination; False if it has to wait for one of them.
+    cdef Py_ssize_t index
+    if not may_move(way, message):
         return False
     if way.tap != NULL:
-        show(way.tap, message_at(incoming), incoming.size)
+        show(way.tap, data_of(message.block) + message.at, message.size)
     way.received += 1
-    way.received_parts += incoming.parts
-    way.received_bytes += incoming.body
-    cut.block = incoming.block
-    cut.at = incoming.start
-    cut.size = incoming.size
-    cut.body = <size_t>incoming.body
-    cut.parts = incoming.parts
+    way.received_parts += message.parts
+    way.received_bytes += message.body
     for index in range(way.count):
-        send_balanced(&way.destinations[index], source, &cut)
+        send(core, &way.destinations[index], message)
     return True
+
+
+cdef inline void send(Core *core, Destination *destination, const Message *message) noexcept nogil:
+    cdef Cut cut
+    cut_for(destination.payload, message, &cut)
+    destination.uncut += cut.uncut
+    if cut.copied and not copy_cut(&core.heap, message, &cut):
+        destination.dropped[FULL] += 1
+        return
+    if destination.side.kind == PUSHES:
+        push(destination, &cut.message)
+    elif destination.side.kind == PUBLISHES:
+        publish(destination, &cut.message, cut.first, cut.first_size)
+    elif destination.side.kind == ROUTES:
+        route(destination, &cut.message)
+    else:
+        ask(destination, &cut.message, cut.first, cut.first_size)
+    if cut.copied:
+        let_go(&core.heap, cut.message.block)
+
+
+cdef inline void give_groups(Way *way) noexcept nogil:
+    # What was moved in this turn goes to subscribers now.
+    cdef Py_ssize_t index
+    for index in range(way.count):
+        give_group(way.destinations[index].side)
 
 
 cdef inline void show(PyObject *tap, const unsigned char *message, size_t size) noexcept nogil:
@@ -95,95 +101,3 @@ cdef inline void show(PyObject *tap, const unsigned char *message, size_t size) 
             parts.append(message[at:at + body])
             at += body
         (<object>tap)(parts)
-
-
-cdef inline void send_balanced(Destination *destination, Peer *source, const Cut *cut) noexcept nogil:
-    # To one peer: as a PUSH does.
-    cdef Side *side = destination.side
-    cdef Peer *peer = peer_with_room(side)
-    if peer == NULL:
-        destination.dropped[FULL if has_taker(side) else NO_PEER] += 1
-        return
-    side.next += 1
-    if not put(peer, cut):
-        destination.dropped[FULL] += 1
-        return
-    peer.matched += 1
-    source.core.queued += cut.size
-    mark_dirty(peer)
-    destination.sent += 1
-    destination.sent_parts += cut.parts
-    destination.sent_bytes += cut.body
-
-
-cdef inline bint has_taker(const Side *side) noexcept nogil:
-    cdef Py_ssize_t index
-    for index in range(side.count):
-        if takes(side.peers[index]):
-            return True
-    return False
-
-
-cdef inline bint put(Peer *peer, const Cut *cut) noexcept nogil:
-    # Puts a message in the peer's queue; False if there is no memory.
-    if peer.queue.v1_0:
-        return put_recoded(peer.core, &peer.queue, data_of(cut.block) + cut.at, cut.size, cut.parts, False)
-    return append(&peer.queue, cut.block, cut.at, cut.size, cut.body, 1)
-
-
-# Messages that are not sent as they came ------------------------------------------------------------------------
-
-cdef inline unsigned char *place(Core *core, size_t size, Block **block, size_t *at) noexcept nogil:
-    # Room for a copy of so many bytes; NULL if there is no memory. The block has one holder more, until `let_go`.
-    at[0] = 0
-    if size > BLOCK_BYTES // 4:
-        block[0] = new_block(&core.heap, size)
-        return NULL if block[0] == NULL else data_of(block[0])
-    if not make_current(&core.copies, size):
-        return NULL
-    block[0] = core.copies.current
-    block[0].holders += 1
-    at[0] = core.copies.at
-    core.copies.at += size
-    return data_of(block[0]) + at[0]
-
-
-cdef inline bint put_recoded(
-    Core *core, Queue *queue, const unsigned char *message, size_t size, size_t parts, bint from_1_0
-) noexcept nogil:
-    # Puts a message of one version of ZMTP in a queue for another.
-    cdef Block *block = NULL
-    cdef size_t at, made, body, was
-    cdef unsigned char *copy = place(core, size + 8 * parts, &block, &at)
-    if copy == NULL:
-        return False
-    made = recode(copy, message, from_1_0, &was)
-    message_size(copy, not from_1_0, &body)
-    if block == core.copies.current:
-        core.copies.at = at + made
-    put = append(queue, block, at, made, body, 1)
-    let_go(&core.heap, block)
-    return put
-
-
-cdef inline bint recode_queue(Peer *peer) noexcept nogil:
-    # Its next connection speaks another version than the last one: ZMTP 1.0 now and not before, or the other way round.
-    cdef Queue queue
-    cdef Run *run
-    cdef size_t index, size, body
-    cdef const unsigned char *at
-    memset(&queue, 0, sizeof(queue))
-    queue.v1_0 = not peer.queue.v1_0
-    for index in range(peer.queue.count):
-        run = run_at(&peer.queue, index)
-        at = data_of(run.block) + run.at
-        while at < data_of(run.block) + run.at + run.size:
-            size = message_size(at, peer.queue.v1_0, &body)
-            # A part has 2 bytes and more.
-            if not put_recoded(peer.core, &queue, at, size, size // 2, peer.queue.v1_0):
-                drop_all(&queue, &peer.core.heap)
-                return False
-            at += size
-    drop_all(&peer.queue, &peer.core.heap)
-    peer.queue = queue
-    return True

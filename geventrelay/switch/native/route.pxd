@@ -1,0 +1,59 @@
+# Messages by routing id: ROUTER (RFC 28; libzmq's router.cpp). Without Python.
+
+from libc.string cimport memcpy
+
+from .blocks cimport data_of, let_go, place_copy
+from .copies cimport put
+from .frames cimport MORE, read_frame, write_head
+from .peer cimport (
+    FULL, MALFORMED, UNROUTABLE, Core, Destination, Message, Peer, count_sent, mark_dirty, room_of, takes, write_out
+)
+from .routes cimport peer_by_id
+
+
+cdef inline void route(Destination *destination, const Message *message) noexcept nogil:
+    # To the peer that its first part names.
+    cdef size_t length = 0, head
+    cdef bint more = False
+    cdef const unsigned char *at = data_of(message.block) + message.at
+    cdef Peer *peer
+    head = read_frame(at, False, &length, &more)
+    if not more:
+        destination.dropped[MALFORMED] += 1
+        return
+    peer = <Peer *>peer_by_id(&destination.side.routes, at + head, length)
+    if peer == NULL:
+        destination.dropped[UNROUTABLE] += 1
+        return
+    if not room_of(peer):
+        write_out(peer)
+    if not room_of(peer) or not takes(peer):
+        destination.dropped[FULL if takes(peer) else UNROUTABLE] += 1
+        return
+    if not put(peer, message.block, message.at + head + length, message.size - head - length, 1):
+        destination.dropped[FULL] += 1
+        return
+    peer.matched += 1
+    peer.core.queued += message.size
+    mark_dirty(peer)
+    count_sent(destination, message)
+
+
+cdef inline bint add_envelope(Core *core, const Peer *peer, Message *message) noexcept nogil:
+    # Puts the routing id of a peer before what has come from it; its block has one holder more, until `let_go`. False if
+    # there is no memory.
+    cdef Message whole = message[0]
+    cdef size_t head
+    cdef unsigned char *copy = place_copy(
+        &core.heap, whole.size + peer.routing_id_size + 2, &message.block, &message.at
+    )
+    if copy == NULL:
+        return False
+    head = write_head(copy, MORE, peer.routing_id_size)
+    memcpy(copy + head, peer.routing_id, peer.routing_id_size)
+    head += peer.routing_id_size
+    memcpy(copy + head, data_of(whole.block) + whole.at, whole.size)
+    message.size += head
+    message.body += peer.routing_id_size
+    message.parts += 1
+    return True

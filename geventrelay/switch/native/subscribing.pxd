@@ -1,0 +1,80 @@
+# What subscribers ask for, and what becomes of it: their topics, and the news that an XPUB moves its way. Without Python.
+
+from libc.stdlib cimport free
+from libc.string cimport memcpy
+
+from .blocks cimport data_of, let_go, place_copy
+from .frames cimport LARGE_HEAD, write_head
+from .incoming cimport NO_MEMORY, NOTHING, TOO_MANY_TOPICS, TOPIC_TOO_LONG, WAITS, Event
+from .peer cimport Core, Message, Peer, Side
+from .sending cimport move_message
+from .topics cimport Member, Node, Record, exact, record_of, remove_record, subscribe, topic_size, write_topic
+
+
+cdef inline Event take_subscription(Peer *peer, bint wanted, const unsigned char *topic, size_t size) noexcept nogil:
+    # NOTHING, or what is wrong with it; WAITS if it has to be taken again.
+    cdef Side *side = peer.side
+    cdef Node *node
+    cdef Record *record
+    if size > side.limits.topic:
+        peer.incoming.refused = size
+        return TOPIC_TOO_LONG
+    if peer.member == NULL:
+        return NOTHING
+    node = exact(&side.topics, topic, size)
+    record = NULL if node == NULL else record_of(node, peer.member)
+    if not wanted:
+        return NOTHING if record == NULL or forget(side, record) else WAITS
+    if record == NULL and side.limits.topics and peer.member.count >= side.limits.topics:
+        return TOO_MANY_TOPICS
+    if (side.verbose or node == NULL or not node.entry_count) and not tell(side, True, topic, size, NULL):
+        return WAITS
+    return NOTHING if record != NULL or subscribe(peer.member, topic, size) else NO_MEMORY
+
+
+cdef inline bint forget(Side *side, Record *record) noexcept nogil:
+    # Takes a record out; False if the news of that have to wait.
+    cdef Node *node = record.node
+    if node.entry_count == 1 and not tell(side, False, NULL, topic_size(node), node):
+        return False
+    remove_record(record)
+    return True
+
+
+cdef inline bint tell(Side *side, bint wanted, const unsigned char *topic, size_t size, const Node *node) noexcept nogil:
+    # Moves the news of a topic, or of the one of a node, as a message; False if it has to wait.
+    cdef Message message
+    cdef unsigned char *copy
+    cdef size_t head
+    cdef bint moved
+    if not side.tells or side.way == NULL:
+        return True
+    copy = place_copy(&side.core.heap, LARGE_HEAD + 1 + size, &message.block, &message.at)
+    if copy == NULL:
+        return False
+    head = write_head(copy, 0, 1 + size)
+    copy[head] = wanted
+    if node != NULL:
+        write_topic(node, copy + head + 1 + size)
+    elif size:
+        memcpy(copy + head + 1, topic, size)
+    message.size = head + 1 + size
+    message.body = 1 + size
+    message.parts = 1
+    moved = move_message(side.core, side.way, &message)
+    let_go(&side.core.heap, message.block)
+    return moved
+
+
+cdef inline void sweep(Core *core, size_t most) noexcept nogil:
+    # Takes up to so many subscriptions of connections that have ended out.
+    cdef Member *member
+    while core.dead != NULL and most:
+        member = core.dead
+        while member.first != NULL and most:
+            if not forget(<Side *>member.side, member.first):
+                return
+            most -= 1
+        if member.first == NULL:
+            core.dead = member.next_dead
+            free(member)
