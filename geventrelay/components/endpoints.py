@@ -74,7 +74,8 @@ def reason(error: zmq.ZMQError | OSError) -> str:
     if isinstance(error, stdlib_socket.gaierror):
         return f"no such host or interface ({error.strerror})"
     # pyzmq adds the address to strerror, where it stands in our sentence already.
-    return zmq.strerror(error.errno or 0) if isinstance(error, zmq.ZMQError) else str(error.strerror)
+    # Python's own errors have none.
+    return zmq.strerror(error.errno or 0) if isinstance(error, zmq.ZMQError) else str(error.strerror or error)
 
 
 def _bindable(endpoint: Endpoint, ipv6: bool) -> str:

@@ -9,6 +9,7 @@ bytes are carried on, once the proxy has let us through. Until then that connect
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import shutil
@@ -20,7 +21,7 @@ import gevent
 from gevent import socket as green_socket
 
 from ..backoff import Backoff
-from ..endpoints import Endpoint
+from ..endpoints import IPC_PATH_BYTES, Endpoint
 from ..engine import fork as fork
 from ..log import event
 from .socks import Conversation, Proxy, ProxyError, conversation
@@ -58,13 +59,15 @@ class Tunnels:
     def open(self, endpoint: Endpoint) -> str:
         """What libzmq is to connect to instead of `endpoint`. Does not yield.
 
-        :raises OSError: if there is no descriptor or no room for a file.
+        :raises OSError: if there is no descriptor or no room for a file, or the path of its folder is too long.
         """
         if endpoint.address in self.addresses:
             return self.addresses[endpoint.address]
         if self._folder is None:
             self._folder = tempfile.mkdtemp(prefix="geventrelay-")
         path = os.path.join(self._folder, str(len(self.names)))
+        if len(os.fsencode(path)) > IPC_PATH_BYTES:
+            raise OSError(errno.ENAMETOOLONG, f"the path of the folder for temporary files is too long: {self._folder}")
         listener = green_socket.socket(green_socket.AF_UNIX, green_socket.SOCK_STREAM)
         self._listeners.append(listener)
         listener.bind(path)

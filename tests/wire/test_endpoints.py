@@ -264,6 +264,16 @@ def test_descriptors_that_others_take_while_a_name_is_resolved_are_missed_before
         Device(Streamer(frontend="tcp://localhost:0", backend=LOCAL)).start()
 
 
+def test_a_folder_for_temporary_files_whose_path_is_too_long_is_named(monkeypatch, tmp_path):
+    folder = tmp_path / ("x" * 100)
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    options = {"backend": {zmq.SOCKS_PROXY: "127.0.0.1:1"}}
+    with pytest.raises(StartError, match=rf"temporary files is too long: {folder}/geventrelay-\w+$"):
+        Device(Streamer(frontend=LOCAL, backend=">tcp://127.0.0.1:9", socket_options=options)).start()
+    assert os.listdir(folder) == []
+
+
 def test_a_failed_start_may_be_tried_again_when_the_reason_has_gone(run):
     first = run(Streamer(frontend=LOCAL, backend=LOCAL))
     second = Device(Streamer(frontend=first.endpoints["frontend"][0], backend=LOCAL))
