@@ -108,7 +108,7 @@ class Endpoint:
         transport, _, rest = text.partition("://")
         check = _CHECKS.get(transport)
         if check is None or not rest:
-            raise SettingsError(name, RULE, value)
+            raise SettingsError(name, RULE + _hint(text), value)
         rule = check(rest, binds)
         if rule is not None:
             raise SettingsError(name, rule, value)
@@ -175,6 +175,15 @@ def parse_endpoints(value: object, *, name: str, interface: str) -> tuple[Endpoi
     return endpoints
 
 
+def _hint(text: str) -> str:
+    """What is wrong with a `text` that has none of the forms, in brackets, where that is plain."""
+    if text.startswith(("http:", "https:")):
+        return " (http:// is for --http, and no address of ZeroMQ)"
+    if _TCP.fullmatch(f"{text}:0") and text not in _CHECKS:
+        return f" (the port is missing: {text}:PORT)"
+    return ""
+
+
 def _is_host_and_port(text: str) -> bool:
     """Whether this is ``HOST:PORT``, and neither what is left of a transport, nor two ports."""
     match = _TCP.fullmatch(text)
@@ -184,7 +193,7 @@ def _is_host_and_port(text: str) -> bool:
 def _check_tcp(rest: str, binds: bool) -> str | None:
     match = _TCP.fullmatch(rest)
     if match is None:
-        return RULE
+        return RULE + _hint(rest)
     port = match["port"]
     if port == "*" and not binds:
         return "a host and a port to connect to"

@@ -12,11 +12,12 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from ..printable import printable
 from .api_answer import StrangeAnswer, decoded
-from .http_wire import TooMuch, Wire
+from .http_wire import SpeaksZmtp, TooMuch, Wire
 
 FAILURES = (OSError, http.client.HTTPException)
 """The errors of a request that gets no answer, or not all of it."""
 
+_ENDED = (ConnectionResetError, BrokenPipeError)
 # The head of a server's own answer has a few hundred bytes.
 _MOST_HEAD_BYTES = 1 << 16
 _MOST_ERROR_BYTES = 1 << 16
@@ -150,9 +151,13 @@ class HttpClient:
             return "no such host"
         if isinstance(error, http.client.IncompleteRead):
             return "the answer broke off"
+        if isinstance(error, SpeaksZmtp):
+            return "a ZeroMQ socket answers there; is this the address of --http?"
         if isinstance(error, http.client.HTTPException):
             return "what answers there does not speak HTTP"
-        return printable(str(getattr(error, "strerror", None) or error)[:_SHOWN_CHARACTERS])
+        # What libzmq does with a request, before or after it has said who it is.
+        hint = " (is this the address of --http?)" if isinstance(error, _ENDED) else ""
+        return printable(str(getattr(error, "strerror", None) or error)[:_SHOWN_CHARACTERS]) + hint
 
     def _ask(self, path: str, token: str | None) -> tuple[Answer, http.client.HTTPResponse]:
         url = self._url

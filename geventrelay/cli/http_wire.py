@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import socket
 import time
@@ -16,6 +17,14 @@ Connect = Callable[..., Any]
 """``socket.create_connection``, or gevent's."""
 
 _BUFFER_BYTES = 1 << 16
+
+
+# The first byte of each greeting (RFC 23), and never of HTTP.
+_ZMTP = 0xFF
+
+
+class SpeaksZmtp(http.client.HTTPException):
+    """What answers is a socket of ZeroMQ's."""
 
 
 class TooMuch(OSError):
@@ -46,6 +55,7 @@ class Wire(io.RawIOBase):
         green: bool = False,
     ) -> None:
         self._green = green
+        self._has_begun = False
         # Python closes what could not be made, too.
         self._socket: Any = None
         self.allow(most_bytes, time_s)
@@ -86,12 +96,17 @@ class Wire(io.RawIOBase):
         :param buffer: where to put it.
         :raises TooMuch: if as much has come as is allowed.
         :raises TimeoutError: if the time is over.
+        :raises SpeaksZmtp: if what comes first is ZeroMQ's.
         """
         if self._taken >= self._most_bytes:
             raise TooMuch(f"more than {self._most_bytes} bytes")
         self._socket.settimeout(self._left_s())
         taken: int = self._socket.recv_into(buffer)
         self._taken += taken
+        if taken and not self._has_begun:
+            self._has_begun = True
+            if buffer[0] == _ZMTP:
+                raise SpeaksZmtp
         if self._green:
             # A server that sends without a pause must not keep signals and time limits waiting.
             with FairYield() as turn:

@@ -44,11 +44,19 @@ class MessageSource:
     :param chosen: selects the messages.
     :param count: how many messages to return; None is no limit.
     :param limit_s: for how long, in seconds; None is no limit.
+    :param hint: what has to be there, said where nothing is.
     """
 
     def __init__(
-        self, where: str, stream: Stream, chosen: RecordFilter, count: int | None, limit_s: float | None
+        self,
+        where: str,
+        stream: Stream,
+        chosen: RecordFilter,
+        count: int | None,
+        limit_s: float | None,
+        hint: str = "",
     ) -> None:
+        self._hint = hint
         self._where, self._stream, self._chosen, self._left = where, stream, chosen, count
         self._until = None if limit_s is None else time.monotonic() + limit_s
 
@@ -63,7 +71,7 @@ class MessageSource:
 
         :returns: what is seen, to show to the user; None if the time was over first.
         """
-        with _said_later(f"waiting for {self._where}"):
+        with _said_later(f"waiting for {self._where}{self._hint}"):
             complete = gevent.with_timeout(self._left_s(), self._stream.begin, timeout_value=None)
         if complete is None:
             return None
@@ -121,4 +129,5 @@ def watch(name: str, where: str, options: WatchOptions) -> MessageSource:
         if value is not None:
             raise SettingsError(flag, "an http:// address to go with it", where)
     stream = TapStream(read_endpoint(name, where), options.direction, os.fsencode(options.topic))
-    return MessageSource(where, stream, options.filter, options.count, options.seconds_s)
+    hint = " (a tap or a publisher; for the port of --http, give http://HOST:PORT)"
+    return MessageSource(where, stream, options.filter, options.count, options.seconds_s, hint)

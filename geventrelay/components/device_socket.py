@@ -16,6 +16,7 @@ from ..engine.usage import Bound, Offence
 from ..errors import StartError
 from ..settings import DeviceSettings
 from ..settings.socket_options import lets_legacy_peers_in
+from ..zmtp.socket_types import FITTING
 from . import inproc
 from .endpoints import bind, connect, reason, unbind
 from .ipc_files import IpcFile, file_of
@@ -217,7 +218,13 @@ class DeviceSocket:
             whose=self._whose,
         )
         self._peers = SocketPeers(
-            monitor, self._device, self.plan.key, one.observe, bound, takes_legacy=self._takes_legacy
+            monitor,
+            self._device,
+            self.plan.key,
+            one.observe,
+            bound,
+            types=_types(self.plan.type),
+            takes_legacy=self._takes_legacy,
         )
         one.read_events = self._peers.now
 
@@ -259,3 +266,8 @@ class DeviceSocket:
         if endpoint.transport == "inproc":
             self._inproc.append(endpoint.address)
             inproc.bound(self.socket, endpoint.address)
+
+
+def _types(kind: int) -> dict[str, str]:
+    name = zmq.SocketType(kind).name
+    return {"type": name, "fitting": "/".join(sorted(FITTING.get(name, ())))}

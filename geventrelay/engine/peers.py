@@ -11,7 +11,8 @@ import dataclasses
 import errno
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import gevent
 import zmq
@@ -22,7 +23,7 @@ from .libzmq import unless_gone
 from .limiter import Limiter
 from .monitor import Monitor, MonitorEvent
 from .origins import Origins
-from .peertable import NOT_ZMTP, Connection, PeersSnapshot, PeerTable
+from .peertable import NOT_ZMTP, WRONG_TYPE, Connection, PeersSnapshot, PeerTable
 from .readiness import plain_get
 from .usage import Bound, Offence
 
@@ -69,6 +70,7 @@ class SocketPeers:
     :param key: the socket's key there.
     :param observe: gets each event too, while it is taken in; it must not yield. None for nothing.
     :param bound: how much each connection may send before it is ended; None for no bound.
+    :param types: what the log says of a peer whose type does not fit: the socket's type, and those that would.
     :param takes_legacy: whether the socket takes peers of ZMTP 1.0 and 2.0, of whose handshakes libzmq tells nothing.
     :ivar limiter: holds connections to `bound`; None without one.
     :ivar emptied: how many times the socket has had nothing to read.
@@ -82,6 +84,7 @@ class SocketPeers:
         observe: Callable[[MonitorEvent], None] | None = None,
         bound: Bound | None = None,
         *,
+        types: Mapping[str, str] = MappingProxyType({}),
         takes_legacy: bool = False,
     ) -> None:
         self._monitor = monitor
@@ -92,6 +95,7 @@ class SocketPeers:
         self.emptied: Callable[[], int] = lambda: 0
         self._origins = Origins()
         self._whose = {"device": device, "socket": key}
+        self._types = types
         self._mechanism = _MECHANISMS.get(int(plain_get(monitor.socket, zmq.MECHANISM)), "unknown")
         self._table = PeerTable(_has_spoken, takes_legacy=takes_legacy)
         # What the first line about a peer that may be a legacy one says besides.
@@ -271,10 +275,12 @@ class SocketPeers:
         if reason is None:
             self._note(logging.DEBUG, "disconnected", **where)
         else:
-            advice = self._advice if reason == NOT_ZMTP else {}
-            if advice:
-                self._advice = {}
-            self._note(logging.WARNING, "handshake-failed", **where, reason=reason, **advice)
+            more: Mapping[str, str] = {}
+            if reason == WRONG_TYPE:
+                more = self._types
+            elif reason == NOT_ZMTP:
+                more, self._advice = self._advice, {}
+            self._note(logging.WARNING, "handshake-failed", **where, reason=reason, **more)
 
     def _name_addresses(self) -> None:
         for descriptor, connection in self._table.nameless():

@@ -108,7 +108,7 @@ class Limits(DeviceGroup):
     )
     max_message_size_bytes: int | None = option(
         whole(SMALLEST_MESSAGE_LIMIT_BYTES, 2**63 - 1, besides=0),
-        "disconnect a peer that sends a larger part; 1024 or more",
+        "disconnect a peer that sends a larger part; 1024 or more, or 0 for no limit",
         default=None,
         unset="no limit",
         bound=True,

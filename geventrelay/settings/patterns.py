@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -25,11 +25,20 @@ SOCKET_TYPES = (
 """Every socket type that can be named. `geventrelay.settings.socket_types` knows which of them can be joined."""
 
 
-def _socket_type(name: str, value: Any) -> str:
-    text = value.upper() if isinstance(value, str) else value
-    if text not in SOCKET_TYPES:
-        raise SettingsError(name, "one of " + ", ".join(SOCKET_TYPES), value)
-    return str(text)
+_FRONTENDS = "PULL, SUB, XSUB, XPUB, ROUTER, DEALER or PAIR"
+_BACKENDS = "PUSH, PUB, XPUB, XSUB, ROUTER, DEALER or PAIR"
+
+
+def _socket_type(fitting: str) -> Callable[[str, Any], str]:
+    """The check of a socket type. Those that are not `fitting` at this side have reasons of their own, said later."""
+
+    def check(name: str, value: Any) -> str:
+        text = value.upper() if isinstance(value, str) else value
+        if text not in SOCKET_TYPES:
+            raise SettingsError(name, f"one of {fitting}", value)
+        return str(text)
+
+    return check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,12 +209,8 @@ class Custom(_Proxy):
 Joins any two socket types that can work together, e.g. PULL -> PUB. Where both can send and receive, messages travel in
 both directions."""
 
-    frontend_type: str = option(
-        _socket_type, "the type of the frontend: PULL, SUB, XSUB, XPUB, ROUTER, DEALER or PAIR", metavar="TYPE"
-    )
-    backend_type: str = option(
-        _socket_type, "the type of the backend: PUSH, PUB, XPUB, XSUB, ROUTER, DEALER or PAIR", metavar="TYPE"
-    )
+    frontend_type: str = option(_socket_type(_FRONTENDS), f"the type of the frontend: {_FRONTENDS}", metavar="TYPE")
+    backend_type: str = option(_socket_type(_BACKENDS), f"the type of the backend: {_BACKENDS}", metavar="TYPE")
     subscribe: Prefixes | None = _subscribe("what a SUB takes: messages that begin with PREFIX", "all messages")
     slow_subscriber: WhenFull | str = _slow_subscriber()
 

@@ -252,7 +252,7 @@ def _option(name: str) -> zmq.SocketOption:
     except KeyError:
         near = difflib.get_close_matches(name.upper(), list(zmq.SocketOption.__members__), 1)
         hint = f" (did you mean {near[0].lower()}?)" if near else ""
-        raise SettingsError("peer", f"names of ZeroMQ's socket options{hint}", name) from None
+        raise SettingsError("peer option", f"a socket option of ZeroMQ{hint}", name) from None
 
 
 class _Log:

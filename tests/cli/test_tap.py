@@ -205,7 +205,9 @@ def test_with_no_tap_there_it_ends_with_1_and_one_line():
 
 def test_it_says_that_it_waits(run):
     program = run([*GEVENTRELAY, "tap", "tcp://127.0.0.1:1"])
-    program.until_logged("waiting for tcp://127.0.0.1:1\n")
+    program.until_logged(
+        "waiting for tcp://127.0.0.1:1 (a tap or a publisher; for the port of --http, give http://HOST:PORT)\n"
+    )
     program.signal(signal.SIGTERM)
     assert program.wait() == 1
     assert said_later(program).endswith("nothing watched: no tap or publisher at tcp://127.0.0.1:1\n")

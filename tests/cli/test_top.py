@@ -252,6 +252,15 @@ def test_a_port_that_nobody_listens_at(run):
         assert complaint(run, str(port), "--once") == f"cannot read http://127.0.0.1:{port}: Connection refused"
 
 
+def test_a_port_of_zeromq_is_asked_about(run, peers):
+    port = peers.bind(zmq.PULL).endpoint.rpartition(":")[2]
+    said = complaint(run, port, "--once")
+    assert said in (
+        f"cannot read http://127.0.0.1:{port}: Connection reset by peer (is this the address of --http?)",
+        f"cannot read http://127.0.0.1:{port}: a ZeroMQ socket answers there; is this the address of --http?",
+    )
+
+
 def test_a_server_that_never_answers(run):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"

@@ -218,11 +218,15 @@ BAD = {
     ),
     "no such type": (
         "[device.c]\npattern = 'custom'\nfrontend = 1\nbackend = 2\nfrontend-type = 'PULL'\nbackend-type = 'PUBB'\n",
-        "device.c.backend-type: expected one of PUB, SUB, ", 6,
+        "device.c.backend-type: expected one of PUSH, PUB, ", 6,
+    ),
+    "no such frontend": (
+        "[device.c]\npattern = 'custom'\nfrontend = 1\nbackend = 2\nfrontend-type = 'X'\nbackend-type = 'PUB'\n",
+        "device.c.frontend-type: expected one of PULL, SUB, XSUB, XPUB, ROUTER, DEALER or PAIR, got 'X'", 5,
     ),
     "no type at all": (
         "[device.c]\npattern = 'custom'\nfrontend = 1\nbackend = 2\nfrontend-type = 'PULL'\n",
-        "device.c.backend-type: expected one of PUB, SUB, ", 1,
+        "device.c.backend-type: expected one of PUSH, PUB, ", 1,
     ),
     "prefixes for nobody": (
         "[device.c]\npattern = 'custom'\nfrontend = 1\nbackend = 2\nfrontend-type = 'PULL'\nbackend-type = 'PUB'\n"
@@ -428,6 +432,22 @@ def test_every_problem_is_told_at_once_in_the_order_of_the_file(tmp_path):
     assert lines[2] == f"{tmp_path}/relay.toml:4: device.q.sndhwm: {text}"
     assert isinstance(error.value, SettingsError)
     assert error.value.problems[2] == Problem(4, "device.q.sndhwm", text)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "keys"),
+    [
+        # What was meant is plain, and the other keys are held against it.
+        ("quueue", ["device.q.frontend", "device.q.pattern", "device.q.push-port", "device.q.rcvhmw"]),
+        ("req-rep", ["device.q.frontend", "device.q.pattern", "device.q.push-port", "device.q.rcvhmw"]),
+        # It is not: only what no pattern has is wrong.
+        ("xyz", ["device.q.pattern", "device.q.rcvhmw"]),
+    ],
+)
+def test_wrong_keys_beside_a_wrong_pattern_are_told_too(tmp_path, pattern, keys):
+    with pytest.raises(ConfigurationError) as error:
+        read(tmp_path, f"[device.q]\npattern = '{pattern}'\nbackend = 1\npush-port = 3\nrcvhmw = 5\n")
+    assert [problem.key for problem in error.value.problems] == keys
 
 
 @pytest.mark.parametrize("option", ["curve-secretkey", "plain-password", "socks-password"])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geventrelay.cli.top.keys import split
-from geventrelay.cli.top.rates import DeviceRates
+from geventrelay.cli.top.rates import DeviceRates, rates
 from geventrelay.cli.top.since import Always, Since
 from geventrelay.cli.top.table import columns_for
 from geventrelay.cli.top.view import KEYS, SORTINGS, View
@@ -173,3 +173,15 @@ def test_columns_fit_and_the_important_ones_are_there(width):
         assert keys[:4] == ["state", "received", "sent", "dropped"]
         assert {"total", "held"} <= set(keys)
     assert ("peers" in keys) == (width >= 80)
+
+
+def test_a_number_of_peers_that_is_not_certain_is_marked():
+    one = device(peers={"frontend": 1, "backend": 2, "control": None}, uncertain=["backend", "control"])
+    (column,) = (column for column in columns_for(120) if column.key == "peers")
+    assert column.cell(one) == "1/~2/~?"
+
+
+def test_what_the_server_says_of_its_peers_is_taken_over():
+    sockets = [{"key": "frontend", "peers": 1, "certain": False}, {"key": "backend", "peers": 2, "certain": True}]
+    (one,) = rates({"devices": [{"name": "one", "sockets": sockets}]}, {}, 1.0).values()
+    assert one.as_json()["uncertain"] == ["frontend"]

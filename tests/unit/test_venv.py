@@ -100,3 +100,14 @@ def test_both_commands_take_the_folder_and_the_installation():
     assert "--folder DIR" in told.stdout
     assert "--install" in told.stdout
     assert "--install) install=(--install)" in (scripts / "test").read_text()
+
+
+def test_help_of_the_tests_installs_nothing_and_names_every_option():
+    script = Path(_venv.__file__).parent / "test"
+    for flag in ("--help", "-h"):
+        done = subprocess.run(["bash", script, flag], capture_output=True, text=True, timeout=10, check=True)
+        assert done.stderr == ""
+        assert done.stdout.startswith("Install the package and run the whole suite:  scripts/test ")
+        assert not [
+            one for one in ("--install", "--folder", "PYTHON", "TEST_JOBS", "-k NAME") if one not in done.stdout
+        ]

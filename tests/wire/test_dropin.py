@@ -201,6 +201,26 @@ def test_publishers_and_subscribers_meet_through_it(joined, peers: Peers):
     assert subscriber.recv() == [b"a", b"asked for"]
 
 
+@pytest.mark.parametrize(("option", "told"), [("xpub_verbose", False), ("xpub_verboser", True)])
+def test_publishers_are_told_of_the_last_subscriber_of_a_verbose_xpub_as_by_libzmqs_proxy(
+    joined, peers: Peers, option, told
+):
+    ours = joined()
+    front, back = ours.bind(zmq.XSUB), ours.bind(zmq.XPUB, **{option: 1})
+    ours.run(geventrelay.proxy, front, back)
+    publisher = peers.connect(zmq.XPUB, address(front))
+    subscribers = [peers.connect(zmq.XSUB, address(back)) for _ in range(2)]
+    for which, each in enumerate(subscribers):
+        each.send(b"\x01a")
+        each.send(b"\x01has-it-%d" % which)
+    assert sorted(publisher.recv_all(3)) == [[b"\x01a"], [b"\x01has-it-0"], [b"\x01has-it-1"]]
+    for which, each in enumerate(subscribers):
+        each.send(b"\x00a")
+        each.send(b"\x01gone-%d" % which)
+    last = [[b"\x00a"]] if told else []
+    assert sorted(publisher.recv_all(2 + len(last))) == [*last, [b"\x01gone-0"], [b"\x01gone-1"]]
+
+
 def test_a_message_of_an_xsub_that_breaks_off_does_not_end_the_call(joined, peers: Peers):
     ours = joined()
     front, back = ours.bind(zmq.XSUB), ours.bind(zmq.XPUB)

@@ -121,7 +121,9 @@ def test_a_peer_whose_type_does_not_fit_is_counted_as_that(watch, frontend, thei
         wrong.sendall(ready(theirs.encode()))
         eventually(lambda: device.peers()["frontend"].handshake_failures, "the failed handshake")
     assert device.peers()["frontend"].handshake_failures == {"wrong_type": 1}
-    eventually(lambda: "reason=wrong_type" in caplog.text, "the log")
+    takes = {"PULL": "PUSH", "SUB": "PUB/XPUB", "ROUTER": "DEALER/REQ/ROUTER", "DEALER": "DEALER/REP/ROUTER"}
+    told = f"reason=wrong_type type={frontend} fitting={takes.get(frontend, frontend)}"
+    eventually(lambda: told in caplog.text, "the log")
 
 
 def test_a_peer_of_libzmqs_whose_type_does_not_fit_is_counted_as_that(watch, peers: Peers):

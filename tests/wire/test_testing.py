@@ -96,7 +96,7 @@ def test_peers_talk_directly_too(peer):
 def test_an_option_that_zeromq_has_not_is_named(peer):
     with pytest.raises(SettingsError) as refused:
         peer("PUSH", rcvhmw=1)
-    assert str(refused.value) == "peer: expected names of ZeroMQ's socket options (did you mean rcvhwm?), got 'rcvhmw'"
+    assert str(refused.value) == "peer option: expected a socket option of ZeroMQ (did you mean rcvhwm?), got 'rcvhmw'"
 
 
 def test_a_peer_is_bound_where_it_is_told_and_takes_options(peer):

@@ -26,6 +26,8 @@ from ..output import print_stdout
 WORDS = ("pause", "resume", "terminate", "statistics", "reload")
 """The commands that a device follows."""
 
+# For words that are no verbs.
+_VERBS = {"statistics": "read the statistics of"}
 _LINE = "{side:<9} received {received_parts} parts, {received_bytes} bytes; sent {sent_parts} parts, {sent_bytes} bytes"
 # How much is shown of the reason why a reload failed.
 _SHOWN_BYTES = 4096
@@ -68,6 +70,8 @@ def execute(options: Options) -> int:
 
 def _read_peer(text: str) -> Endpoint:
     """The endpoint to connect to. A > may stand before it, and an @ may not."""
+    if text.startswith(("http:", "https:")):
+        raise SettingsError("ENDPOINT", "the endpoint of --control; http:// is that of --http, see docs/http.rst", text)
     try:
         return Endpoint.parse(">" + text.removeprefix(">"), name="ENDPOINT")
     except SettingsError as error:
@@ -89,6 +93,7 @@ def command(endpoint: Endpoint, control_type: ControlType, word: str, timeout_s:
         raise SettingsError("--control-type", "a type that can answer: REP, PAIR or ROUTER", control_type.value)
     answers = control_type is ControlType.REP or name == STATISTICS
     with zmq.Context() as context, context.socket(_PEERS[control_type]) as socket:
+        talk = _Talk(socket, control_type, timeout_s)
         socket.linger = 0
         socket.maxmsgsize = MOST_PART_BYTES
         if control_type in (ControlType.PULL, ControlType.PAIR):
@@ -97,12 +102,13 @@ def command(endpoint: Endpoint, control_type: ControlType, word: str, timeout_s:
         try:
             socket.ipv6 = needs_ipv6(endpoint)
             socket.connect(encoded(endpoint.address))
-            answer = _Talk(socket, control_type, timeout_s).ask(name, answers)
+            answer = talk.ask(name, answers)
         except (zmq.ZMQError, OSError) as error:
             why = f"no answer within {timeout_s:g} s" if error.errno == zmq.EAGAIN else reason(error)
-            raise StartError(f"cannot {word} {endpoint.address}: {why}") from None
+            raise StartError(f"cannot {_VERBS.get(word, word)} {endpoint.address}: {why}{talk.warning}") from None
     if answers and (answer is None or not _is_answer(name, answer)):
-        raise StartError(f"{endpoint.address}: expected the answer of a control socket, got other bytes")
+        strange = "expected the answer of a control socket, got other bytes"
+        raise StartError(f"{endpoint.address}: {strange}{talk.warning}")
     if name == RELOAD and answer and answer[0]:
         raise StartError(printable(answer[0][:_SHOWN_BYTES].decode(errors="replace")))
     return answer or []
@@ -128,6 +134,12 @@ class _Talk:
         # As a REQ has it, which a REP needs to find the way back.
         self._envelope = [b""] if control_type is ControlType.REP else []
         self._until = time.monotonic() + timeout_s
+        self._has_sent = False
+
+    @property
+    def warning(self) -> str:
+        """What to add to an error: where the command may have gone if there is no control socket."""
+        return "; if this is no control socket, it may have taken the command for a message" if self._has_sent else ""
 
     def ask(self, name: bytes, answers: bool) -> list[bytes] | None:
         """Send the command `name` and return the parts of the answer, None if it has no envelope. Blocks the hub.
@@ -154,6 +166,7 @@ class _Talk:
     def _send(self, command: bytes) -> None:
         self._socket.sndtimeo = self._left_ms()
         self._socket.send_multipart([*self._envelope, command])
+        self._has_sent = True
 
     def _receive(self) -> list[bytes]:
         parts: list[bytes] = []

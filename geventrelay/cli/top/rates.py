@@ -7,7 +7,7 @@ not send is None, and what is not known here is passed over.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,7 @@ class DeviceRates:
     :ivar held: messages in hand.
     :ivar counts: what its pumps and outlets have counted so far, added up, by the values' attributes.
     :ivar per_s: the rates of these, per second; None where they are not known.
+    :ivar uncertain: the sockets whose number of peers is not certain.
     """
 
     name: str
@@ -51,6 +52,7 @@ class DeviceRates:
     held: int | None
     counts: Mapping[str, Count]
     per_s: Mapping[str, float | None]
+    uncertain: Sequence[str] = ()
 
     def total(self, name: str) -> int | None:
         """What has been counted, whatever the reasons; None if that is not known.
@@ -111,6 +113,7 @@ def _device(device: Mapping[str, Any]) -> DeviceRates:
         failure=device.get("failure"),
         next_start_in_s=device.get("next_start_in_s"),
         peers={socket["key"]: socket.get("peers") for socket in device.get("sockets", ())},
+        uncertain=[socket["key"] for socket in device.get("sockets", ()) if socket.get("certain") is False],
         held=device.get("held"),
         counts=counts,
         per_s={name: None if counts[name] is None else 0.0 for name in COUNTERS},

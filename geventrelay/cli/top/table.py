@@ -57,9 +57,7 @@ _MORE_RATES = [
 ]
 _TOTAL = Column("total", "dropped", len("dropped"), lambda one: _number(one.total("dropped"), "red"))
 _HELD = Column("held", "held", len("999k"), lambda one: _number(one.held, "yellow"))
-_PEERS = Column(
-    "peers", "peers", 12, lambda one: "/".join(short(number) for number in one.peers.values()), is_figure=False
-)
+_PEERS = Column("peers", "peers", 12, lambda one: _peers(one), is_figure=False)
 _ALL = [_STATE, *_RATES, *_MORE_RATES, _TOTAL, _HELD, _PEERS]
 # The first of them are left out last.
 _BY_IMPORTANCE = [_STATE, *_RATES, _HELD, _TOTAL, _PEERS, *_MORE_RATES]
@@ -107,6 +105,11 @@ def _heading(text: str, is_sorted: bool) -> Text:
 
 def _state(one: DeviceRates) -> Text:
     return Text(printable(one.state or "?"), style=STATES.get(one.state or "", ""))
+
+
+def _peers(one: DeviceRates) -> str:
+    """How many peers each socket has; ~ where that is not certain."""
+    return "/".join(("~" if key in one.uncertain else "") + short(number) for key, number in one.peers.items())
 
 
 def _number(value: float | None, style: str) -> Text:

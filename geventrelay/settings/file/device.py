@@ -13,7 +13,7 @@ from ..hints import pattern_called
 from ..option import options_of
 from ..patterns import PATTERNS
 from ..socket_options import OPTIONS, option_of
-from .keys import WRONG, Faults, Path, fault, keys_of, nearest, unknown
+from .keys import WRONG, Faults, Path, closest, fault, keys_of, nearest, unknown
 
 
 class DeviceTable:
@@ -43,11 +43,14 @@ class DeviceTable:
             self.faults.append((self._path, error))
             self._wrong.add("name")
         cls = self._pattern(table.get("pattern", "relay"))
-        if cls is not None:
+        rest = {key: value for key, value in table.items() if key != "pattern"}
+        if cls is None:
+            self._check_keys(rest)
+        else:
             self._keys = {key: option.field for key, option in keys_of(cls).items()}
             given = _interface(table.get("interface"))
             self._interfaces = {one.field: given or one.interface for one in options_of(cls) if one.is_socket}
-            self._read(cls, {key: value for key, value in table.items() if key != "pattern"})
+            self._read(cls, rest)
             self._conclude(cls, before)
 
     def place(self, name: str) -> Path:
@@ -58,11 +61,18 @@ class DeviceTable:
         if pattern is WRONG:
             return None
         if not isinstance(pattern, str) or pattern not in PATTERNS:
-            called = pattern_called(str(pattern), PATTERNS)
-            rule = "a pattern" + (f" (did you mean {called}?)" if called else nearest(str(pattern), PATTERNS))
+            meant = pattern_called(str(pattern), PATTERNS) or closest(str(pattern), PATTERNS)
+            rule = "a pattern" + (f" (did you mean {meant}?)" if meant else nearest(str(pattern), PATTERNS))
             self.faults.append(fault((*self._path, "pattern"), rule, pattern))
-            return None
+            return PATTERNS[meant] if meant else None
         return PATTERNS[pattern]
+
+    def _check_keys(self, table: Mapping[str, Any]) -> None:
+        """Tell the keys that no pattern has, where it is not known which one is meant."""
+        known = {key: None for cls in PATTERNS.values() for key in (*keys_of(cls), *cls.socket_keys())}
+        for key, value in table.items():
+            if key not in known and value is not WRONG:
+                self.faults.append(unknown((*self._path, key), known, "a device"))
 
     def _read(self, cls: type[DeviceSettings], table: Mapping[str, Any]) -> None:
         sockets = cls.socket_keys()

@@ -99,10 +99,16 @@ def unknown(path: Path, known: Iterable[str], here: str) -> Fault:
 def nearest(word: str, known: Iterable[str]) -> str:
     """What to say after a rule that `word` broke: which of the `known` words was meant, or which there are."""
     every = list(known)
-    near = _same(word, every) or difflib.get_close_matches(word, every, 1)
-    if near:
-        return f" (did you mean {near[0]}?)"
+    near = closest(word, every)
+    if near is not None:
+        return f" (did you mean {near}?)"
     return f" ({', '.join(every)})" if len(every) <= _FEW else " (see docs/configuration.rst)"
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """Which of the `known` words was meant by `word`; None if none is near."""
+    every = list(known)
+    return next(iter(_same(word, every) or difflib.get_close_matches(word, every, 1)), None)
 
 
 def _same(word: str, known: list[str]) -> list[str]:
