@@ -44,6 +44,50 @@ def test_a_device_is_shown_with_its_rates_peers_and_losses(browser):
         assert complaints(browser, stub) == []
 
 
+def test_what_was_dropped_is_red_only_as_long_as_there_is_more(browser):
+    lost = {"dropped": 1000, "each": 50}
+
+    def devices(_seconds):
+        lost["dropped"] += lost["each"]
+        return [relay("prices", received=5000 + lost["dropped"], dropped=lost["dropped"])]
+
+    def look(selector: str) -> str:
+        return f"(({{ color, fill }}) => [color, fill] + '')(getComputedStyle(document.querySelector('{selector}')))"
+
+    shown = ".tile.dropped .tile-now", ".drop-label", ".drop-reason"
+    quiet = ".tile.held .tile-now", ".caption", ".caption"
+    with StubServer(devices) as stub:
+        browser.open(stub.url)
+        browser.until(f"/^dropping/.test({text('.drop-label')})")
+        for one, other in zip(shown, quiet, strict=True):
+            assert browser.evaluate(f"{look(one)} !== {look(other)}"), one
+        lost["each"] = 0
+        browser.until(f"/^dropped/.test({text('.drop-label')})")
+        for one, other in zip(shown, quiet, strict=True):
+            assert browser.evaluate(f"{look(one)} === {look(other)}"), one
+
+
+def test_a_short_card_beside_a_long_one_has_no_hole_and_a_table_shows_that_it_goes_on(browser):
+    with StubServer(lambda _: [relay(received=9, dropped=3), queue()]) as stub:
+        stub.peers = {"sub": [{"address": "127.0.0.1:40100", "since": time.time() - 90, "mechanism": "NULL"}]}
+        browser.open(stub.url)
+        browser.until("document.querySelectorAll('.lane').length === 4")
+        gaps = (
+            "[...document.querySelectorAll('.card')].map((one) => one.querySelector('.curves').getBoundingClientRect()"
+        )
+        gaps += ".top - one.querySelector('.addresses').getBoundingClientRect().bottom)"
+        assert max(browser.evaluate(gaps)) < 20
+        tall = "[...document.querySelectorAll('.spark.received svg')].map((one) => one.getBoundingClientRect().height)"
+        short_card, long_card = browser.evaluate(tall)[::-1]
+        assert short_card > long_card > 30
+        browser.show_as(400, 800, still=True)
+        browser.evaluate("document.querySelector('details').open = true")
+        table = "document.querySelector('[aria-label^=Sockets]:not([hidden])')"
+        browser.until(f"{table}.scrollWidth > {table}.clientWidth")
+        # What covers the shade scrolls along with the table.
+        assert browser.evaluate(f"getComputedStyle({table}).backgroundAttachment") == "local, local, scroll, scroll"
+
+
 def test_names_and_failures_are_text_whatever_is_in_them(browser):
     def devices(seconds):
         return [queue(NAME, received=int(100 * seconds), failure=FAILURE, restarts=2, state="failed")]
