@@ -33,6 +33,7 @@ NUMBERS = {  # option: (type, smallest value)
     "--timeout": (float, 0),
     "--wait": (float, 0),
 }
+PATIENCE = 1.0  # seconds
 LARGEST = 2**31 - 1  # what libzmq's options hold
 
 
@@ -189,6 +190,20 @@ def arrivals(socket: zmq.Socket[bytes], options: dict[str, Any]) -> Iterator[lis
             expected = f" ({number} of {options['--count']} came)" if options["--count"] else ""
             raise GaveUp(f"nothing came within {options['--timeout']:g} s{expected}")
         yield socket.recv_multipart()
+
+
+def takes(socket: zmq.Socket[bytes], options: dict[str, Any]) -> bool:
+    """Wait up to --timeout seconds until a peer takes a message; says once, after a second, that none does."""
+    limit = options["--timeout"]
+    first = PATIENCE if limit is None else min(PATIENCE, limit)
+    if socket.poll(milliseconds(first), zmq.POLLOUT):
+        return True
+    if limit is not None and limit <= PATIENCE:
+        return False
+    if not options.get("is told"):
+        options["is told"] = True
+        print(f"waiting for a PULL at {options['ENDPOINT']} that takes a message", file=sys.stderr, flush=True)
+    return bool(socket.poll(milliseconds(None if limit is None else limit - PATIENCE), zmq.POLLOUT))
 
 
 def milliseconds(seconds: float | None) -> int:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from ..errors import SettingsError
 from ..terms import Payload, WhenFull
 from .checks import endpoints, one_of, prefixes
+from .concealed import Unshown
 from .described import describe
 from .device import DeviceSettings
 from .device_options import Endpoints
@@ -112,7 +113,7 @@ follows the topic and a space) to one PULL at the push port. It needs --pub-port
         :param values: those settings that are right, by field.
         """
         if values.get("pub", ()) is None and values.get("push", ()) is None:
-            yield SettingsError("push", "an endpoint for pub, for push or for both", None)
+            yield SettingsError("push", "an endpoint for push, for pub or for both", Unshown("neither"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -102,7 +102,7 @@ USAGE = {
     "version without dashes": (["version"], ["did you mean --version?", "'version'"]),
     "a word that is like no command": (["help", "toml"], ["see geventrelay --help", "'toml'"]),
     "an option of no command": (["top", "--nothing", "2"], ["see geventrelay top --help", "'--nothing'"]),
-    "a relay that sends nowhere": (["relay", "--sub-port", "5"], ["an endpoint for pub, for push or for both", "None"]),
+    "a relay that sends nowhere": (["relay", "--sub-port", "5"], ["for push, for pub or for both", "got neither"]),
     "unknown policy": ([*RELAY, "--push-when-full", "panic"], ["--push-when-full", "block", "'panic'"]),
 }  # fmt: skip
 

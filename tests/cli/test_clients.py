@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 
+import _client
 import pytest
 import zmq
 from support.process import LIMIT_S, SCRIPTS
@@ -237,6 +238,20 @@ def test_a_receiver_without_a_count_has_had_what_there_was(start, client, peers)
     server = start(*STREAMER)
     peers.connect(zmq.PUSH, server["frontend"]).send(b"one")
     expect(client("pull", "--timeout", "0.5", server["backend"]), 0, "one\n")
+
+
+def test_push_says_what_it_waits_for(monkeypatch, capsys):
+    monkeypatch.setattr(_client, "PATIENCE", 0.01)
+    options = {"ENDPOINT": "5999", "--timeout": 0.05}
+    with zmq.Context() as context, context.socket(zmq.PUSH) as push, context.socket(zmq.PULL) as pull:
+        push.linger, push.immediate = 0, True
+        port = push.bind_to_random_port("tcp://127.0.0.1")
+        # Once, and not for each message.
+        assert not _client.takes(push, options)
+        assert not _client.takes(push, options)
+        pull.connect(f"tcp://127.0.0.1:{port}")
+        assert _client.takes(push, {**options, "--timeout": None})
+    assert capsys.readouterr().err == "waiting for a PULL at 5999 that takes a message\n"
 
 
 def test_push_gives_up_when_no_peer_takes_its_message(client):

@@ -164,7 +164,7 @@ BAD = {
     ),
     "no backend": (QUEUE.replace("backend = 2\n", ""), "device.q.backend: expected tcp://HOST:PORT, ", 1),
     "nowhere to send to": (
-        "[device.r]\nsub-port = 1\n", "device.r.push-port: expected an endpoint for pub, for push", 1,
+        "[device.r]\nsub-port = 1\n", "device.r.push-port: expected an endpoint for push, for pub", 1,
     ),
     "no relay at all": ("[device.r]\npub-port = 2\n", "device.r.sub-port: expected tcp://HOST:PORT, ", 1),
     "a number out of range": (
@@ -219,6 +219,10 @@ BAD = {
     "no such type": (
         "[device.c]\npattern = 'custom'\nfrontend = 1\nbackend = 2\nfrontend-type = 'PULL'\nbackend-type = 'PUBB'\n",
         "device.c.backend-type: expected one of PUSH, PUB, ", 6,
+    ),
+    "a device without the word": (
+        "[orders]\npattern = 'queue'\nfrontend = 1\nbackend = 2\n" + QUEUE,
+        "orders: expected a table [device.orders], got a table", 1,
     ),
     "no such frontend": (
         "[device.c]\npattern = 'custom'\nfrontend = 1\nbackend = 2\nfrontend-type = 'X'\nbackend-type = 'PUB'\n",

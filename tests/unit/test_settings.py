@@ -75,7 +75,7 @@ def test_a_value_within_the_rules_is_kept_as_its_own_type(name, given_value, kep
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: Relay(sub=1), "push: expected an endpoint for pub, for push or for both, got None"),
+        (lambda: Relay(sub=1), "push: expected an endpoint for push, for pub or for both, got neither"),
         (lambda: Relay(sub=None, pub=2), "sub: expected tcp://HOST:PORT"),
         (lambda: Relay(sub=1, push=2, push_payload="half"), "push_payload: expected one of auto, space, parts, whole"),
         (lambda: Relay(sub=1, push=2, push_when_full="wait"), "push_when_full: expected one of drop, block"),
