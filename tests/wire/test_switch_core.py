@@ -1072,7 +1072,7 @@ def test_a_dealer_gives_requests_in_turn_and_waits_while_all_workers_are_full(wo
 
 
 @given(data=st.data())
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_routing_by_topic_is_that_of_a_naive_model(make_core, data):
     topics = st.text("ab", max_size=4).map(str.encode)
     with new_world(make_core) as world:
@@ -1113,7 +1113,7 @@ def test_routing_by_topic_is_that_of_a_naive_model(make_core, data):
 
 
 @given(data=st.data())
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_each_subscriber_gets_what_it_did_not_lose_in_its_order(make_core, data):
     policy = data.draw(st.sampled_from([SlowSubscriber.DROP, SlowSubscriber.DROP_OLDEST, SlowSubscriber.BLOCK]))
     with new_world(make_core) as world:
@@ -1174,7 +1174,7 @@ def test_a_tap_sees_the_parts_of_what_is_moved(world):
 
 
 @given(data=st.data())
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_pull_to_push_loses_and_repeats_nothing_whatever_happens(make_core, data):
     with new_world(make_core) as world:
         push = world.side("PUSH", sndhwm=data.draw(st.sampled_from([1, 3, 1000])))

@@ -66,10 +66,13 @@ class PythonCore:
 
     def take_stalled(self) -> list[contract.Peer]:
         """See `geventrelay.switch.contract.Core.take_stalled`."""
-        for peer in self._dirty:
+        found: list[contract.Peer] = []
+        for peer in dict.fromkeys((*self._stalled, *self._dirty)):
             peer.is_dirty = False
-            peer.is_stalled = True
-        found: list[contract.Peer] = [peer for peer in (*self._stalled, *self._dirty) if peer.wants_write]
+            # What waited may have been dropped since.
+            peer.is_stalled = peer.wants_write
+            if peer.is_stalled:
+                found.append(peer)
         self._stalled, self._dirty = [], []
         return found
 

@@ -24,7 +24,7 @@ NO_LIMIT = 1 << 62
 _MOST_PIECES = min(64, os.sysconf("SC_IOV_MAX"))
 """Of one write: a run has up to 256 messages, so few pieces fill a socket's buffer."""
 _MOST_CONTROL_BYTES = 4096
-"""Of PONGs that wait: a peer that sends PINGs and reads nothing gets no more of them."""
+"""Of commands that wait: a peer that reads nothing gets no more of them."""
 
 
 class Peer:
@@ -235,8 +235,7 @@ class Peer:
         """Commands that are not known mean nothing, as in libzmq (session_base_t::push_msg)."""
         if command.name == commands.PING:
             _, context = commands.parse_ping(command.data)
-            if len(self._control) < _MOST_CONTROL_BYTES:
-                self._send_command(commands.Command(commands.PONG, context))
+            self._send_command(commands.Command(commands.PONG, context))
 
     def _has_come_to_its_end(self) -> None:
         assert self._reader is not None
@@ -345,8 +344,9 @@ class Peer:
         self._delivered += queue.advance(count)
 
     def _send_command(self, command: commands.Command) -> None:
-        self._control += frames.encode(command.body, command=True)
-        self._core.dirty(self)
+        if len(self._control) < _MOST_CONTROL_BYTES:
+            self._control += frames.encode(command.body, command=True)
+            self._core.dirty(self)
 
     # What is counted
 

@@ -161,8 +161,8 @@ class Subscribe(Side):
             if piece.parts == 1 and end > body and piece.data[body] <= 1:
                 self._follow(piece.data[body + 1 : end], wanted=piece.data[body] == 1)
                 count_sent(counters, piece)
-            elif self._connected():
-                self._send_upstream(piece)
+            elif takers := [peer for peer in self.peers if peer.takes]:
+                _send_upstream(piece, takers)
                 count_sent(counters, piece)
             else:
                 counters.drop(Drop.NO_PEER)
@@ -176,9 +176,10 @@ class Subscribe(Side):
         elif topic in self._wanted:
             self._end(topic)
 
-    def _send_upstream(self, piece: Run) -> None:
-        for peer in self._connected():
-            if peer.make_room():
-                peer.put(piece)
-            elif peer.connected:
-                peer.drop(Drop.FULL, 1)
+
+def _send_upstream(piece: Run, peers: list[Peer]) -> None:
+    for peer in peers:
+        if peer.make_room():
+            peer.put(piece)
+        elif peer.takes:
+            peer.drop(Drop.FULL, 1)

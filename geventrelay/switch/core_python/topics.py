@@ -117,9 +117,11 @@ class Topics(Generic[M]):
             node = node.parent
             path.append(node)
         union = node.parent.union if node.parent is not None else ()
+        seen = dict.fromkeys(union)
         for one in reversed(path):
-            if one.members:
-                union = tuple(dict.fromkeys((*union, *one.members)))
+            seen.update(one.members)
+            if len(seen) > len(union):
+                union = tuple(seen)
             one.union, one.stamp = union, self._version
 
 
