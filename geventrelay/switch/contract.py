@@ -138,7 +138,8 @@ class Peer(Protocol):
     def detach(self) -> None:
         """The connection has gone, or is to go. A message that was read in half is dropped; what waits stays.
 
-        A message written in half is written from its beginning to the next connection.
+        A message written in half is written from its beginning to the next connection. A peer that queues before has a
+        connection goes on to be matched by what it was subscribed to, as in libzmq; any other is forgotten.
         """
 
     def read(self, until: float) -> Progress:

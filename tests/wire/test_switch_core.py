@@ -692,6 +692,36 @@ def test_a_subscriber_that_goes_gets_nothing_any_more_and_one_that_comes_back_as
     check(way, source, again)
 
 
+def test_a_subscriber_that_queues_without_a_connection_gets_what_was_published_meanwhile(world):
+    pub = world.side("PUB")
+    pull, way = world.way("PULL", pub)
+    source, peer = world.far(pull), pub.new_peer(queues_before=True)
+    source.send(wire(b"a0"))
+    sink = world.connect(peer)
+    sink.send(subscribe(b"a"))
+    sink.hang_up()
+    source.send(wire(b"a1") + wire(b"b1"))
+    assert (peer.counts().waiting, peer.counts().subscriptions) == (1, 1)
+    again = world.connect(peer)
+    again.send(subscribe(b"a"))
+    source.send(wire(b"a2"))
+    assert again.all_singles() == [b"a1", b"a2"]
+    assert way.counters.outlets[0].dropped == {Drop.NO_PEER: 1}
+    pub.remove(peer)
+    check(way, source, again)
+
+
+def test_a_peer_that_was_detached_is_not_reported_as_ended(world):
+    push = world.side("PUSH")
+    pull, _ = world.way("PULL", push)
+    source, gone = world.far(pull), world.far(push)
+    gone.theirs.close()
+    source.send(wire(b"one"))
+    gone.hang_up()
+    assert world.core.take_ended() == []
+    assert world.core.take_stalled() == []
+
+
 def test_a_subscriber_of_zmtp_1_0_gets_everything(world):
     pub = world.side("PUB")
     pull, _ = world.way("PULL", pub)

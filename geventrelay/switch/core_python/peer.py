@@ -104,6 +104,7 @@ class Peer:
         self._rest.clear()
         self._control.clear()
         self._kept = False
+        self._core.unmark_ended(self)
         self.queue.rewind()
         self.side.detached(self)
 
