@@ -1,11 +1,15 @@
-"""What several tests of a server's HTTP share."""
+"""What several tests share: of a server's HTTP, and of the cores of the switch."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from support.http import TOKEN
+from support.switch import CORES, World
+
+from geventrelay.switch.contract import Core
 
 
 @pytest.fixture
@@ -21,3 +25,15 @@ def token_file(tmp_path: Path) -> Path:
 def answers_are_new(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has no answer over HTTP serve twice, however long it took to make: tests read what they have just done."""
     monkeypatch.setattr("geventrelay.web.recent.CHEAP_S", 60.0)
+
+
+@pytest.fixture(params=CORES)
+def make_core(request: pytest.FixtureRequest) -> Callable[[], Core]:
+    return CORES[request.param]
+
+
+@pytest.fixture
+def world(make_core: Callable[[], Core]) -> Iterator[World]:
+    made = World(make_core())
+    yield made
+    made.close()

@@ -1,6 +1,6 @@
 """What only the native core of the switch can get wrong: where bytes lie, when they may go, and odd sizes of all kinds.
 
-tests/wire/test_switch_core.py holds every core to the contract.
+tests/wire/test_switch_core.py, test_switch_topics.py and test_switch_queue.py hold every core to the contract.
 """
 
 from __future__ import annotations

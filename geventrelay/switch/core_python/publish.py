@@ -162,7 +162,7 @@ class Publish(Side):
 
     def send(self, run: Run, counters: OutletCounters) -> None:
         """See `Side.send`, and there of `run` and `counters`."""
-        if not any(peer.takes and peer.topics for peer in self.peers):
+        if not any(peer.takes for peer in self.peers):
             counters.drop(Drop.NO_PEER, len(run.ends))
             return
         count_sent(counters, run)

@@ -161,8 +161,8 @@ class Subscribe(Side):
             if piece.parts == 1 and end > body and piece.data[body] <= 1:
                 self._follow(piece.data[body + 1 : end], wanted=piece.data[body] == 1)
                 count_sent(counters, piece)
-            elif takers := [peer for peer in self.peers if peer.takes]:
-                _send_upstream(piece, takers)
+            elif publishers := self._connected():
+                _send_upstream(piece, publishers)
                 count_sent(counters, piece)
             else:
                 counters.drop(Drop.NO_PEER)
@@ -181,5 +181,5 @@ def _send_upstream(piece: Run, peers: list[Peer]) -> None:
     for peer in peers:
         if peer.make_room():
             peer.put(piece)
-        elif peer.takes:
+        elif peer.connected:
             peer.drop(Drop.FULL, 1)
