@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ..engine import descriptors
 from ..errors import DeviceFailed, RecordingError, SettingsError, StartError
 from ..printable import printable_lines
+from . import threads
 from .arguments import parse
 from .output import flush_stderr, open_standard_streams, print_stderr
 
@@ -23,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     open_standard_streams()
     try:
         _check_descriptors()
+        _check_threads()
         command, options = parse(sys.argv[1:] if argv is None else argv)
         return command.execute(options)
     except SettingsError as error:
@@ -40,6 +42,12 @@ def _check_descriptors() -> None:
     free = descriptors.free()
     if free < _NEEDED:
         raise StartError(f"cannot start: expected at least {_NEEDED} free file descriptors, got {free:g} (ulimit -n)")
+
+
+def _check_threads() -> None:
+    if not threads.can_start():
+        limits = "ulimit -u, or the limit of a container or a unit"
+        raise StartError(f"cannot start: expected to be able to start {threads.NEEDED} threads ({limits})")
 
 
 def _complain(error: Exception, code: int) -> int:
