@@ -1,4 +1,4 @@
-"""What several folders share: the longest topic, what becomes of a message without a taker, what of it is sent."""
+"""What several folders share: engines, the longest topic, what becomes of a message without a taker, what is sent."""
 
 from __future__ import annotations
 
@@ -6,6 +6,17 @@ import enum
 
 LONGEST_TOPIC_BYTES = 8 * 1024
 """The longest topic that an XSUB is asked for, where no option says otherwise."""
+
+
+class Engine(enum.Enum):
+    """What moves a device's messages."""
+
+    AUTO = "auto"
+    """libzmq."""
+    LIBZMQ = "libzmq"
+    """ZeroMQ's library, as every other program has it."""
+    ZMTP = "zmtp"
+    """Connections of our own, which speak ZeroMQ's protocol."""
 
 
 class WhenFull(enum.Enum):

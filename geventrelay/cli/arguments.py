@@ -53,10 +53,12 @@ class _Version:
     """Looked up only when it is asked for: that takes a tenth of the time to start."""
 
     def __str__(self) -> str:
+        from ..devices.engines import default_engine
         from ..engine.native.choose import REMEDY, burst_name, slow_reason
 
+        line = f"geventrelay {version()}, {burst_name()} burst, engine {default_engine().value}"
         slow = f"\nThe Python burst is 3 to 14 times slower than the native one ({slow_reason()}): {REMEDY}."
-        return f"geventrelay {version()}, {burst_name()} burst{slow if slow_reason() else ''}"
+        return line + slow if slow_reason() else line
 
 
 def _command_name(arguments: Sequence[str]) -> str:

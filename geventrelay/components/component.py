@@ -20,7 +20,7 @@ from ..settings import DeviceSettings
 from .plan import Adjustment, SocketPlan
 
 if TYPE_CHECKING:
-    from .pump import PumpComponent
+    from ..engine.outlet import Outlet
     from .sockets import Sockets
 
 
@@ -124,6 +124,24 @@ class Controllable(Protocol):
         """Eight counts; see `geventrelay.components.control.statistics`. Does not yield."""
 
 
+class Tapped(Protocol):
+    """What moves messages one way, and copies them for watchers."""
+
+    def set_tap(self, outlet: Outlet | None) -> None:
+        """Copy each message to `outlet` too; None ends that. Does not yield."""
+
+    def snapshot(self) -> PumpSnapshot | None:
+        """What it has counted; None if it was never open. Does not yield."""
+
+
+class Direction(Component, Protocol):
+    """One direction of a device's traffic, whichever engine moves it."""
+
+    @property
+    def pump(self) -> Tapped:
+        """What moves the messages; there is one from `open` on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Environment:
     """What a device gives the components of its features.
@@ -137,7 +155,7 @@ class Environment:
 
     settings: DeviceSettings
     sockets: Sockets
-    pumps: Sequence[PumpComponent]
+    pumps: Sequence[Direction]
     device: Controllable
     reload: Callable[[], object] | None
 

@@ -55,7 +55,7 @@ def needs_ipv6(endpoint: Endpoint) -> bool:
     """
     # libzmq resolves in its io thread, where a name without an address of the family that it asks for is retried for
     # ever without a word (ip_resolver.cpp).
-    return endpoint.host is not None and not _resolved(endpoint.host).get(stdlib_socket.AF_INET)
+    return endpoint.host is not None and not resolved(endpoint.host).get(stdlib_socket.AF_INET)
 
 
 def unbind(socket: RelaySocket, addresses: list[str]) -> None:
@@ -84,14 +84,14 @@ def _bindable(endpoint: Endpoint, ipv6: bool) -> str:
     if host is None or host == "*" or host.startswith("[") or _is_interface(host):
         return endpoint.address
     # zmq_tcp(7): a name that is no interface's is not resolved for binding.
-    found = _resolved(host)
+    found = resolved(host)
     address = found.get(stdlib_socket.AF_INET)
     if address is None or (ipv6 and next(iter(found)) == stdlib_socket.AF_INET6):
         return f"tcp://[{found[stdlib_socket.AF_INET6]}]:{endpoint.port}"
     return f"tcp://{address}:{endpoint.port}"
 
 
-def _resolved(host: str) -> dict[int, str]:
+def resolved(host: str) -> dict[int, str]:
     """The first address of each family that `host` has, in the resolver's order, which is of at least one. Yields."""
     found: dict[int, str] = {}
     try:

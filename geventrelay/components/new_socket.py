@@ -21,7 +21,7 @@ _TO_SUBSCRIBERS = (zmq.PUB, zmq.XPUB)
 _SUBSCRIBERS_BUFFER_BYTES = 128 * 1024
 
 # A peer that answers none of so many probes of TCP keepalive is given up.
-_PROBES = 3
+PROBES = 3
 
 
 def new_socket(context: Any, plan: SocketPlan, settings: DeviceSettings) -> RelaySocket:
@@ -110,4 +110,4 @@ def _set_heartbeat(socket: RelaySocket, heartbeat_ms: int) -> None:
     socket.set(zmq.TCP_KEEPALIVE, 1)
     socket.set(zmq.TCP_KEEPALIVE_IDLE, seconds)
     socket.set(zmq.TCP_KEEPALIVE_INTVL, seconds)
-    socket.set(zmq.TCP_KEEPALIVE_CNT, _PROBES)
+    socket.set(zmq.TCP_KEEPALIVE_CNT, PROBES)

@@ -61,7 +61,7 @@ class Sockets(Component):
 
     @property
     def context(self) -> Any:
-        """Where the sockets are made; None before `open` where that is the shared one."""
+        """Where the sockets are made; None before the first is made where that is the shared one."""
         return self._context
 
     @property
@@ -110,6 +110,7 @@ class Sockets(Component):
         :param plan: what it is to be, under a key that is not taken.
         :raises StartError: naming an option that libzmq refuses, or if there are no descriptors.
         """
+        self._take_context()
         follow = self._followed is None or plan.key in self._followed
         one = self._sockets[plan.key] = DeviceSocket(self._context, plan, self._settings, follow=follow)
         return one.socket
@@ -123,8 +124,6 @@ class Sockets(Component):
 
     def open(self) -> None:
         """Make, bind and connect the pattern's sockets; see `Component.open`."""
-        if self._context is None:
-            self._context = self._shared = contexts.take(self._settings.io_threads)
         for plan in self._plans:
             self.make(plan)
         for plan in self._plans:
@@ -162,6 +161,11 @@ class Sockets(Component):
         self._forget()
         if errors:
             raise errors[0]
+
+    def _take_context(self) -> None:
+        # With an engine of its own, a pattern may need none.
+        if self._context is None:
+            self._context = self._shared = contexts.take(self._settings.io_threads)
 
     def _forget(self) -> None:
         self._last_peers = self.peers()

@@ -23,7 +23,6 @@ from ..engine import fork as fork
 from ..engine.fair import FairYield
 from ..engine.libzmq import unique_inproc, unless_gone
 from ..engine.outlet import Outlet
-from ..engine.pump import Pump
 from ..engine.readiness import plain_send
 from ..engine.socket import RelaySocket
 from ..engine.subscriptions import Subscription, Topics, read_latest
@@ -32,9 +31,8 @@ from ..recording.questions import is_question
 from ..recording.record import RecordClock, source_name
 from ..settings import DeviceSettings
 from ..terms import WhenFull
-from .component import Component, Environment, Feature
+from .component import Component, Direction, Environment, Feature, Tapped
 from .plan import SocketPlan, endpoints_of
-from .pump import PumpComponent
 from .sockets import Sockets
 
 TAP = "tap"
@@ -67,11 +65,11 @@ class Tap(Component):
 
     key = TAP
 
-    def __init__(self, plan: SocketPlan, sockets: Sockets, pumps: Sequence[PumpComponent]) -> None:
+    def __init__(self, plan: SocketPlan, sockets: Sockets, pumps: Sequence[Direction]) -> None:
         self._plan = plan
         self._sockets = sockets
         self._sources = tuple(pumps)
-        self._pumps: dict[bytes, Pump] = {}
+        self._pumps: dict[bytes, Tapped] = {}
         self._tapped: set[bytes] = set()
         self._topics = Topics()
         self._questions: list[bytes] = []
@@ -215,7 +213,7 @@ class TapReader:
     :ivar lost: how many messages have passed and are not seen here.
     """
 
-    def __init__(self, socket: RelaySocket, pumps: Sequence[Pump]) -> None:
+    def __init__(self, socket: RelaySocket, pumps: Sequence[Tapped]) -> None:
         self.lost = 0
         self._socket = socket
         self._pumps = pumps
@@ -284,4 +282,5 @@ class TapReader:
             self.lost = self._passed() - self._before - self._taken
 
     def _passed(self) -> int:
-        return sum(pump.snapshot().received for pump in self._pumps)
+        found = (pump.snapshot() for pump in self._pumps)
+        return sum(one.received for one in found if one is not None)

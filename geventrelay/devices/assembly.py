@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gevent
 import zmq
 
-from ..components.component import Component, Controllable, DrainStep, Environment
+from ..components.component import Component, Controllable, Direction, DrainStep, Environment
 from ..components.plan import Adjustment, Plan, SocketPlan
 from ..components.pump import pumps_of
 from ..components.sockets import Sockets
+from ..components.switch import Switch
 from ..components.tap import Tap, tap_plan
 from ..engine import fork as fork
 from ..engine.counters import PumpSnapshot
+from ..engine.peertable import PeersSnapshot
 from ..log import event
 from ..settings import DeviceSettings
-from ..terms import WhenFull
+from ..terms import Engine, WhenFull
+from .engines import engine_of
 from .features import FEATURES
 
 log = logging.getLogger("geventrelay")
@@ -41,6 +44,7 @@ class Assembly:
     :param watch_peers: whether to follow the peers of every socket, and not only where messages are dropped.
 
     :ivar device: the device's name.
+    :ivar engine: what moves its messages: LIBZMQ or ZMTP.
     :ivar sockets: its sockets.
     :ivar components: all of them, in the order in which they are opened.
     :ivar running: whether every component has its greenlet; not any more when `close` has begun.
@@ -65,11 +69,20 @@ class Assembly:
         self.running = False
         self._greenlets: list[gevent.Greenlet[..., None]] = []
         followed = None if watch_peers else _dropping(plan)
-        self.sockets = Sockets(plan.sockets, settings, context=context, descriptors=descriptors, followed=followed)
-        self._pumps = pumps_of(plan, self.sockets, settings)
+        self.engine = engine_of(settings)
+        own = () if self.engine is Engine.ZMTP else plan.sockets
+        self.sockets = Sockets(own, settings, context=context, descriptors=descriptors, followed=followed)
+        self._switch = Switch(plan, settings, descriptors) if self.engine is Engine.ZMTP else None
+        self._pumps: Sequence[Direction]
+        if self._switch is None:
+            self._pumps = pumps_of(plan, self.sockets, settings)
+            movers: tuple[Component, ...] = (*self._pumps,)
+        else:
+            self._pumps = self._switch.directions
+            movers = (self._switch, *self._pumps)
         environment = Environment(settings, self.sockets, self._pumps, device, reload)
         added = (component for feature in FEATURES for component in feature.components(environment))
-        self.components: list[Component] = [self.sockets, *self._pumps, *added]
+        self.components: list[Component] = [self.sockets, *movers, *added]
 
     def open(self) -> None:
         """Open every component. Yields while host names are resolved; after an error, `close` is to be called.
@@ -116,6 +129,15 @@ class Assembly:
         """What each component has counted, in order; those that count nothing are not there. Does not yield."""
         found = (component.snapshot() for component in self.components)
         return tuple(one for one in found if one is not None)
+
+    @property
+    def bound(self) -> dict[str, list[str]]:
+        """The addresses that each socket is bound to, by its key. Does not yield."""
+        return {**({} if self._switch is None else self._switch.bound), **self.sockets.bound}
+
+    def peers(self) -> dict[str, PeersSnapshot]:
+        """Who is connected to each socket that is followed, by its key. Does not yield."""
+        return {**({} if self._switch is None else self._switch.peers()), **self.sockets.peers()}
 
     def tap(self) -> Tap:
         """The tap of these components, made and run now if there is none. Does not yield."""

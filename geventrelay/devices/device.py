@@ -101,7 +101,12 @@ class Device:
     @property
     def endpoints(self) -> dict[str, list[str]]:
         """The addresses that each socket is bound to, by the socket's key; a port 0 shows as the one it got."""
-        return {key: list(addresses) for key, addresses in self._assembly.sockets.bound.items()}
+        return {key: list(addresses) for key, addresses in self._assembly.bound.items()}
+
+    @property
+    def engine(self) -> str:
+        """What moves its messages: ``libzmq`` or ``zmtp``."""
+        return self._assembly.engine.value
 
     @property
     def sockets(self) -> dict[str, str]:
@@ -187,7 +192,7 @@ class Device:
         `watch_peers` every other one is. Does not yield.
         """
         self._refuse_child()
-        return self._assembly.sockets.peers()
+        return self._assembly.peers()
 
     def subscriptions(self) -> tuple[bytes, ...] | None:
         """The topics that its XSUB asks publishers for, sorted; None where the pattern has no XSUB.

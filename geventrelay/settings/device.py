@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 
 from ..endpoints import Endpoint, Taken, parse_endpoints
 from ..errors import SettingsError
+from ..terms import Engine
 from .device_options import Common, ControlOptions, Limits, PeerLimits, TapOptions
+from .engines import misfits
 from .loops import RULE, loops
 from .option import Group, Option, options_of
 from .socket_options import AFFINITY, check_options
@@ -74,6 +76,8 @@ class DeviceSettings(TapOptions, ControlOptions, PeerLimits, Limits, Common):
         own = {key: (types[key], kept[key]) for key in cls.socket_keys() if kept.get(key) and key in types}
         errors += (SettingsError(key, RULE, way) for (_, key), way in loops({kept.get("name", cls.pattern): own}))
         errors += _without_thread(kept["socket_options"], kept.get("io_threads"))
+        if kept.get("engine") is Engine.ZMTP:
+            errors += misfits(kept, cls._pattern_types(kept))
         for key in kept["socket_options"]:
             if kept.get(key, ()) is None:
                 errors.append(SettingsError(key, "an endpoint for a socket that is given options", None))
@@ -94,6 +98,11 @@ class DeviceSettings(TapOptions, ControlOptions, PeerLimits, Limits, Common):
         """The ZeroMQ type of each socket, e.g. ``"ROUTER"``, by the socket's key."""
         types = self._types({field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
         return {key: types[key] for key in self.endpoints}
+
+    def engine_misfits(self) -> Iterator[SettingsError]:
+        """What of these settings engine zmtp has not; nothing if it can be had."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return misfits(values, self._pattern_types(values))
 
     @classmethod
     def _types(cls, values: Mapping[str, Any]) -> dict[str, str]:

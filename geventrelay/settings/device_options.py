@@ -12,7 +12,7 @@ from typing import Any
 
 from ..endpoints import LOOPBACK, Endpoint
 from ..errors import SettingsError
-from ..terms import LONGEST_TOPIC_BYTES
+from ..terms import LONGEST_TOPIC_BYTES, Engine
 from .checks import (
     LARGEST_TOPIC_LIMIT_BYTES,
     LONGEST_KEEPALIVE_S,
@@ -73,6 +73,12 @@ class Common(DeviceGroup):
         flag,
         "IPv6 too, and first for names that have both; IPv6 addresses, and names with no other, do not need this",
         default=False,
+    )
+    engine: Engine | str = option(
+        one_of(Engine),
+        "what moves the messages: libzmq, zmtp, or auto (libzmq)",
+        default=Engine.AUTO,
+        metavar="ENGINE",
     )
     io_threads: int = option(
         whole(1, 64), "I/O threads of libzmq; devices with the same number share them", default=1, metavar="N"

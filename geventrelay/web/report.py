@@ -60,6 +60,7 @@ def device(supervised: SupervisedDevice) -> Json:
     return {
         "name": supervised.name,
         "pattern": supervised.settings.pattern,
+        "engine": supervised.device.engine,
         "state": supervised.state.value,
         "failure": supervised.last_failure,
         "restarts": supervised.restarts,

@@ -715,6 +715,7 @@ def test_a_variable_can_stand_for_true_and_false_and_in_the_options_of_the_proce
 # A value for each option that is not its default, as the command line and as the file has it.
 VALUES = {
     "--interface": "127.0.0.3", "--sndhwm": 5, "--rcvhwm": 6, "--linger": 7, "--drain": 2.5, "--io-threads": 2,
+    "--engine": "libzmq",
     "--ipv6": True, "--max-message-size": 2048, "--max-parts": 77, "--heartbeat": 9, "--control": "tcp://127.0.0.1:10",
     "--max-topic-size": 300, "--subscriber-burst": 400, "--subscriber-rate": 500, "--max-unfinished": 600,
     "--immediate": True, "--legacy-peers": True, "--control-type": "PAIR",

@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "engine": {"engine", "errors", "log", "terms"},
     # The protocol: no sockets, no hub, nothing of ours.
     "zmtp": {"zmtp"},
-    "switch": {"switch", "zmtp", "engine", "errors", "log", "terms"},
+    "switch": {"switch", "zmtp", "engine"} | GROUND,
     "components": {"components", "engine", "switch", "zmtp"} | SHARED,
     # A feature knows no other feature, no device, and nothing of a server.
     **{feature: {feature, "components", "engine"} | SHARED for feature in FEATURES},

@@ -256,9 +256,9 @@ def test_an_endpoint_that_cannot_be_had_is_named_with_the_reason(endpoint, reaso
 
 
 def test_descriptors_that_others_take_while_a_name_is_resolved_are_missed_before_libzmq_aborts(monkeypatch):
-    resolved, free = endpoints._resolved, descriptors.free
+    resolved, free = endpoints.resolved, descriptors.free
     lookups = []
-    monkeypatch.setattr(endpoints, "_resolved", lambda host: lookups.append(host) or resolved(host))
+    monkeypatch.setattr(endpoints, "resolved", lambda host: lookups.append(host) or resolved(host))
     monkeypatch.setattr(descriptors, "free", lambda: 2 if lookups else free())
     with pytest.raises(StartError, match=r"^cannot bind tcp://localhost:0 \(streamer frontend\): Too many open files$"):
         Device(Streamer(frontend="tcp://localhost:0", backend=LOCAL)).start()

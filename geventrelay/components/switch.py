@@ -1,0 +1,234 @@
+"""The engine that speaks ZMTP itself, as components of a device."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import gevent
+import zmq
+
+from ..endpoints import Endpoint
+from ..engine.counters import OutletCounters, OutletSnapshot, PumpSnapshot
+from ..engine.lane_python import PythonLane
+from ..engine.outlet import Outlet
+from ..engine.peertable import PeersSnapshot
+from ..errors import StartError
+from ..settings import DeviceSettings
+from ..switch.choose import new_core
+from ..switch.contract import Destination, Way
+from ..switch.dialler import addresses
+from ..switch.driver import Driver
+from ..switch.station import Station
+from .binding import Binding, bind, inherited
+from .component import Component, DrainStep
+from .endpoints import reason
+from .plan import RECEIVE_ONLY, Adjustment, Plan, PumpPlan, SocketPlan
+from .terms import BACKLOG, linger_ms, options_of, side_plan, terms
+
+# How often the end looks whether everything has been written.
+_LINGER_LOOK_S = 0.005
+
+
+class Switch(Component):
+    """Every socket of a device's pattern, and the ways between them.
+
+    :param plan: the pattern's.
+    :param settings: the device's.
+    :param descriptors: listening sockets that others have bound, see `Device`.
+    :ivar directions: a component for each way, in the order of the plan.
+    """
+
+    key = "switch"
+
+    def __init__(self, plan: Plan, settings: DeviceSettings, descriptors: Mapping[tuple[str, int], int]) -> None:
+        self._plan = plan
+        self._settings = settings
+        self._descriptors = descriptors
+        self._driver: Driver | None = None
+        self._stations: dict[str, Station] = {}
+        self._bindings: list[Binding] = []
+        self._last_peers: dict[str, PeersSnapshot] = {}
+        self._draining = False
+        self._closing_since: float | None = None
+        self.left_unread = False
+        self.directions = [Direction(pump, self) for pump in plan.pumps]
+
+    @property
+    def bound(self) -> dict[str, list[str]]:
+        """The addresses that each socket is bound to, by its key. Does not yield."""
+        return {key: station.bound for key, station in self._stations.items()}
+
+    def peers(self) -> dict[str, PeersSnapshot]:
+        """Who is connected to each socket, by its key; once all is closed, only what was counted. Does not yield."""
+        return {**self._last_peers, **{key: one.snapshot() for key, one in self._stations.items()}}
+
+    def open(self) -> None:
+        """Make the sockets, join them, bind and connect; see `Component.open`."""
+        types = {zmq.SocketType(plan.type).name for plan in self._plan.sockets}
+        self._driver = driver = Driver(new_core(types), self._settings.name)
+        driver.start()
+        for plan in self._plan.sockets:
+            side = driver.core.side(side_plan(plan, self._settings))
+            for option, value in plan.options:
+                if option == zmq.SUBSCRIBE:
+                    side.subscribe(value)
+            self._stations[plan.key] = Station(driver, side, terms(plan, self._settings))
+        for pump, direction in zip(self._plan.pumps, self.directions, strict=True):
+            destinations = [
+                Destination(self._stations[one.socket].side, one.when_full, one.payload) for one in pump.outlets
+            ]
+            source = self._stations[pump.source]
+            source.way = direction.way = driver.core.way(source.side, destinations)
+        for plan in self._plan.sockets:
+            for position, endpoint in enumerate(plan.endpoints):
+                self._open_endpoint(plan, position, endpoint)
+
+    def run(self) -> None:
+        """Wait for what nothing has expected, and raise it; see `Component.run`."""
+        assert self._driver is not None  # a component is opened before it runs
+        self._driver.failed.get()
+
+    def pause(self) -> None:
+        """Read nothing more; see `Component.pause`."""
+        for station in self._sources():
+            station.pause()
+
+    def resume(self) -> None:
+        """Go on; see `Component.resume`."""
+        for station in self._sources():
+            station.resume()
+
+    def stop_reading(self, step: DrainStep) -> None:
+        """At the `step` BEGUN, take in nothing new where peers only send. Does not yield."""
+        if step is DrainStep.BEGUN:
+            self._draining = True
+            for plan in self._plan.sockets:
+                if plan.type in RECEIVE_ONLY:
+                    self._stations[plan.key].finish()
+
+    @property
+    def drained(self) -> bool:
+        """Whether all that came in has been moved."""
+        return all(station.at_rest for station in self._sources())
+
+    def apply(self, settings: DeviceSettings, change: Adjustment) -> None:
+        """Take the bounds of other `settings`, and the subscriptions of a `change`; see `Component.apply`."""
+        self._settings = settings
+        for plan in self._plan.sockets:
+            side = self._stations[plan.key].side
+            side.plan = side_plan(plan, settings)
+            if plan.type == zmq.SUB:
+                for prefix in change.subscribe:
+                    side.subscribe(prefix)
+                for prefix in change.unsubscribe:
+                    side.cancel(prefix)
+        if self._driver is not None:
+            self._driver.after_move()
+
+    def close(self, linger_ms: int | None, *, failed: bool) -> None:
+        """Go on writing for the time of `linger_ms`, then end everything. Yields; see `Component.close`.
+
+        :param linger_ms: how long, in ms; None for each socket's own time.
+        :param failed: whether nothing is to be waited for.
+        """
+        if self._driver is None:
+            return
+        if self._closing_since is None:
+            self._closing_since = time.monotonic()
+            self.left_unread = any(station.left_unread or not station.at_rest for station in self._sources())
+            for station in self._sources():
+                station.pause()
+            for station in self._stations.values():
+                station.stop_listening()
+        if not failed:
+            self._linger(linger_ms, self._closing_since)
+        for station in self._stations.values():
+            station.close()
+        self._last_peers = {key: one.snapshot() for key, one in self._stations.items()}
+        while self._bindings:
+            self._bindings.pop().put_away()
+        self._stations = {}
+        self._driver.close()
+
+    def _linger(self, limit_ms: int | None, since: float) -> None:
+        for plan in self._plan.sockets:
+            own_ms = linger_ms(plan, self._settings) if limit_ms is None else limit_ms
+            while plan.key in self._stations and not self._stations[plan.key].has_written:
+                if time.monotonic() >= since + own_ms / 1000:
+                    break
+                gevent.sleep(_LINGER_LOOK_S)
+
+    def _sources(self) -> list[Station]:
+        return [self._stations[pump.source] for pump in self._plan.pumps if pump.source in self._stations]
+
+    def _open_endpoint(self, plan: SocketPlan, position: int, endpoint: Endpoint) -> None:
+        station, set_up = self._stations[plan.key], terms(plan, self._settings)
+        descriptor = self._descriptors.get((plan.key, position))
+        try:
+            if descriptor is not None:
+                self._listen(station, inherited(descriptor, set_up.transport))
+            elif endpoint.binds:
+                backlog = options_of(plan, self._settings).get(zmq.BACKLOG, BACKLOG)
+                self._listen(station, bind(endpoint, set_up.transport, ipv6=set_up.ipv6, backlog=backlog))
+            else:
+                # That its name is wrong is said now, while there is a caller to say it to.
+                list(addresses(endpoint, ipv6=set_up.ipv6))
+                station.connect(endpoint)
+        except OSError as error:
+            verb, whose = "bind" if endpoint.binds else "connect", f"{self._settings.name} {plan.key}"
+            raise StartError(f"cannot {verb} {endpoint.address} ({whose}): {reason(error)}") from error
+
+    def _listen(self, station: Station, binding: Binding) -> None:
+        self._bindings.append(binding)
+        station.listen(binding.socket, binding.address)
+
+
+class Direction(Component):
+    """One way of a switch, as the device counts and taps it.
+
+    :param plan: what it joins.
+    :param switch: the component that moves its messages.
+    :ivar way: the way itself; None before the switch is open.
+    """
+
+    runs = False
+
+    def __init__(self, plan: PumpPlan, switch: Switch) -> None:
+        self.key = plan.source
+        self.way: Way | None = None
+        self._outlets = [outlet.socket for outlet in plan.outlets]
+        self._switch = switch
+
+    @property
+    def pump(self) -> Direction:
+        """This, as what a tap watches."""
+        return self
+
+    def set_tap(self, outlet: Outlet | None) -> None:
+        """Copy every message to `outlet` from now on; None ends that. Does not yield."""
+        if self.way is not None:
+            self.way.set_tap(None if outlet is None else _copier(outlet))
+
+    def snapshot(self) -> PumpSnapshot | None:
+        """What it has counted; None if it was never open. Does not yield."""
+        if self.way is None:
+            return None
+        counters = self.way.counters
+        named = zip(self._outlets, counters.outlets, strict=True)
+        found = PumpSnapshot.of(self.key, counters, tuple(OutletSnapshot.of(key, one, 0) for key, one in named))
+        return dataclasses.replace(found, left_unread=True) if self._switch.left_unread else found
+
+
+def _copier(outlet: Outlet) -> Callable[[Sequence[bytes]], None]:
+    """What sends a copy of each message to `outlet`, a tap's."""
+    lane = PythonLane(outlet, OutletCounters())
+
+    def copy(parts: Sequence[bytes]) -> None:
+        # Whatever becomes of it: a tap must not affect the traffic.
+        with contextlib.suppress(zmq.ZMQError):
+            lane.offer(parts)
+
+    return copy

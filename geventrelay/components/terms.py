@@ -1,0 +1,104 @@
+"""What the engine that speaks ZMTP itself is told of a socket, from the device's settings. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import zmq
+
+from ..settings import DeviceSettings
+from ..switch.contract import SidePlan, SlowSubscriber
+from ..switch.dialler import Redial
+from ..switch.handshake import HANDSHAKE_S
+from ..switch.station import Terms
+from ..switch.transport import Keepalive, Transport
+from ..zmtp.connection import Bounds
+from .new_socket import PROBES
+from .plan import SocketPlan
+
+NO_LIMIT = 2**31 - 1
+"""As many parts as any peer sends; and for bytes there is `_NO_LIMIT_BYTES`."""
+_NO_LIMIT_BYTES = 2**62
+
+BACKLOG = 1024
+"""How many connections may wait to be accepted. With fewer, a burst of connects makes TCP wait a second and more."""
+
+
+def side_plan(plan: SocketPlan, settings: DeviceSettings) -> SidePlan:
+    """What a core is to know of the socket of `plan` in a device of `settings`. Does not yield."""
+    options = options_of(plan, settings)
+    part = options.get(zmq.MAXMSGSIZE, settings.max_message_size_bytes or -1)
+    message = settings.max_unfinished_bytes or _NO_LIMIT_BYTES
+    bounds = Bounds(
+        frame_bytes=min(part if part >= 0 else message, message),
+        message_bytes=message,
+        parts=settings.max_parts or NO_LIMIT,
+        topic_bytes=settings.max_topic_size_bytes,
+    )
+    blocks = dict(plan.options).get(zmq.XPUB_NODROP)
+    return SidePlan(
+        plan.key,
+        zmq.SocketType(plan.type).name,
+        sndhwm=int(options.get(zmq.SNDHWM, settings.sndhwm)),
+        bounds=bounds,
+        slow_subscriber=SlowSubscriber.BLOCK if blocks else SlowSubscriber.DROP,
+    )
+
+
+def terms(plan: SocketPlan, settings: DeviceSettings) -> Terms:
+    """On what terms the socket of `plan` in a device of `settings` has connections. Does not yield."""
+    options = options_of(plan, settings)
+    transport = Transport(
+        _keepalive(options, settings.heartbeat_ms),
+        sndbuf=options.get(zmq.SNDBUF, -1),
+        rcvbuf=options.get(zmq.RCVBUF, -1),
+        tos=options.get(zmq.TOS, 0),
+        maxrt_ms=options.get(zmq.TCP_MAXRT, 0),
+        device=options.get(zmq.BINDTODEVICE, b""),
+    )
+    return Terms(
+        transport,
+        handshake_s=options.get(zmq.HANDSHAKE_IVL, HANDSHAKE_S * 1000) / 1000,
+        routing_id=options.get(zmq.ROUTING_ID, b""),
+        immediate=bool(options.get(zmq.IMMEDIATE, settings.immediate)),
+        ipv6=bool(options.get(zmq.IPV6, settings.ipv6)),
+        redial=_redial(options),
+    )
+
+
+def linger_ms(plan: SocketPlan, settings: DeviceSettings) -> int:
+    """How long the socket of `plan` in a device of `settings` goes on writing at its end, in ms. Does not yield."""
+    return int(options_of(plan, settings).get(zmq.LINGER, settings.linger_ms))
+
+
+def options_of(plan: SocketPlan, settings: DeviceSettings) -> Mapping[int, Any]:
+    """ZeroMQ's own options that `settings` give the socket of `plan`, by libzmq's numbers. Does not yield."""
+    return settings.socket_options.get(plan.key, {})
+
+
+def _keepalive(options: Mapping[int, Any], heartbeat_ms: int) -> Keepalive | None:
+    wanted = options.get(zmq.TCP_KEEPALIVE, 1 if heartbeat_ms else -1)
+    if wanted != 1:
+        return None
+    seconds = max(1, heartbeat_ms // 1000) if heartbeat_ms else None
+    values = (
+        options.get(option, default)
+        for option, default in (
+            (zmq.TCP_KEEPALIVE_IDLE, seconds),
+            (zmq.TCP_KEEPALIVE_INTVL, seconds),
+            (zmq.TCP_KEEPALIVE_CNT, PROBES if heartbeat_ms else None),
+        )
+    )
+    return Keepalive(*(None if value == -1 else value for value in values))
+
+
+def _redial(options: Mapping[int, Any]) -> Redial:
+    default = Redial()
+    connect_s = options.get(zmq.CONNECT_TIMEOUT, 0) / 1000 or default.connect_s
+    first = options.get(zmq.RECONNECT_IVL)
+    if first is None:
+        return Redial(connect_s=connect_s)
+    if first < 0:
+        return Redial(None, connect_s=connect_s)
+    return Redial(first / 1000, max(first, options.get(zmq.RECONNECT_IVL_MAX, 0)) / 1000, connect_s)

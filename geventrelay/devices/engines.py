@@ -1,0 +1,45 @@
+"""Which engine moves a device's messages: what its settings say, or the environment where they leave it open."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from ..errors import SettingsError
+from ..log import event
+from ..settings import DeviceSettings
+from ..terms import Engine
+
+log = logging.getLogger("geventrelay")
+
+VARIABLE = "GEVENTRELAY_ENGINE"
+"""The environment variable with the engine of devices whose settings say ``auto``."""
+
+
+def default_engine() -> Engine:
+    """The engine of a device that does not choose, where it can have it: LIBZMQ or ZMTP. Does not yield.
+
+    :raises SettingsError: if the environment names no engine.
+    """
+    wish = os.environ.get(VARIABLE, "") or Engine.AUTO.value
+    if wish not in [one.value for one in Engine]:
+        raise SettingsError(VARIABLE, "one of " + ", ".join(one.value for one in Engine), wish)
+    return Engine.ZMTP if wish == Engine.ZMTP.value else Engine.LIBZMQ
+
+
+def engine_of(settings: DeviceSettings) -> Engine:
+    """The engine of a device of `settings`: LIBZMQ or ZMTP. Does not yield.
+
+    Where the environment alone asks for one that cannot do what the device needs, it is LIBZMQ, and the log says so.
+
+    :raises SettingsError: if the environment names no engine.
+    """
+    if settings.engine is not Engine.AUTO:
+        return Engine(settings.engine)
+    if default_engine() is Engine.LIBZMQ:
+        return Engine.LIBZMQ
+    misfit = next(settings.engine_misfits(), None)
+    if misfit is None:
+        return Engine.ZMTP
+    log.debug(event("engine", device=settings.name, engine=Engine.LIBZMQ.value, reason=misfit))
+    return Engine.LIBZMQ

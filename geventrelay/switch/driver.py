@@ -1,0 +1,123 @@
+"""What drives the connections of one device: turns, room, deadlines, and news for the log."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+
+import gevent
+from gevent.event import AsyncResult
+from gevent.event import Event as Signal
+
+from ..engine import fork as fork
+from ..log import LogEvent, event
+from .contract import Core, Peer, Way
+from .link import Link
+from .turns import Turns
+
+log = logging.getLogger("geventrelay")
+
+
+class Driver:
+    """Joins the links of a device to its core. Nothing here yields unless it says so.
+
+    :param core: moves messages.
+    :param device: its name in the log.
+    :ivar turns: shares the time.
+    :ivar links: the connection of each peer that has one.
+    :ivar dead: whether this is a forked child of the process whose connections these are.
+    :ivar failed: gets the error that nothing has expected.
+    """
+
+    def __init__(self, core: Core, device: str) -> None:
+        self.core = core
+        self.turns = Turns(self._fail)
+        self.links: dict[Peer, Link] = {}
+        self.dead = False
+        self.failed: AsyncResult[None] = AsyncResult()
+        self._device = device
+        self._waiting: dict[Way, deque[Link]] = {}
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = itertools.count()
+        self._news: deque[tuple[int, LogEvent]] = deque()
+        self._wake = Signal()
+        self._greenlet: gevent.Greenlet[..., None] | None = None
+        fork.pause_in_children(self)
+
+    def start(self) -> None:
+        """Begin with what is due and with the log."""
+        self._greenlet = gevent.spawn(self._keep)
+
+    def pause(self) -> None:
+        """In a forked child: never touch a descriptor again, for they are the parent's."""
+        self.dead = True
+
+    def close(self) -> None:
+        """Stop; the last news go to the log. May be called twice."""
+        greenlet, self._greenlet = self._greenlet, None
+        if greenlet is not None:
+            greenlet.kill()
+        self.turns.close()
+        self._tell_news()
+
+    def later(self, delay_s: float, do: Callable[[], None]) -> None:
+        """Call `do` in `delay_s` seconds, if the device is still up then."""
+        heapq.heappush(self._due, (time.monotonic() + delay_s, next(self._numbers), do))
+        if self._due[0][2] is do:
+            self._wake.set()
+
+    def tell(self, level: int, name: str, **keys: str) -> None:
+        """Have the log say something soon: a handler of the log may yield, and this may be the hub.
+
+        :param level: as `logging` has it.
+        :param name: the name of the event, and `keys` are its keys.
+        """
+        if log.isEnabledFor(level):
+            self._news.append((level, event(name, device=self._device, **keys)))
+            self._wake.set()
+
+    def after_move(self) -> None:
+        """Look after the peers that could not be written to when messages were moved."""
+        for peer in self.core.take_stalled():
+            if (link := self.links.get(peer)) is not None:
+                link.wait_writable()
+        for peer in self.core.take_ended():
+            if (link := self.links.get(peer)) is not None:
+                link.end(peer.ended)
+        self.look_for_room()
+
+    def wait_for_room(self, link: Link, way: Way) -> None:
+        """Have `link` go on reading when `way` has room, after those that have waited longer."""
+        self._waiting.setdefault(way, deque()).append(link)
+
+    def look_for_room(self) -> None:
+        """Where a way has room now, have the first link go on that waits for it. After it the next one comes."""
+        for way, links in self._waiting.items():
+            while links and way.has_room:
+                link = links.popleft()
+                if not link.closed:
+                    link.take_room()
+                    break
+
+    def _keep(self) -> None:
+        while True:
+            wait_s = None if not self._due else max(0.0, self._due[0][0] - time.monotonic())
+            self._wake.wait(wait_s)
+            self._wake.clear()
+            if self.dead:
+                return
+            while self._due and self._due[0][0] <= time.monotonic():
+                heapq.heappop(self._due)[2]()
+            self._tell_news()
+
+    def _tell_news(self) -> None:
+        while self._news:
+            log.log(*self._news.popleft())
+
+    def _fail(self, error: Exception) -> None:
+        if not self.failed.ready():
+            self.failed.set_exception(error)

@@ -1,0 +1,123 @@
+"""A connection until its handshake is over."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Callable
+from typing import Any
+
+from gevent.hub import get_hub
+
+from ..zmtp import events
+from ..zmtp.connection import Connection
+from ..zmtp.errors import Fault, ProtocolError
+
+HANDSHAKE_S = 10
+"""How long a handshake may take, in seconds, where `handshake_ivl` says nothing else."""
+
+TOO_SLOW = "too_slow"
+"""Why a handshake failed that was not over in its time."""
+
+_READ, _WRITE = 1, 2
+# A greeting and a READY fit into this, and so do the first messages after them.
+_READ_BYTES = 8192
+
+
+class Handshake:
+    """Reads and writes until the other end is known, or has done wrong. Nothing here yields.
+
+    :param socket: the connection, which does not block; it is the owner's again when `on_end` is called.
+    :param connection: this end.
+    :param on_end: is called once with this, at the end.
+    :ivar peer: the other end, once the handshake is through.
+    :ivar rest: what has come after it.
+    :ivar reason: what to count a failure by; empty without one.
+    :ivar what: one sentence about it.
+    """
+
+    __slots__ = ("_connection", "_on_end", "_output", "_reader", "_writer", "peer", "reason", "rest", "socket", "what")
+
+    def __init__(self, socket: Any, connection: Connection, on_end: Callable[[Handshake], None]) -> None:
+        loop: Any = get_hub().loop
+        self.socket = socket
+        self.peer: events.Peer | None = None
+        self.rest = b""
+        self.reason = self.what = ""
+        self._connection = connection
+        self._on_end = on_end
+        self._output = b""
+        self._reader: Any = loop.io(socket.fileno(), _READ)
+        self._writer: Any = loop.io(socket.fileno(), _WRITE)
+
+    def start(self) -> None:
+        """Say the first words. The handshake may end before this returns."""
+        self._reader.start(self._on_readable)
+        self._attempt(self._write)
+
+    def fail(self, reason: str, what: str) -> None:
+        """Come to an end.
+
+        :param reason: what to count it by.
+        :param what: one sentence about it.
+        """
+        self.reason, self.what = reason, what
+        self._end()
+
+    @property
+    def over(self) -> bool:
+        """Whether it has come to its end."""
+        return self._reader is None
+
+    def close(self) -> None:
+        """Stop without an end. May be called twice."""
+        for watcher in (self._reader, self._writer):
+            if watcher is not None:
+                watcher.stop()
+                watcher.close()
+        self._reader = self._writer = None
+
+    def _on_readable(self) -> None:
+        self._attempt(self._read)
+
+    def _on_writable(self) -> None:
+        self._writer.stop()
+        self._attempt(self._write)
+
+    def _attempt(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except BlockingIOError:
+            return
+        except ProtocolError as error:
+            self.fail(error.fault.value, str(error))
+        except OSError as error:
+            self.fail(errno.errorcode.get(error.errno or 0, "unknown"), error.strerror or str(error))
+
+    def _read(self) -> None:
+        if self.peer is not None:
+            # It waits for its last words to be written.
+            self._reader.stop()
+            return
+        data = self.socket.recv(_READ_BYTES)
+        if not data:
+            raise ProtocolError(Fault.CUT, "the connection has ended within the handshake")
+        self._connection.receive(data)
+        event = self._connection.next_event()
+        if isinstance(event, events.Ready):
+            self.peer, self.rest = event.peer, self._connection.take_rest()
+        self._write()
+
+    def _write(self) -> None:
+        self._output += self._connection.to_send()
+        if self._output:
+            with contextlib.suppress(BlockingIOError):
+                self._output = self._output[self.socket.send(self._output) :]
+        if self._output:
+            self._writer.start(self._on_writable)
+        elif self.peer is not None:
+            self._end()
+
+    def _end(self) -> None:
+        self.close()
+        self._on_end(self)

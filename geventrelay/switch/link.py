@@ -1,0 +1,176 @@
+"""A connection whose handshake is over: when its peer reads and writes."""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import termios
+from typing import TYPE_CHECKING, Any
+
+from gevent.hub import get_hub
+
+from .contract import Ended, Peer, Progress
+from .turns import Job
+
+if TYPE_CHECKING:
+    from .station import Station
+
+_READ, _WRITE = 1, 2
+
+
+class Link:
+    """Calls its peer's `read` and `write` when the connection is ready for it. Nothing here yields.
+
+    :param socket: the connection, which does not block. It is closed with this.
+    :param peer: what the core makes of it, attached already.
+    :param station: the socket of the device that it belongs to.
+    :param endpoint: the endpoint that it came in at, or goes to.
+    :param address: the other end.
+    :ivar number: tells it from all other connections that are open.
+    :ivar blocked: whether what was read cannot be taken now.
+    """
+
+    def __init__(self, socket: Any, peer: Peer, station: Station, endpoint: str, address: str) -> None:
+        loop: Any = get_hub().loop
+        self.socket = socket
+        self.number: int = socket.fileno()
+        self.peer = peer
+        self.endpoint = endpoint
+        self.address = address
+        self._station = station
+        self._driver = station.driver
+        self._turns = station.driver.turns
+        self._reads = Job(self._read, urgent=False)
+        self._writes = Job(self._write, urgent=True)
+        self._reader: Any = loop.io(self.number, _READ)
+        self._writer: Any = loop.io(self.number, _WRITE)
+        self.blocked = False
+        # Of a drain: how many bytes have to be read, and how many had been when that was so.
+        self._drain_to: int | None = None
+        self._drained_at: int | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has been closed."""
+        return self._reader is None
+
+    def start(self) -> None:
+        """Write what waits, and read what has come with the handshake."""
+        self._turns.queue(self._writes)
+        self._turns.queue(self._reads)
+        if not self._station.paused:
+            self._reader.start(self._on_readable)
+
+    def pause(self) -> None:
+        """Read nothing until `resume`."""
+        if not self.closed:
+            self._reader.stop()
+
+    def resume(self) -> None:
+        """Go on reading after `pause`."""
+        if not self.closed and not self.blocked:
+            self._reader.start(self._on_readable)
+            # Bytes may have been read and kept, of which the descriptor says nothing.
+            self._turns.queue(self._reads)
+
+    def take_room(self) -> None:
+        """Go on reading after `Progress.NO_ROOM`."""
+        self.blocked = False
+        if not self._station.paused:
+            self.resume()
+
+    def wait_writable(self) -> None:
+        """Write as soon as the kernel takes more."""
+        if not self.closed and not self._writer.active:
+            self._writer.start(self._on_writable)
+
+    def finish(self) -> None:
+        """Read what has come by now, and then end."""
+        self._drain_to = self.peer.heard + self.unread
+        self._turns.queue(self._reads)
+
+    @property
+    def unread(self) -> int:
+        """How many bytes the kernel has that were not read."""
+        if self.closed:
+            return 0
+        found = array.array("i", [0])
+        try:
+            fcntl.ioctl(self.number, termios.FIONREAD, found)
+        except OSError:
+            return 0
+        return found[0]
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether all that has come has been moved."""
+        return self.closed or not (self.blocked or self._reads.queued or self.unread)
+
+    @property
+    def has_written(self) -> bool:
+        """Whether the kernel has taken all that was to be written."""
+        return self.closed or not self.peer.wants_write
+
+    def end(self, why: Ended | None) -> None:
+        """The connection has ended, and `why`."""
+        self._station.ended(self, why)
+
+    def close(self) -> None:
+        """End the watching and the connection, without a word to the core. May be called twice."""
+        for watcher in (self._reader, self._writer):
+            if watcher is not None:
+                watcher.stop()
+                watcher.close()
+        self._reader = self._writer = None
+
+    def _on_readable(self) -> None:
+        if self._driver.dead:
+            self._reader.stop()
+            return
+        self._turns.offer(self._reads)
+
+    def _on_writable(self) -> None:
+        if self._driver.dead:
+            self._writer.stop()
+            return
+        self._turns.offer(self._writes)
+
+    def _read(self, until: float) -> bool:
+        if self.closed or self.blocked or self._station.paused:
+            return False
+        progress = self.peer.read(until)
+        if self._drain_to is not None and self._is_drained(progress, self._drain_to):
+            self._station.ended(self, Ended(None, "the device stops"))
+        elif progress == Progress.NO_ROOM and self._station.way is not None:
+            self.blocked = True
+            self._reader.stop()
+            self._driver.wait_for_room(self, self._station.way)
+        elif progress == Progress.ENDED:
+            self._station.ended(self, self.peer.ended)
+        self._driver.after_move()
+        return progress == Progress.TURN_OVER and not self.closed
+
+    def _write(self, until: float) -> bool:
+        if self.closed:
+            return False
+        progress = self.peer.write(until)
+        if progress == Progress.ENDED:
+            self._station.ended(self, self.peer.ended)
+        elif progress == Progress.NOT_READY:
+            if self.peer.wants_write:
+                self.wait_writable()
+            else:
+                self._writer.stop()
+        self._driver.look_for_room()
+        return progress == Progress.TURN_OVER
+
+    def _is_drained(self, progress: Progress, drain_to: int) -> bool:
+        """Whether all that had come when the drain began has been moved."""
+        if progress != Progress.TURN_OVER or self._drained_at is not None:
+            # Another read came only after all that had been read before was moved.
+            return progress == Progress.NOT_READY or (
+                self._drained_at is not None and self.peer.heard > self._drained_at
+            )
+        if self.peer.heard >= drain_to:
+            self._drained_at = self.peer.heard
+        return False

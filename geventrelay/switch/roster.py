@@ -1,0 +1,65 @@
+"""Who is connected to one socket, exactly, and which connections came to nothing. Time is an argument."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Collection
+
+from ..engine.peertable import PeerSnapshot, PeersSnapshot
+
+_MECHANISM = "NULL"
+
+
+class Roster:
+    """The peers of one socket, and counts of what has become of connections."""
+
+    def __init__(self) -> None:
+        self._peers: dict[int, PeerSnapshot] = {}
+        self._connected = self._disconnected = self._retries = 0
+        self._handshake_failures: Counter[str] = Counter()
+        self._cut_off: Counter[str] = Counter()
+
+    def connected(self, number: int, address: str, now: float) -> None:
+        """A handshake is through.
+
+        :param number: tells the connection from all others that are open.
+        :param address: the other end.
+        :param now: Unix time, in seconds.
+        """
+        self._connected += 1
+        self._peers[number] = PeerSnapshot(address, now, _MECHANISM)
+
+    def disconnected(self, number: int, fault: str | None) -> None:
+        """A connection has ended whose handshake was through.
+
+        :param number: as in `connected`.
+        :param fault: what its peer has done wrong; None if nothing.
+        """
+        if self._peers.pop(number, None) is not None:
+            self._disconnected += 1
+            if fault is not None:
+                self._cut_off[fault] += 1
+
+    def failed(self, reason: str) -> None:
+        """A handshake has failed for `reason`."""
+        self._handshake_failures[reason] += 1
+
+    def retried(self) -> None:
+        """Connecting was tried again."""
+        self._retries += 1
+
+    def snapshot(self, gone: Collection[int]) -> PeersSnapshot:
+        """Who is there now, the longest first, and what has been counted.
+
+        :param gone: the numbers of connections that have ended, and of which something is still to be read.
+        """
+        peers = self._peers.items()
+        return PeersSnapshot(
+            peers=tuple(dataclasses.replace(one, certain=False) if key in gone else one for key, one in peers),
+            connected_total=self._connected,
+            disconnected_total=self._disconnected,
+            handshake_failures=dict(self._handshake_failures),
+            cut_off=dict(self._cut_off),
+            retries=self._retries,
+        )

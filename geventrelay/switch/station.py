@@ -1,0 +1,262 @@
+"""One socket of a device: where it listens and connects, and its connections."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..endpoints import Endpoint
+from ..engine import connections
+from ..engine.peertable import KEPT_OFF, PeersSnapshot
+from ..zmtp.connection import Bounds, Connection
+from ..zmtp.errors import Fault
+from .contract import Ended, Peer, Side
+from .dialler import Dialler, Redial
+from .handshake import HANDSHAKE_S, TOO_SLOW, Handshake
+from .link import Link
+from .listener import Listener
+from .roster import Roster
+from .transport import Transport, close
+
+if TYPE_CHECKING:
+    from .contract import Way
+    from .driver import Driver
+
+# A handshake has no messages: what comes before it is over is no larger than a command.
+_HANDSHAKE_BOUNDS = Bounds(frame_bytes=64 << 10, message_bytes=64 << 10)
+
+OPTIONS = {
+    Fault.TOO_LARGE: "max-message-size",
+    Fault.TOO_MANY_PARTS: "max-parts",
+    Fault.TOPIC_TOO_LONG: "max-topic-size",
+}
+"""The option of each bound that a peer may break after its handshake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On what terms a socket has connections.
+
+    :ivar transport: how they are set up.
+    :ivar handshake_s: how long a handshake may take, in seconds; 0 for no limit.
+    :ivar routing_id: what it calls itself.
+    :ivar legacy_peers: whether peers of ZMTP 1.0 and 2.0 may connect.
+    :ivar immediate: whether an endpoint that connects takes messages only while it is connected.
+    :ivar ipv6: whether IPv6 goes first for names that have both.
+    :ivar redial: when to connect again.
+    """
+
+    transport: Transport = field(default_factory=Transport)
+    handshake_s: float = HANDSHAKE_S
+    routing_id: bytes = b""
+    legacy_peers: bool = False
+    immediate: bool = False
+    ipv6: bool = False
+    redial: Redial = field(default_factory=Redial)
+
+
+class Station:
+    """The listeners, endpoints, handshakes and connections of one socket. Nothing here yields unless it says so.
+
+    :param driver: the device's.
+    :param side: what the core makes of this socket.
+    :param terms: on what terms it has connections.
+    :ivar way: where the messages go that it reads; None if it is only written to.
+    :ivar paused: whether nothing is read.
+    :ivar left_unread: whether a connection was ended with something unread.
+    """
+
+    def __init__(self, driver: Driver, side: Side, terms: Terms) -> None:
+        self.driver = driver
+        self.side = side
+        self.way: Way | None = None
+        self.paused = False
+        self.left_unread = False
+        self._terms = terms
+        self._listeners: list[Listener] = []
+        self._diallers: dict[Dialler, Peer] = {}
+        self._callers: dict[Peer, Dialler] = {}
+        # Why each failed last, so that the log says it once.
+        self._failures: dict[Dialler, str] = {}
+        self._handshakes: set[Handshake] = set()
+        self._links: dict[Peer, Link] = {}
+        self._roster = Roster()
+
+    @property
+    def bound(self) -> list[str]:
+        """Where it listens."""
+        return [listener.address for listener in self._listeners]
+
+    def listen(self, socket: Any, address: str) -> None:
+        """Accept connections at a listening `socket`, which is closed with this.
+
+        :param address: where that is, as an endpoint is written.
+        """
+        listener = Listener(
+            socket,
+            address,
+            self._terms.transport,
+            functools.partial(self._shake, endpoint=address),
+            functools.partial(self._fail, address, "unknown", KEPT_OFF, "too few file descriptors are free"),
+            self.driver.later,
+        )
+        self._listeners.append(listener)
+        listener.start()
+
+    def connect(self, endpoint: Endpoint) -> None:
+        """Keep `endpoint` connected from now on."""
+        dialler = Dialler(
+            endpoint,
+            self._terms.transport,
+            self._terms.redial,
+            ipv6=self._terms.ipv6,
+            on_connect=lambda socket, one: self._shake(socket, endpoint=endpoint.address, dialler=one),
+            on_failure=self._on_no_connection,
+        )
+        peer = self.side.new_peer(queues_before=not self._terms.immediate)
+        self._diallers[dialler], self._callers[peer] = peer, dialler
+        dialler.start()
+
+    def stop_listening(self) -> None:
+        """Accept no more connections; those that are there go on."""
+        while self._listeners:
+            self._listeners.pop().close()
+
+    def pause(self) -> None:
+        """Read nothing until `resume`."""
+        self.paused = True
+        for link in self._links.values():
+            link.pause()
+
+    def resume(self) -> None:
+        """Go on reading after `pause`."""
+        if self.paused:
+            self.paused = False
+            for link in self._links.values():
+                link.resume()
+
+    def finish(self) -> None:
+        """Take in nothing new: read what has come by now, and end each connection then."""
+        self.stop_listening()
+        for handshake in list(self._handshakes):
+            self._drop(handshake)
+        for link in list(self._links.values()):
+            link.finish()
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether all that has come has been moved."""
+        return all(link.at_rest for link in self._links.values())
+
+    @property
+    def has_written(self) -> bool:
+        """Whether nothing waits for a peer any more."""
+        waits = any(peer.counts().waiting for peer in self._callers)
+        return not waits and all(link.has_written for link in self._links.values())
+
+    def snapshot(self) -> PeersSnapshot:
+        """Who is connected, and what has been counted."""
+        # What is not read is not heard to end either.
+        unread = (link.number for link in self._links.values() if link.blocked or self.paused)
+        return self._roster.snapshot({one for one in unread if connections.has_ended(one)})
+
+    def ended(self, link: Link, why: Ended | None) -> None:
+        """The connection of a `link` has ended, or is to end, and `why`."""
+        if link.closed:
+            return
+        why = why or Ended(None, "the connection has ended")
+        self.left_unread = self.left_unread or link.unread > 0
+        link.close()
+        link.peer.detach()
+        close(link.socket)
+        del self._links[link.peer]
+        self.driver.links.pop(link.peer, None)
+        self._tell_end(link, why)
+        dialler = self._callers.get(link.peer)
+        if dialler is None:
+            self.side.remove(link.peer)
+        else:
+            dialler.lost(why.what)
+
+    def close(self) -> None:
+        """End everything. Yields; may be called twice."""
+        self.stop_listening()
+        for dialler in list(self._diallers):
+            dialler.close()
+        for handshake in list(self._handshakes):
+            self._drop(handshake)
+        for link in list(self._links.values()):
+            self.ended(link, Ended(None, "the device stops"))
+
+    def _shake(self, socket: Any, *, endpoint: str, dialler: Dialler | None = None) -> None:
+        terms = self._terms
+        connection = Connection(
+            self.side.plan.type, terms.routing_id, legacy_peers=terms.legacy_peers, bounds=_HANDSHAKE_BOUNDS
+        )
+        on_end = functools.partial(self._on_shaken, endpoint=endpoint, dialler=dialler)
+        handshake = Handshake(socket, connection, on_end)
+        self._handshakes.add(handshake)
+        if terms.handshake_s:
+            self.driver.later(terms.handshake_s, functools.partial(self._expire, handshake))
+        handshake.start()
+
+    def _expire(self, handshake: Handshake) -> None:
+        if not handshake.over:
+            handshake.fail(TOO_SLOW, f"the handshake was not over in {self._terms.handshake_s:g} s")
+
+    def _drop(self, handshake: Handshake) -> None:
+        self._handshakes.discard(handshake)
+        handshake.close()
+        handshake.socket.close()
+
+    def _on_shaken(self, handshake: Handshake, endpoint: str, dialler: Dialler | None) -> None:
+        self._handshakes.discard(handshake)
+        address = connections.address(handshake.socket.fileno())
+        if handshake.peer is None:
+            handshake.socket.close()
+            self._fail(endpoint, address, handshake.reason, handshake.what)
+            if dialler is not None:
+                dialler.lost(handshake.what)
+            return
+        peer = self.side.new_peer(queues_before=False) if dialler is None else self._diallers[dialler]
+        peer.attach(handshake.socket.fileno(), handshake.peer, handshake.rest)
+        link = self._links[peer] = self.driver.links[peer] = Link(handshake.socket, peer, self, endpoint, address)
+        self._roster.connected(link.number, address, time.time())
+        self._note(logging.DEBUG, "connected", endpoint=endpoint, peer=address)
+        if dialler is not None:
+            self._failures.pop(dialler, None)
+        link.start()
+        self.driver.after_move()
+
+    def _fail(self, endpoint: str, address: str, reason: str, what: str) -> None:
+        self._roster.failed(reason)
+        keys = {"endpoint": endpoint, "peer": address, "reason": reason, "detail": what}
+        self._note(logging.WARNING, "handshake-failed", **keys)
+
+    def _tell_end(self, link: Link, why: Ended) -> None:
+        # A peer that dies in the middle of a message has done nothing wrong.
+        fault = None if why.fault in (None, Fault.CUT) else why.fault
+        self._roster.disconnected(link.number, None if fault is None else fault.value)
+        keys = {"endpoint": link.endpoint, "peer": link.address}
+        if fault is None:
+            self._note(logging.DEBUG, "disconnected", **keys)
+            return
+        keys |= {"reason": fault.value, "detail": why.what}
+        if fault in OPTIONS:
+            keys["option"] = OPTIONS[fault]
+        self._note(logging.WARNING, "cut-off", **keys)
+
+    def _on_no_connection(self, dialler: Dialler, reason: str, delay_s: float | None) -> None:
+        self._roster.retried()
+        level = logging.DEBUG if self._failures.get(dialler) == reason else logging.WARNING
+        self._failures[dialler] = reason
+        keys = {"endpoint": dialler.endpoint.address, "reason": reason}
+        if delay_s is not None:
+            keys["in_s"] = f"{delay_s:.3g}"
+        self._note(level, "connect-failed", **keys)
+
+    def _note(self, level: int, name: str, **keys: str) -> None:
+        self.driver.tell(level, name, socket=self.side.plan.key, **keys)

@@ -1,0 +1,82 @@
+"""Which engine a device has, and what is refused with engine zmtp: one line that names the option and the engine."""
+
+from __future__ import annotations
+
+import pytest
+import zmq
+
+from geventrelay import Custom, Device, Forwarder, Queue, Relay, Streamer
+from geventrelay.devices.engines import VARIABLE, default_engine, engine_of
+from geventrelay.errors import SettingsError
+from geventrelay.settings.engines import OPTIONS
+from geventrelay.settings.socket_options import OPTIONS as EVERY
+from geventrelay.terms import Engine
+
+SIDES = {"frontend": 1, "backend": 2}
+ZMTP = SIDES | {"engine": "zmtp"}
+
+REFUSED = {
+    "inproc": (lambda: Streamer(**ZMTP | {"backend": "inproc://x"}),
+               "backend: expected tcp or ipc with engine zmtp, which has no inproc, got 'inproc://x'"),
+    "I/O threads": (lambda: Streamer(**ZMTP, io_threads=2),
+                    "io_threads: expected 1 with engine zmtp, which has no I/O threads, got 2"),
+    "legacy peers": (lambda: Streamer(**ZMTP, legacy_peers=True),
+                     "legacy_peers: expected false with engine zmtp, which speaks ZMTP 3 alone, got True"),
+    "affinity": (lambda: Streamer(**ZMTP, socket_options={"backend": {zmq.AFFINITY: 1}}),
+                 "backend.affinity: expected no affinity with engine zmtp, which does not have it, got 'affinity'"),
+    "socks": (lambda: Streamer(**ZMTP, socket_options={"frontend": {zmq.SOCKS_PROXY: b"localhost:1080"}}),
+              "frontend.socks_proxy: expected no socks_proxy with engine zmtp, which does not have it, "
+              "got 'socks_proxy'"),
+    "no engine": (lambda: Streamer(**SIDES, engine="zmq"), "engine: expected one of auto, libzmq, zmtp, got 'zmq'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "line"), REFUSED.values(), ids=list(REFUSED))
+def test_what_engine_zmtp_has_not_is_refused(make, line):
+    with pytest.raises(SettingsError) as refused:
+        make()
+    assert str(refused.value) == line
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Queue(**ZMTP),
+        lambda: Forwarder(**ZMTP),
+        lambda: Custom(**ZMTP, frontend_type="PULL", backend_type="PAIR"),
+    ],
+)
+def test_a_pattern_that_is_not_wholly_there_is_refused(make):
+    with pytest.raises(
+        SettingsError, match=r"^engine: expected auto or libzmq, since engine zmtp speaks .+, got 'zmtp'$"
+    ):
+        make()
+
+
+def test_control_sockets_and_taps_are_libzmqs_and_may_have_what_it_has():
+    settings = Streamer(**ZMTP, control="inproc://c", tap=3, socket_options={"tap": {zmq.AFFINITY: 1}})
+    assert engine_of(settings) is Engine.ZMTP
+
+
+def test_auto_is_libzmq(monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert engine_of(Streamer(**SIDES)) is Engine.LIBZMQ
+    assert Device(Streamer(**SIDES)).engine == "libzmq"
+
+
+def test_the_environment_chooses_for_devices_that_do_not_and_can_have_it(monkeypatch):
+    monkeypatch.setenv(VARIABLE, "zmtp")
+    assert default_engine() is Engine.ZMTP
+    assert engine_of(Streamer(**SIDES)) is Engine.ZMTP
+    assert engine_of(Streamer(**SIDES, engine="libzmq")) is Engine.LIBZMQ
+    assert engine_of(Relay(sub=1, push="inproc://x")) is Engine.LIBZMQ
+
+
+def test_an_environment_that_names_no_engine_is_refused(monkeypatch):
+    monkeypatch.setenv(VARIABLE, "fast")
+    with pytest.raises(SettingsError, match=r"^GEVENTRELAY_ENGINE: expected one of auto, libzmq, zmtp, got 'fast'$"):
+        Device(Streamer(**SIDES))
+
+
+def test_every_option_that_it_has_is_one_of_zeromqs():
+    assert set(EVERY) >= OPTIONS

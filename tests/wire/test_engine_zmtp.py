@@ -1,0 +1,187 @@
+"""Engine zmtp: the same devices over connections of our own, with libzmq's sockets at both ends."""
+
+from __future__ import annotations
+
+import os
+
+import gevent
+import pytest
+import zmq
+from support.traffic import pump
+
+from geventrelay import Device, Streamer
+from geventrelay.errors import StartError
+from geventrelay.switch.contract import Progress
+from geventrelay.switch.core_python.peer import Peer as CorePeer
+from geventrelay.testing import LOCAL, Peers, eventually, let_run
+
+
+@pytest.fixture(params=["native", "python"])
+def streamer(request, run, monkeypatch):
+    """Starts a streamer of engine zmtp with either core."""
+    if request.param == "python":
+        monkeypatch.setattr("geventrelay.switch.choose.native_core_module", lambda: None)
+
+    def start(**settings):
+        return run(Streamer(**{"frontend": LOCAL, "backend": LOCAL, "engine": "zmtp"} | settings))
+
+    return start
+
+
+def pusher(peers, device, **options):
+    return peers.connect(zmq.PUSH, *device.endpoints["frontend"], **options)
+
+
+def worker(peers, device, **options):
+    return peers.connect(zmq.PULL, *device.endpoints["backend"], **options)
+
+
+def tasks(count, first=0):
+    return [[b"%d" % number, b"part"] for number in range(first, first + count)]
+
+
+def test_tasks_go_from_pushers_to_workers_and_all_is_counted(streamer, peers: Peers):
+    device = streamer()
+    one, puller = pusher(peers, device), worker(peers, device)
+    for task in tasks(500):
+        one.send(*task)
+    assert puller.recv_all(500) == tasks(500)
+    moved = pump(device, "frontend")
+    assert (moved.received, moved.received_parts, moved.outlets[0].sent) == (500, 1000, 500)
+    assert device.engine == "zmtp"
+
+
+ENDPOINTS = (
+    "tcp://*:0", "tcp://localhost:*", "tcp://lo:0", "tcp://[::1]:0", "ipc://*", "ipc://@geventrelay-{pid}", "ipc://{path}"
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_every_kind_of_endpoint_is_bound_and_connected(run, peers: Peers, endpoint, tmp_path):
+    endpoint = endpoint.format(pid=os.getpid(), path=tmp_path / "socket")
+    first = run(Streamer(frontend=endpoint, backend=LOCAL, engine="zmtp"))
+    there = first.endpoints["frontend"][0].replace("0.0.0.0", "127.0.0.1")
+    second = run(Streamer(frontend=LOCAL, backend=">" + there, engine="zmtp"))
+    one, puller = pusher(peers, second), worker(peers, first)
+    for task in tasks(10):
+        one.send(*task)
+    assert puller.recv_all(10) == tasks(10)
+    second.stop(0)
+    first.stop(0)
+    assert not (tmp_path / "socket").exists()
+
+
+def test_an_address_that_is_taken_ends_the_start_with_one_line(streamer):
+    first = streamer()
+    there = first.endpoints["frontend"][0]
+    with pytest.raises(StartError, match=rf"^cannot bind {there} \(streamer frontend\): Address already in use$"):
+        Device(Streamer(frontend=there, backend=LOCAL, engine="zmtp")).start()
+
+
+def test_senders_wait_while_no_worker_takes_more_and_keep_their_order(streamer, peers: Peers):
+    device = streamer(sndhwm=5)
+    pushers = [pusher(peers, device) for _ in range(4)]
+    for number in range(50):
+        for name, one in enumerate(pushers):
+            one.send(b"%d" % name, b"%d" % number)
+    let_run(20)
+    assert pump(device, "frontend").received == 0
+    got = worker(peers, device, rcvhwm=5).recv_all(200)
+    for name in range(4):
+        assert [int(number) for who, number in got if int(who) == name] == list(range(50))
+
+
+def test_a_pause_reads_nothing_and_a_resume_loses_nothing(streamer, peers: Peers):
+    device = streamer()
+    one, puller = pusher(peers, device), worker(peers, device)
+    device.pause()
+    for task in tasks(20):
+        one.send(*task)
+    let_run(20)
+    assert pump(device, "frontend").received == 0
+    device.resume()
+    assert puller.recv_all(20) == tasks(20)
+
+
+def test_a_stop_moves_what_has_come_and_lets_workers_take_it(streamer, peers: Peers):
+    device = streamer()
+    one, puller = pusher(peers, device), worker(peers, device)
+    body = b"x" * 10_000
+    for number in range(300):
+        one.send(b"%d" % number, body)
+    eventually(lambda: pump(device, "frontend").received, "the first task")
+    stopping = gevent.spawn(device.stop)
+    got = []
+    eventually(lambda: got.extend(puller.recv_now()) or stopping.ready(), "the stop")
+    got += puller.recv_now()
+    eventually(lambda: got.extend(puller.recv_now()) or len(got) == pump(device, "frontend").received, "all")
+    assert [int(number) for number, _ in got] == list(range(len(got)))
+
+
+def test_what_waits_for_an_endpoint_that_is_connected_goes_when_a_worker_comes(streamer, peers: Peers):
+    puller = peers.bind(zmq.PULL, LOCAL)
+    device = streamer(backend=">" + puller.endpoint)
+    one = pusher(peers, device)
+    for task in tasks(10):
+        one.send(*task)
+    assert puller.recv_all(10) == tasks(10)
+    there = puller.endpoint
+    puller.close()
+    eventually(lambda: device.peers()["backend"].connected == 0, "the worker to be gone")
+    for task in tasks(10, first=10):
+        one.send(*task)
+    eventually(lambda: pump(device, "frontend").received == 20, "the tasks to wait for it")
+    assert device.peers()["backend"].retries
+    assert peers.bind(zmq.PULL, there).recv_all(10) == tasks(10, first=10)
+
+
+def test_a_watcher_sees_every_message(streamer, peers: Peers):
+    device = streamer()
+    one, puller = pusher(peers, device), worker(peers, device)
+    with device.watch() as watcher:
+        for task in tasks(10):
+            one.send(*task)
+        assert puller.recv_all(10) == tasks(10)
+        seen = []
+        eventually(lambda: seen.extend(watcher.receive(1)) or len(seen) == 10, "ten copies")
+    assert [list(record.parts) for record in seen] == tasks(10)
+
+
+def test_many_senders_leave_time_to_everything_else(streamer, peers: Peers):
+    device = streamer(sndhwm=0)
+    worker(peers, device, rcvhwm=0)
+    pushers = [pusher(peers, device, sndhwm=0) for _ in range(5)]
+    for one in pushers:
+        for number in range(2000):
+            one.send(b"%d" % number)
+    # Other greenlets run between turns: with one turn for all of it, there would be a handful of these.
+    rounds = 0
+    while pump(device, "frontend").received < 10_000:
+        gevent.sleep(0)
+        rounds += 1
+        assert rounds < 1_000_000
+    assert rounds > 5
+
+
+def test_a_live_change_of_a_bound_counts_from_then_on(streamer, peers: Peers):
+    import dataclasses
+
+    device = streamer(max_parts=3)
+    device.adjust(dataclasses.replace(device.settings, max_parts=1))
+    one = pusher(peers, device, reconnect_ivl=60_000)
+    one.send(b"a", b"b")
+    eventually(lambda: device.peers()["frontend"].cut_off == {"too_many_parts": 1}, "it to be cut off")
+    assert device.peers()["frontend"].connected == 0
+
+
+def test_an_error_that_nothing_expects_fails_the_device(run, peers: Peers, monkeypatch):
+    monkeypatch.setattr("geventrelay.switch.choose.native_core_module", lambda: None)
+    device = run(Streamer(frontend=LOCAL, backend=LOCAL, engine="zmtp"))
+
+    def fail(*_: object) -> Progress:
+        raise ZeroDivisionError("of the test")
+
+    monkeypatch.setattr(CorePeer, "read", fail)
+    pusher(peers, device, wait=False).send(b"x")
+    assert device.join(5)
+    assert isinstance(device.failure, ZeroDivisionError)
