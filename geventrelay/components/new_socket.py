@@ -14,7 +14,7 @@ from . import socks
 from .peer_bounds import receive_hwm
 from .plan import RECEIVE_ONLY, SocketPlan
 
-_ONLY_SEND = (zmq.PUSH, zmq.PUB)
+ONLY_SEND = (zmq.PUSH, zmq.PUB)
 # Subscriptions come in at these, and of a connection that is ended for too many libzmq still reads all that the kernel
 # has. By itself the kernel lets that grow to megabytes.
 _TO_SUBSCRIBERS = (zmq.PUB, zmq.XPUB)
@@ -77,7 +77,7 @@ def _set_options(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings
         _set_heartbeat(socket, settings.heartbeat_ms)
     if plan.type in _TO_SUBSCRIBERS:
         socket.set(zmq.RCVBUF, _SUBSCRIBERS_BUFFER_BYTES)
-    if plan.type in _ONLY_SEND:
+    if plan.type in ONLY_SEND:
         # Not for sockets that also receive: when such a connection ends, libzmq discards what has come in and is not
         # read yet (session_base_t::reconnect).
         socket.set(zmq.IMMEDIATE, settings.immediate)

@@ -153,8 +153,7 @@ class PumpComponent(Component):
         return replied.sent + replied.dropped.get(Drop.FULL, 0) >= requested.sent
 
     def _log_uncut(self, socket: str) -> None:
-        advice = "no topic stands before the first space of a message, so it goes whole; space would cut it there"
-        log.warning(event("uncut", device=self._device, socket=socket, option="--push-payload", advice=advice))
+        log_uncut(self._device, socket)
 
     def _refused(self, reason: Drop, messages: int, descriptor: int) -> None:
         what = {"device": self._device, "socket": self.key, "reason": reason.value, "messages": messages}
@@ -175,6 +174,12 @@ class PumpComponent(Component):
             repeated=repeats_subscriptions(self.key, self._settings),
             peers=peers,
         )
+
+
+def log_uncut(device: str, socket: str) -> None:
+    """Log that a message went whole to the `socket` of a `device`, because it has no topic to be cut off."""
+    advice = "no topic stands before the first space of a message, so it goes whole; space would cut it there"
+    log.warning(event("uncut", device=device, socket=socket, option="--push-payload", advice=advice))
 
 
 def pumps_of(plan: Plan, sockets: Sockets, settings: DeviceSettings) -> list[PumpComponent]:

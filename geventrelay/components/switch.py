@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -11,7 +12,7 @@ import gevent
 import zmq
 
 from ..endpoints import Endpoint
-from ..engine.counters import OutletCounters, OutletSnapshot, PumpSnapshot
+from ..engine.counters import Drop, OutletCounters, OutletSnapshot, PumpSnapshot
 from ..engine.lane_python import PythonLane
 from ..engine.outlet import Outlet
 from ..engine.peertable import PeersSnapshot
@@ -22,14 +23,18 @@ from ..switch.contract import Destination, Way
 from ..switch.dialler import addresses
 from ..switch.driver import Driver
 from ..switch.station import Station
+from ..terms import Payload
 from .binding import Binding, bind, inherited
 from .component import Component, DrainStep
 from .endpoints import reason
 from .plan import RECEIVE_ONLY, Adjustment, Plan, PumpPlan, SocketPlan
+from .pump import log_uncut
 from .terms import BACKLOG, linger_ms, options_of, side_plan, terms
 
 # How often the end looks whether everything has been written.
 _LINGER_LOOK_S = 0.005
+# How often to look whether a message went uncut, until the log has said so once.
+_UNCUT_LOOK_S = 0.5
 
 
 class Switch(Component):
@@ -51,7 +56,6 @@ class Switch(Component):
         self._stations: dict[str, Station] = {}
         self._bindings: list[Binding] = []
         self._last_peers: dict[str, PeersSnapshot] = {}
-        self._draining = False
         self._closing_since: float | None = None
         self.left_unread = False
         self.directions = [Direction(pump, self) for pump in plan.pumps]
@@ -82,6 +86,8 @@ class Switch(Component):
             ]
             source = self._stations[pump.source]
             source.way = direction.way = driver.core.way(source.side, destinations)
+            if any(one.payload is Payload.AUTO for one in pump.outlets):
+                driver.later(_UNCUT_LOOK_S, functools.partial(self._look_for_uncut, direction))
         for plan in self._plan.sockets:
             for position, endpoint in enumerate(plan.endpoints):
                 self._open_endpoint(plan, position, endpoint)
@@ -102,17 +108,22 @@ class Switch(Component):
             station.resume()
 
     def stop_reading(self, step: DrainStep) -> None:
-        """At the `step` BEGUN, take in nothing new where peers only send. Does not yield."""
+        """At the `step` BEGUN, take in nothing new where peers only send; see `Component.stop_reading`."""
         if step is DrainStep.BEGUN:
-            self._draining = True
             for plan in self._plan.sockets:
                 if plan.type in RECEIVE_ONLY:
                     self._stations[plan.key].finish()
+        # Clients that never pause would use all of the time; the rest is for the replies.
+        for pump in self._plan.pumps if step is DrainStep.HALF_OVER else ():
+            if pump.answered_by is not None:
+                self._stations[pump.source].pause()
 
     @property
     def drained(self) -> bool:
-        """Whether all that came in has been moved."""
-        return all(station.at_rest for station in self._sources())
+        """Whether all that came in has been moved, and each request that was handed out was answered."""
+        return all(one.paused or one.at_rest for one in self._sources()) and all(
+            self._is_answered(pump) for pump in self._plan.pumps
+        )
 
     def apply(self, settings: DeviceSettings, change: Adjustment) -> None:
         """Take the bounds of other `settings`, and the subscriptions of a `change`; see `Component.apply`."""
@@ -161,6 +172,24 @@ class Switch(Component):
                     break
                 gevent.sleep(_LINGER_LOOK_S)
 
+    def _look_for_uncut(self, direction: Direction) -> None:
+        counters = () if direction.way is None else direction.way.counters.outlets
+        for key, one in zip(direction.outlets, counters, strict=False):
+            if one.uncut:
+                log_uncut(self._settings.name, key)
+                return
+        if self._driver is not None:
+            self._driver.later(_UNCUT_LOOK_S, functools.partial(self._look_for_uncut, direction))
+
+    def _is_answered(self, pump: PumpPlan) -> bool:
+        ways = {direction.key: direction.way for direction in self.directions}
+        requests, replies = ways[pump.source], ways.get(pump.answered_by or "")
+        if requests is None or replies is None:
+            return True
+        # Unroutable ones do not count: no client waits for them.
+        replied = replies.counters.outlets[0]
+        return replied.sent + replied.dropped.get(Drop.FULL, 0) >= requests.counters.outlets[0].sent
+
     def _sources(self) -> list[Station]:
         return [self._stations[pump.source] for pump in self._plan.pumps if pump.source in self._stations]
 
@@ -191,6 +220,7 @@ class Direction(Component):
 
     :param plan: what it joins.
     :param switch: the component that moves its messages.
+    :ivar outlets: the keys of the sockets that it leads to.
     :ivar way: the way itself; None before the switch is open.
     """
 
@@ -199,7 +229,7 @@ class Direction(Component):
     def __init__(self, plan: PumpPlan, switch: Switch) -> None:
         self.key = plan.source
         self.way: Way | None = None
-        self._outlets = [outlet.socket for outlet in plan.outlets]
+        self.outlets = [outlet.socket for outlet in plan.outlets]
         self._switch = switch
 
     @property
@@ -217,7 +247,7 @@ class Direction(Component):
         if self.way is None:
             return None
         counters = self.way.counters
-        named = zip(self._outlets, counters.outlets, strict=True)
+        named = zip(self.outlets, counters.outlets, strict=True)
         found = PumpSnapshot.of(self.key, counters, tuple(OutletSnapshot.of(key, one, 0) for key, one in named))
         return dataclasses.replace(found, left_unread=True) if self._switch.left_unread else found
 

@@ -14,8 +14,8 @@ from ..switch.handshake import HANDSHAKE_S
 from ..switch.station import Terms
 from ..switch.transport import Keepalive, Transport
 from ..zmtp.connection import Bounds
-from .new_socket import PROBES
-from .plan import SocketPlan
+from .new_socket import ONLY_SEND, PROBES
+from .plan import RECEIVE_ONLY, SocketPlan
 
 NO_LIMIT = 2**31 - 1
 """As many parts as any peer sends; and for bytes there is `_NO_LIMIT_BYTES`."""
@@ -40,7 +40,8 @@ def side_plan(plan: SocketPlan, settings: DeviceSettings) -> SidePlan:
     return SidePlan(
         plan.key,
         zmq.SocketType(plan.type).name,
-        sndhwm=int(options.get(zmq.SNDHWM, settings.sndhwm)),
+        # What these send is subscriptions, which are not to be lost.
+        sndhwm=0 if plan.type in RECEIVE_ONLY else int(options.get(zmq.SNDHWM, settings.sndhwm)),
         bounds=bounds,
         slow_subscriber=SlowSubscriber.BLOCK if blocks else SlowSubscriber.DROP,
     )
@@ -61,7 +62,7 @@ def terms(plan: SocketPlan, settings: DeviceSettings) -> Terms:
         transport,
         handshake_s=options.get(zmq.HANDSHAKE_IVL, HANDSHAKE_S * 1000) / 1000,
         routing_id=options.get(zmq.ROUTING_ID, b""),
-        immediate=bool(options.get(zmq.IMMEDIATE, settings.immediate)),
+        immediate=plan.type in ONLY_SEND and bool(options.get(zmq.IMMEDIATE, settings.immediate)),
         ipv6=bool(options.get(zmq.IPV6, settings.ipv6)),
         redial=_redial(options),
     )

@@ -9,7 +9,7 @@ from ..endpoints import Endpoint
 from ..errors import SettingsError
 from .socket_options import BY_NUMBER
 
-SPOKEN = ("PULL", "PUSH")
+SPOKEN = ("PULL", "PUSH", "SUB", "PUB", "ROUTER", "DEALER")
 """The socket types that engine zmtp speaks."""
 
 OPTIONS = frozenset({
@@ -29,9 +29,9 @@ def misfits(values: Mapping[str, Any], types: Mapping[str, str]) -> Iterator[Set
     :param types: the type of each socket of the pattern, as far as it is known, by key.
     """
     there = {key: kind for key, kind in types.items() if values.get(key)}
-    unknown = [f"{key} {kind}" for key, kind in there.items() if kind not in SPOKEN]
+    unknown = [kind for kind in there.values() if kind not in SPOKEN]
     if unknown:
-        rule = f"auto or libzmq, since engine zmtp speaks {' and '.join(SPOKEN)} alone, and not {', '.join(unknown)}"
+        rule = f"auto or libzmq, since engine zmtp speaks {', '.join(SPOKEN)}, and not {', '.join(unknown)}"
         yield SettingsError("engine", rule, "zmtp")
     for key in there:
         yield from _inproc(key, values[key])

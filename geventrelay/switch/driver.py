@@ -17,7 +17,7 @@ from ..engine import fork as fork
 from ..log import LogEvent, event
 from .contract import Core, Peer, Way
 from .link import Link
-from .turns import Turns
+from .turns import Job, Turns
 
 log = logging.getLogger("geventrelay")
 
@@ -45,6 +45,7 @@ class Driver:
         self._numbers = itertools.count()
         self._news: deque[tuple[int, LogEvent]] = deque()
         self._wake = Signal()
+        self._tidies = Job(core.tidy, urgent=False)
         self._greenlet: gevent.Greenlet[..., None] | None = None
         fork.pause_in_children(self)
 
@@ -89,6 +90,10 @@ class Driver:
             if (link := self.links.get(peer)) is not None:
                 link.end(peer.ended)
         self.look_for_room()
+
+    def after_end(self) -> None:
+        """Have the core forget, a little at a time, what a peer has left that has gone."""
+        self.turns.queue(self._tidies)
 
     def wait_for_room(self, link: Link, way: Way) -> None:
         """Have `link` go on reading when `way` has room, after those that have waited longer."""

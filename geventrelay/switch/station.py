@@ -180,6 +180,7 @@ class Station:
             self.side.remove(link.peer)
         else:
             dialler.lost(why.what)
+        self.driver.after_end()
 
     def close(self) -> None:
         """End everything. Yields; may be called twice."""

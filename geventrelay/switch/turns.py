@@ -41,6 +41,7 @@ class Turns:
         self._on_error = on_error
         self._budget = _budgets.setdefault(hub, _Budget(hub.loop))
         self._timer: Any = hub.loop.timer(0.0)
+        self._closed = False
         self._urgent: deque[Job] = deque()
         self._others: deque[Job] = deque()
 
@@ -54,7 +55,7 @@ class Turns:
 
     def queue(self, job: Job) -> None:
         """Run `job` when its turn comes, in a later round of the loop."""
-        if not job.queued:
+        if not job.queued and not self._closed:
             if not self._urgent and not self._others:
                 self._timer.start(self._serve)
             job.queued = True
@@ -65,6 +66,7 @@ class Turns:
         for jobs in (self._urgent, self._others):
             while jobs:
                 jobs.pop().queued = False
+        self._closed = True
         self._timer.close()
 
     def _serve(self) -> None:

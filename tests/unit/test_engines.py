@@ -10,6 +10,7 @@ from geventrelay.devices.engines import VARIABLE, default_engine, engine_of
 from geventrelay.errors import SettingsError
 from geventrelay.settings.engines import OPTIONS
 from geventrelay.settings.socket_options import OPTIONS as EVERY
+from geventrelay.switch.choose import new_core
 from geventrelay.terms import Engine
 
 SIDES = {"frontend": 1, "backend": 2}
@@ -41,8 +42,8 @@ def test_what_engine_zmtp_has_not_is_refused(make, line):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: Queue(**ZMTP),
         lambda: Forwarder(**ZMTP),
+        lambda: Custom(**ZMTP, frontend_type="XPUB", backend_type="XSUB"),
         lambda: Custom(**ZMTP, frontend_type="PULL", backend_type="PAIR"),
     ],
 )
@@ -51,6 +52,17 @@ def test_a_pattern_that_is_not_wholly_there_is_refused(make):
         SettingsError, match=r"^engine: expected auto or libzmq, since engine zmtp speaks .+, got 'zmtp'$"
     ):
         make()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [Streamer(**ZMTP), Queue(**ZMTP), Relay(sub=1, pub=2, push=3, engine="zmtp"), Forwarder(**ZMTP, subscribe="")],
+    ids=lambda settings: settings.pattern,
+)
+def test_these_patterns_are_wholly_there(settings):
+    assert engine_of(settings) is Engine.ZMTP
+    types = set(settings.socket_types.values())
+    assert new_core(types) is not None
 
 
 def test_control_sockets_and_taps_are_libzmqs_and_may_have_what_it_has():

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 
 import gevent
 import pytest
 import zmq
-from support.traffic import pump
+from support.traffic import open_way, pump
 
-from geventrelay import Device, Streamer
+from geventrelay import Device, Queue, Relay, Streamer
 from geventrelay.errors import StartError
 from geventrelay.switch.contract import Progress
 from geventrelay.switch.core_python.peer import Peer as CorePeer
@@ -164,8 +165,6 @@ def test_many_senders_leave_time_to_everything_else(streamer, peers: Peers):
 
 
 def test_a_live_change_of_a_bound_counts_from_then_on(streamer, peers: Peers):
-    import dataclasses
-
     device = streamer(max_parts=3)
     device.adjust(dataclasses.replace(device.settings, max_parts=1))
     one = pusher(peers, device, reconnect_ivl=60_000)
@@ -185,3 +184,64 @@ def test_an_error_that_nothing_expects_fails_the_device(run, peers: Peers, monke
     pusher(peers, device, wait=False).send(b"x")
     assert device.join(5)
     assert isinstance(device.failure, ZeroDivisionError)
+
+
+@pytest.fixture(params=["native", "python"])
+def either(request, run, monkeypatch):
+    """Starts a device of engine zmtp with either core."""
+    if request.param == "python":
+        monkeypatch.setattr("geventrelay.switch.choose.native_core_module", lambda: None)
+    return lambda settings: run(settings, engine="zmtp")
+
+
+def test_a_relay_gives_subscribers_messages_and_pullers_payloads(either, peers: Peers):
+    device = either(Relay(sub=LOCAL, pub=LOCAL, push=LOCAL))
+    publisher = peers.publisher(*device.endpoints["sub"])
+    subscriber, puller = peers.subscriber(*device.endpoints["pub"]), peers.connect(zmq.PULL, *device.endpoints["push"])
+    open_way(publisher, device, subscribers=[subscriber], pullers=[puller])
+    for number in range(100):
+        publisher.send(b"topic %d" % number)
+    assert subscriber.recv_all(100) == [[b"topic %d" % number] for number in range(100)]
+    assert puller.recv_all(100) == [[b"%d" % number] for number in range(100)]
+
+
+def test_a_live_change_of_subscriptions_reaches_publishers(either, peers: Peers):
+    device = either(Relay(sub=LOCAL, push=LOCAL, subscribe=["a"], push_payload="whole"))
+    puller = peers.connect(zmq.PULL, *device.endpoints["push"])
+    publisher = peers.connect(zmq.XPUB, *device.endpoints["sub"])
+    assert publisher.recv() == [b"\1a"]
+    device.adjust(dataclasses.replace(device.settings, subscribe=["b"]))
+    assert sorted(publisher.recv_all(2)) == [[b"\0a"], [b"\1b"]]
+    publisher.send(b"b")
+    assert puller.recv() == [b"b"]
+
+
+def test_a_queue_brings_each_reply_to_the_client_that_asked(either, peers: Peers):
+    device = either(Queue(frontend=LOCAL, backend=LOCAL))
+    clients = [peers.connect(zmq.REQ, *device.endpoints["frontend"]) for _ in range(3)]
+    workers = [peers.connect(zmq.REP, *device.endpoints["backend"]) for _ in range(2)]
+    for number in range(10):
+        for name, client in enumerate(clients):
+            client.send(b"%d" % name, b"%d" % number)
+        answered = 0
+        while answered < len(clients):
+            for worker_ in workers:
+                for request in worker_.recv_now():
+                    worker_.send(*request)
+                    answered += 1
+            let_run(1)
+        assert [client.recv() for client in clients] == [[b"%d" % name, b"%d" % number] for name in range(3)]
+
+
+def test_a_stop_of_a_queue_waits_for_the_reply_of_each_request_that_was_handed_out(either, peers: Peers):
+    device = either(Queue(frontend=LOCAL, backend=LOCAL, drain_s=10))
+    client = peers.connect(zmq.REQ, *device.endpoints["frontend"])
+    answerer = peers.connect(zmq.REP, *device.endpoints["backend"])
+    client.send(b"question")
+    assert answerer.recv() == [b"question"]
+    stopping = gevent.spawn(device.stop)
+    let_run(20)
+    assert not stopping.ready()
+    answerer.send(b"answer")
+    assert client.recv() == [b"answer"]
+    stopping.get(timeout=5)
