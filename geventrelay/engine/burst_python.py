@@ -56,24 +56,23 @@ class PythonBurst:
         last_message = counters.received + budget.messages
         last_byte = counters.received_bytes + budget.bytes
         last_part = counters.received_parts + budget.parts
-        look_at, until = counters.received_parts + CLOCK_INTERVAL_PARTS, math.inf
-        while (
-            counters.received < last_message
-            and counters.received_bytes < last_byte
-            and counters.received_parts < last_part
-        ):
-            if counters.received_parts >= look_at:
+        look_at = counters.received_parts + CLOCK_INTERVAL_PARTS
+        time_up, skip_time_up = _Time(budget.time_s), _Time(budget.skip_s)
+        while True:
+            spent = (
+                counters.received >= last_message
+                or counters.received_bytes >= last_byte
+                or counters.received_parts >= last_part
+            )
+            if not spent and counters.received_parts >= look_at:
                 look_at = counters.received_parts + CLOCK_INTERVAL_PARTS
-                now = time.monotonic()
-                # The first look sets it.
-                until = min(until, now + budget.time_s)
-                if now >= until:
-                    break
+                spent = time_up.is_over()
+            if spent and (not self._skipping or skip_time_up.is_over()):
+                return Status.BUDGET_SPENT
             singles = min(last_message - counters.received, min(last_part, look_at) - counters.received_parts)
             status = self._move(singles, last_byte - counters.received_bytes)
             if status is not None:
                 return status
-        return Status.BUDGET_SPENT
 
     def _move(self, singles: int, nbytes: int) -> Status | None:
         """Move up to `singles` messages of one part, or `nbytes`, or one longer message; the status if the run ends."""
@@ -215,6 +214,19 @@ class PythonBurst:
         self.waiting_for = None
         self._in_hand = ()
         return True
+
+
+class _Time:
+    """A time that begins with the first look at it."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._until = math.inf
+
+    def is_over(self) -> bool:
+        now = time.monotonic()
+        self._until = min(self._until, now + self._seconds)
+        return now >= self._until
 
 
 def _descriptor_of(frame: Any) -> int:

@@ -31,6 +31,10 @@ _COOKIE = struct.Struct("=Q")
 _SO_COOKIE = 57
 
 _SOCKADDR_BYTES = 16
+# The same for these, which take and end a filter of packets.
+_SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27
+_BPF_RETURN_0 = struct.pack("HBBI", 0x06, 0, 0, 0)
+
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 # In a program that is monkey-patched, gevent's would have the hub's loop take note of a descriptor that is not its own.
@@ -122,6 +126,31 @@ def discard(descriptor: int) -> bool:
     if sys.platform == "linux" and _libc().connect(descriptor, unspecified, len(unspecified)) == 0:
         return True
     return end(descriptor)
+
+
+def take_in_nothing(descriptor: int) -> bool:
+    """Have the kernel throw away what comes in over the tcp connection of a `descriptor`; the peer sends it again.
+
+    Whether that went well. Does not yield.
+    """
+    # A filter of one instruction, which lets 0 bytes of a packet pass (struct sock_fprog, linux/filter.h).
+    instruction = ctypes.create_string_buffer(_BPF_RETURN_0, len(_BPF_RETURN_0))
+    program = struct.pack("HP", 1, ctypes.addressof(instruction))
+    return sys.platform == "linux" and _set_filter(descriptor, _SO_ATTACH_FILTER, program)
+
+
+def take_in_again(descriptor: int) -> None:
+    """End `take_in_nothing` for a `descriptor`. Does not yield."""
+    _set_filter(descriptor, _SO_DETACH_FILTER, struct.pack("i", 0))
+
+
+def _set_filter(descriptor: int, option: int, value: bytes) -> bool:
+    try:
+        with _borrowed_tcp(descriptor) as connection:
+            connection.setsockopt(stdlib_socket.SOL_SOCKET, option, value)
+    except OSError:
+        return False
+    return True
 
 
 @functools.cache

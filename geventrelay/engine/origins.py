@@ -18,15 +18,13 @@ class Origins:
         # How often the socket has to have had nothing to read.
         self._certain_from: dict[int, int] = {}
 
-    def gained(self, descriptor: int, emptied: int, *, empty: bool) -> None:
+    def gained(self, descriptor: int, emptied: int) -> None:
         """A connection has been made.
 
         :param descriptor: its descriptor.
         :param emptied: how many times the socket has had nothing to read before.
-        :param empty: whether it has nothing to read now.
         """
-        earlier = descriptor in self._certain_from
-        self._certain_from[descriptor] = emptied + (earlier and not empty)
+        self._certain_from[descriptor] = emptied + (descriptor in self._certain_from)
 
     def is_certain(self, descriptor: int, emptied: int) -> bool:
         """Whether a message with this `descriptor` came over the connection that was `gained` last with it.

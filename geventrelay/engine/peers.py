@@ -19,6 +19,7 @@ import zmq
 
 from ..log import LogEvent, event
 from . import connections, descriptors
+from .holding import Holding
 from .libzmq import unless_gone
 from .limiter import Limiter
 from .monitor import Monitor, MonitorEvent
@@ -90,10 +91,10 @@ class SocketPeers:
         self._monitor = monitor
         self._observe = observe
         readiness = monitor.socket.readiness
-        self._readable: Callable[[], bool] = lambda: readiness.readable
-        self.limiter = None if bound is None else Limiter(bound, self._readable)
+        self.limiter = None if bound is None else Limiter(bound, lambda: readiness.readable)
         self.emptied: Callable[[], int] = lambda: 0
         self._origins = Origins()
+        self._holding = Holding()
         self._whose = {"device": device, "socket": key}
         self._types = types
         self._mechanism = _MECHANISMS.get(int(plain_get(monitor.socket, zmq.MECHANISM)), "unknown")
@@ -132,7 +133,9 @@ class SocketPeers:
         return self._table.snapshot(self._mechanism, time.time(), self._gone())
 
     def end_sender(self, descriptor: int, offence: Offence) -> None:
-        """End a connection for a message that was just read, if that certainly came over it. Does not yield.
+        """End a connection for a message that was just read, if that certainly came over it; else hold it back.
+
+        Does not yield.
 
         Only connections that others have made are ended: a user has chosen what this end connects to.
 
@@ -140,9 +143,16 @@ class SocketPeers:
         :param offence: what is wrong with it.
         """
         connection = self._table.connections.get(descriptor)
-        if connection is not None and connection.accepted and self._origins.is_certain(descriptor, self.emptied()):
-            with contextlib.suppress(OSError, zmq.ZMQError):
-                self._end(descriptor, connection, offence)
+        if connection is None or not connection.accepted:
+            return
+        if not self._is_certain(descriptor):
+            self._holding.hold(descriptor, connection, time.monotonic())
+            return
+        with contextlib.suppress(OSError, zmq.ZMQError):
+            self._end(descriptor, connection, offence)
+
+    def _is_certain(self, descriptor: int) -> bool:
+        return self._origins.is_certain(descriptor, self.emptied())
 
     def close(self) -> PeersSnapshot:
         """Stop following, and return what has been counted. Call it before the socket is closed. Yields."""
@@ -153,6 +163,7 @@ class SocketPeers:
                     break
         for descriptor in list(self._held):
             self._let_go(descriptor)
+        self._holding.let_all_go()
         self._tell_news()
         return dataclasses.replace(self._table.snapshot(self._mechanism), peers=())
 
@@ -165,14 +176,16 @@ class SocketPeers:
                 more = self._read()
                 self._name_addresses()
                 self._enforce()
+                self._holding.look(self._is_certain, time.monotonic())
                 self._tell_news()
                 if more:
                     gevent.sleep(_PAUSE_S)
 
     def _wait_s(self) -> float | None:
-        if self.limiter is None or not self._table.connections:
-            return None
-        return self.limiter.wait_s(time.monotonic())
+        waits = [self._holding.wait_s]
+        if self.limiter is not None and self._table.connections:
+            waits.append(self.limiter.wait_s(time.monotonic()))
+        return min((one for one in waits if one is not None), default=None)
 
     def _enforce(self) -> None:
         """End the connections that have sent more than the bound allows."""
@@ -229,7 +242,7 @@ class SocketPeers:
         table, kind, value, endpoint = self._table, one.kind, one.value, one.endpoint
         if kind & _GAINED:
             table.gained(value, endpoint, time.time(), accepted=kind == _ACCEPTED)
-            self._origins.gained(value, self.emptied(), empty=not self._readable())
+            self._origins.gained(value, self.emptied())
             self._hold(value)
         elif kind == _LOST:
             self._note_lost(value, endpoint)

@@ -143,7 +143,10 @@ def attacked(folder: Path, log: IO[bytes], seconds: float) -> Seen:
 
 def _process(arguments: list[str], **pipes: Any) -> subprocess.Popen[bytes]:
     path = os.pathsep.join(filter(None, [str(SCRIPTS), os.environ.get("PYTHONPATH")]))
-    return subprocess.Popen([sys.executable, "-m", *arguments], env={**os.environ, "PYTHONPATH": path}, **pipes)
+    # Not where the sources may be, which lack what is compiled: -m looks in the current folder first.
+    return subprocess.Popen(
+        [sys.executable, "-m", *arguments], env={**os.environ, "PYTHONPATH": path}, cwd=SCRIPTS, **pipes
+    )
 
 
 def _endpoints(server: subprocess.Popen[bytes], ready: Path) -> dict[str, list[str]]:

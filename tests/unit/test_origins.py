@@ -21,7 +21,7 @@ def test_what_is_certain_is_true(steps):
     for number, (what, descriptor) in enumerate(steps):
         if what == "connect" and descriptor not in now:
             now[descriptor] = number
-            origins.gained(descriptor, emptied, empty=not queue)
+            origins.gained(descriptor, emptied)
         elif what == "send" and descriptor in now:
             queue.append((descriptor, now[descriptor]))
         elif what == "leave":
@@ -39,10 +39,8 @@ def test_what_is_certain_is_true(steps):
 def test_the_first_connection_with_a_descriptor_is_certain_at_once_and_a_later_one_after_an_empty_queue():
     origins = Origins()
     assert not origins.is_certain(7, 5)
-    origins.gained(7, 5, empty=False)
+    origins.gained(7, 5)
     assert origins.is_certain(7, 5)
-    origins.gained(7, 5, empty=False)
+    origins.gained(7, 5)
     assert not origins.is_certain(7, 5)
-    assert origins.is_certain(7, 6)
-    origins.gained(7, 6, empty=True)
     assert origins.is_certain(7, 6)

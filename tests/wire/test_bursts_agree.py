@@ -37,7 +37,7 @@ native = pytest.importorskip(
 )
 
 BURSTS = (PythonBurst, native.NativeBurst)
-PLENTY = Budget(messages=1000, bytes=1 << 40, parts=1 << 40, time_s=math.inf)
+PLENTY = Budget(messages=1000, bytes=1 << 40, parts=1 << 40, time_s=math.inf, skip_s=0)
 
 # The type of an outlet's socket, and of the one at its other end.
 PEER_OF: dict[int, int] = {
@@ -280,6 +280,7 @@ BUDGETS = st.builds(
     parts=st.one_of(st.just(1 << 40), st.integers(0, 12)),
     # A time in between would depend on the machine.
     time_s=st.sampled_from([math.inf, math.inf, 0]),
+    skip_s=st.sampled_from([math.inf, 0]),
 )
 
 STEPS = st.one_of(
@@ -495,6 +496,19 @@ def test_time_that_is_over_ends_a_run_within_a_message_that_is_thrown_away() -> 
     assert log[1][3]["received_parts"] == 1000
 
 
+def test_a_message_that_is_thrown_away_is_thrown_away_in_one_run_where_there_is_time() -> None:
+    def script(made: Rig) -> None:
+        made.set_max_parts(10)
+        made.feed([[b"x"] * 1000, [b"after"]])
+        made.run(dataclasses.replace(PLENTY, messages=1, skip_s=math.inf))
+        made.drain()
+
+    log = assert_both_do_the_same(script, Destination())
+    assert log[0][0] is Status.BUDGET_SPENT
+    assert log[0][3]["received_parts"] == 1000
+    assert received(log) == [[b"after"]]
+
+
 def test_a_tap_gets_each_message_once_from_when_it_is_on_until_it_is_off() -> None:
     def script(made: Rig) -> None:
         made.feed([[b"before"]])
@@ -535,7 +549,7 @@ def test_what_is_passed_over_for_one_outlet_goes_to_the_others_and_is_counted() 
     def script(made: Rig) -> None:
         made.feed([[b"1", b"body"], [b"2", b"body"], [b"3", b"body"]])
         for _ in range(3):
-            made.run(Budget(messages=1, bytes=1 << 40, parts=1 << 40, time_s=math.inf))
+            made.run(Budget(messages=1, bytes=1 << 40, parts=1 << 40, time_s=math.inf, skip_s=0))
             made.pass_over()
         made.connect(1)
         made.drain()

@@ -64,6 +64,7 @@ cdef struct Limits:
     long long nbytes
     long long parts
     double time_s
+    double skip_s
 
 
 cdef bint is_over(double *until, double time_s) noexcept nogil:
@@ -249,6 +250,7 @@ cdef class NativeBurst:
         self.limits.nbytes = budget.bytes
         self.limits.parts = budget.parts
         self.limits.time_s = budget.time_s
+        self.limits.skip_s = budget.skip_s
         self.budget = budget
         return 0
 
@@ -331,16 +333,19 @@ cdef class NativeBurst:
         cdef long long last_byte = self.received_bytes + self.limits.nbytes
         cdef long long last_part = self.received_parts + self.limits.parts
         cdef long long look_at = self.received_parts + CLOCK_INTERVAL
-        cdef double until = INFINITY
+        cdef double until = INFINITY, skip_until = INFINITY
+        cdef bint spent
         if self.at >= 0 and not self.deliver():
             return OUTLET_FULL if has_to_wait(&self.lanes[self.at], self.error) else FAILED
-        while (
-            self.received < last_message and self.received_bytes < last_byte and self.received_parts < last_part
-        ):
-            if self.received_parts >= look_at:
-                if is_over(&until, self.limits.time_s):
-                    break
+        while True:
+            spent = (
+                self.received >= last_message or self.received_bytes >= last_byte or self.received_parts >= last_part
+            )
+            if not spent and self.received_parts >= look_at:
                 look_at = self.received_parts + CLOCK_INTERVAL
+                spent = is_over(&until, self.limits.time_s)
+            if spent and (not self.message.skipping or is_over(&skip_until, self.limits.skip_s)):
+                break
             if self.message.skipping:
                 self.error = self.skip_some()
                 if self.error:
