@@ -186,6 +186,9 @@ def call(command: "list[str]", purpose: str) -> None:
     said = done.stdout.decode(errors="replace")
     if any(sign in said for sign in NO_NETWORK):
         fail("could not %s: no package index can be reached; it needs a network, or pip's PIP_INDEX_URL" % purpose)
+    if "CERTIFICATE_VERIFY_FAILED" in said:
+        fail("could not %s: pip does not trust the certificate of the package index or of a proxy before it; "
+             "PIP_CERT=FILE names a file of certificates to trust" % purpose)  # fmt: skip
     print(said, end="", file=sys.stderr)
     fail("could not %s: '%s' ended with %d" % (purpose, " ".join(command), done.returncode))
 

@@ -45,6 +45,15 @@ def test_without_apt_the_advice_names_what_is_missing(monkeypatch):
     assert "venv and ensurepip" in _venv.venv_advice("No module named 'venv'")
 
 
+def test_a_proxy_with_a_certificate_of_its_own_is_one_line(capfd):
+    said = "SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed"
+    with pytest.raises(SystemExit):
+        _venv.call([sys.executable, "-c", f"print({said!r}); raise SystemExit(1)"], "install geventrelay")
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("could not install geventrelay: pip does not trust the certificate ")
+    assert "PIP_CERT=FILE" in line
+
+
 def test_without_a_network_it_is_one_line(capfd):
     said = "WARNING: Retrying: Failed to establish a new connection: [Errno 101] Network is unreachable"
     with pytest.raises(SystemExit):
