@@ -69,6 +69,11 @@ class Switch(Component):
         """Who is connected to each socket, by its key; once all is closed, only what was counted. Does not yield."""
         return {**self._last_peers, **{key: one.snapshot() for key, one in self._stations.items()}}
 
+    def asks_for(self, key: str) -> tuple[bytes, ...]:
+        """The topics that the socket `key` asks its peers for, sorted; none if it is not open. Does not yield."""
+        station = self._stations.get(key)
+        return () if station is None else tuple(sorted(station.side.asks_for))
+
     def open(self) -> None:
         """Make the sockets, join them, bind and connect; see `Component.open`."""
         types = {zmq.SocketType(plan.type).name for plan in self._plan.sockets}

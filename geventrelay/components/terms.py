@@ -14,7 +14,7 @@ from ..switch.handshake import HANDSHAKE_S
 from ..switch.station import Terms
 from ..switch.transport import Keepalive, Transport
 from ..zmtp.connection import Bounds
-from .new_socket import ONLY_SEND, PROBES
+from .new_socket import ONLY_SEND, PROBES, repeats_subscriptions
 from .plan import RECEIVE_ONLY, SocketPlan
 
 NO_LIMIT = 2**31 - 1
@@ -44,6 +44,8 @@ def side_plan(plan: SocketPlan, settings: DeviceSettings) -> SidePlan:
         sndhwm=0 if plan.type in RECEIVE_ONLY else int(options.get(zmq.SNDHWM, settings.sndhwm)),
         bounds=bounds,
         slow_subscriber=SlowSubscriber.BLOCK if blocks else SlowSubscriber.DROP,
+        xpub_verbose=repeats_subscriptions(plan.key, settings),
+        router_handover=bool(options.get(zmq.ROUTER_HANDOVER)),
     )
 
 

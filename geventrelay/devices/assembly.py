@@ -19,6 +19,7 @@ from ..components.tap import Tap, tap_plan
 from ..engine import fork as fork
 from ..engine.counters import PumpSnapshot
 from ..engine.peertable import PeersSnapshot
+from ..engine.subscriptions import subscriptions
 from ..log import event
 from ..settings import DeviceSettings
 from ..terms import Engine, WhenFull
@@ -138,6 +139,15 @@ class Assembly:
     def peers(self) -> dict[str, PeersSnapshot]:
         """Who is connected to each socket that is followed, by its key. Does not yield."""
         return {**({} if self._switch is None else self._switch.peers()), **self.sockets.peers()}
+
+    def subscriptions(self, key: str) -> tuple[bytes, ...]:
+        """The topics that the XSUB `key` asks its publishers for, sorted. Yields if there are thousands.
+
+        :raises zmq.ZMQError: if the socket is closed meanwhile.
+        """
+        if self._switch is not None:
+            return self._switch.asks_for(key)
+        return subscriptions(self.sockets[key]) if key in self.sockets else ()
 
     def tap(self) -> Tap:
         """The tap of these components, made and run now if there is none. Does not yield."""

@@ -13,7 +13,6 @@ from ..components.control import statistics
 from ..components.tap import TapReader
 from ..engine.libzmq import unless_gone
 from ..engine.peertable import PeersSnapshot
-from ..engine.subscriptions import subscriptions
 from ..errors import DeviceFailed, ForkedError, SettingsError, StartError
 from ..settings import DeviceSettings
 from .assembly import Assembly, OnDeath, sockets_of
@@ -204,11 +203,10 @@ class Device:
         key = next((one.key for one in self._plan.sockets if one.type == zmq.XSUB), None)
         if key is None:
             return None
-        sockets = self._assembly.sockets
         # It may be stopped meanwhile.
         found: tuple[bytes, ...] = ()
         with unless_gone():
-            found = subscriptions(sockets[key]) if key in sockets else ()
+            found = self._assembly.subscriptions(key)
         return found
 
     def terminate(self) -> None:

@@ -9,13 +9,15 @@ from ..endpoints import Endpoint
 from ..errors import SettingsError
 from .socket_options import BY_NUMBER
 
-SPOKEN = ("PULL", "PUSH", "SUB", "PUB", "ROUTER", "DEALER")
+SPOKEN = ("PULL", "PUSH", "SUB", "PUB", "XSUB", "XPUB", "ROUTER", "DEALER")
 """The socket types that engine zmtp speaks."""
 
 OPTIONS = frozenset({
     "backlog", "bindtodevice", "connect_timeout", "handshake_ivl", "immediate", "ipv6", "linger", "maxmsgsize",
-    "rcvbuf", "rcvhwm", "reconnect_ivl", "reconnect_ivl_max", "routing_id", "sndbuf", "sndhwm", "tcp_keepalive",
-    "tcp_keepalive_cnt", "tcp_keepalive_idle", "tcp_keepalive_intvl", "tcp_maxrt", "tos",
+    "rcvbuf", "rcvhwm", "reconnect_ivl", "reconnect_ivl_max", "router_handover", "routing_id",
+    "sndbuf", "sndhwm", "tcp_keepalive",
+    "tcp_keepalive_cnt", "tcp_keepalive_idle", "tcp_keepalive_intvl", "tcp_maxrt", "tos", "xpub_verbose",
+    "xpub_verboser",
 })  # fmt: skip
 """The socket options that engine zmtp has, by name."""
 

@@ -198,6 +198,10 @@ class Side(Protocol):
     def cancel(self, topic: bytes) -> None:
         """Of a SUB: take one `subscribe` of `topic` back."""
 
+    @property
+    def asks_for(self) -> Sequence[bytes]:
+        """Of a SUB or XSUB: the topics that it asks each peer for, in no order; of other types, none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Destination:

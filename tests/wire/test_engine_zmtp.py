@@ -10,7 +10,7 @@ import pytest
 import zmq
 from support.traffic import open_way, pump
 
-from geventrelay import Device, Queue, Relay, Streamer
+from geventrelay import Device, Forwarder, Queue, Relay, Streamer
 from geventrelay.errors import StartError
 from geventrelay.switch.contract import Progress
 from geventrelay.switch.core_python.peer import Peer as CorePeer
@@ -245,3 +245,17 @@ def test_a_stop_of_a_queue_waits_for_the_reply_of_each_request_that_was_handed_o
     answerer.send(b"answer")
     assert client.recv() == [b"answer"]
     stopping.get(timeout=5)
+
+
+def test_a_forwarder_passes_subscriptions_up_and_messages_down(either, peers: Peers):
+    device = either(Forwarder(frontend=LOCAL, backend=LOCAL))
+    publisher = peers.connect(zmq.XPUB, *device.endpoints["frontend"])
+    subscriber = peers.connect(zmq.SUB, *device.endpoints["backend"], subscribe=["b", "a"])
+    assert sorted(publisher.recv_all(2)) == [[b"\1a"], [b"\1b"]]
+    assert device.subscriptions() == (b"a", b"b")
+    for topic in (b"a", b"b", b"c"):
+        publisher.send(topic, b"1")
+    assert subscriber.recv_all(2) == [[b"a", b"1"], [b"b", b"1"]]
+    subscriber.close()
+    assert sorted(publisher.recv_all(2)) == [[b"\0a"], [b"\0b"]]
+    eventually(lambda: device.subscriptions() == (), "no topic to be left")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from ...engine.counters import Drop, OutletCounters
@@ -56,6 +57,11 @@ class Side:
     def cancel(self, topic: bytes) -> None:
         """See `geventrelay.switch.contract.Side.cancel`, and there of `topic`."""
         raise ValueError(f"cancel: expected a SUB, got a {self.plan.type}: {topic!r}")
+
+    @property
+    def asks_for(self) -> Sequence[bytes]:
+        """See `geventrelay.switch.contract.Side.asks_for`."""
+        return ()
 
     # What happens to its peers
 

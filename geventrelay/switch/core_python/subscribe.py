@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...engine.counters import Drop, OutletCounters
@@ -90,6 +91,11 @@ class Subscribe(Side):
             self._wanted[topic] = count - 1
         elif count:
             self._end(topic)
+
+    @property
+    def asks_for(self) -> Sequence[bytes]:
+        """See `Side.asks_for`."""
+        return list(self._wanted)
 
     def _begin(self, topic: bytes) -> None:
         self._wanted[topic] = 1

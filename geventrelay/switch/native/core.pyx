@@ -284,6 +284,11 @@ cdef class NativeSide:
         elif count:
             self.end(topic)
 
+    @property
+    def asks_for(self):
+        """The topics that each peer is asked for, see `geventrelay.switch.contract.Side.asks_for`."""
+        return list(self.topics or ())
+
     def follow(self, bytes topic, bint wanted):
         """Do what a subscription from downstream says: of an XPUB it comes once a topic, and so does its end."""
         if wanted and topic in self.topics:
