@@ -95,18 +95,19 @@ class Handshake:
             self.fail(errno.errorcode.get(error.errno or 0, "unknown"), error.strerror or str(error))
 
     def _read(self) -> None:
-        if self.peer is not None:
+        # All that has come: of a connection that was reset, libuv tells once.
+        while not self.over and self.peer is None:
+            data = self.socket.recv(_READ_BYTES)
+            if not data:
+                raise ProtocolError(Fault.CUT, "the connection has ended within the handshake")
+            self._connection.receive(data)
+            event = self._connection.next_event()
+            if isinstance(event, events.Ready):
+                self.peer, self.rest = event.peer, self._connection.take_rest()
+            self._write()
+        if not self.over:
             # It waits for its last words to be written.
             self._reader.stop()
-            return
-        data = self.socket.recv(_READ_BYTES)
-        if not data:
-            raise ProtocolError(Fault.CUT, "the connection has ended within the handshake")
-        self._connection.receive(data)
-        event = self._connection.next_event()
-        if isinstance(event, events.Ready):
-            self.peer, self.rest = event.peer, self._connection.take_rest()
-        self._write()
 
     def _write(self) -> None:
         self._output += self._connection.to_send()

@@ -59,7 +59,7 @@ class Link:
         self._turns.queue(self._writes)
         self._turns.queue(self._reads)
         if not self._station.paused:
-            self._reader.start(self._on_readable)
+            self._reader.start(self._on_readable, pass_events=True)
 
     def pause(self) -> None:
         """Read nothing until `resume`."""
@@ -69,7 +69,7 @@ class Link:
     def resume(self) -> None:
         """Go on reading after `pause`."""
         if not self.closed and not self.blocked:
-            self._reader.start(self._on_readable)
+            self._reader.start(self._on_readable, pass_events=True)
             # Bytes may have been read and kept, of which the descriptor says nothing.
             self._turns.queue(self._reads)
 
@@ -123,11 +123,14 @@ class Link:
                 watcher.close()
         self._reader = self._writer = None
 
-    def _on_readable(self) -> None:
+    def _on_readable(self, events: int) -> None:
         if self._driver.dead:
             self._reader.stop()
             return
         self._turns.offer(self._reads)
+        if events < 0 and not self.closed:
+            # libuv tells once of a connection that was reset. The next read comes to its end.
+            self._turns.queue(self._reads)
 
     def _on_writable(self) -> None:
         if self._driver.dead:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 
 import pytest
 import zmq
@@ -113,3 +114,13 @@ def test_connections_that_say_no_more_are_ended_and_keep_no_peer_waiting(relay_d
         assert works(device, peers)
         eventually(lambda: failures(device) == {TOO_SLOW: 100}, "their time to be over")
         assert device.peers()["frontend"].connected == 1
+
+
+def test_a_peer_that_is_reset_after_its_message_is_gone_and_its_message_is_not(device, peers: Peers):
+    puller = peers.connect(zmq.PULL, *device.endpoints["backend"])
+    for number in range(5):
+        with stranger(device, send=WHOLE + b"\x00\x04task") as one:
+            eventually(lambda: device.peers()["frontend"].connected_total > number, "the peer")  # noqa: B023
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert puller.recv() == [b"task"]
+        eventually(lambda: device.peers()["frontend"].connected == 0, "its end")
