@@ -78,6 +78,11 @@ class Dialler:
         """The connection has come to its end, for `reason`. Does not yield."""
         self._lost.set(reason)
 
+    def stop(self) -> None:
+        """Connect no more; a connection that is there goes on. Does not yield."""
+        if self._greenlet is not None:
+            self._greenlet.kill(block=False)
+
     def close(self) -> None:
         """Connect no more. Yields; may be called twice."""
         greenlet, self._greenlet = self._greenlet, None

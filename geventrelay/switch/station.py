@@ -141,6 +141,8 @@ class Station:
     def finish(self) -> None:
         """Take in nothing new: read what has come by now, and end each connection then."""
         self.stop_listening()
+        for dialler in self._diallers:
+            dialler.stop()
         for handshake in list(self._handshakes):
             self._drop(handshake)
         for link in list(self._links.values()):

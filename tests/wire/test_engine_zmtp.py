@@ -259,3 +259,21 @@ def test_a_forwarder_passes_subscriptions_up_and_messages_down(either, peers: Pe
     subscriber.close()
     assert sorted(publisher.recv_all(2)) == [[b"\0a"], [b"\0b"]]
     eventually(lambda: device.subscriptions() == (), "no topic to be left")
+
+
+def test_a_stop_connects_no_more_where_peers_only_send(either, peers: Peers):
+    busy, idle = peers.bind(zmq.PUSH, LOCAL), peers.bind(zmq.PUSH, LOCAL)
+    ends = [">" + busy.endpoint, ">" + idle.endpoint]
+    at_once = {"frontend": {int(zmq.RECONNECT_IVL): 1}}
+    device = either(Streamer(frontend=ends, backend=LOCAL, drain_s=10, socket_options=at_once))
+    busy.send(b"task")
+    counted = lambda: device.peers()["frontend"]  # noqa: E731
+    eventually(
+        lambda: counted().connected == 2 and pump(device, "frontend").bursts > 1, "the task to wait for a worker"
+    )
+    stopping = gevent.spawn(device.stop)
+    eventually(lambda: counted().disconnected_total == 1, "the idle connection to end")
+    let_run(50)
+    assert worker(peers, device).recv() == [b"task"]
+    stopping.get(timeout=5)
+    assert counted().connected_total == 2
