@@ -29,6 +29,7 @@ setup(
             "publish",
             "push",
             "queue",
+            "reading",
             "route",
             "routes",
             "sending",

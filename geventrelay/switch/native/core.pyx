@@ -6,40 +6,36 @@ what the two do is a bug.
 
     descriptor --recv--> block --frames where they lie--> way --runs--> queues of peers --sendmsg--> descriptors
 
-Here are the classes, and what they have of Python. blocks.pxd has the memory, incoming.pxd what has come and what is
-understood of it, queue.pxd what waits for a peer, peer.pxd how that is written, sending.pxd where a message goes. Theirs
-are inline functions: all of it is compiled as one piece.
+Here are the classes, and what they have of Python. A turn begins in reading.pxd. blocks.pxd has the memory, incoming.pxd
+what has come and what is understood of it, sending.pxd where a message goes, queue.pxd what waits for a peer, peer.pxd
+how that is written. Theirs are inline functions: all of it is compiled as one piece.
 """
 
 cimport cython
 from cpython.ref cimport PyObject
-from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memcmp, memcpy, memmove, memset
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+from libc.string cimport memcpy, memmove
 
 import os
 import random
 
-from .blocks cimport data_of, free_heap, let_go, new_block
-from .copies cimport compact, recode_queue
+from .blocks cimport data_of, free_heap, new_block
+from .copies cimport recode_queue
 from .incoming cimport (
-    A_COMMAND, BAD_COMMAND, BAD_FLAGS, BAD_LENGTH, BAD_PING, COMMAND_TOO_LARGE, CUT, FRAME_TOO_LARGE, MESSAGE,
-    MESSAGE_TOO_LARGE, NO_MEMORY, NOTHING, SAME_ID, TAKEN_OVER, TOO_MANY_PARTS, TOO_MANY_TOPICS, TOO_SLOW, TOPIC_TOO_LONG, Event, Incoming,
-    WAITS, Limits, first_part, is_between_messages, make_room, next_event, next_message,
-    put_command_back, settle
+    BAD_COMMAND, BAD_FLAGS, BAD_LENGTH, BAD_PING, COMMAND_TOO_LARGE, CUT, FRAME_TOO_LARGE, MESSAGE_TOO_LARGE,
+    NO_MEMORY, NOTHING, SAME_ID, TAKEN_OVER, TOO_MANY_PARTS, TOO_MANY_TOPICS, TOO_SLOW, TOPIC_TOO_LONG, Incoming,
+    Limits
 )
 from .peer cimport (
-    ASKS, AUTO, BLOCK, DISCONNECT, DROP_COUNT, DROP_NEWEST, DROP_OLDEST, MOST_PONGS, MSG_DONTWAIT, NO_PEER, PARTS, PUBLISHES, PUSHES, ROUTES, SPACE, SWAP,
-    TAKES_NONE, WHOLE, Core, Destination, Message, Peer,
-    Side, Slow, Way, add_control, bury, disconnect, drop_too_old, end_peer, free_control, free_peer, has_something,
-    mark_dirty, monotonic, note, recv, write_dirty, write_out
+    ASKS, AUTO, BLOCK, DISCONNECT, DROP_COUNT, DROP_NEWEST, DROP_OLDEST, NO_PEER, PARTS, PUBLISHES, PUSHES,
+    ROUTES, SPACE, SWAP, TAKES_NONE, WHOLE, Core, Destination, Peer, Side, Way, add_control, disconnect,
+    drop_too_old, end_peer, free_peer, has_something, monotonic, note, write_dirty, write_out
 )
-from .route cimport add_envelope
-from .routes cimport MOST_ID, add_route, remove_route
-from .sending cimport give_groups, has_room, move_message
-from .subscribing cimport sweep, take_subscription
-from .topics cimport Member, Node, Record, deepest, exact, free_topics, record_of, remove_record, subscribe
+from .reading cimport ENDED, MOST_SWEPT, NO_ROOM, NOT_READY, TURN_OVER, read_peer
+from .routes cimport add_route, remove_route
+from .sending cimport has_room
+from .subscribing cimport sweep
+from .topics cimport Member, Node, exact, free_topics, record_of, remove_record, subscribe
 
 from ...engine.counters import Drop, OutletCounters, PumpCounters
 from ...terms import Payload, WhenFull
@@ -48,11 +44,6 @@ from ...zmtp.greeting import Version
 from ..contract import Ended, PeerCounts, Progress, SlowSubscriber
 from ..core_python.subscribe import Wishes
 
-cdef enum:
-    NOT_READY = 0
-    NO_ROOM = 1
-    TURN_OVER = 2
-    ENDED = 3
 assert (Progress.NOT_READY, Progress.NO_ROOM, Progress.TURN_OVER, Progress.ENDED) == (NOT_READY, NO_ROOM, TURN_OVER, ENDED)
 cdef tuple PROGRESS = tuple(Progress(value) for value in range(len(Progress)))
 
@@ -83,15 +74,6 @@ cdef dict KINDS = {
     "ROUTER": ROUTES,
     "DEALER": PUSHES,
 }
-
-cdef enum:
-    # After so much in queues it is written, and the clock is looked at.
-    SLICE_BYTES = 1048576
-    SLICE_MESSAGES = 1000
-    # Of subscriptions of connections that have ended, a turn.
-    MOST_SWEPT = 500
-    # A turn goes on for a first message, but not for one that is larger.
-    MOST_UNHANDLED_BYTES = 1048576
 
 # No bound is larger: sums of two lengths fit.
 cdef long long MOST_LIMIT = <long long>1 << 62
@@ -568,188 +550,6 @@ cdef class NativeWay:
         """Call `tap` with the parts of each message, see `geventrelay.switch.contract.Way.set_tap`."""
         self.tap = tap
         self.way.tap = NULL if tap is None else <PyObject *>tap
-
-
-# Reading ------------------------------------------------------------------------------------------------------
-
-# What `move_some` says besides a `Progress`: all that is there is moved.
-cdef enum:
-    ALL_MOVED = -1
-
-
-cdef int read_peer(Peer *peer, double until) noexcept nogil:
-    cdef Core *core = peer.core
-    cdef int progress = ALL_MOVED
-    cdef unsigned long long heard = peer.heard
-    cdef unsigned long long handled = peer.handled
-    if peer.fd < 0 or peer.over:
-        return ENDED
-    sweep(core, MOST_SWEPT)
-    if peer.side.way != NULL:
-        peer.side.way.reads += 1
-    core.now = monotonic()
-    while progress == ALL_MOVED and not peer.over:
-        progress = move_some(peer)
-        if peer.side.way != NULL:
-            give_groups(peer.side.way)
-        write_dirty(core, until)
-        if progress == NO_ROOM or peer.over:
-            break
-        if peer.handled != handled or peer.heard - heard > MOST_UNHANDLED_BYTES:
-            core.now = monotonic()
-            if core.now >= until:
-                progress = TURN_OVER
-                break
-        if progress == ALL_MOVED:
-            progress = receive(peer)
-        elif progress == TURN_OVER:
-            progress = ALL_MOVED
-    if not settle(&peer.incoming, &core.heap):
-        end_peer(peer, NO_MEMORY, 0)
-    compact(core)
-    return ENDED if peer.over else progress
-
-
-cdef int move_some(Peer *peer) noexcept nogil:
-    # Moves what has come until it is time to write: ALL_MOVED, TURN_OVER, NO_ROOM or ENDED.
-    cdef Incoming *incoming = &peer.incoming
-    cdef Event event
-    cdef unsigned long long last = peer.handled + SLICE_MESSAGES
-    while peer.core.queued < SLICE_BYTES and peer.handled < last:
-        event = next_event(incoming, &peer.side.limits)
-        if event == NOTHING:
-            return ALL_MOVED
-        if event == MESSAGE:
-            event = take_message(peer)
-            if event == WAITS:
-                return NO_ROOM
-            next_message(incoming)
-        elif event == A_COMMAND:
-            event = take_command(peer)
-            if event == WAITS:
-                put_command_back(incoming)
-                return NO_ROOM
-        if event != NOTHING:
-            end_peer(peer, event, 0)
-            return ENDED
-        peer.handled += 1
-    return TURN_OVER
-
-
-cdef Event take_message(Peer *peer) noexcept nogil:
-    # NOTHING, or what is wrong with the message in hand; WAITS if there is no room for it.
-    cdef Incoming *incoming = &peer.incoming
-    cdef Side *side = peer.side
-    cdef Message message
-    cdef bint moved = True
-    if side.kind == PUBLISHES and is_subscription(incoming):
-        return take_subscription(peer, first_part(incoming)[0], first_part(incoming) + 1, incoming.first_size - 1)
-    if is_wanted(peer, incoming):
-        message = message_of(incoming)
-        if side.kind == ROUTES:
-            if not add_envelope(peer.core, peer, &message):
-                return NO_MEMORY
-            moved = move_message(peer.core, side.way, &message)
-            let_go(&peer.core.heap, message.block)
-        else:
-            moved = move_message(peer.core, side.way, &message)
-    if not moved:
-        return WAITS
-    peer.received += 1
-    peer.received_bytes += incoming.body
-    return NOTHING
-
-
-cdef Message message_of(Incoming *incoming) noexcept nogil:
-    # The message in hand.
-    cdef Message message
-    message.block = incoming.block
-    message.at = incoming.start
-    message.size = incoming.size
-    message.body = <size_t>incoming.body
-    message.parts = incoming.parts
-    return message
-
-
-cdef bint is_wanted(Peer *peer, Incoming *incoming) noexcept nogil:
-    # Whether a message goes anywhere. A PUB takes none, a SUB what it has asked for, a ROUTER those of peers that it knows.
-    cdef Side *side = peer.side
-    if side.way == NULL:
-        return False
-    if side.kind == PUBLISHES:
-        return side.tells
-    if side.kind == ROUTES:
-        return peer.routing_id_size > 0
-    return side.wants == NULL or deepest(&side.topics, first_part(incoming), incoming.first_size) != NULL
-
-
-cdef int receive(Peer *peer) noexcept nogil:
-    # ALL_MOVED if something has come, for what there was is moved; else NOT_READY or ENDED.
-    cdef Core *core = peer.core
-    cdef Incoming *incoming = &peer.incoming
-    cdef size_t room = make_room(incoming, &core.heap)
-    cdef Py_ssize_t size
-    if not room:
-        end_peer(peer, NO_MEMORY, 0)
-        return ENDED
-    while True:
-        size = recv(peer.fd, data_of(incoming.block) + incoming.end, room, MSG_DONTWAIT)
-        if size >= 0 or errno != EINTR:
-            break
-    if size > 0:
-        peer.heard += size
-        incoming.end += size
-        if incoming.block == core.heap.current:
-            core.heap.at = incoming.end
-        return ALL_MOVED
-    if size < 0:
-        if errno == EAGAIN:
-            return NOT_READY
-        end_peer(peer, NOTHING, errno)
-    else:
-        end_peer(peer, NOTHING if is_between_messages(incoming) else CUT, 0)
-    return ENDED
-
-
-# What a peer says -----------------------------------------------------------------------------------------------
-
-cdef bint is_subscription(Incoming *incoming) noexcept nogil:
-    # Before ZMTP 3.1 it is a message; libzmq takes it of all.
-    return incoming.parts == 1 and incoming.first_size > 0 and first_part(incoming)[0] <= 1
-
-
-cdef Event take_command(Peer *peer) noexcept nogil:
-    # Does what the last command says; NOTHING, or what is wrong with it. Commands that are not known mean nothing.
-    cdef const unsigned char *body = data_of(peer.incoming.block) + peer.incoming.command
-    cdef size_t size = peer.incoming.command_size
-    if not peer.has_commands:
-        return BAD_COMMAND
-    if not size or not body[0] or size <= body[0]:
-        return BAD_COMMAND
-    if body[0] == 4 and not memcmp(body + 1, <const char *>b"PING", 4):
-        return answer_ping(peer, body + 5, size - 5)
-    if peer.side.kind == PUBLISHES:
-        if body[0] == 9 and not memcmp(body + 1, <const char *>b"SUBSCRIBE", 9):
-            return take_subscription(peer, True, body + 10, size - 10)
-        if body[0] == 6 and not memcmp(body + 1, <const char *>b"CANCEL", 6):
-            return take_subscription(peer, False, body + 7, size - 7)
-    return NOTHING
-
-
-cdef Event answer_ping(Peer *peer, const unsigned char *data, size_t size) noexcept nogil:
-    # See `geventrelay.zmtp.commands.parse_ping`.
-    cdef unsigned char pong[32]
-    cdef size_t context
-    if size < 2:
-        return BAD_PING
-    if peer.control.size > MOST_PONGS:
-        return NOTHING
-    context = min(size - 2, <size_t>16)
-    memcpy(pong, <const char *>b"\x04\x00\x04PONG", 7)
-    pong[1] = 5 + context
-    memcpy(pong + 7, data + 2, context)
-    mark_dirty(peer)
-    return NOTHING if add_control(peer, pong, 7 + context) else NO_MEMORY
 
 
 cdef object explain(NativePeer owner):

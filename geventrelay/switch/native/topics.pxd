@@ -184,8 +184,8 @@ cdef inline size_t topic_size(const Node *node) noexcept nogil:
 
 
 cdef inline void write_topic(const Node *node, unsigned char *end) noexcept nogil:
-    # Writes the topic of a node, so that it ends there.
-    while node != NULL:
+    # Writes the topic of a node, so that it ends there. The root has no label.
+    while node.parent != NULL:
         end -= node.label_size
         memcpy(end, node.label, node.label_size)
         node = node.parent
