@@ -252,7 +252,7 @@ class Core(Protocol):
         """The peers that have had to wait with a write since the last call: wait until they are writable."""
 
     def tidy(self, until: float) -> bool:
-        """Go on forgetting what peers were subscribed to that have gone; whether more is left.
+        """Go on forgetting what peers were subscribed to that have gone; whether more is left that can be done now.
 
         They get nothing any more from the moment in which they go. What is left is forgotten a little at each read, so
         this is for a core that has nothing to read: call it after `Peer.detach`, and again as long as it is True.

@@ -388,6 +388,7 @@ def test_a_peer_that_was_detached_is_not_reported_as_ended(world):
     gone.theirs.close()
     source.send(wire(b"one"))
     gone.hang_up()
+    assert gone.peer.ended is None
     assert world.core.take_ended() == []
     assert world.core.take_stalled() == []
 

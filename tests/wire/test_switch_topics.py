@@ -421,6 +421,19 @@ def test_an_xpub_can_report_every_subscription(world):
     assert publisher.bytes() == cancel(b"a")
 
 
+def test_a_subscriber_of_zmtp_1_0_has_publishers_asked_for_everything(world):
+    xsub, xpub, _, up = forwarder(world)
+    publisher = world.far(xsub)
+    subscriber = world.far(xpub, version=Version.V1_0)
+    assert world.core.take_stalled() == [publisher.peer]
+    publisher.peer.write(NEVER)
+    assert publisher.bytes() == subscribe(b"")
+    subscriber.hang_up()
+    publisher.peer.write(NEVER)
+    assert publisher.bytes() == cancel(b"")
+    check(up, publisher, subscriber)
+
+
 def test_messages_go_upstream_too(world):
     xsub, xpub, _, up = forwarder(world)
     subscriber = world.far(xpub)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from typing import cast
 
 from ...engine.counters import OutletCounters, PumpCounters
@@ -47,7 +47,7 @@ class PythonCore:
         self._dirty: list[Peer] = []
         self._stalled: list[Peer] = []
         self._ended: list[contract.Peer] = []
-        self._unlinking: deque[Callable[[], bool]] = deque()
+        self._unlinking: deque[tuple[Sized, Callable[[], bool]]] = deque()
 
     def side(self, plan: SidePlan) -> Side:
         """See `geventrelay.switch.contract.Core.side`, and there of `plan`."""
@@ -84,21 +84,27 @@ class PythonCore:
     def tidy(self, until: float) -> bool:
         """See `geventrelay.switch.contract.Core.tidy`, and there of `until`."""
         while self._unlinking:
-            self.unlink()
+            if not self.unlink():
+                return False
             if self.is_over(until):
                 break
         return bool(self._unlinking)
 
     # For its peers
 
-    def leave_unlinking(self, step: Callable[[], bool]) -> None:
-        """A peer has gone, and more is left of it than is forgotten at once: call `step` as long as it returns True."""
-        self._unlinking.append(step)
+    def leave_unlinking(self, left: Sized, step: Callable[[], bool]) -> None:
+        """A peer has gone, and more is `left` of it than is forgotten at once: each `step` makes that less."""
+        self._unlinking.append((left, step))
 
-    def unlink(self) -> None:
-        """Go on with one step of what is left of peers that have gone."""
-        if self._unlinking and not self._unlinking[0]():
+    def unlink(self) -> bool:
+        """Go on with one step of what is left of peers that have gone; False if that has to wait."""
+        if not self._unlinking:
+            return True
+        left, step = self._unlinking[0]
+        done = step()
+        if not left:
             self._unlinking.popleft()
+        return done
 
     def is_over(self, until: float) -> bool:
         """Whether a turn that lasts `until` is over."""

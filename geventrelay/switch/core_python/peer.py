@@ -105,6 +105,7 @@ class Peer:
         self._control.clear()
         self._kept = False
         self._core.unmark_ended(self)
+        self.ended = None
         self.queue.rewind()
         self.side.detached(self)
 

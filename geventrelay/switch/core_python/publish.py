@@ -59,9 +59,11 @@ class Publish(Side):
         """See `Side.attached`, and there of `peer`."""
         subscriber = _subscriber(peer) or Subscriber(peer)
         peer.topics = subscriber
-        if peer.info is not None and peer.info.version is Version.V1_0:
-            # Its SUB chooses by itself, and sends no subscriptions (libzmq's _subscription_required).
-            self.apply(peer, Subscription(b"", True))
+        v1_0 = peer.info is not None and peer.info.version is Version.V1_0
+        # A SUB of ZMTP 1.0 chooses by itself, and sends no subscriptions (libzmq's _subscription_required). News of it
+        # that would have to wait are not told.
+        if v1_0 and not self.apply(peer, Subscription(b"", True)):
+            subscriber.topics[b""] = self._topics.add(b"", subscriber)
 
     def detached(self, peer: Peer) -> None:
         """See `Side.detached`, and there of `peer`."""
@@ -70,8 +72,8 @@ class Publish(Side):
             return
         peer.topics = None
         subscriber.gone = True
-        if self._unlink(subscriber):
-            self.core.leave_unlinking(lambda: self._unlink(subscriber))
+        if not self._unlink(subscriber) or subscriber.topics:
+            self.core.leave_unlinking(subscriber.topics, lambda: self._unlink(subscriber))
 
     def subscriptions_of(self, peer: Peer) -> int:
         """See `Side.subscriptions_of`, and there of `peer`."""
@@ -121,14 +123,13 @@ class Publish(Side):
         return bool(self.way.move(Run.of([[frame]], self.core.now)))
 
     def _unlink(self, subscriber: Subscriber) -> bool:
-        """Forget some topics of a `subscriber` that has gone; whether there are more."""
+        """Forget some topics of a `subscriber` that has gone; False if the news of one have to wait."""
         for _ in range(_UNLINKED_AT_A_TIME):
             if not subscriber.topics:
-                return False
-            topic = next(reversed(subscriber.topics))
-            if not self._forget(subscriber, topic):
                 break
-        return bool(subscriber.topics)
+            if not self._forget(subscriber, next(reversed(subscriber.topics))):
+                return False
+        return True
 
     # What goes
 

@@ -34,7 +34,7 @@ from .peer cimport (
 from .reading cimport ENDED, MOST_SWEPT, NO_ROOM, NOT_READY, TURN_OVER, read_peer
 from .routes cimport add_route, remove_route
 from .sending cimport has_room
-from .subscribing cimport sweep
+from .subscribing cimport sweep, want_everything
 from .topics cimport Member, Node, exact, free_topics, record_of, remove_record, subscribe
 
 from ...engine.counters import Drop, OutletCounters, PumpCounters
@@ -109,10 +109,13 @@ cdef class NativeCore:
         return NativeWay(source, destinations)
 
     def tidy(self, double until):
-        """Go on forgetting what peers were subscribed to that have gone; whether more is left."""
+        """Go on forgetting what peers were subscribed to that have gone; whether more can be done now."""
+        cdef bint moved
         while self.core.dead != NULL:
-            sweep(&self.core, MOST_SWEPT)
+            moved = sweep(&self.core, MOST_SWEPT)
             write_dirty(&self.core, until)
+            if not moved:
+                return False
             if monotonic() >= until:
                 break
         return self.core.dead != NULL
@@ -369,9 +372,11 @@ cdef class NativePeer:
         self.peer.fd = fd
         if self.side.side.kind == PUBLISHES and self.peer.member == NULL:
             self.peer.member = new_member(&self.side.side, &self.peer)
-            # A SUB of ZMTP 1.0 chooses by itself, and sends no subscriptions (libzmq's _subscription_required).
-            if self.peer.queue.v1_0 and not subscribe(self.peer.member, b"", 0):
-                raise MemoryError
+            if self.peer.queue.v1_0:
+                if not want_everything(&self.peer):
+                    raise MemoryError
+                # Not now: what an XPUB has told of that is written by its caller.
+                write_dirty(self.peer.core, 0)
         if self.side.topics is not None:
             self.news = Wishes(peer.version)
             for topic in self.side.topics:

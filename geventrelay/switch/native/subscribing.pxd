@@ -7,7 +7,7 @@ from .blocks cimport data_of, let_go, place_copy
 from .frames cimport LARGE_HEAD, write_head
 from .incoming cimport NO_MEMORY, NOTHING, TOO_MANY_TOPICS, TOPIC_TOO_LONG, WAITS, Event
 from .peer cimport Core, Message, Peer, Side
-from .sending cimport move_message
+from .sending cimport give_groups, move_message
 from .topics cimport Member, Node, Record, exact, record_of, remove_record, subscribe, topic_size, write_topic
 
 
@@ -30,6 +30,12 @@ cdef inline Event take_subscription(Peer *peer, bint wanted, const unsigned char
     if (side.verbose or node == NULL or not node.entry_count) and not tell(side, True, topic, size, NULL):
         return WAITS
     return NOTHING if record != NULL or subscribe(peer.member, topic, size) else NO_MEMORY
+
+
+cdef inline bint want_everything(Peer *peer) noexcept nogil:
+    # For a SUB of ZMTP 1.0, which chooses by itself, and sends no subscriptions (libzmq's _subscription_required). News
+    # of it that would have to wait are not told. False for want of memory.
+    return take_subscription(peer, True, b"", 0) == NOTHING or subscribe(peer.member, b"", 0)
 
 
 cdef inline bint forget(Side *side, Record *record) noexcept nogil:
@@ -62,19 +68,22 @@ cdef inline bint tell(Side *side, bint wanted, const unsigned char *topic, size_
     message.body = 1 + size
     message.parts = 1
     moved = move_message(side.core, side.way, &message)
+    # There may be no read that does it.
+    give_groups(side.way)
     let_go(&side.core.heap, message.block)
     return moved
 
 
-cdef inline void sweep(Core *core, size_t most) noexcept nogil:
-    # Takes up to so many subscriptions of connections that have ended out.
+cdef inline bint sweep(Core *core, size_t most) noexcept nogil:
+    # Takes up to so many subscriptions of connections that have ended out; False if the news of one have to wait.
     cdef Member *member
     while core.dead != NULL and most:
         member = core.dead
         while member.first != NULL and most:
             if not forget(<Side *>member.side, member.first):
-                return
+                return False
             most -= 1
         if member.first == NULL:
             core.dead = member.next_dead
             free(member)
+    return True

@@ -1,0 +1,100 @@
+"""The native core of the switch does what the one in Python does, in random scenarios of all types of sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from typing import Any
+
+import pytest
+from support.switch import CORES, NEVER, SMALL, Far, World, command
+
+from geventrelay.switch.contract import Destination
+from geventrelay.terms import Payload, WhenFull
+from geventrelay.zmtp import frames
+from geventrelay.zmtp.greeting import Version
+
+PARTS = [b"", b"a", b"a0", b"a1", b"r0", b"\1a", b"\0a", b"\1", b"ab c", b"x" * 300, b"y" * 260]
+SOURCES = ["PULL", "SUB", "XSUB", "XPUB", "ROUTER", "DEALER"]
+DESTINATIONS = ["PUSH", "PUB", "XPUB", "ROUTER", "DEALER"]
+
+
+def some_bytes(choose: random.Random, far: Far) -> bytes:
+    """A message, a command, a message with a command within, or garbage."""
+    parts = choose.choices(PARTS, k=choose.choice([1, 1, 2, 3]))
+    kind = choose.random()
+    if far.v1_0 or kind < 0.75:
+        return frames.encode_message(parts, v1_0=far.v1_0)
+    if kind < 0.85:
+        name = choose.choice([b"PING", b"PONG", b"SUBSCRIBE", b"CANCEL", b"UNKNOWN"])
+        return command(name, choose.choice([b"\0\0", b"", b"a", b"\0\0context"]))
+    if kind < 0.95:
+        return frames.encode(b"first", more=True) + command(b"PING", b"\0\0") + frames.encode_message(parts)
+    return choose.randbytes(choose.randrange(1, 12))
+
+
+def build(world: World, choose: random.Random) -> tuple[list[Far], Any]:
+    """The peers of a random device, and its way."""
+    type = choose.choice(SOURCES)
+    source = world.side(type, bounds=SMALL)
+    if type == "SUB":
+        source.subscribe(choose.choice([b"a", b""]))
+    sides = [world.side(choose.choice(DESTINATIONS), bounds=SMALL, sndhwm=0) for _ in range(choose.choice([1, 1, 2]))]
+    destinations = [Destination(one, choose.choice([*WhenFull]), choose.choice([*Payload])) for one in sides]
+    _, way = world.way(source, *destinations)
+    fars = [
+        world.far(side, version=choose.choice([*Version]), routing_id=b"%s%d" % (name, number))
+        for side, name in ((source, b"r"), *((one, b"a") for one in sides))
+        for number in range(2)
+    ]
+    return fars, way
+
+
+def settle(world: World, fars: list[Far]) -> None:
+    """Write what waits, and forget who has ended."""
+    for far in fars:
+        if far.peer.ended is not None:
+            far.peer.detach()
+    world.core.tidy(NEVER)
+    for far in fars:
+        if far.peer.wants_write:
+            far.peer.write(NEVER)
+    world.core.take_stalled()
+    world.core.take_ended()
+
+
+def story(world: World, seed: int) -> list[object]:
+    """All that can be seen in a scenario."""
+    choose = random.Random(seed)
+    fars, way = build(world, choose)
+    settle(world, fars)
+    seen: list[object] = []
+    for _ in range(choose.randrange(1, 12)):
+        far = choose.choice(fars)
+        data = b"".join(some_bytes(choose, far) for _ in range(choose.randrange(1, 6)))
+        cut = choose.randrange(len(data) + 1)
+        for piece in (data[:cut], data[cut:]):
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                far.put(piece)
+                seen.append((far.read(), far.peer.ended and far.peer.ended.fault))
+        settle(world, fars)
+        seen += [(far.bytes(), far.peer.counts()) for far in fars]
+        counters = way.counters
+        seen.append((counters.received, counters.received_parts, counters.received_bytes))
+        seen += [(one.sent, one.sent_parts, one.sent_bytes, one.uncut, dict(one.dropped)) for one in counters.outlets]
+    return seen
+
+
+@pytest.mark.skipif("native" not in CORES, reason="the native core is not built")
+@pytest.mark.parametrize("hundred", range(2))
+def test_both_cores_do_the_same_in_random_scenarios(hundred):
+    for seed in range(100 * hundred, 100 * hundred + 100):
+        stories = []
+        for make in CORES.values():
+            world = World(make())
+            try:
+                stories.append(story(world, seed))
+            finally:
+                world.close()
+        for number, (one, other) in enumerate(zip(*stories, strict=True)):
+            assert one == other, f"seed {seed}, entry {number}"
