@@ -603,3 +603,32 @@ def test_of_each_message_goes_what_is_asked_for_as_in_python(payload):
         )
     for other in (sender, worker, reader):
         other.close()
+
+
+def test_a_write_ends_with_its_turn_and_says_that_there_is_more(rig):
+    one = rig(sndhwm=0)
+    sender, workers = one.sender(), [one.worker(), one.worker()]
+    # Each worker gets every second message, so what waits for it is in many pieces.
+    messages = [(b"%d" % number + b"x" * (20_000 if number < 60 else 0),) for number in range(1000)]
+    sender.to_send = encoded(messages)
+    while sender.push():
+        sender.peer.read(inf)
+    turns = 0
+    while workers[0].peer.wants_write:
+        while workers[0].pull():
+            pass
+        turns += workers[0].peer.write(0.0) is Progress.TURN_OVER
+    assert turns > 1
+    workers[0].pull()
+    assert workers[0].messages() == messages[::2]
+
+
+def test_a_large_message_may_come_byte_by_byte(rig):
+    one = rig()
+    sender, worker = one.sender(), one.worker()
+    message = (b"x" * 70_000, b"y" * 3000)
+    data = encoded([message, (b"next",)])
+    for piece in (data[:60_000], *(data[at : at + 1] for at in range(60_000, 60_200)), data[60_200:]):
+        sender.to_send += piece
+        move_all([sender], [worker])
+    assert worker.messages() == [message, (b"next",)]

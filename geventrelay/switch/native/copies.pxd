@@ -75,7 +75,8 @@ cdef inline void compact(Core *core) noexcept nogil:
     # for less than half of it moves together with others. The rest is kept once for all that wait for it.
     cdef Side *side = core.sides
     cdef Py_ssize_t index
-    if core.heap.live < max(core.compact_at, <size_t>FEW_BYTES):
+    core.compact_at = max(min(core.compact_at, 4 * core.heap.live), <size_t>FEW_BYTES)
+    if core.heap.live < core.compact_at:
         return
     while side != NULL:
         for index in range(side.count):

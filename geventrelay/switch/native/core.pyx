@@ -29,7 +29,7 @@ from .incoming cimport (
 from .peer cimport (
     ASKS, AUTO, BLOCK, DISCONNECT, DROP_COUNT, DROP_NEWEST, DROP_OLDEST, NO_PEER, PARTS, PUBLISHES, PUSHES,
     ROUTES, SPACE, SWAP, TAKES_NONE, WHOLE, Core, Destination, Peer, Side, Way, add_control, disconnect,
-    drop_too_old, end_peer, free_peer, has_something, monotonic, note, write_dirty, write_out
+    drop_too_old, end_peer, free_peer, has_something, monotonic, note, write_dirty, write_until
 )
 from .reading cimport ENDED, MOST_SWEPT, NO_ROOM, NOT_READY, TURN_OVER, read_peer
 from .routes cimport add_route, remove_route
@@ -98,6 +98,12 @@ cdef class NativeCore:
         self.core.ended = <PyObject *>self.ended
 
     def __dealloc__(self):
+        cdef Member *member
+        # Its sides have gone, and with them all records.
+        while self.core.dead != NULL:
+            member = self.core.dead
+            self.core.dead = member.next_dead
+            free(member)
         free_heap(&self.core.heap)
 
     def side(self, plan):
@@ -440,11 +446,13 @@ cdef class NativePeer:
         if self.peer.fd < 0 or self.peer.over:
             return Progress.ENDED
         self.peer.stalled = False
-        write_out(&self.peer)
+        write_until(&self.peer, until)
         # Its caller is told here.
         self.side.core.stalled.pop(self, None)
         self.side.core.ended.pop(self, None)
-        return PROGRESS[ENDED if self.peer.over else NOT_READY]
+        if self.peer.over:
+            return Progress.ENDED
+        return Progress.TURN_OVER if has_something(&self.peer) and not self.peer.stalled else Progress.NOT_READY
 
     @property
     def wants_write(self):

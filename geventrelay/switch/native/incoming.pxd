@@ -302,7 +302,7 @@ cdef inline void release_block(Incoming *incoming, Heap *heap, Block *block) noe
 
 cdef inline bint settle(Incoming *incoming, Heap *heap) noexcept nogil:
     # At the end of a turn: a few bytes that are left keep no large block. False if there is no memory.
-    cdef size_t there = there_is(incoming)
+    cdef size_t there = there_is(incoming), lacking
     cdef Block *old = incoming.block
     cdef Block *block = incoming.spare
     cdef bint own = old != NULL and old != heap.current
@@ -312,7 +312,9 @@ cdef inline bint settle(Incoming *incoming, Heap *heap) noexcept nogil:
         if there <= SMALL_REST and block != NULL:
             incoming.spare = NULL
         else:
-            block = new_block(heap, max(there, <size_t>SMALL_REST))
+            # With room to go on: bytes that come one by one must not cost a copy of all each.
+            lacking = incoming.need - (incoming.end - incoming.scan)
+            block = new_block(heap, max(there + min(there, lacking), <size_t>SMALL_REST))
             if block == NULL:
                 return False
         if not own:

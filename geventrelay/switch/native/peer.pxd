@@ -3,6 +3,7 @@
 
 from cpython.ref cimport PyObject
 from libc.errno cimport EAGAIN, EINTR, errno
+from libc.math cimport INFINITY
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
@@ -264,7 +265,7 @@ cdef inline void write_dirty(Core *core, double until) noexcept nogil:
             continue
         core.now = monotonic()
         if core.now < until:
-            write_out(peer)
+            write_until(peer, until)
         else:
             note(core.stalled, peer)
     core.queued = 0
@@ -272,6 +273,11 @@ cdef inline void write_dirty(Core *core, double until) noexcept nogil:
 
 cdef inline void write_out(Peer *peer) noexcept nogil:
     # Writes what waits for it, as far as the kernel takes it.
+    write_until(peer, INFINITY)
+
+
+cdef inline void write_until(Peer *peer, double until) noexcept nogil:
+    # The same, but no more once a time is over.
     cdef iovec pieces[MOST_PIECES]
     cdef msghdr message
     cdef size_t wanted
@@ -296,6 +302,9 @@ cdef inline void write_out(Peer *peer) noexcept nogil:
         if <size_t>taken < wanted:
             peer.stalled = True
             note(peer.core.stalled, peer)
+        elif has_something(peer) and monotonic() >= until:
+            note(peer.core.stalled, peer)
+            return
 
 
 cdef inline void take_news(Peer *peer) noexcept with gil:
