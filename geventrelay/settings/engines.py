@@ -16,8 +16,7 @@ OPTIONS = frozenset({
     "backlog", "bindtodevice", "connect_timeout", "handshake_ivl", "immediate", "ipv6", "linger", "maxmsgsize",
     "rcvbuf", "rcvhwm", "reconnect_ivl", "reconnect_ivl_max", "router_handover", "routing_id",
     "sndbuf", "sndhwm", "tcp_keepalive",
-    "tcp_keepalive_cnt", "tcp_keepalive_idle", "tcp_keepalive_intvl", "tcp_maxrt", "tos", "xpub_verbose",
-    "xpub_verboser",
+    "tcp_keepalive_cnt", "tcp_keepalive_idle", "tcp_keepalive_intvl", "tcp_maxrt", "tos",
 })  # fmt: skip
 """The socket options that engine zmtp has, by name."""
 
