@@ -192,7 +192,7 @@ class ControlOptions(DeviceGroup):
 
     control: Endpoints | None = option(
         endpoints,
-        "where commands come in: PAUSE, RESUME, TERMINATE, STATISTICS and RELOAD",
+        "where PAUSE, RESUME, TERMINATE, STATISTICS and RELOAD come in",
         default=None,
         unset="nowhere",
         metavar="ENDPOINT",

@@ -52,7 +52,7 @@ class HttpOptions(Group):
 
     http: HttpAddress | None = option(
         HttpAddress.parse,
-        "answer HTTP there (page, API, metrics); a bare PORT is on 127.0.0.1",
+        "page, API and metrics over HTTP; a bare PORT is on 127.0.0.1",
         default=None,
         unset="nowhere",
         metavar="HOST:PORT",

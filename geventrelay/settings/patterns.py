@@ -71,7 +71,7 @@ follows the topic and a space) to one PULL at the push port. It needs --pub-port
     )
     subscribe: Prefixes = option(
         prefixes,
-        "take only messages that begin with PREFIX",
+        "only messages that begin with PREFIX",
         default=("",),
         unset="all",
         metavar="PREFIX",

@@ -87,7 +87,7 @@ def named_cases(text: str) -> list[Case]:
     found: dict[Case, None] = {}
     for key in (part.strip() for part in text.split(",")):
         if key in GROUPS:
-            found.update(dict.fromkeys(case for case in known.values() if case.pattern in GROUPS[key]))
+            found.update(dict.fromkeys(GROUPS[key]))
             continue
         if key not in known:
             meant = closest(key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .case import UNDER_ATTACK, Case, cases, fitting
+from .case import HWMS, UNDER_ATTACK, Case, cases, fitting
 from .schedule import Results
 from .strangers import ATTACKS
 from .table import Spread, ratio, spreads
@@ -28,9 +28,9 @@ class Measured:
         found = self.spread(name, metric, case)
         return found.median if found else None
 
-    def versus(self, other: str, metric: str, case: Case) -> float | None:
-        """The native burst against ``other``."""
-        return ratio(self.spread("native", metric, case), self.spread(other, metric, case))
+    def versus(self, other: str, metric: str, case: Case, subject: str = "native") -> float | None:
+        """``subject``, which is the native burst unless given, against ``other``."""
+        return ratio(self.spread(subject, metric, case), self.spread(other, metric, case))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,47 @@ def _against(what: str, other: str, metric: str, at_least: bool, limit: float, c
 def _of(what: str, metric: str, at_least: bool, limit: float, unit: str, case: Case) -> Bar:
     name = f"{case.name}: {what}"
     return Bar(name, at_least, limit, unit, (case,), lambda m: m.value("native", metric, case))
+
+
+# Of the engine zmtp, beside zmq.proxy: the most CPU time a message, the least throughput; p50 and p99 of one request.
+SWITCH = {
+    **dict.fromkeys(cases(["streamer"], [100], HWMS), (0.35, 1.2)),
+    Case("forwarder", 100, 1000): (0.5, 1.0),
+    Case("forwarder", 100, 1000, peers=10): (0.3, 1.4),
+    Case("forwarder", 100, 1000, peers=100): (0.3, 2.0),
+    Case("forwarder", 10_000, 1000, peers=10): (0.35, 2.0),
+    Case("forwarder", 65536, 1000, peers=10): (1.1, 0.9),
+    Case("streamer", 10_000, 1000): (0.45, 1.1),
+    Case("queue", 100, 1000, in_flight=64): (0.5, 1.1),
+}
+SWITCH_STEPS = Case("queue", 100, 1000, in_flight=1)
+
+
+def _of_switch(what: str, metric: str, at_least: bool, limit: float, case: Case) -> Bar:
+    name = f"{case.name}: engine zmtp, {what} x proxy"
+    return Bar(name, at_least, limit, "x", (case,), lambda m: m.versus("proxy", metric, case, "zmtp"))
+
+
+def _relay_bar(what: str, metric: str, at_least: bool, limit: float) -> Bar:
+    # zmq.proxy has no relay: a forwarder of it is what people have instead.
+    name, both = f"{RELAY.name}: engine zmtp, {what} x proxy's forwarder", (RELAY, FORWARDER)
+
+    def value(m: Measured) -> float | None:
+        return _share(m.value("zmtp", metric, RELAY), m.value("proxy", metric, FORWARDER))
+
+    return Bar(name, at_least, limit, "x", both, value)
+
+
+def _switch_bars() -> list[Bar]:
+    bars = []
+    for case, (cpu, rate) in SWITCH.items():
+        bars.append(_of_switch("CPU time per message", "cpu_us", False, cpu, case))
+        bars.append(_of_switch("throughput", "rate", True, rate, case))
+    bars.append(_relay_bar("CPU time per message", "cpu_us", False, 0.4))
+    bars.append(_relay_bar("throughput", "rate", True, 1.0))
+    bars.append(_of_switch("p50", "p50_us", False, 0.8, SWITCH_STEPS))
+    bars.append(_of_switch("p99", "p99_us", False, 1.0, SWITCH_STEPS))
+    return bars
 
 
 def _watched(case: Case) -> Bar:
@@ -126,7 +167,7 @@ def _bars() -> list[Bar]:
     return bars + [_of("p99", "p99_us", False, ATTACKS[name].goal_ms * 1000, "µs", case) for name, case in ATTACKED]
 
 
-BARS = _bars()
+BARS = [*_bars(), *_switch_bars()]
 
 
 def bar_cases() -> list[Case]:

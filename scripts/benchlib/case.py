@@ -70,8 +70,6 @@ PATTERNS = tuple(name for name, kind in KINDS.items() if not kind.extra)
 EXTRAS = tuple(name for name, kind in KINDS.items() if kind.extra)
 UNDER_ATTACK = {f"attack-{name}": name for name in ATTACKS}
 """The attack of a kind."""
-GROUPS = {"attacks": tuple(UNDER_ATTACK)}
-"""Names that stand for several kinds in ``--case``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +149,24 @@ def cases(
     return list(found)
 
 
+GROUPS = {
+    "attacks": tuple(cases(UNDER_ATTACK, [], [])),
+    # What the engine zmtp is held to, beside zmq.proxy and the engine libzmq.
+    "switch": (
+        *cases(["streamer"], [100], HWMS),
+        *cases(["forwarder"], [100], HWMS[:1]),
+        *cases(["forwarder"], [10_000, 65536], HWMS[:1], {"forwarder": [10]}),
+        *cases(["streamer"], [10_000], HWMS[:1]),
+        *cases(["relay", "queue"], [100], HWMS[:1]),
+    ),
+}
+"""Names that stand for several cases in ``--case``."""
+
+
 def every_case() -> dict[str, Case]:
-    """Those of ``--full`` by key: what ``--list`` shows and ``--case`` takes."""
-    return {case.key: case for case in cases(KINDS, SIZES.values(), HWMS)}
+    """Those of ``--full`` and of groups by key: what ``--list`` shows and ``--case`` takes."""
+    every = [*cases(KINDS, SIZES.values(), HWMS), *(case for group in GROUPS.values() for case in group)]
+    return {case.key: case for case in every}
 
 
 def closest(key: str) -> str | None:

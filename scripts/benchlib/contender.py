@@ -128,6 +128,10 @@ def _server(case: Case, ready: Path, board: Path) -> list[str]:
     return ["geventrelay", case.device, *ends, "--sndhwm", hwm, "--rcvhwm", hwm, "--ready-file", str(ready)]
 
 
+def _zmtp(case: Case, ready: Path, board: Path) -> list[str]:
+    return [*_server(case, ready, board), "--engine", "zmtp"]
+
+
 def _everything_on(case: Case, ready: Path, board: Path) -> list[str]:
     return [*_server(case, ready, board), "--http", "127.0.0.1:0", "--control", ANY_PORT, "--tap", ANY_PORT]
 
@@ -172,6 +176,22 @@ CONTENDERS = (
         "geventrelay, Python burst",
         _patterns(extras=EXTRAS),
         _server,
+        ours=True,
+        env={"GEVENTRELAY_BURST": "python"},
+    ),
+    Contender(
+        "zmtp",
+        "geventrelay, engine zmtp",
+        frozenset(PATTERNS),
+        _zmtp,
+        ours=True,
+        env={"GEVENTRELAY_BURST": "native"},
+    ),
+    Contender(
+        "zmtp-python",
+        "engine zmtp in Python",
+        frozenset(PATTERNS),
+        _zmtp,
         ours=True,
         env={"GEVENTRELAY_BURST": "python"},
     ),

@@ -10,7 +10,7 @@ import pytest
 from benchlib.against import Verdict, compare, judge, report
 from benchlib.arguments import OLD, OLD_AGAIN, UsageError, read_plan, with_old
 from benchlib.bars import bar_cases
-from benchlib.case import KINDS, Case, cases, every_case
+from benchlib.case import GROUPS, KINDS, Case, cases, every_case
 from benchlib.contender import BY_NAME
 from benchlib.schedule import Result, rotated
 from benchlib.strangers import ATTACKS, LIBZMQ_MS
@@ -33,7 +33,8 @@ def plan(**options):
 
 def test_every_case_has_a_key_and_a_title_of_its_own():
     found = every_case()
-    assert len(found) == len(cases(KINDS, [16, 100, 1024, 65536, 1048576], [1000, 100000]))
+    assert set(found.values()) >= set(cases(KINDS, [16, 100, 1024, 65536, 1048576], [1000, 100000]))
+    assert set(found.values()) >= {case for group in GROUPS.values() for case in group}
     assert len({case.name for case in found.values()}) == len(found)
     assert {case.pattern for case in found.values()} == set(KINDS)
     assert all(re.fullmatch(r"[a-z]+(-[a-z]+)?(-\d+\w+)?-\d+[KM]?-hwm\d+", key) for key in found)
@@ -69,7 +70,7 @@ def test_several_cases_keep_their_order_and_come_once():
 
 def test_the_default_measures_every_pattern_and_full_every_kind():
     assert {case.pattern for case in plan().cases} == {"streamer", "forwarder", "queue", "relay"}
-    assert plan(full=True).cases == list(every_case().values())
+    assert plan(full=True).cases == cases(KINDS, [16, 100, 1024, 65536, 1048576], [1000, 100000])
     assert len(plan(quick=True).cases) == 4
 
 
@@ -105,7 +106,7 @@ def test_options_narrow_the_cases_down():
         ({"pin": "x"}, "--pin: expected auto, load, split, one, none, got 'x'"),
         (
             {"against": "HEAD", "contender": "proxy"},
-            "--against: expected --contender with one of native, watched, python, got 'proxy'",
+            "--against: expected --contender with one of native, watched, python, zmtp, zmtp-python, got 'proxy'",
         ),
     ],
 )

@@ -8,7 +8,7 @@ from .copies cimport put
 from .frames cimport message_size, messages_size
 from .peer cimport (
     BLOCK, DISCONNECT, DROP_NEWEST, DROP_OLDEST, NO_PEER, SLOW, Destination, Group, Message, Peer, Side, Slow, end_peer, mark_dirty,
-    count_sent, has_taker, room_of, takes, write_out
+    count_sent, room_of, takes, write_out
 )
 from .incoming cimport TOO_SLOW
 from .queue cimport drop_all, drop_oldest
@@ -25,9 +25,7 @@ cdef inline void publish(
     cdef Side *side = destination.side
     cdef Group *group = &side.group
     cdef Node *node = deepest(&side.topics, topic, size)
-    if not has_taker(side):
-        destination.dropped[NO_PEER] += 1
-        return
+    # Also without a subscriber, as on libzmq's engine.
     count_sent(destination, message)
     if node == NULL:
         return
