@@ -60,5 +60,5 @@ def test_version_tells_it(run, not_built):
     program = run([*GEVENTRELAY, "--version"], env=not_built)
     assert program.wait() == 0
     first, second = program.output.splitlines()
-    assert first.endswith(", python burst")
+    assert ", python burst" in first
     assert second.startswith("The Python burst is 3 to 14 times slower than the native one (")

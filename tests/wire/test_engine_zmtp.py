@@ -11,6 +11,7 @@ import zmq
 from support.traffic import open_way, pump
 
 from geventrelay import Device, Forwarder, Queue, Relay, Streamer
+from geventrelay.components.switch import Switch
 from geventrelay.errors import StartError
 from geventrelay.switch.contract import Progress
 from geventrelay.switch.core_python.peer import Peer as CorePeer
@@ -268,8 +269,11 @@ def test_a_stop_connects_no_more_where_peers_only_send(either, peers: Peers):
     device = either(Streamer(frontend=ends, backend=LOCAL, drain_s=10, socket_options=at_once))
     busy.send(b"task")
     counted = lambda: device.peers()["frontend"]  # noqa: E731
+    (switch,) = (one for one in device._assembly.components if isinstance(one, Switch))
+    links = switch._stations["frontend"]._links
     eventually(
-        lambda: counted().connected == 2 and pump(device, "frontend").bursts > 1, "the task to wait for a worker"
+        lambda: counted().connected == 2 and any(link.blocked for link in links.values()),
+        "the task to wait for a worker",
     )
     stopping = gevent.spawn(device.stop)
     eventually(lambda: counted().disconnected_total == 1, "the idle connection to end")
