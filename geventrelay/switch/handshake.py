@@ -36,7 +36,19 @@ class Handshake:
     :ivar what: one sentence about it.
     """
 
-    __slots__ = ("_connection", "_on_end", "_output", "_reader", "_writer", "peer", "reason", "rest", "socket", "what")
+    __slots__ = (
+        "__weakref__",
+        "_connection",
+        "_on_end",
+        "_output",
+        "_reader",
+        "_writer",
+        "peer",
+        "reason",
+        "rest",
+        "socket",
+        "what",
+    )
 
     def __init__(self, socket: Any, connection: Connection, on_end: Callable[[Handshake], None]) -> None:
         loop: Any = get_hub().loop

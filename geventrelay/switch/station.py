@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import time
+import weakref
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -203,11 +204,13 @@ class Station:
         handshake = Handshake(socket, connection, on_end)
         self._handshakes.add(handshake)
         if terms.handshake_s:
-            self.driver.later(terms.handshake_s, functools.partial(self._expire, handshake))
+            # It is not kept until then: strangers could have failed ones fill the memory.
+            self.driver.later(terms.handshake_s, functools.partial(self._expire, weakref.ref(handshake)))
         handshake.start()
 
-    def _expire(self, handshake: Handshake) -> None:
-        if not handshake.over:
+    def _expire(self, one: weakref.ref[Handshake]) -> None:
+        handshake = one()
+        if handshake is not None and not handshake.over:
             handshake.fail(TOO_SLOW, f"the handshake was not over in {self._terms.handshake_s:g} s")
 
     def _drop(self, handshake: Handshake) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import socket
 import struct
 
@@ -10,7 +11,7 @@ import pytest
 import zmq
 
 from geventrelay import Streamer
-from geventrelay.switch.handshake import TOO_SLOW
+from geventrelay.switch.handshake import TOO_SLOW, Handshake
 from geventrelay.testing import LOCAL, Peers, eventually, let_run
 from geventrelay.zmtp.connection import Connection
 from geventrelay.zmtp.mechanism import Null
@@ -124,3 +125,12 @@ def test_a_peer_that_is_reset_after_its_message_is_gone_and_its_message_is_not(d
             one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         assert puller.recv() == [b"task"]
         eventually(lambda: device.peers()["frontend"].connected == 0, "its end")
+
+
+def test_a_handshake_that_has_failed_is_not_kept_until_its_time_would_be_over(device):
+    for _ in range(20):
+        with stranger(device, send=bytes(8000)):
+            pass
+    eventually(lambda: sum(failures(device).values()) == 20, "all of their ends")
+    gc.collect()
+    assert not [one for one in gc.get_objects() if type(one) is Handshake]
