@@ -46,6 +46,20 @@ def shake_hands(connection: Any, socket_type: bytes) -> None:
         received += more
 
 
+def greet(connection: Any) -> None:
+    """Exchange greetings over a new `connection`, and no more. Yields.
+
+    A peer sends its READY after the other's greeting (RFC 23). If it comes before, libzmq ends the connection without
+    having sent all of its own greeting.
+    """
+    connection.sendall(GREETING)
+    left = len(GREETING)
+    while left:
+        received = connection.recv(left)
+        assert received, "the other end has ended the handshake"
+        left -= len(received)
+
+
 def _is_ready(received: bytes) -> bool:
     head = len(GREETING) + 2
     return len(received) >= head and len(received) >= head + received[head - 1]

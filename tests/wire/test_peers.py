@@ -9,7 +9,7 @@ import time
 import gevent
 import pytest
 import zmq
-from support.strangers import GREETING, frame, ready, stranger
+from support.strangers import GREETING, frame, greet, ready, stranger
 
 from geventrelay import Custom, Device, Drop, Forwarder, Queue, Relay, Streamer
 from geventrelay.testing import LOCAL, Peers, eventually
@@ -116,7 +116,7 @@ def test_a_peer_whose_type_does_not_fit_is_counted_as_that(watch, frontend, thei
     backend = {"PULL": "PUSH", "SUB": "PUB", "ROUTER": "DEALER", "DEALER": "ROUTER", "PAIR": "PAIR"}[frontend]
     device = watch(Custom(frontend_type=frontend, frontend=LOCAL, backend_type=backend, backend=LOCAL))
     with stranger(device.endpoints["frontend"][0]) as wrong:
-        wrong.sendall(GREETING)
+        greet(wrong)
         eventually(lambda: device._assembly.sockets.peers_of("frontend")._held, "the connection to be seen")
         wrong.sendall(ready(theirs.encode()))
         eventually(lambda: device.peers()["frontend"].handshake_failures, "the failed handshake")
