@@ -76,8 +76,7 @@ class Switch(Component):
 
     def open(self) -> None:
         """Make the sockets, join them, bind and connect; see `Component.open`."""
-        types = {zmq.SocketType(plan.type).name for plan in self._plan.sockets}
-        self._driver = driver = Driver(new_core(types), self._settings.name)
+        self._driver = driver = Driver(new_core(), self._settings.name)
         driver.start()
         for plan in self._plan.sockets:
             side = driver.core.side(side_plan(plan, self._settings))

@@ -7,11 +7,10 @@ import errno
 from collections.abc import Callable
 from typing import Any
 
-from gevent.hub import get_hub
-
 from ..zmtp import events
 from ..zmtp.connection import Connection
 from ..zmtp.errors import Fault, ProtocolError
+from .watchers import Watchers
 
 HANDSHAKE_S = 10
 """How long a handshake may take, in seconds, where `handshake_ivl` says nothing else."""
@@ -19,7 +18,6 @@ HANDSHAKE_S = 10
 TOO_SLOW = "too_slow"
 """Why a handshake failed that was not over in its time."""
 
-_READ, _WRITE = 1, 2
 # A greeting and a READY fit into this, and so do the first messages after them.
 _READ_BYTES = 8192
 
@@ -41,8 +39,7 @@ class Handshake:
         "_connection",
         "_on_end",
         "_output",
-        "_reader",
-        "_writer",
+        "_watchers",
         "peer",
         "reason",
         "rest",
@@ -51,7 +48,6 @@ class Handshake:
     )
 
     def __init__(self, socket: Any, connection: Connection, on_end: Callable[[Handshake], None]) -> None:
-        loop: Any = get_hub().loop
         self.socket = socket
         self.peer: events.Peer | None = None
         self.rest = b""
@@ -59,12 +55,11 @@ class Handshake:
         self._connection = connection
         self._on_end = on_end
         self._output = b""
-        self._reader: Any = loop.io(socket.fileno(), _READ)
-        self._writer: Any = loop.io(socket.fileno(), _WRITE)
+        self._watchers = Watchers(socket.fileno())
 
     def start(self) -> None:
         """Say the first words. The handshake may end before this returns."""
-        self._reader.start(self._on_readable)
+        self._watchers.reader.start(self._on_readable)
         self._attempt(self._write)
 
     def fail(self, reason: str, what: str) -> None:
@@ -79,21 +74,17 @@ class Handshake:
     @property
     def over(self) -> bool:
         """Whether it has come to its end."""
-        return self._reader is None
+        return self._watchers.closed
 
     def close(self) -> None:
         """Stop without an end. May be called twice."""
-        for watcher in (self._reader, self._writer):
-            if watcher is not None:
-                watcher.stop()
-                watcher.close()
-        self._reader = self._writer = None
+        self._watchers.close()
 
     def _on_readable(self) -> None:
         self._attempt(self._read)
 
     def _on_writable(self) -> None:
-        self._writer.stop()
+        self._watchers.writer.stop()
         self._attempt(self._write)
 
     def _attempt(self, step: Callable[[], None]) -> None:
@@ -119,7 +110,7 @@ class Handshake:
             self._write()
         if not self.over:
             # It waits for its last words to be written.
-            self._reader.stop()
+            self._watchers.reader.stop()
 
     def _write(self) -> None:
         self._output += self._connection.to_send()
@@ -127,7 +118,7 @@ class Handshake:
             with contextlib.suppress(BlockingIOError):
                 self._output = self._output[self.socket.send(self._output) :]
         if self._output:
-            self._writer.start(self._on_writable)
+            self._watchers.writer.start(self._on_writable)
         elif self.peer is not None:
             self._end()
 

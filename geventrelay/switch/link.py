@@ -7,15 +7,12 @@ import fcntl
 import termios
 from typing import TYPE_CHECKING, Any
 
-from gevent.hub import get_hub
-
 from .contract import Ended, Peer, Progress
 from .turns import Job
+from .watchers import Watchers
 
 if TYPE_CHECKING:
     from .station import Station
-
-_READ, _WRITE = 1, 2
 
 
 class Link:
@@ -31,7 +28,6 @@ class Link:
     """
 
     def __init__(self, socket: Any, peer: Peer, station: Station, endpoint: str, address: str) -> None:
-        loop: Any = get_hub().loop
         self.socket = socket
         self.number: int = socket.fileno()
         self.peer = peer
@@ -42,8 +38,7 @@ class Link:
         self._turns = station.driver.turns
         self._reads = Job(self._read, urgent=False)
         self._writes = Job(self._write, urgent=True)
-        self._reader: Any = loop.io(self.number, _READ)
-        self._writer: Any = loop.io(self.number, _WRITE)
+        self._watchers = Watchers(self.number)
         self.blocked = False
         # Of a drain: how many bytes have to be read, and how many had been when that was so.
         self._drain_to: int | None = None
@@ -52,24 +47,24 @@ class Link:
     @property
     def closed(self) -> bool:
         """Whether it has been closed."""
-        return self._reader is None
+        return self._watchers.closed
 
     def start(self) -> None:
         """Write what waits, and read what has come with the handshake."""
         self._turns.queue(self._writes)
         self._turns.queue(self._reads)
         if not self._station.paused:
-            self._reader.start(self._on_readable, pass_events=True)
+            self._watchers.reader.start(self._on_readable, pass_events=True)
 
     def pause(self) -> None:
         """Read nothing until `resume`."""
         if not self.closed:
-            self._reader.stop()
+            self._watchers.reader.stop()
 
     def resume(self) -> None:
         """Go on reading after `pause`."""
         if not self.closed and not self.blocked:
-            self._reader.start(self._on_readable, pass_events=True)
+            self._watchers.reader.start(self._on_readable, pass_events=True)
             # Bytes may have been read and kept, of which the descriptor says nothing.
             self._turns.queue(self._reads)
 
@@ -81,8 +76,8 @@ class Link:
 
     def wait_writable(self) -> None:
         """Write as soon as the kernel takes more."""
-        if not self.closed and not self._writer.active:
-            self._writer.start(self._on_writable)
+        if not self.closed and not self._watchers.writer.active:
+            self._watchers.writer.start(self._on_writable)
 
     def finish(self) -> None:
         """Read what has come by now, and then end."""
@@ -117,15 +112,11 @@ class Link:
 
     def close(self) -> None:
         """End the watching and the connection, without a word to the core. May be called twice."""
-        for watcher in (self._reader, self._writer):
-            if watcher is not None:
-                watcher.stop()
-                watcher.close()
-        self._reader = self._writer = None
+        self._watchers.close()
 
     def _on_readable(self, events: int) -> None:
         if self._driver.dead:
-            self._reader.stop()
+            self._watchers.reader.stop()
             return
         self._turns.offer(self._reads)
         if events < 0 and not self.closed:
@@ -134,7 +125,7 @@ class Link:
 
     def _on_writable(self) -> None:
         if self._driver.dead:
-            self._writer.stop()
+            self._watchers.writer.stop()
             return
         self._turns.offer(self._writes)
 
@@ -146,7 +137,7 @@ class Link:
             self._station.ended(self, Ended(None, "the device stops"))
         elif progress == Progress.NO_ROOM and self._station.way is not None:
             self.blocked = True
-            self._reader.stop()
+            self._watchers.reader.stop()
             self._driver.wait_for_room(self, self._station.way)
         elif progress == Progress.ENDED:
             self._station.ended(self, self.peer.ended)
@@ -163,7 +154,7 @@ class Link:
             if self.peer.wants_write:
                 self.wait_writable()
             else:
-                self._writer.stop()
+                self._watchers.writer.stop()
         self._driver.look_for_room()
         return progress == Progress.TURN_OVER
 

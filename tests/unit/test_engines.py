@@ -11,6 +11,7 @@ from geventrelay.errors import SettingsError
 from geventrelay.settings.engines import OPTIONS
 from geventrelay.settings.socket_options import OPTIONS as EVERY
 from geventrelay.switch.choose import new_core
+from geventrelay.switch.contract import SidePlan
 from geventrelay.terms import Engine
 
 SIDES = {"frontend": 1, "backend": 2}
@@ -60,8 +61,9 @@ def test_a_pattern_that_is_not_wholly_there_is_refused(make):
 )
 def test_these_patterns_are_wholly_there(settings):
     assert engine_of(settings) is Engine.ZMTP
-    types = set(settings.socket_types.values())
-    assert new_core(types) is not None
+    core = new_core()
+    for key, kind in settings.socket_types.items():
+        assert core.side(SidePlan(key, kind)).plan.type == kind
 
 
 def test_control_sockets_and_taps_are_libzmqs_and_may_have_what_it_has():

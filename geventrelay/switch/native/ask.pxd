@@ -1,9 +1,8 @@
 # Messages upstream, to all publishers: XSUB (RFC 29; libzmq's xsub.cpp). Without Python, but for subscriptions.
 
 from .copies cimport put
-from .peer cimport (
-    FULL, NO_PEER, Destination, Message, Peer, Side, count_sent, has_taker, mark_dirty, room_of, write_out
-)
+from .peer cimport FULL, NO_PEER, Destination, Message, Peer, Side, count_sent, has_taker, mark_dirty, room_of
+from .writing cimport write_out
 
 
 cdef inline void ask(

@@ -1,46 +1,16 @@
-# One peer: what has come from it, what waits for it, and how that is written. Without Python, but for the two lists of
-# peers that need attention.
+# What the core has of one peer, one socket and one direction, and what is asked of them most. Without Python, but for the
+# two lists of peers that need attention.
 
 from cpython.ref cimport PyObject
-from libc.errno cimport EAGAIN, EINTR, errno
-from libc.math cimport INFINITY
-from libc.stdlib cimport free, realloc
-from libc.string cimport memcpy, memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
-from .blocks cimport Block, Heap, data_of
-from .incoming cimport NOTHING, Event, Incoming, Limits, forget
-from .queue cimport Queue, Run, drop_all, drop_older, first_size, run_at, take_written
+from .blocks cimport Block, Heap
+from .incoming cimport Event, Incoming, Limits
+from .nodes cimport Member, Topics
+from .queue cimport Queue
 from .routes cimport MOST_ID, Routes
-from .topics cimport Member, Topics
 
-cdef extern from *:
-    """
-    #include <sys/socket.h>
-    #include <sys/uio.h>
-    #ifndef MSG_NOSIGNAL  /* as on macOS; Python ignores SIGPIPE */
-    #define MSG_NOSIGNAL 0
-    #endif
-    """
-    enum: MSG_NOSIGNAL
-    enum: MSG_DONTWAIT
-    cdef struct iovec:
-        void *iov_base
-        size_t iov_len
-    cdef struct msghdr:
-        iovec *msg_iov
-        size_t msg_iovlen
-    Py_ssize_t sendmsg(int fd, const msghdr *message, int flags) nogil
-    Py_ssize_t recv(int fd, void *buffer, size_t size, int flags) nogil
-
-cdef enum:
-    # How many pieces are written with one system call. Linux takes 1024.
-    MOST_PIECES = 64
-    # Answers to PING wait for a peer that does not read up to here; what is more is not answered.
-    MOST_PONGS = 4096
-
-
-# Indices of what is dropped; core.pyx has their names.
+# Indices of what is dropped; counts.pxi has their names.
 cdef enum:
     NO_PEER
     FULL
@@ -240,121 +210,12 @@ cdef inline Py_ssize_t room_of(Peer *peer) noexcept nogil:
     return max(room, 0)
 
 
-# Writing ------------------------------------------------------------------------------------------------------
-
-cdef inline bint has_something(Peer *peer) noexcept nogil:
-    return peer.queue.count > 0 or peer.control.size > 0 or peer.has_news
-
-
 cdef inline void mark_dirty(Peer *peer) noexcept nogil:
     # Written before this turn is over.
     if not peer.dirty:
         peer.dirty = True
         peer.next_dirty = peer.core.dirty
         peer.core.dirty = peer
-
-
-cdef inline void write_dirty(Core *core, double until) noexcept nogil:
-    # Writes what was put in queues in this turn, up to a time: the caller is told of what is left.
-    cdef Peer *peer
-    while core.dirty != NULL:
-        peer = core.dirty
-        core.dirty = peer.next_dirty
-        peer.dirty = False
-        if peer.over or peer.stalled:
-            continue
-        core.now = monotonic()
-        if core.now < until:
-            write_until(peer, until)
-        else:
-            note(core.stalled, peer)
-    core.queued = 0
-
-
-cdef inline void write_out(Peer *peer) noexcept nogil:
-    # Writes what waits for it, as far as the kernel takes it.
-    write_until(peer, INFINITY)
-
-
-cdef inline void write_until(Peer *peer, double until) noexcept nogil:
-    # The same, but no more once a time is over.
-    cdef iovec pieces[MOST_PIECES]
-    cdef msghdr message
-    cdef size_t wanted
-    cdef Py_ssize_t taken
-    drop_too_old(peer)
-    memset(&message, 0, sizeof(message))
-    message.msg_iov = pieces
-    while peer.fd >= 0 and not peer.stalled and not peer.over and has_something(peer):
-        if peer.has_news and peer.control.size < MOST_PONGS:
-            take_news(peer)
-            continue
-        message.msg_iovlen = gather(peer, pieces, &wanted)
-        taken = sendmsg(peer.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL)
-        if taken < 0:
-            if errno == EINTR:
-                continue
-            if errno != EAGAIN:
-                end_peer(peer, NOTHING, errno)
-                return
-            taken = 0
-        count_written(peer, taken)
-        if <size_t>taken < wanted:
-            peer.stalled = True
-            note(peer.core.stalled, peer)
-        elif has_something(peer) and monotonic() >= until:
-            note(peer.core.stalled, peer)
-            return
-
-
-cdef inline void take_news(Peer *peer) noexcept with gil:
-    # Some of the subscriptions that are to be told.
-    cdef bytes news = (<object>peer.owner).news.take()
-    peer.has_news = len(news) > 0
-    if peer.has_news and not add_control(peer, news, len(news)):
-        raise MemoryError
-
-
-cdef inline size_t gather(Peer *peer, iovec *pieces, size_t *wanted) noexcept nogil:
-    # What is to be written next, and how many bytes that are.
-    cdef size_t count = 0, index, skipped = peer.queue.written
-    cdef Run *run
-    wanted[0] = 0
-    if peer.control.size:
-        if skipped:
-            # First the rest of the message that is written in half.
-            run = run_at(&peer.queue, 0)
-            pieces[0].iov_base = data_of(run.block) + run.at + skipped
-            wanted[0] = first_size(&peer.queue, run) - skipped
-            pieces[0].iov_len = wanted[0]
-            return 1
-        pieces[0].iov_base = peer.control.bytes + peer.control.written
-        wanted[0] = pieces[0].iov_len = peer.control.size - peer.control.written
-        count = 1
-    for index in range(min(peer.queue.count, <size_t>MOST_PIECES - count)):
-        run = run_at(&peer.queue, index)
-        pieces[count].iov_base = data_of(run.block) + run.at + skipped
-        pieces[count].iov_len = run.size - skipped
-        wanted[0] += run.size - skipped
-        skipped = 0
-        count += 1
-    return count
-
-
-cdef inline void count_written(Peer *peer, size_t nbytes) noexcept nogil:
-    cdef size_t of_control = 0
-    if peer.control.size and not peer.queue.written:
-        of_control = min(nbytes, peer.control.size - peer.control.written)
-        peer.control.written += of_control
-        if peer.control.written == peer.control.size:
-            free_control(&peer.control)
-    if nbytes > of_control:
-        peer.delivered += take_written(&peer.queue, &peer.core.heap, nbytes - of_control)
-
-
-cdef inline void drop_too_old(Peer *peer) noexcept nogil:
-    if peer.side.max_age > 0 and peer.queue.count:
-        peer.dropped[TOO_OLD] += drop_older(&peer.queue, &peer.core.heap, monotonic() - peer.side.max_age)
 
 
 cdef inline double monotonic() noexcept nogil:
@@ -366,66 +227,3 @@ cdef inline double monotonic() noexcept nogil:
 cdef inline void note(PyObject *peers, Peer *peer) noexcept nogil:
     with gil:
         (<dict>peers)[<object>peer.owner] = None
-
-
-cdef inline void end_peer(Peer *peer, Event fault, int error) noexcept nogil:
-    # Its connection has ended: it gets nothing more.
-    peer.over = True
-    peer.fault = fault
-    peer.error = error
-    bury(peer)
-    note(peer.core.ended, peer)
-
-
-cdef inline void bury(Peer *peer) noexcept nogil:
-    # It is subscribed to nothing any more, unless messages wait for its next connection; `sweep` does the work.
-    cdef Member *member = peer.member
-    if member != NULL and not takes(peer):
-        peer.member = NULL
-        member.peer = NULL
-        member.topics.version += 1
-        member.next_dead = peer.core.dead
-        peer.core.dead = member
-
-
-# Commands -----------------------------------------------------------------------------------------------------
-
-cdef inline bint add_control(Peer *peer, const unsigned char *frame, size_t size) noexcept nogil:
-    # Puts a frame before the messages that wait; False if there is no memory.
-    cdef Control *control = &peer.control
-    cdef unsigned char *grown
-    if control.size + size > control.room:
-        grown = <unsigned char *>realloc(control.bytes, 2 * (control.size + size))
-        if grown == NULL:
-            return False
-        control.bytes = grown
-        control.room = 2 * (control.size + size)
-    memcpy(control.bytes + control.size, frame, size)
-    control.size += size
-    return True
-
-
-cdef inline void free_control(Control *control) noexcept nogil:
-    free(control.bytes)
-    memset(control, 0, sizeof(Control))
-
-
-# Its connection -----------------------------------------------------------------------------------------------
-
-cdef inline void disconnect(Peer *peer) noexcept nogil:
-    # What came in half is forgotten, and what was written in half begins anew with the next connection.
-    peer.fd = -1
-    peer.stalled = peer.over = peer.has_news = False
-    if peer.side.full == peer:
-        peer.side.full = NULL
-    peer.fault = NOTHING
-    peer.error = 0
-    bury(peer)
-    peer.queue.written = 0
-    forget(&peer.incoming, &peer.core.heap)
-    free_control(&peer.control)
-
-
-cdef inline void free_peer(Peer *peer) noexcept nogil:
-    disconnect(peer)
-    drop_all(&peer.queue, &peer.core.heap)

@@ -6,13 +6,15 @@
 from .blocks cimport data_of, let_go
 from .copies cimport put
 from .frames cimport message_size, messages_size
+from .nodes cimport Node, Topics
 from .peer cimport (
-    BLOCK, DISCONNECT, DROP_NEWEST, DROP_OLDEST, NO_PEER, SLOW, Destination, Group, Message, Peer, Side, Slow, end_peer, mark_dirty,
-    count_sent, room_of, takes, write_out
+    BLOCK, DISCONNECT, DROP_NEWEST, DROP_OLDEST, NO_PEER, SLOW, Destination, Group, Message, Peer, Side, Slow,
+    count_sent, mark_dirty, room_of, takes
 )
 from .incoming cimport TOO_SLOW
 from .queue cimport drop_all, drop_oldest
-from .topics cimport Node, Topics, deepest, find_peers, is_as_before
+from .topics cimport deepest, find_peers, is_as_before
+from .writing cimport end_peer, write_out
 
 cdef enum:
     # One group keeps all subscribers waiting for the next one.

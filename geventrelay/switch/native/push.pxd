@@ -1,9 +1,8 @@
 # Each message to one peer, in turn: PUSH (RFC 30; libzmq's lb.cpp). Without Python.
 
 from .copies cimport put
-from .peer cimport (
-    FULL, NO_PEER, Destination, Message, Peer, Side, count_sent, has_taker, mark_dirty, room_of, takes, write_out
-)
+from .peer cimport FULL, NO_PEER, Destination, Message, Peer, Side, count_sent, has_taker, mark_dirty, room_of, takes
+from .writing cimport write_out
 
 
 cdef inline Peer *peer_with_room(Side *side) noexcept nogil:

@@ -9,14 +9,12 @@ from .incoming cimport (
     A_COMMAND, BAD_COMMAND, BAD_PING, CUT, MESSAGE, NO_MEMORY, NOTHING, WAITS, Event, Incoming, first_part,
     is_between_messages, make_room, next_event, next_message, put_command_back, settle
 )
-from .peer cimport (
-    MOST_PONGS, MSG_DONTWAIT, PUBLISHES, ROUTES, Core, Message, Peer, Side, add_control, end_peer, mark_dirty, monotonic,
-    recv, write_dirty
-)
+from .peer cimport PUBLISHES, ROUTES, Core, Message, Peer, Side, mark_dirty, monotonic
 from .route cimport add_envelope
 from .sending cimport give_groups, move_message
 from .subscribing cimport sweep, take_subscription
 from .topics cimport deepest
+from .writing cimport MOST_PONGS, MSG_DONTWAIT, add_control, end_peer, recv, write_dirty
 
 # `geventrelay.switch.contract.Progress`
 cdef enum:

@@ -5,10 +5,9 @@ from libc.string cimport memcpy
 from .blocks cimport data_of, let_go, place_copy
 from .copies cimport put
 from .frames cimport MORE, read_frame, write_head
-from .peer cimport (
-    FULL, MALFORMED, UNROUTABLE, Core, Destination, Message, Peer, count_sent, mark_dirty, room_of, takes, write_out
-)
+from .peer cimport FULL, MALFORMED, UNROUTABLE, Core, Destination, Message, Peer, count_sent, mark_dirty, room_of, takes
 from .routes cimport peer_by_id
+from .writing cimport write_out
 
 
 cdef inline void route(Destination *destination, const Message *message) noexcept nogil:

@@ -6,9 +6,10 @@ from libc.string cimport memcpy
 from .blocks cimport data_of, let_go, place_copy
 from .frames cimport LARGE_HEAD, write_head
 from .incoming cimport NO_MEMORY, NOTHING, TOO_MANY_TOPICS, TOPIC_TOO_LONG, WAITS, Event
+from .nodes cimport Member, Node, Record
 from .peer cimport Core, Message, Peer, Side
 from .sending cimport give_groups, move_message
-from .topics cimport Member, Node, Record, exact, record_of, remove_record, subscribe, topic_size, write_topic
+from .topics cimport exact, record_of, remove_record, subscribe, topic_size, write_topic
 
 
 cdef inline Event take_subscription(Peer *peer, bint wanted, const unsigned char *topic, size_t size) noexcept nogil:

@@ -1,0 +1,183 @@
+# One peer, as Python has it.
+
+cimport cython
+from cpython.ref cimport PyObject
+from libc.string cimport memcpy
+
+from .blocks cimport data_of, new_block
+from .copies cimport recode_queue
+from .incoming cimport SAME_ID, TAKEN_OVER, Incoming
+from .peer cimport PUBLISHES, ROUTES, Peer, note
+from .reading cimport ENDED, MOST_SWEPT, NO_ROOM, NOT_READY, TURN_OVER, read_peer
+from .routes cimport add_route, remove_route
+from .subscribing cimport sweep, want_everything
+from .writing cimport add_control, disconnect, drop_too_old, end_peer, free_peer, has_something, write_dirty, write_until
+
+from ...zmtp.greeting import Version
+from ..contract import PeerCounts, Progress
+from ..core_python.subscribe import Wishes
+
+assert (Progress.NOT_READY, Progress.NO_ROOM, Progress.TURN_OVER, Progress.ENDED) == (NOT_READY, NO_ROOM, TURN_OVER, ENDED)
+cdef tuple PROGRESS = tuple(Progress(value) for value in range(len(Progress)))
+
+
+@cython.no_gc_clear
+@cython.final
+cdef class NativePeer:
+    """`geventrelay.switch.contract.Peer` in C."""
+
+    cdef Peer peer
+    cdef NativeSide side
+    # Of a SUB or XSUB: what is to be told of its subscriptions.
+    cdef readonly object news
+    # By which a ROUTER knows it, and the last one that was to be so.
+    cdef bytes routing_id
+    cdef bytes claimed
+
+    def __cinit__(self, NativeSide side, queues_before):
+        self.side = side
+        self.peer.owner = <PyObject *>self
+        self.peer.core = &side.core.core
+        self.peer.side = &side.side
+        self.peer.queues_before = queues_before
+        self.peer.fd = -1
+        self.peer.incoming.need = 1
+
+    def __dealloc__(self):
+        if self.peer.core != NULL:
+            self.peer.queues_before = False
+            free_peer(&self.peer)
+
+    def attach(self, int fd, peer, bytes rest):
+        """Go on with a connection, see `geventrelay.switch.contract.Peer.attach`."""
+        cdef Incoming *incoming = &self.peer.incoming
+        if self.peer.fd >= 0:
+            raise ValueError("attach: expected a peer without a connection")
+        if rest:
+            incoming.block = new_block(&self.peer.core.heap, len(rest))
+            if incoming.block == NULL:
+                raise MemoryError
+            memcpy(data_of(incoming.block), <const char *>rest, len(rest))
+            incoming.end = len(rest)
+        if self.peer.queue.v1_0 != (peer.version is Version.V1_0) and not recode_queue(&self.peer):
+            raise MemoryError
+        incoming.v1_0 = self.peer.queue.v1_0
+        self.peer.has_commands = peer.version is Version.V3_0 or peer.version is Version.V3_1
+        self.peer.v3_1 = peer.version is Version.V3_1
+        self.peer.heard += len(rest)
+        self.peer.fd = fd
+        if self.side.side.kind == PUBLISHES and self.peer.member == NULL:
+            self.peer.member = new_member(&self.side.side, &self.peer)
+            if self.peer.queue.v1_0:
+                if not want_everything(&self.peer):
+                    raise MemoryError
+                # Not now: what an XPUB has told of that is written by its caller.
+                write_dirty(self.peer.core, 0)
+        if self.side.topics is not None:
+            self.news = Wishes(peer.version)
+            for topic in self.side.topics:
+                self.news.subscribe(topic, known=False)
+            self.peer.has_news = len(self.side.topics) > 0
+        if self.side.side.kind == ROUTES:
+            self.become_known(peer.routing_id)
+
+    cdef int become_known(self, bytes announced) except -1:
+        """Have a ROUTER know this peer by what it calls itself. A second peer of that name is refused, or takes over."""
+        cdef bytes routing_id
+        cdef NativePeer other
+        if self.routing_id is not None and (not announced or announced == self.routing_id):
+            return 0
+        self.become_unknown()
+        routing_id = announced or self.side.own_id()
+        self.claimed = routing_id
+        other = self.side.by_id.get(routing_id)
+        if other is not None:
+            if not self.side.made_of.router_handover:
+                end_peer(&self.peer, SAME_ID, 0)
+                return 0
+            other.become_unknown()
+            end_peer(&other.peer, TAKEN_OVER, 0)
+        memcpy(self.peer.routing_id, <const char *>routing_id, len(routing_id))
+        self.peer.routing_id_size = len(routing_id)
+        if not add_route(&self.side.side.routes, &self.peer, self.peer.routing_id, len(routing_id)):
+            raise MemoryError
+        self.side.by_id[routing_id] = self
+        self.routing_id = routing_id
+        return 0
+
+    cdef int become_unknown(self) except -1:
+        if self.routing_id is not None:
+            remove_route(&self.side.side.routes, self.peer.routing_id, self.peer.routing_id_size)
+            del self.side.by_id[self.routing_id]
+            self.routing_id = None
+            self.peer.routing_id_size = 0
+        return 0
+
+    def detach(self):
+        """The connection has gone, see `geventrelay.switch.contract.Peer.detach`."""
+        disconnect(&self.peer)
+        if not self.peer.queues_before:
+            self.become_unknown()
+        sweep(self.peer.core, MOST_SWEPT)
+        # Not now: what an XPUB has told of that is written by its caller.
+        write_dirty(self.peer.core, 0)
+        self.side.core.stalled.pop(self, None)
+        self.side.core.ended.pop(self, None)
+
+    def read(self, double until):
+        """Read and move messages, see `geventrelay.switch.contract.Peer.read`."""
+        cdef int progress = read_peer(&self.peer, until)
+        if progress == ENDED:
+            self.side.core.ended.pop(self, None)
+        return PROGRESS[progress]
+
+    def write(self, double until):
+        """Write what waits, see `geventrelay.switch.contract.Peer.write`."""
+        if self.peer.fd < 0 or self.peer.over:
+            return Progress.ENDED
+        self.peer.stalled = False
+        write_until(&self.peer, until)
+        # Its caller is told here.
+        self.side.core.stalled.pop(self, None)
+        self.side.core.ended.pop(self, None)
+        if self.peer.over:
+            return Progress.ENDED
+        return Progress.TURN_OVER if has_something(&self.peer) and not self.peer.stalled else Progress.NOT_READY
+
+    @property
+    def wants_write(self):
+        """Whether something waits to be written to its connection."""
+        return self.peer.fd >= 0 and not self.peer.over and has_something(&self.peer)
+
+    def ping(self, int ttl_ds):
+        """Put a PING in front of the messages that wait, see `geventrelay.switch.contract.Peer.ping`."""
+        cdef bytes frame = b"\x04\x07\x04PING" + ttl_ds.to_bytes(2, "big")
+        if not self.peer.v3_1 or self.peer.fd < 0:
+            raise ValueError("PING: expected a peer with ZMTP 3.1 that is connected")
+        if not add_control(&self.peer, frame, len(frame)):
+            raise MemoryError
+        note(self.peer.core.stalled, &self.peer)
+
+    @property
+    def heard(self):
+        """How many bytes have come from it."""
+        return self.peer.heard
+
+    @property
+    def ended(self):
+        """Why its connection has ended; None while it goes on, and while there is none."""
+        return explain(self) if self.peer.over else None
+
+    def counts(self):
+        """What has been counted up to now, over all its connections."""
+        drop_too_old(&self.peer)
+        return PeerCounts(
+            received=self.peer.received,
+            received_bytes=self.peer.received_bytes,
+            matched=self.peer.matched,
+            delivered=self.peer.delivered,
+            dropped=drops_of(self.peer.dropped),
+            waiting=self.peer.queue.messages,
+            waiting_bytes=self.peer.queue.nbytes,
+            subscriptions=0 if self.peer.member == NULL else self.peer.member.count,
+        )

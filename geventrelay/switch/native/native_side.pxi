@@ -1,0 +1,229 @@
+# One socket of a device, as Python has it.
+
+cimport cython
+from cpython.ref cimport PyObject
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memmove
+
+import random
+
+from .incoming cimport Limits
+from .nodes cimport Member, Node
+from .peer cimport (
+    ASKS, BLOCK, DISCONNECT, DROP_NEWEST, DROP_OLDEST, NO_PEER, PUBLISHES, PUSHES, ROUTES, TAKES_NONE, Peer, Side, note
+)
+from .topics cimport exact, free_topics, record_of, remove_record, subscribe
+from .writing cimport free_peer
+
+from ..contract import SlowSubscriber
+
+# How many peers of a ROUTER may call themselves nothing.
+cdef object OWN_IDS = 1 << 32
+
+# No bound is larger: sums of two lengths fit.
+cdef long long MOST_LIMIT = <long long>1 << 62
+
+cdef dict SLOW_OF = {
+    SlowSubscriber.DROP: DROP_NEWEST,
+    SlowSubscriber.DROP_OLDEST: DROP_OLDEST,
+    SlowSubscriber.DISCONNECT: DISCONNECT,
+    SlowSubscriber.BLOCK: BLOCK,
+}
+
+cdef dict KINDS = {
+    "PULL": TAKES_NONE,
+    "PUSH": PUSHES,
+    "SUB": TAKES_NONE,
+    "XSUB": ASKS,
+    "PUB": PUBLISHES,
+    "XPUB": PUBLISHES,
+    "ROUTER": ROUTES,
+    "DEALER": PUSHES,
+}
+
+
+@cython.no_gc_clear
+@cython.final
+cdef class NativeSide:
+    """`geventrelay.switch.contract.Side` in C."""
+
+    cdef Side side
+    cdef NativeCore core
+    cdef object made_of
+    # Keeps them: `side` points to what is theirs.
+    cdef list peers
+    cdef list way
+    # Of a SUB or XSUB: how often each topic was asked for.
+    cdef dict topics
+    # Of a ROUTER: its peers, and the number of the last one that calls itself nothing.
+    cdef dict by_id
+    cdef object number
+
+    def __cinit__(self, NativeCore core, plan):
+        if plan.type not in KINDS:
+            raise ValueError(f"socket type: expected one of {', '.join(KINDS)}, got {plan.type!r}")
+        self.core = core
+        self.peers = []
+        self.side.core = &core.core
+        self.side.owner = <PyObject *>self
+        self.side.kind = KINDS[plan.type]
+        self.side.tells = plan.type == "XPUB"
+        if plan.type in ("SUB", "XSUB"):
+            self.topics = {}
+        if plan.type == "SUB":
+            self.side.wants = new_member(&self.side, NULL)
+        self.by_id = {}
+        self.number = random.randrange(OWN_IDS)
+        self.side.routes.seed = random.getrandbits(64)
+        self.plan = plan
+        self.side.next_side = core.core.sides
+        core.core.sides = &self.side
+
+    def __dealloc__(self):
+        cdef Side **link
+        if self.core is None:
+            # It was refused.
+            return
+        link = &self.core.core.sides
+        while link[0] != NULL and link[0] != &self.side:
+            link = &link[0].next_side
+        if link[0] != NULL:
+            link[0] = self.side.next_side
+        # Members that are left in the list have none of its records then.
+        free_topics(&self.side.topics)
+        free(self.side.wants)
+        free(self.side.routes.slots)
+        free(self.side.peers)
+
+    @property
+    def plan(self):
+        """What it was made of."""
+        return self.made_of
+
+    @plan.setter
+    def plan(self, plan):
+        cdef Limits *limits = &self.side.limits
+        bounds = plan.bounds
+        limits.frame = min(bounds.frame_bytes, MOST_LIMIT)
+        limits.message = min(bounds.message_bytes, MOST_LIMIT)
+        limits.parts = min(bounds.parts, MOST_LIMIT)
+        limits.command = min(bounds.command_bytes, MOST_LIMIT)
+        limits.topic = min(bounds.topic_bytes, MOST_LIMIT)
+        limits.topics = min(plan.max_subscriptions, MOST_LIMIT)
+        self.side.sndhwm = min(plan.sndhwm, MOST_LIMIT)
+        self.side.sndhwm_bytes = min(plan.sndhwm_bytes, MOST_LIMIT)
+        self.side.max_age = plan.subscriber_max_age_s
+        self.side.verbose = plan.xpub_verbose
+        self.side.slow = SLOW_OF[plan.slow_subscriber]
+        self.side.credit = 0
+        self.made_of = plan
+
+    def new_peer(self, *, queues_before):
+        """A peer without a connection yet, see `geventrelay.switch.contract.Side.new_peer`."""
+        cdef NativePeer made = NativePeer(self, queues_before)
+        cdef Peer **peers
+        if self.side.count == self.side.room:
+            peers = <Peer **>realloc(self.side.peers, (2 * self.side.room + 4) * sizeof(Peer *))
+            if peers == NULL:
+                raise MemoryError
+            self.side.peers = peers
+            self.side.room = 2 * self.side.room + 4
+        self.peers.append(made)
+        self.side.peers[self.side.count] = &made.peer
+        self.side.count += 1
+        return made
+
+    def remove(self, NativePeer peer):
+        """Forget a peer, see `geventrelay.switch.contract.Side.remove`."""
+        cdef Py_ssize_t at = self.peers.index(peer)
+        peer.peer.dropped[NO_PEER] += peer.peer.queue.messages
+        peer.peer.queues_before = False
+        peer.become_unknown()
+        free_peer(&peer.peer)
+        self.core.stalled.pop(peer, None)
+        self.core.ended.pop(peer, None)
+        del self.peers[at]
+        self.side.count -= 1
+        memmove(&self.side.peers[at], &self.side.peers[at + 1], (self.side.count - at) * sizeof(Peer *))
+        if self.side.next > at:
+            self.side.next -= 1
+
+    def subscribe(self, bytes topic):
+        """Ask every peer for a topic, see `geventrelay.switch.contract.Side.subscribe`."""
+        count = self.wanted().get(topic, 0)
+        if not count:
+            self.begin(topic)
+        self.topics[topic] = count + 1
+
+    def cancel(self, bytes topic):
+        """Take one `subscribe` back, see `geventrelay.switch.contract.Side.cancel`."""
+        count = self.wanted().get(topic, 0)
+        if count > 1:
+            self.topics[topic] = count - 1
+        elif count:
+            self.end(topic)
+
+    @property
+    def asks_for(self):
+        """The topics that each peer is asked for, see `geventrelay.switch.contract.Side.asks_for`."""
+        return list(self.topics or ())
+
+    def follow(self, bytes topic, bint wanted):
+        """Do what a subscription from downstream says: of an XPUB it comes once a topic, and so does its end."""
+        if wanted and topic in self.topics:
+            self.tell(topic, True, True)
+        elif wanted:
+            self.begin(topic)
+        elif topic in self.topics:
+            self.end(topic)
+
+    cdef dict wanted(self):
+        if self.topics is None:
+            raise ValueError(f"subscriptions: expected a SUB or XSUB, got a {self.made_of.type}")
+        return self.topics
+
+    cdef int begin(self, bytes topic) except -1:
+        if self.side.wants != NULL and not subscribe(self.side.wants, topic, len(topic)):
+            raise MemoryError
+        self.topics[topic] = 1
+        return self.tell(topic, True, False)
+
+    cdef int end(self, bytes topic) except -1:
+        cdef Node *node
+        del self.topics[topic]
+        if self.side.wants != NULL:
+            node = exact(&self.side.topics, topic, len(topic))
+            remove_record(record_of(node, self.side.wants))
+        return self.tell(topic, False, False)
+
+    cdef int tell(self, bytes topic, bint wanted, bint known) except -1:
+        """Have every peer be told that a topic is wanted, or no more; `known` is whether it was told so before."""
+        cdef NativePeer peer
+        for peer in self.peers:
+            if peer.peer.fd < 0 or peer.peer.over:
+                continue
+            if wanted:
+                peer.news.subscribe(topic, known=known)
+            else:
+                peer.news.cancel(topic)
+            peer.peer.has_news = True
+            note(self.side.core.stalled, &peer.peer)
+        return 0
+
+    cdef bytes own_id(self):
+        """5 bytes that no other peer has, the first of them 0, as in libzmq."""
+        while True:
+            self.number = (self.number + 1) % OWN_IDS
+            routing_id = b"\0" + self.number.to_bytes(4, "big")
+            if routing_id not in self.by_id:
+                return routing_id
+
+
+cdef Member *new_member(Side *side, void *peer) except NULL:
+    cdef Member *member = <Member *>calloc(1, sizeof(Member))
+    if member == NULL:
+        raise MemoryError
+    member.side = side
+    member.topics = &side.topics
+    member.peer = peer
+    return member
