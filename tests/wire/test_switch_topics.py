@@ -445,6 +445,14 @@ def test_messages_go_upstream_too(world):
     check(up, subscriber, *publishers)
 
 
+def test_messages_and_subscriptions_go_upstream_in_the_order_in_which_they_came(world):
+    xsub, xpub, _, _ = forwarder(world)
+    publisher, subscriber = world.far(xsub), world.far(xpub)
+    subscriber.send(subscribe(b"a") + wire(b"one") + subscribe(b"b") + wire(b"two") + cancel(b"a"))
+    found = [frame.body for frame in publisher.frames()]
+    assert found == [b"\x09SUBSCRIBEa", b"one", b"\x09SUBSCRIBEb", b"two", b"\x06CANCELa"]
+
+
 def test_a_subscription_without_a_publisher_is_kept_for_the_first(world):
     xsub, xpub, _, up = forwarder(world)
     world.far(xpub).send(subscribe(b"a"))

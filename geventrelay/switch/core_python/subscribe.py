@@ -174,6 +174,10 @@ class Subscribe(Side):
                 counters.drop(Drop.NO_PEER)
 
     def _follow(self, topic: bytes, *, wanted: bool) -> None:
+        # News of topics go before the messages that wait, but those that came first are to be there first.
+        for peer in self._connected():
+            if peer.queue.messages and not peer.is_stalled:
+                self.core.write(peer)
         if wanted:
             if topic in self._wanted:
                 self._again(topic)

@@ -13,6 +13,10 @@ cdef inline void ask(
     cdef Py_ssize_t index
     cdef bint connected = False
     if message.parts == 1 and size and first[0] <= 1:
+        # News of topics go before the messages that wait, but those that came first are to be there first.
+        for index in range(side.count):
+            if side.peers[index].queue.count:
+                write_out(side.peers[index])
         follow(side, first + 1, size - 1, first[0])
         for index in range(side.count):
             if side.peers[index].has_news:

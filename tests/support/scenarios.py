@@ -1,0 +1,337 @@
+"""Random scenarios of a whole device with libzmq's sockets at both ends: one for each pattern, and what is seen.
+
+What a scenario chooses follows from its seed alone, so it is the same one with every engine. All that is random in an
+engine, such as how soon it knows of a new peer, is waited for, or is left out of what is seen.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Iterator, Sequence
+
+import gevent
+import zmq
+
+from geventrelay import Device, Drop
+from geventrelay.settings import PATTERNS, DeviceSettings
+from geventrelay.testing import LOCAL, Peer, Peers, eventually, within
+
+from .stage import LARGE, MARK, Parts, Seen, Stage, is_mark
+
+_LOOK_S = 0.002
+
+
+def streamer(stage: Stage, steps: int) -> None:
+    """Workers share the tasks of pushers: in turn, each sender's in order."""
+    choose = stage.choose
+    pushers, workers = [stage.come(zmq.PUSH, "frontend")], [stage.come(zmq.PULL, "backend")]
+    marks = _meet(stage, pushers[0], workers, workers[0])
+    # Shares are the same where no worker is full. Engines differ in whose turn it is once a worker has gone.
+    exactly = fair = stage.device.settings.sndhwm > 100
+    for _ in range(steps):
+        step = choose.choice(
+            ["send", "send", "send", "stall", "worker", "worker gone", "pusher", "pusher gone", "pause"]
+        )
+        if step == "worker" and len(workers) < 4:
+            workers.append(stage.come(zmq.PULL, "backend", rcvhwm=choose.choice([1000, 1])))
+            marks += _meet(stage, pushers[0], workers, workers[-1])
+        elif step == "worker gone" and len(workers) > 1:
+            stage.leave(workers.pop(choose.randrange(len(workers))), "backend")
+            exactly = False
+        elif step == "pusher" and len(pushers) < 3:
+            pushers.append(stage.come(zmq.PUSH, "frontend"))
+        elif step == "pusher gone" and len(pushers) > 1:
+            stage.leave(pushers.pop(), "frontend")
+        elif step in ("send", "stall", "pause"):
+            if step == "pause":
+                stage.device.pause()
+            tasks = stage.messages()
+            stalled = workers[1:] if step == "stall" else []
+            if step == "stall" and choose.random() < 0.5:
+                tasks += [[b"%d" % number, bytes(LARGE)] for number in range(40)]
+            sender = gevent.spawn(_send_all, choose.choice(pushers), tasks)
+            if step == "pause":
+                sender.join()
+                stage.device.resume()
+            share = min(len(tasks) // len(workers), 1000 if fair else 1)
+            got = _taken(workers, len(tasks), last=stalled, after=share * (len(workers) - len(stalled)))
+            sender.get(timeout=5)
+            stage.seen.append(_shares(tasks, got, exactly=exactly, fair=fair))
+    stage.seen.append(stage.pump_counts("frontend", marks=marks))
+
+
+def _send_all(sender: Peer, messages: Sequence[Parts]) -> None:
+    for one in messages:
+        sender.send(*one)
+
+
+def _meet(stage: Stage, sender: Peer, takers: Sequence[Peer], newcomer: Peer) -> int:
+    """Send marks until `newcomer` among `takers` has got one: whose turn is next is the same then; how many marks."""
+    for count in itertools.count(1):
+        sender.send(stage.mark())
+        with within(f"a mark at one of {takers}"):
+            while not (found := next((one for one in takers if one.socket.readable), None)):
+                gevent.sleep(_LOOK_S)
+        found.recv()
+        if found is newcomer:
+            return count
+    raise AssertionError("unreachable")
+
+
+def _taken(takers: Sequence[Peer], count: int, *, last: Sequence[Peer] = (), after: int = 0) -> list[list[Parts]]:
+    """What each of `takers` gets of `count` messages; those of `last` wait until the others have so many."""
+    got: list[list[Parts]] = [[] for _ in takers]
+    with within(lambda: f"{count} messages, of which there are {[len(one) for one in got]}"):
+        while (so_far := sum(map(len, got))) < count:
+            for taker, some in zip(takers, got, strict=True):
+                if taker not in last or so_far >= after:
+                    some += taker.recv_now()
+            gevent.sleep(0)
+    return got
+
+
+def _shares(tasks: list[Parts], got: list[list[Parts]], *, exactly: bool, fair: bool) -> object:
+    """What is to be the same of the shares."""
+    rest = [list(one) for one in got]
+    for task in tasks:
+        # Each task is the next one of some worker.
+        owner = next((one for one in rest if one and one[0] == task), None)
+        assert owner is not None or exactly, f"{task} comes out of order, or not at all"
+        if owner:
+            owner.pop(0)
+    return got if exactly else (sorted(tasks), fair and sorted(len(one) for one in got))
+
+
+def queue(stage: Stage, steps: int) -> None:
+    """Requests go to workers in turn, and each reply to its client."""
+    choose = stage.choose
+    kinds = {"client": [zmq.REQ, zmq.DEALER], "worker": [zmq.REP, zmq.DEALER]}
+    clients = [stage.come(zmq.REQ, "frontend")]
+    workers = [stage.come(choose.choice(kinds["worker"]), "backend")]
+    _ask(clients[0], workers, [b"first"])
+    nothing_left_yet = True
+    for number in range(steps):
+        step = choose.choice(["ask"] * 5 + ["client", "client gone", "worker", "worker gone", "client gone meanwhile"])
+        if step == "client" and len(clients) < 4:
+            options = choose.choice([{}, {"routing_id": b"client %d" % number}])
+            clients.append(stage.come(choose.choice(kinds["client"]), "frontend", **options))
+        elif step == "worker" and len(workers) < 3:
+            workers.append(stage.come(choose.choice(kinds["worker"]), "backend"))
+            with within("a request at the new worker"):
+                while _ask(clients[0], workers, [b"whose turn?"]) is not workers[-1]:
+                    pass
+        elif step == "worker gone" and len(workers) > 1:
+            stage.leave(workers.pop(choose.randrange(len(workers))), "backend")
+            nothing_left_yet = False
+        elif step == "client gone" and len(clients) > 1:
+            stage.leave(clients.pop(), "frontend")
+        elif step == "client gone meanwhile" and len(clients) > 1:
+            gone = clients.pop()
+            before = stage.snapshot("backend").received
+            _ask(gone, workers, stage.message(), gone=lambda gone=gone: stage.leave(gone, "frontend"))  # type: ignore[misc]
+            eventually(lambda before=before: stage.snapshot("backend").received > before, "the reply")  # type: ignore[misc]
+            stage.seen.append(stage.snapshot("backend").outlets[0].dropped.get(Drop.UNROUTABLE, 0))
+        elif step == "ask":
+            client, request = choose.choice(clients), stage.message()
+            reply = stage.message()
+            worker = _ask(client, workers, request, reply)
+            stage.seen.append((request, reply, nothing_left_yet and workers.index(worker)))
+
+
+def _ask(
+    client: Peer, workers: Sequence[Peer], request: Parts, reply: Sequence[bytes] = (b"so it is",), *,
+    gone: Callable[[], None] | None = None,
+) -> Peer:  # fmt: skip
+    """Have `client` ask; which of `workers` has answered. What `gone` does comes between request and reply."""
+    envelope = [] if client.type == zmq.REQ else [b""]
+    client.send(*envelope, *request)
+    with within("a request"):
+        while not (worker := next((one for one in workers if one.socket.readable), None)):
+            gevent.sleep(_LOOK_S)
+    got = worker.recv()
+    back = [] if worker.type == zmq.REP else got[:2]
+    if back:
+        own = client.socket.get(zmq.ROUTING_ID)
+        assert got[1] == b"" and (got[0] == own if own else len(got[0]) == 5), f"expected an envelope, got {got[:2]}"
+    assert got[len(back) :] == request
+    if gone is not None:
+        gone()
+    worker.send(*back, *reply)
+    if gone is None:
+        assert client.recv() == [*envelope, *reply]
+    return worker
+
+
+TOPICS = [b"", b"a", b"ab", b"abc", b"b", b"c" * 20, b"\0", b"\1x"]
+# The last one only in messages: a SUB of libzmq that takes it back subscribes to "x" instead, and cancels all the same.
+
+
+def forwarder(stage: Stage, steps: int) -> None:
+    """Subscribers come, go, subscribe and cancel; each gets what it wants, and publishers see the union of it."""
+    choose = stage.choose
+    publishers, subscribers = [stage.come(zmq.XPUB, "frontend")], [stage.come(zmq.SUB, "backend")]
+    marks = {subscribers[0]: _subscribe_mark(stage, subscribers[0], publishers)}
+    for _ in range(steps):
+        step = choose.choice(
+            ["send"] * 3 + ["change"] * 3 + ["up", "subscriber", "gone", "publisher", "publisher gone"]
+        )
+        some = choose.choice(subscribers)
+        if step == "change":
+            _change(choose, some)
+            marks[some] = _subscribe_mark(stage, some, publishers)
+        elif step == "up" and some.type == zmq.XSUB:
+            # What looks like a subscription within a message is one to libzmq.
+            some.send(*choose.choice([[b"\2up"], [b"up", b"", b"x" * 300], [b""], [b"", b""]]))
+            marks[some] = _subscribe_mark(stage, some, publishers)
+        elif step == "subscriber" and len(subscribers) < 4:
+            subscribers.append(stage.come(choose.choice([zmq.SUB, zmq.XSUB]), "backend"))
+            marks[subscribers[-1]] = _subscribe_mark(stage, subscribers[-1], publishers)
+        elif step == "gone" and len(subscribers) > 1:
+            subscribers.remove(some)
+            last = marks.pop(some)
+            stage.leave(some, "backend")
+            # One of what it wanted, in whatever order it is taken back, and then the rest of it.
+            for one in publishers:
+                stage.asked(one, _until(one, b"\0" + last))
+            marks[subscribers[0]] = _subscribe_mark(stage, subscribers[0], publishers)
+        elif step == "publisher" and len(publishers) < 3:
+            publishers.append(stage.come(choose.choice([zmq.XPUB, zmq.PUB]), "frontend"))
+            # All that is wanted comes before a new mark.
+            marks[some] = _subscribe_mark(stage, some, publishers)
+        elif step == "publisher gone" and len(publishers) > 1:
+            stage.leave(publishers.pop(), "frontend")
+        elif step == "send":
+            publisher = choose.choice(publishers)
+            for parts in stage.messages():
+                publisher.send(choose.choice(TOPICS) + parts[0], *parts[1:])
+            stage.seen += [_received(stage, publisher, one, marks[one]) for one in subscribers]
+
+
+def _change(choose: random.Random, subscriber: Peer) -> None:
+    """Subscribe to something, or take something back."""
+    for _ in range(choose.choice([1, 1, 2, 5])):
+        topic, wanted = choose.choice(TOPICS[:-1]), choose.random() < 0.6
+        if subscriber.type == zmq.XSUB:
+            subscriber.send(bytes([wanted]) + topic)
+        else:
+            subscriber.socket.set(zmq.SUBSCRIBE if wanted else zmq.UNSUBSCRIBE, topic)
+
+
+def _subscribe_mark(
+    stage: Stage, subscriber: Peer, publishers: Sequence[Peer], senders: Sequence[Peer] | None = None
+) -> bytes:
+    """Have `subscriber` want a new mark, until each of `publishers` has read of it and what each sends comes."""
+    mark = stage.mark()
+    subscriber.subscribe(mark)
+    stage.seen += [stage.asked(one, _until(one, b"\1" + mark)) for one in publishers]
+    for publisher in publishers if senders is None else senders:
+        # The second one shows that all of the first have passed.
+        came = _received(stage, publisher, subscriber, mark) + _received(stage, publisher, subscriber, mark, again_s=5)
+        assert came == [], f"expected nothing but marks, got {came}"
+    return mark
+
+
+def _until(publisher: Peer, frame: bytes) -> Iterator[Parts]:
+    """What an XPUB reads up to the `frame` of a mark; a PUB reads nothing."""
+    while publisher.type == zmq.XPUB:
+        parts = publisher.recv()
+        if parts == [frame]:
+            return
+        if not is_mark(parts):
+            yield parts
+
+
+def _received(
+    stage: Stage, publisher: Peer, subscriber: Peer, mark: bytes, *, again_s: float = 0.02
+) -> list[Parts]:  # fmt: skip
+    """What `subscriber` has got before a `mark` of `publisher`, which is sent again after `again_s` seconds."""
+    got: list[Parts] = []
+    with within(f"a mark of {publisher} at {subscriber}"):
+        end = mark + b"!" + stage.mark()
+        publisher.socket.send(end)
+        while not gevent.with_timeout(again_s, _read_to, subscriber, end, got, timeout_value=False):
+            publisher.socket.send(end)
+    return [parts for parts in got if not is_mark(parts)]
+
+
+def _read_to(subscriber: Peer, end: bytes, got: list[Parts]) -> bool:
+    while (parts := subscriber.socket.recv_multipart()) != [end]:
+        got.append(parts)
+    return True
+
+
+def relay(stage: Stage, steps: int) -> None:
+    """Subscribers get messages, pullers payloads in turn, and what none takes is counted."""
+    choose = stage.choose
+    publishers, subscribers, pullers = [stage.come(zmq.XPUB, "sub")], [stage.come(zmq.SUB, "pub")], []
+    stage.seen.append(sorted(publishers[0].recv_all(len(stage.device.settings.subscribe))))
+    marks = {subscribers[0]: _subscribe_mark(stage, subscribers[0], [], publishers)}
+    for _ in range(steps):
+        step = choose.choice(
+            ["send"] * 4 + ["change"] * 2 + ["subscriber", "gone", "publisher", "puller", "puller gone"]
+        )
+        some = choose.choice(subscribers)
+        if step == "change":
+            _change(choose, some)
+            marks[some] = _subscribe_mark(stage, some, [], publishers)
+        elif step == "subscriber" and len(subscribers) < 3:
+            some = stage.come(choose.choice([zmq.SUB, zmq.XSUB]), "pub")
+            subscribers.append(some)
+            marks[some] = _subscribe_mark(stage, some, [], publishers)
+        elif step == "gone" and len(subscribers) > 1:
+            subscribers.remove(some)
+            stage.leave(some, "pub")
+        elif step == "publisher" and len(publishers) < 3:
+            publishers.append(stage.come(choose.choice([zmq.XPUB, zmq.PUB]), "sub"))
+            for some in subscribers:
+                marks[some] = _subscribe_mark(stage, some, [], publishers)
+        elif step == "puller" and len(pullers) < 3:
+            pullers.append(stage.come(zmq.PULL, "push"))
+        elif step == "puller gone" and pullers:
+            stage.leave(pullers.pop(choose.randrange(len(pullers))), "push")
+        elif step == "send":
+            _publish(stage, choose.choice(publishers), subscribers, marks, pullers)
+
+
+def _publish(
+    stage: Stage, publisher: Peer, subscribers: Sequence[Peer], marks: dict[Peer, bytes], pullers: Sequence[Peer]
+) -> None:
+    for puller in pullers:
+        puller.recv_now()
+    before = stage.snapshot("sub")
+    for parts in stage.messages():
+        publisher.send(stage.choose.choice(TOPICS) + parts[0], *parts[1:])
+    stage.seen += [_received(stage, publisher, one, marks[one], again_s=5) for one in subscribers]
+    after = stage.snapshot("sub")
+    for one, other in zip(before.outlets, after.outlets, strict=True):
+        dropped = {reason: count - one.dropped.get(reason, 0) for reason, count in other.dropped.items()}
+        stage.seen.append((other.sent - one.sent, other.sent_parts - one.sent_parts, dropped, other.uncut - one.uncut))
+    count = after.outlets[-1].sent - before.outlets[-1].sent
+    got = _taken(pullers, count) if pullers else []
+    # Engines differ in how soon a new puller has its first turn.
+    stage.seen.append(sorted(parts for some in got for parts in some if not is_mark(parts)))
+
+
+STORIES: dict[str, Callable[[Stage, int], None]] = {
+    "streamer": streamer, "queue": queue, "forwarder": forwarder, "relay": relay,
+}  # fmt: skip
+
+
+def _settings(pattern: str, choose: random.Random, engine: str) -> DeviceSettings:
+    made = PATTERNS[pattern]
+    if pattern != "relay":
+        sndhwm = choose.choice([1000, 1000, 2]) if pattern == "streamer" else 1000
+        return made(frontend=LOCAL, backend=LOCAL, engine=engine, drain_s=0, sndhwm=sndhwm)  # type: ignore[call-arg]
+    topics = choose.choice([[""], ["a", MARK], ["abc", b"\0", MARK, "b"]])
+    payload = choose.choice(["space", "parts", "whole", "auto"])
+    return made(sub=LOCAL, pub=LOCAL, push=LOCAL, engine=engine, subscribe=topics, push_payload=payload)  # type: ignore[call-arg]
+
+
+def play(pattern: str, seed: int, engine: str, steps: int) -> Seen:
+    """What is seen of the scenario `seed` of a `pattern` with an `engine`. Yields."""
+    choose = random.Random(f"{pattern} {seed}")
+    with Device(_settings(pattern, choose, engine), watch_peers=True) as device, Peers(reconnect_ivl=60_000) as peers:
+        stage = Stage(device, peers, choose)
+        STORIES[pattern](stage, steps)
+        return stage.seen
