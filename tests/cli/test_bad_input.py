@@ -46,7 +46,7 @@ USAGE = {
     "device's option for run": (
         ["run", "x.toml", "--sndhwm", "5"], ["--sndhwm", "(relay, forwarder, ", "stands in [device.NAME]", "'run'"],
     ),
-    "process's option for check": (["check", "x.toml", "--http", "5"], ["--http", "stands at the top", "'check'"]),
+    "process's option for init": (["init", "--http", "5"], ["--http", "run, check)", "'init'"]),
     "another command's option": (["top", "--control-type", "REP"], ["--control-type", "custom, ctl)", "'top'"]),
     "socket's option": (
         [*QUEUE, "--tcp-keepalive", "1"], ["known option", "stands in [device.NAME.SOCKET]", "'--tcp-keepalive'"],
