@@ -45,6 +45,7 @@ METRICS = (
     Metric("p99_us", "p99", False),
     Metric("fairness", "slowest/fastest", True),
     Metric("grown_mb", "growth", False),
+    Metric("each_kb", "memory for each", False),
 )
 
 

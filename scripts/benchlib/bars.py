@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .case import HWMS, UNDER_ATTACK, Case, cases, fitting
+from .case import HWMS, LEAVING, UNDER_ATTACK, Case, cases, fitting
 from .schedule import Results
 from .strangers import ATTACKS
 from .table import Spread, ratio, spreads
@@ -60,9 +60,9 @@ def _against(what: str, other: str, metric: str, at_least: bool, limit: float, c
     return Bar(name, at_least, limit, "x", (case,), lambda m: m.versus(other, metric, case))
 
 
-def _of(what: str, metric: str, at_least: bool, limit: float, unit: str, case: Case) -> Bar:
+def _of(what: str, metric: str, at_least: bool, limit: float, unit: str, case: Case, subject: str = "native") -> Bar:
     name = f"{case.name}: {what}"
-    return Bar(name, at_least, limit, unit, (case,), lambda m: m.value("native", metric, case))
+    return Bar(name, at_least, limit, unit, (case,), lambda m: m.value(subject, metric, case))
 
 
 # Of the engine zmtp, beside zmq.proxy: the most CPU time a message, the least throughput; p50 and p99 of one request.
@@ -75,13 +75,18 @@ SWITCH = {
     Case("forwarder", 65536, 1000, peers=10): (1.1, 0.9),
     Case("streamer", 10_000, 1000): (0.45, 1.1),
     Case("queue", 100, 1000, in_flight=64): (0.5, 1.1),
+    Case("topics", 100, 1000, peers=200): (0.4, 1.2),
 }
 SWITCH_STEPS = Case("queue", 100, 1000, in_flight=1)
+BROKER = Case("broker", 100, 1000, peers=10)
+# Of the engine zmtp alone: the longest p99 of a greenlet's wake-up delay, in µs, by how many subscribers there are.
+HUB = {Case("hub", 100, 1000, peers=10): 3000, Case("hub", 100, 1000, peers=100): 6000}
+IDLE, LEAVE = Case("idle", 100, 1000, peers=2000), Case("leave", 100, 1000, peers=LEAVING)
 
 
-def _of_switch(what: str, metric: str, at_least: bool, limit: float, case: Case) -> Bar:
-    name = f"{case.name}: engine zmtp, {what} x proxy"
-    return Bar(name, at_least, limit, "x", (case,), lambda m: m.versus("proxy", metric, case, "zmtp"))
+def _of_switch(what: str, metric: str, at_least: bool, limit: float, case: Case, other: str = "proxy") -> Bar:
+    name = f"{case.name}: engine zmtp, {what} x {other}"
+    return Bar(name, at_least, limit, "x", (case,), lambda m: m.versus(other, metric, case, "zmtp"))
 
 
 def _relay_bar(what: str, metric: str, at_least: bool, limit: float) -> Bar:
@@ -103,6 +108,17 @@ def _switch_bars() -> list[Bar]:
     bars.append(_relay_bar("throughput", "rate", True, 1.0))
     bars.append(_of_switch("p50", "p50_us", False, 0.8, SWITCH_STEPS))
     bars.append(_of_switch("p99", "p99_us", False, 1.0, SWITCH_STEPS))
+    bars.append(_of_switch("CPU time per message", "cpu_us", False, 0.25, BROKER))
+    bars.append(_of_switch("CPU time per message", "cpu_us", False, 0.15, BROKER, "nats"))
+    bars.append(_of_switch("throughput", "rate", True, 3.0, BROKER))
+    return bars + _hub_bars()
+
+
+def _hub_bars() -> list[Bar]:
+    bars = [_of("p99 wake-up delay", "p99_us", False, most, "µs", case, "zmtp") for case, most in HUB.items()]
+    bars.append(_of("memory for each", "each_kb", False, 15, "kB", IDLE, "zmtp"))
+    bars.append(_of("CPU", "idle_cores", False, 0.005, "cores", IDLE, "zmtp"))
+    bars.append(_of("longest wake-up delay", "longest_us", False, 5000, "µs", LEAVE, "zmtp"))
     return bars
 
 

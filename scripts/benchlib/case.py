@@ -11,6 +11,10 @@ from .strangers import ATTACKS
 
 SIZES = {"16": 16, "100": 100, "1K": 1024, "64K": 65536, "1M": 1048576}
 HWMS = (1000, 100000)
+TOPICS, PREFIXES = 1000, 20
+"""How many topics the messages of ``topics`` have in turn, and how many of them a subscriber asks for."""
+LEAVING, LEAVING_TOPICS = 10, 100_000
+"""How many subscribers leave at once in ``leave``, and what each had asked for."""
 QUEUE_BYTES = 1000 * 2**16
 """The most that one queue may hold, 1000 messages of 64 KB: a message waits in up to four of them."""
 
@@ -46,6 +50,11 @@ def _under(attack: str) -> Kind:
     )  # fmt: skip
 
 
+def _many(name: str, title: str, key: str, *numbers: int) -> Kind:
+    """A forwarder with so many subscribers, in a way of its own."""
+    return Kind(name, "forwarder", title, key, numbers=numbers, extra=True, only=(100, HWMS[0]))
+
+
 KINDS = {
     kind.name: kind
     for kind in (
@@ -64,10 +73,20 @@ KINDS = {
         Kind("beside", "streamer", "a greenlet beside a streamer", "beside", extra=True),
         Kind("memory", "streamer", "memory under a stalled worker", "memory", extra=True),
         *map(_under, ATTACKS),
+        _many(
+            "topics", f"{{n}} subscribers to {PREFIXES} prefixes of {TOPICS:,} topics", "topics-{n}subscribers", 200,
+        ),
+        _many("broker", "1→{n}, raw clients", "broker-1to{n}", 10),
+        _many("hub", "a greenlet beside a forwarder 1→{n}", "hub-1to{n}", 10, 100),
+        _many("busy", "a greenlet beside a forwarder 1→{n} and a thread in a loop", "busy-1to{n}", 10),
+        _many("idle", "{n} subscribers without messages", "idle-{n}subscribers", 2000),
+        _many("leave", f"{{n}} subscribers to {LEAVING_TOPICS:,} topics each leave", "leave-{n}subscribers", LEAVING),
     )
 }  # fmt: skip
 PATTERNS = tuple(name for name, kind in KINDS.items() if not kind.extra)
 EXTRAS = tuple(name for name, kind in KINDS.items() if kind.extra)
+BESIDE = ("beside", "hub", "busy", "leave")
+"""The kinds that have a greenlet in the relay's process; its wake-up delay is what is measured."""
 UNDER_ATTACK = {f"attack-{name}": name for name in ATTACKS}
 """The attack of a kind."""
 
@@ -158,7 +177,12 @@ GROUPS = {
         *cases(["forwarder"], [10_000, 65536], HWMS[:1], {"forwarder": [10]}),
         *cases(["streamer"], [10_000], HWMS[:1]),
         *cases(["relay", "queue"], [100], HWMS[:1]),
+        *cases(["topics"], [], []),
     ),
+    # Beside other brokers, with clients that cost nothing.
+    "brokers": tuple(cases(["broker"], [], [])),
+    # What greenlets of the same process notice of a forwarder, and what subscribers cost that get nothing.
+    "hub": tuple(cases(["hub", "busy", "idle", "leave"], [], [])),
 }
 """Names that stand for several cases in ``--case``."""
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .case import EXTRAS, PATTERNS, Case
+from . import hosted
+from .case import BESIDE, EXTRAS, PATTERNS, Case
 from .child import HERE, Child
 
 READY_S = 10.0
@@ -117,9 +118,8 @@ class Relay:
 def _server(case: Case, ready: Path, board: Path) -> list[str]:
     if case.attack:
         return ["geventrelay", "run", str(STRANGERS), "--http", "127.0.0.1:0", "--ready-file", str(ready)]
-    if case.pattern in ("many", "beside"):
-        beside = [str(board)] if case.pattern == "beside" else []
-        return ["benchlib.hosted", str(case.hwm), str(case.peers), str(ready), *beside]
+    if case.pattern in (*BESIDE, "many"):
+        return _hosted(case, ready, board)
     if case.device == "relay":
         ends = ["--sub-port", "0", "--pub-port", "0", "--push-port", "0", "--interface", "127.0.0.1"]
     else:
@@ -128,7 +128,15 @@ def _server(case: Case, ready: Path, board: Path) -> list[str]:
     return ["geventrelay", case.device, *ends, "--sndhwm", hwm, "--rcvhwm", hwm, "--ready-file", str(ready)]
 
 
+def _hosted(case: Case, ready: Path, board: Path, engine: str = "") -> list[str]:
+    devices = case.peers if case.pattern == "many" else 1
+    job = hosted.Job(case.device, case.hwm, devices, engine, busy=case.pattern == "busy")
+    return ["benchlib.hosted", job.as_json(), str(ready), *([str(board)] if case.pattern in BESIDE else [])]
+
+
 def _zmtp(case: Case, ready: Path, board: Path) -> list[str]:
+    if case.pattern in BESIDE:
+        return _hosted(case, ready, board, "zmtp")
     return [*_server(case, ready, board), "--engine", "zmtp"]
 
 
@@ -146,12 +154,19 @@ def _baseline(kind: str) -> Command:
 
 
 def _idle(_case: Case, ready: Path, board: Path) -> list[str]:
-    return ["benchlib.hosted", "0", "0", str(ready), str(board)]
+    return ["benchlib.hosted", hosted.Job("streamer", 0, 0).as_json(), str(ready), str(board)]
 
 
 def _patterns(*without: str, extras: tuple[str, ...] = ()) -> frozenset[str]:
     return frozenset(set(PATTERNS) - set(without) | set(extras))
 
+
+def _broker(program: str) -> Command:
+    return lambda case, ready, board: ["benchlib.brokers", program, str(ready)]
+
+
+SWITCH_EXTRAS = ("topics", "broker", "hub", "busy", "idle", "leave")
+"""What the engine zmtp is measured with besides the patterns."""
 
 CONTENDERS = (
     Contender(
@@ -182,7 +197,7 @@ CONTENDERS = (
     Contender(
         "zmtp",
         "geventrelay, engine zmtp",
-        frozenset(PATTERNS),
+        _patterns(extras=SWITCH_EXTRAS),
         _zmtp,
         ours=True,
         env={"GEVENTRELAY_BURST": "native"},
@@ -190,12 +205,16 @@ CONTENDERS = (
     Contender(
         "zmtp-python",
         "engine zmtp in Python",
-        frozenset(PATTERNS),
+        _patterns(extras=SWITCH_EXTRAS),
         _zmtp,
         ours=True,
         env={"GEVENTRELAY_BURST": "python"},
     ),
-    Contender("proxy", "zmq.proxy in a thread", _patterns(extras=("many", "memory")), _baseline("proxy")),
+    Contender(
+        "proxy", "zmq.proxy in a thread", _patterns(extras=("many", "memory", "topics", "broker")), _baseline("proxy")
+    ),
+    Contender("nats", "nats-server", frozenset({"broker"}), _broker("nats-server")),
+    Contender("redis", "redis-server", frozenset({"broker"}), _broker("redis-server")),
     Contender("poll", "plain poll loop", _patterns(extras=("memory",)), _baseline("poll")),
     Contender("green-pair", "greenlet pair", _patterns(extras=("beside", "memory")), _baseline("green-pair")),
     Contender("green-device", "zmq.green.device", _patterns("relay", extras=("beside",)), _baseline("green-device")),

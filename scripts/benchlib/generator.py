@@ -88,6 +88,7 @@ def _job(role: Role, case: Case, limit_s: int) -> dict[str, Any]:
         "hwm": 1 if role.name == "stall" else case.hwm,
         "size": case.size,
         "in_flight": case.in_flight,
+        "by_topic": case.pattern == "topics",
         "limit_s": limit_s,
     }
 
@@ -95,7 +96,7 @@ def _job(role: Role, case: Case, limit_s: int) -> dict[str, Any]:
 def roles(case: Case, endpoints: dict[str, list[str]] | None) -> tuple[Role, Role]:
     """Source and sink of a case; without endpoints the source binds, and the sink gets its endpoints later."""
     devices = case.peers if case.pattern == "many" else 1
-    subscribers = case.peers if case.pattern == "forwarder" else 1
+    subscribers = case.peers if case.device == "forwarder" else 1
     unbound = {name: [""] * devices for name in ("frontend", "backend", "sub", "pub")}
     at = endpoints or unbound
     if case.device == "queue":
@@ -103,6 +104,10 @@ def roles(case: Case, endpoints: dict[str, list[str]] | None) -> tuple[Role, Rol
     if case.device == "streamer":
         taking = "stall" if case.pattern == "memory" else "sink"
         return _role("source", "PUSH", at["frontend"]), _role(taking, "PULL", at["backend"])
+    if case.pattern == "broker":
+        return _role("raw_source", "PUB", at["frontend"]), _role("raw_sink", "SUB", at["backend"] * subscribers)
+    if case.pattern == "topics":
+        return _role("topics", "PUB", at["frontend"]), _role("subscribers", "SUB", at["backend"] * subscribers)
     if case.device == "forwarder":
         taking = "subscribers" if subscribers > 1 else "sink"
         return _role("source", "PUB", at["frontend"]), _role(taking, "SUB", at["backend"] * subscribers)

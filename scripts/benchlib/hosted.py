@@ -1,15 +1,19 @@
-"""Streamers of this server in a process of one's own, through the Python API; and a greenlet beside them.
+"""Devices of this server in a process of one's own, through the Python API; and a greenlet beside them.
 
-``python -m benchlib.hosted HWM DEVICES READY_FILE [BOARD]``; with 0 devices, only the greenlet beside them.
+``python -m benchlib.hosted JOB READY_FILE [BOARD]``; ``JOB``: see :class:`Job`.
 
 An older geventrelay runs this, too: only its public names are used.
 """
 
 from __future__ import annotations
 
+import json
 import sys
+import threading
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import gevent
 
@@ -18,6 +22,24 @@ from .board import Board
 
 ANY_PORT = "tcp://127.0.0.1:0"
 SLEEP_S = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What such a process runs.
+
+    ``devices``: how many of the pattern; ``engine``: "" for the one that a device has by itself.
+    ``busy``: whether a thread computes all the time.
+    """
+
+    pattern: str
+    hwm: int
+    devices: int
+    engine: str = ""
+    busy: bool = False
+
+    def as_json(self) -> str:
+        return json.dumps(asdict(self))
 
 
 def sleep_beside(path: Path) -> None:
@@ -32,21 +54,38 @@ def _sleep(board: Board) -> None:
         board.note_time(max(0, time.monotonic_ns() - due_ns))
 
 
+def _compute() -> None:
+    while True:
+        sum(range(1000))
+
+
+def _settings(job: Job) -> Any:
+    # Not at the top: relays of other kinds have their greenlet from here, and may not load geventrelay.
+    from geventrelay import Forwarder, Streamer
+
+    # An older one has no engine to choose.
+    engine = {"engine": job.engine} if job.engine else {}
+    kind: Any = Forwarder if job.pattern == "forwarder" else Streamer
+    return kind(frontend=[ANY_PORT], backend=[ANY_PORT], sndhwm=job.hwm, rcvhwm=job.hwm, **engine)
+
+
 def main() -> None:
-    hwm, count, ready, *board = sys.argv[1:]
+    said, ready, *board = sys.argv[1:]
+    job = Job(**json.loads(said))
     endpoints: dict[str, list[str]] = {"frontend": [], "backend": []}
     devices = []
-    for _ in range(int(count)):
-        # Not at the top: relays of other kinds have their greenlet from here, and may not load geventrelay.
-        from geventrelay import Device, Streamer
+    for _ in range(job.devices):
+        from geventrelay import Device
 
-        device = Device(Streamer(frontend=[ANY_PORT], backend=[ANY_PORT], sndhwm=int(hwm), rcvhwm=int(hwm)))
+        device = Device(_settings(job))
         device.start()
         devices.append(device)
         for side, found in endpoints.items():
             found.append(device.endpoints[side][0])
     if board:
         sleep_beside(Path(board[0]))
+    if job.busy:
+        threading.Thread(target=_compute, daemon=True).start()
     announce(Path(ready), endpoints)
     while True:
         gevent.sleep(3600)

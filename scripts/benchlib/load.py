@@ -17,9 +17,10 @@ from typing import Any
 
 import zmq
 
+from . import protocols
 from .board import Board
 from .native import NativeLoad, Socket
-from .wire import drain, subscribe
+from .wire import drain, subscribe, topics_of
 
 STOP_SEEN_MS = 50
 
@@ -61,9 +62,24 @@ def _work(load: NativeLoad, board: Board, job: dict[str, Any]) -> None:
 def _work_raw(library: Path, board: Board, job: dict[str, Any]) -> None:
     signal.alarm(job["limit_s"])
     with ExitStack() as stack:
-        connections = [stack.enter_context(subscribe(endpoint)) for _kind, endpoint in job["sockets"]]
+        connections = [
+            stack.enter_context(subscribe(endpoint, topics_of(number) if job["by_topic"] else (b"",)))
+            for number, (_kind, endpoint) in enumerate(job["sockets"])
+        ]
         _say({"endpoints": [endpoint for _kind, endpoint in job["sockets"]]})
         code = drain(library, board.address, connections)
+    signal.alarm(0)
+    _say({"error": os.strerror(code) if code else ""})
+
+
+def _work_cheaply(library: Path, board: Board, job: dict[str, Any]) -> None:
+    signal.alarm(job["limit_s"])
+    run = protocols.publish if job["role"] == "raw_source" else protocols.count
+    endpoints = [endpoint for _kind, endpoint in job["sockets"]]
+    with ExitStack() as stack:
+        ends = protocols.connect(stack, job["role"] == "raw_source", endpoints)
+        _say({"endpoints": endpoints})
+        code = run(library, board.address, ends, job["size"])
     signal.alarm(0)
     _say({"error": os.strerror(code) if code else ""})
 
@@ -75,6 +91,8 @@ def main() -> None:
         job = json.loads(line)
         if job["role"] == "subscribers":
             _work_raw(library, board, job)
+        elif job["role"].startswith("raw_"):
+            _work_cheaply(library, board, job)
         else:
             _work(load, board, job)
 

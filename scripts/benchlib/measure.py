@@ -10,18 +10,23 @@ import json
 import os
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from .board import Board
-from .case import UNDER_ATTACK, Case
+from .case import BESIDE, LEAVING_TOPICS, PREFIXES, TOPICS, UNDER_ATTACK, Case
 from .child import ChildError
 from .contender import Relay
 from .generator import Generator
+from .limited import allow_most_files
+from .wire import subscribe, subscriptions
 
 FIRST_S = 8.0
 STALLED_S = 0.5
 STALL_LIMIT_S = 20.0
+REST_S, REST_CORES = 0.2, 0.15
+"""A relay that uses no more of a core for so long has nothing to do but to wake its greenlet."""
 Sample = dict[str, float]
 """Values by metric: ``rate`` in messages/s, ``cpu_us`` for each of them, and so on."""
 Endpoints = dict[str, list[str]] | None
@@ -90,7 +95,7 @@ def _await_first(generator: Generator) -> None:
 
 def _times_of(case: Case, relay: Relay | None, generator: Generator) -> Board | None:
     """Where this case's times are noted: round trips by the client, wake-up delays by the relay process."""
-    if case.pattern == "beside":
+    if case.pattern in BESIDE:
         assert relay
         return Board(relay.board)
     # With several in flight a round trip shows the length of the queue, not the cost of the relay.
@@ -126,9 +131,7 @@ def _rates(case: Case, before: _Reading, after: _Reading, width: int) -> Sample:
     took_s = after.at_s - before.at_s
     got = [b - a for a, b in zip(before.received, after.received, strict=True)]
     sent = sum(after.sent) - sum(before.sent)
-    through = sum(got) if case.pattern != "forwarder" and case.device != "relay" else sum(got) / len(got)
-    if case.device == "queue":
-        through = sent  # counted at the client: a round trip is one
+    through = _through(case, sent, got)
     if not through:
         raise ChildError("no message came through in the window")
     relay_cpu_s = after.relay_cpu_s - before.relay_cpu_s
@@ -149,6 +152,14 @@ def _rates(case: Case, before: _Reading, after: _Reading, width: int) -> Sample:
     if case.pattern == "many":
         sample["fairness"] = min(got) / max(got)
     return sample
+
+
+def _through(case: Case, sent: int, got: list[int]) -> float:
+    if case.device == "queue":
+        return sent  # counted at the client: a round trip is one
+    if case.pattern == "topics":
+        return sum(got) / (case.peers * PREFIXES / TOPICS)
+    return sum(got) / len(got) if case.device in ("forwarder", "relay") else sum(got)
 
 
 def percentiles(times_ns: list[int]) -> Sample:
@@ -195,8 +206,52 @@ def _attacked(case: Case, relay: Relay | None, endpoints: Endpoints, generator: 
     return _rates(case, before, after, generator.width) | percentiles(noted) | {"longest_us": max(noted) / 1e3}
 
 
+def _idle(case: Case, relay: Relay | None, endpoints: Endpoints, generator: Generator, timing: Timing) -> Sample:
+    """What subscribers cost that get nothing."""
+    assert relay and endpoints
+    allow_most_files()
+    empty = relay.child.rss()
+    with ExitStack() as stack:
+        for _ in range(case.peers):
+            stack.enter_context(subscribe(endpoints["backend"][0]))
+        time.sleep(timing.warm_up_s)
+        grown = relay.child.rss() - empty
+        cpu_s = relay.child.cpu_s()
+        time.sleep(timing.window_s)
+        cpu_s = relay.child.cpu_s() - cpu_s
+    return {"each_kb": grown / 1e3 / case.peers, "idle_cores": cpu_s / timing.window_s}
+
+
+def _leave(case: Case, relay: Relay | None, endpoints: Endpoints, generator: Generator, timing: Timing) -> Sample:
+    """How long a greenlet of the relay's process waits while subscribers to many topics leave."""
+    assert relay and endpoints
+    board = Board(relay.board)
+    with ExitStack() as stack:
+        for number in range(case.peers):
+            connection = stack.enter_context(subscribe(endpoints["backend"][0]))
+            connection.settimeout(STALL_LIMIT_S)
+            connection.sendall(subscriptions(b"%d." % number, LEAVING_TOPICS))
+        _await_rest(relay)
+        mark = int(board.layout.times)
+    _await_rest(relay)
+    noted = board.times_since(mark)
+    return percentiles(noted) | {"longest_us": max(noted) / 1e3}
+
+
+def _await_rest(relay: Relay) -> None:
+    """Wait until the relay has nothing to do."""
+    end, cpu_s, lately_s = time.monotonic() + STALL_LIMIT_S, 0.0, 1.0
+    while lately_s > REST_CORES * REST_S:
+        if time.monotonic() > end:
+            raise ChildError(f"the relay was still busy after {STALL_LIMIT_S:g} s")
+        time.sleep(REST_S)
+        lately_s, cpu_s = relay.child.cpu_s() - cpu_s, relay.child.cpu_s()
+
+
 WAYS: dict[str, Callable[[Case, Relay | None, Endpoints, Generator, Timing], Sample]] = {
     "memory": _memory,
+    "idle": _idle,
+    "leave": _leave,
     **dict.fromkeys(UNDER_ATTACK, _attacked),
 }
 """The kinds of cases that are measured another way than by :func:`_window`."""

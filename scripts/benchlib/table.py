@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .case import Case
+from .case import BESIDE, Case
 from .measure import Sample
 from .schedule import Result
 
@@ -77,6 +77,12 @@ MEMORY = (
     Column("allowed_mb", "2 x HWM x size", "{:,.1f} MB", False),
     Column("of_allowed", "of that", "{:.2f}", False),
 )
+IDLE = (
+    Column("each_kb", "kB for each", "{:,.1f}"),
+    Column("idle_cores", "relay cores", "{:.4f}"),
+)
+BROKER_RATE = Column("rate", "messages/s", "{:,.0f}", versus=("proxy", "nats", "redis"))
+BROKER_CPU = Column("cpu_us", "relay CPU µs/msg", "{:.3g}", versus=("proxy", "nats", "redis"))
 
 
 def columns(case: Case) -> list[Column]:
@@ -84,8 +90,14 @@ def columns(case: Case) -> list[Column]:
         return list(MEMORY)
     if case.pattern == "many":
         return [RATE, Column("fairness", "slowest/fastest", "{:.2f}"), CPU, *CORES]
-    if case.pattern == "beside":
+    if case.pattern == "idle":
+        return list(IDLE)
+    if case.pattern == "leave":
+        return [TIMES[1], Column("longest_us", "longest µs", "{:,.0f}")]
+    if case.pattern in BESIDE:
         return [*TIMES, RATE]
+    if case.pattern == "broker":
+        return [BROKER_RATE, *LOSSES, BROKER_CPU, *CORES]
     if case.attack:
         return [RATE, *TIMES, Column("longest_us", "longest µs", "{:,.0f}")]
     if case.in_flight == 1:

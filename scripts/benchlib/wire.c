@@ -47,6 +47,48 @@ static uint64_t take(struct reader *r, int fd, const unsigned char *at, const un
     return messages;
 }
 
+/* Counts bytes, for messages that are `each` bytes long. */
+int wire_count(struct board *b, const int *fds, int n, uint64_t each)
+{
+    static unsigned char chunk[CHUNK];
+    uint64_t bytes[SLOTS] = { 0 };
+    struct pollfd items[SLOTS];
+    for (int i = 0; i < n; i++)
+        items[i] = (struct pollfd){ fds[i], POLLIN, 0 };
+    while (!b->stop) {
+        if (poll(items, (nfds_t)n, POLL_MS) < 0 && errno != EINTR)
+            return errno;
+        for (int i = 0; i < n; i++) {
+            if (!items[i].revents)
+                continue;
+            ssize_t got = recv(fds[i], chunk, CHUNK, MSG_DONTWAIT);
+            if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+                return b->stop ? 0 : got ? errno : ECONNRESET;
+            if (got > 0)
+                b->count[i] = (bytes[i] += (uint64_t)got) / each;
+        }
+    }
+    return 0;
+}
+
+/* Sends the same bytes again and again: whole messages, `each` bytes long. */
+int wire_source(struct board *b, int fd, const char *batch, uint64_t size, uint64_t each)
+{
+    struct pollfd item = { fd, POLLOUT, 0 };
+    uint64_t bytes = 0;
+    while (!b->stop) {
+        uint64_t at = bytes % size;
+        ssize_t sent = send(fd, batch + at, size - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent > 0)
+            b->count[0] = (bytes += (uint64_t)sent) / each;
+        else if (errno != EAGAIN && errno != EINTR)
+            return b->stop ? 0 : errno;
+        else if (poll(&item, 1, POLL_MS) < 0 && errno != EINTR)
+            return errno;
+    }
+    return 0;
+}
+
 int wire_sink(struct board *b, const int *fds, int n)
 {
     static unsigned char chunk[CHUNK];

@@ -3,27 +3,51 @@
 from __future__ import annotations
 
 import ctypes
+import random
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from .case import PREFIXES, TOPICS
+
 HANDSHAKE_S = 5.0
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
-READY = b"\x05READY\x0bSocket-Type\x00\x00\x00\x03SUB"
-SUBSCRIBE_ALL = b"\x00\x01\x01"
+READY = b"\x05READY\x0bSocket-Type\x00\x00\x00\x03"
 
 
-def subscribe(endpoint: str) -> socket.socket:
+def frame(body: bytes) -> bytes:
+    """A message of one part with less than 256 bytes."""
+    return bytes([0, len(body)]) + body
+
+
+def subscriptions(prefix: bytes, count: int) -> bytes:
+    """Subscriptions to so many topics that begin with `prefix`."""
+    return b"".join(frame(b"\1%b%06d" % (prefix, number)) for number in range(count))
+
+
+def topics_of(subscriber: int) -> list[bytes]:
+    """What the subscriber with this number asks for of the topics that ``load_topics`` sends."""
+    return [b"%03d" % topic for topic in random.Random(subscriber).sample(range(TOPICS), PREFIXES)]
+
+
+def subscribe(endpoint: str, topics: Iterable[bytes] = (b"",)) -> socket.socket:
     """Connect, shake hands and subscribe; raises OSError when the peer does not take part in it."""
+    connection = connect(endpoint, b"SUB")
+    connection.sendall(b"".join(frame(b"\1" + topic) for topic in topics))
+    connection.setblocking(False)
+    return connection
+
+
+def connect(endpoint: str, kind: bytes) -> socket.socket:
+    """Connect and shake hands as a socket of type `kind`, of 3 letters."""
     address = urlsplit(endpoint)
     connection = socket.create_connection((address.hostname or "", address.port or 0), HANDSHAKE_S)
     connection.sendall(GREETING)
     _exactly(connection, len(GREETING))
-    connection.sendall(b"\x04" + bytes([len(READY)]) + READY)
+    connection.sendall(b"\x04" + bytes([len(READY) + 3]) + READY + kind)
     _flags, size = _exactly(connection, 2)
     _exactly(connection, size)
-    connection.sendall(SUBSCRIBE_ALL)
-    connection.setblocking(False)
     return connection
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import benchlib
 import pytest
+from benchlib import protocols, wire
 from benchlib.against import Verdict, compare, judge, report
 from benchlib.arguments import OLD, OLD_AGAIN, UsageError, read_plan, with_old
 from benchlib.bars import bar_cases
-from benchlib.case import GROUPS, KINDS, Case, cases, every_case
+from benchlib.case import GROUPS, KINDS, PREFIXES, TOPICS, Case, cases, every_case
 from benchlib.contender import BY_NAME
 from benchlib.schedule import Result, rotated
 from benchlib.strangers import ATTACKS, LIBZMQ_MS
@@ -61,6 +62,28 @@ def test_attacks_stands_for_the_case_of_each_attack_with_one_size_and_one_hwm():
 def test_every_attack_says_what_it_does_and_has_a_goal():
     assert all(attack.title and attack.goal_ms in (20, LIBZMQ_MS) for attack in ATTACKS.values())
     assert {case.attack for case in bar_cases()} >= set(ATTACKS)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "published", "received"),
+    [
+        ("tcp", b"\0\x05abcde", b"\0\x05abcde"),
+        ("redis", b"*3\r\n$7\r\nPUBLISH\r\n$1\r\nt\r\n$5\r\nabcde\r\n",
+         b"*3\r\n$7\r\nmessage\r\n$1\r\nt\r\n$5\r\nabcde\r\n"),
+        ("nats", b"PUB t 5\r\nabcde\r\n", b"MSG t 1 5\r\nabcde\r\n"),
+    ],
+)  # fmt: skip
+def test_clients_that_cost_nothing_know_their_protocol(scheme, published, received):
+    protocol = protocols.PROTOCOLS[scheme]
+    assert protocol.published(b"abcde") == published
+    assert protocol.received(b"abcde") == len(received)
+
+
+def test_the_same_subscriber_always_asks_for_the_same_topics():
+    topics = wire.topics_of(7)
+    assert topics == wire.topics_of(7) != wire.topics_of(8)
+    assert len(set(topics)) == PREFIXES
+    assert all(0 <= int(topic) < TOPICS and len(topic) == 3 for topic in topics)
 
 
 def test_several_cases_keep_their_order_and_come_once():
