@@ -19,7 +19,7 @@ from ..engine.peertable import PeersSnapshot
 from ..errors import StartError
 from ..settings import DeviceSettings
 from ..switch.choose import new_core
-from ..switch.contract import Destination, Way
+from ..switch.contract import Destination, Side, Way
 from ..switch.dialler import addresses
 from ..switch.driver import Driver
 from ..switch.station import Station
@@ -90,6 +90,7 @@ class Switch(Component):
             ]
             source = self._stations[pump.source]
             source.way = direction.way = driver.core.way(source.side, destinations)
+            direction.sides = [one.side for one in destinations]
             if any(one.payload is Payload.AUTO for one in pump.outlets):
                 driver.later(_UNCUT_LOOK_S, functools.partial(self._look_for_uncut, direction))
         for plan in self._plan.sockets:
@@ -226,6 +227,7 @@ class Direction(Component):
     :param switch: the component that moves its messages.
     :ivar outlets: the keys of the sockets that it leads to.
     :ivar way: the way itself; None before the switch is open.
+    :ivar sides: what the core makes of these sockets; none before the switch is open.
     """
 
     runs = False
@@ -234,6 +236,7 @@ class Direction(Component):
         self.key = plan.source
         self.way: Way | None = None
         self.outlets = [outlet.socket for outlet in plan.outlets]
+        self.sides: list[Side] = []
         self._switch = switch
 
     @property
@@ -251,9 +254,23 @@ class Direction(Component):
         if self.way is None:
             return None
         counters = self.way.counters
-        named = zip(self.outlets, counters.outlets, strict=True)
-        found = PumpSnapshot.of(self.key, counters, tuple(OutletSnapshot.of(key, one, 0) for key, one in named))
+        outlets = tuple(map(_outlet, self.outlets, counters.outlets, self.sides))
+        found = PumpSnapshot.of(self.key, counters, outlets)
         return dataclasses.replace(found, left_unread=True) if self._switch.left_unread else found
+
+
+def _outlet(key: str, counters: OutletCounters, side: Side) -> OutletSnapshot:
+    counts = side.counts()
+    return OutletSnapshot.of(
+        key,
+        counters,
+        0,
+        matched=counts.matched,
+        delivered=counts.delivered,
+        lost=counts.dropped,
+        waiting=counts.waiting,
+        waiting_bytes=counts.waiting_bytes,
+    )
 
 
 def _copier(outlet: Outlet) -> Callable[[Sequence[bytes]], None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from ..engine.counters import PumpSnapshot
+from ..engine.counters import OutletSnapshot, PumpSnapshot
 
 
 class State(enum.Enum):
@@ -43,6 +43,8 @@ class DeviceSnapshot:
     def accounting(self) -> str:
         """One line: per socket what was received, sent, and dropped by reason, and what is held.
 
+        With engine zmtp, per socket also what was delivered to its peers, lost by reason, and what waits; and how many
+        deliveries were due, ``matched``, where these are not as many as messages were sent.
         After a stop that may have left messages unread, ``unread=unknown`` follows.
         """
         return " ".join(f"{key}={value}" for key, value in self.accounting_keys().items())
@@ -57,6 +59,7 @@ class DeviceSnapshot:
                 if outlet.uncut:
                     keys[f"{outlet.socket}.uncut"] = outlet.uncut
                 keys.update({f"{outlet.socket}.dropped.{why.value}": count for why, count in outlet.dropped.items()})
+                keys.update({f"{outlet.socket}.{key}": count for key, count in _deliveries(outlet).items()})
         keys["held"] = self.held
         if any(pump.left_unread for pump in self.pumps):
             keys["unread"] = "unknown"
@@ -76,5 +79,17 @@ class DeviceSnapshot:
         return DeviceSnapshot(later.name, later.state, pumps)
 
 
-def _shape(snapshot: DeviceSnapshot) -> list[tuple[str, list[str]]]:
-    return [(pump.source, [outlet.socket for outlet in pump.outlets]) for pump in snapshot.pumps]
+def _deliveries(outlet: OutletSnapshot) -> dict[str, int]:
+    if outlet.matched is None or outlet.delivered is None or outlet.lost is None:
+        return {}
+    found = {} if outlet.matched == outlet.sent else {"matched": outlet.matched}
+    found["delivered"] = outlet.delivered
+    found |= {f"lost.{why.value}": count for why, count in outlet.lost.items()}
+    return found | ({"waiting": outlet.waiting} if outlet.waiting else {})
+
+
+def _shape(snapshot: DeviceSnapshot) -> list[tuple[str, list[tuple[str, bool]]]]:
+    # Whether deliveries are counted is a matter of the engine.
+    return [
+        (pump.source, [(outlet.socket, outlet.matched is None) for outlet in pump.outlets]) for pump in snapshot.pumps
+    ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .values import Frozen, Kind, Value, counter, frozen_copy, gauge, merged, values_of
@@ -33,7 +34,11 @@ class Drop(enum.Enum):
         "The socket could not take it. Its transport (inproc) does not show whether a peer is connected.",
     )
     UNROUTABLE = "unroutable", "unroutable", "The ROUTER had no peer with the message's routing id, or no longer."
-    STOPPED = "stopped", "stopped", "It had come in, and was not moved yet when the device closed."
+    STOPPED = (
+        "stopped",
+        "stopped",
+        "It had come in, and was not moved yet when the device closed; or it still waited for a peer (engine zmtp).",
+    )
     MALFORMED = (
         "malformed",
         "malformed",
@@ -62,12 +67,17 @@ class Drop(enum.Enum):
         "too old",
         "It had waited for the subscriber longer than subscriber-max-age allows (engine zmtp).",
     )
+    LEFT = "left", "peer left", "It waited for a peer whose connection has ended (engine zmtp)."
 
     def __new__(cls, name: str, label: str, help: str) -> Drop:
         """Make a member that is looked up by its name alone: ``Drop("full")``."""
         made = object.__new__(cls)
         made._value_, made.label, made.help = name, label, help
         return made
+
+
+LOSSES = (Drop.SLOW, Drop.TOO_OLD, Drop.FULL, Drop.LEFT, Drop.STOPPED)
+"""Why a message that was for a peer was not delivered to it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -142,22 +152,46 @@ class PumpCounters(PumpValues):
 class OutletSnapshot(Frozen, OutletValues):
     """One outlet at one moment: a copy of its counters.
 
+    A message that is sent is matched once for each peer that it is for, and
+    ``matched == delivered + sum(lost) + waiting``, also when peers have left. With libzmq, these are None.
+
     :ivar socket: the socket's key in its device, e.g. ``push``.
     :ivar held: 1 while the pump has a message in hand that this outlet has not taken yet, else 0.
     """
 
     socket: str
     held: int = gauge("messages", "Messages in hand that the socket has not taken yet.", path=("held",))
+    matched: int | None = counter(
+        "deliveries", "Deliveries that were due: a message has one for each peer that it is for (engine zmtp).",
+        path=("matched",), metric="matched", optional=True,
+    )  # fmt: skip
+    delivered: int | None = counter(
+        "deliveries", "Deliveries that were made: the kernel has taken the whole message for the peer (engine zmtp).",
+        path=("delivered",), metric="delivered", top=True, optional=True,
+    )  # fmt: skip
+    lost: Mapping[Drop, int] | None = counter(
+        "deliveries", "Deliveries that were not made and will not be, by reason (engine zmtp).",
+        path=("lost",), metric="lost", by="reason", known=[one.value for one in LOSSES], top=True, optional=True,
+    )  # fmt: skip
+    waiting: int | None = gauge(
+        "deliveries", "Deliveries that wait until their peers take more (engine zmtp).",
+        path=("waiting",), metric="waiting", optional=True,
+    )  # fmt: skip
+    waiting_bytes: int | None = gauge(
+        "bytes", "Bytes of the deliveries that wait, heads of frames among them (engine zmtp).",
+        path=("waiting_bytes",), metric="waiting_bytes", optional=True,
+    )  # fmt: skip
 
     @classmethod
-    def of(cls, socket: str, counters: OutletCounters, held: int) -> OutletSnapshot:
+    def of(cls, socket: str, counters: OutletCounters, held: int, **deliveries: object) -> OutletSnapshot:
         """What has been counted up to now. Does not yield.
 
         :param socket: the socket's key in its device.
         :param counters: what its burst has counted.
         :param held: 1 if it has yet to take the message in hand, else 0.
+        :param deliveries: what is known of deliveries, by attribute; nothing with libzmq.
         """
-        return frozen_copy(cls, counters, socket=socket, held=held)
+        return frozen_copy(cls, counters, socket=socket, held=held, **(deliveries or _NO_DELIVERIES))
 
     def merged_with(self, later: OutletSnapshot) -> OutletSnapshot:
         """The counts of both lives of one outlet: this one, which is over, and a `later` one; see `as_closed`."""
@@ -169,6 +203,9 @@ class OutletSnapshot(Frozen, OutletValues):
             return self
         stopped = self.dropped.get(Drop.STOPPED, 0) + self.held
         return dataclasses.replace(self, dropped={**self.dropped, Drop.STOPPED: stopped}, held=0)
+
+
+_NO_DELIVERIES = {value.attribute: None for value in values_of(OutletSnapshot) if value.optional}
 
 
 @dataclass(slots=True)

@@ -42,6 +42,7 @@ class Value:
     :ivar by: for several numbers instead of one, what they are counted by, e.g. ``reason``; else empty.
     :ivar known: what is known of these reasons. A metric has them from the start, also while they are 0.
     :ivar top: whether `geventrelay top` adds it up for each device, and shows its rate. Only a counter has one.
+    :ivar optional: whether it may be None, where it is not counted. It has no metric there, and null in the JSON.
     """
 
     attribute: str
@@ -53,11 +54,12 @@ class Value:
     by: str = ""
     known: tuple[str, ...] = ()
     top: bool = False
+    optional: bool = False
 
     def read(self, snapshot: object) -> Any:
-        """This value of a `snapshot`: a number, or numbers by the names of their reasons. Does not yield."""
+        """This value of a `snapshot`: a number, or numbers by the names of their reasons; or None. Does not yield."""
         found = getattr(snapshot, self.attribute)
-        return {_name(reason): number for reason, number in found.items()} if self.by else found
+        return {_name(reason): number for reason, number in found.items()} if self.by and found is not None else found
 
     def merged(self, past: object, later: object) -> Any:
         """This value of two lives. Does not yield.
@@ -66,13 +68,15 @@ class Value:
         :param later: the snapshot of the later life.
         """
         one, other = getattr(past, self.attribute), getattr(later, self.attribute)
-        if self.kind is Kind.GAUGE:
+        if self.kind is Kind.GAUGE or other is None:
             return other
+        if one is None:
+            return None
         return added(one, other) if self.by else one + other
 
 
 def counter(unit: str, help: str, *, by: str = "", known: Iterable[str] = (), **described: Any) -> Any:
-    """A field of a dataclass that holds a counter; it begins at 0.
+    """A field of a dataclass that holds a counter; it begins at 0, or at None if it is optional.
 
     :param unit: as in `Value`.
     :param help: as in `Value`.
@@ -81,19 +85,23 @@ def counter(unit: str, help: str, *, by: str = "", known: Iterable[str] = (), **
     :param described: more of `Value`'s fields.
     """
     value = Value("", Kind.COUNTER, unit, help, by=by, known=tuple(known), **described)
+    if value.optional:
+        return dataclasses.field(kw_only=True, metadata={_KEY: value}, default=None)
     if by:
         return dataclasses.field(kw_only=True, metadata={_KEY: value}, default_factory=dict)
     return dataclasses.field(kw_only=True, metadata={_KEY: value}, default=0)
 
 
 def gauge(unit: str, help: str, **described: Any) -> Any:
-    """A field of a dataclass that holds what there is at the moment; it has no default.
+    """A field of a dataclass that holds what there is at the moment; it has no default unless it is optional: None.
 
     :param unit: as in `Value`.
     :param help: as in `Value`.
     :param described: more of `Value`'s fields.
     """
-    return dataclasses.field(kw_only=True, metadata={_KEY: Value("", Kind.GAUGE, unit, help, **described)})
+    value = Value("", Kind.GAUGE, unit, help, **described)
+    default = None if value.optional else dataclasses.MISSING
+    return dataclasses.field(kw_only=True, metadata={_KEY: value}, default=default)
 
 
 @functools.cache

@@ -147,7 +147,8 @@ def _slow_subscriber() -> Any:
 class Forwarder(_Proxy):
     """XSUB <-> XPUB: publishers at the frontend, subscribers at the backend, subscriptions travel upstream.
 
-    `subscribe` makes it SUB -> PUB. Drops at a slow subscriber happen inside libzmq, where they cannot be counted.
+    `subscribe` makes it SUB -> PUB. Drops at a slow subscriber happen inside libzmq, where they cannot be counted;
+    engine zmtp counts them.
     """
 
     title = "Forwarder"

@@ -97,7 +97,7 @@ class SidePlan:
 
 @dataclass(frozen=True, slots=True)
 class PeerCounts:
-    """What has been counted of one peer. For a subscriber: ``matched == delivered + dropped + waiting``.
+    """What has been counted of one peer, or of all of a side: ``matched == delivered + dropped + waiting``.
 
     :ivar received: messages read from it, and `received_bytes` their bytes.
     :ivar matched: messages that were routed to it.
@@ -189,8 +189,14 @@ class Side(Protocol):
             Without, it takes none while it has no connection.
         """
 
-    def remove(self, peer: Peer) -> None:
-        """Forget a `peer` that has been detached. What waits for it is dropped: `Drop.NO_PEER`."""
+    def remove(self, peer: Peer, reason: Drop = Drop.LEFT) -> None:
+        """Forget a `peer` that has been detached.
+
+        :param reason: why what waits for it is dropped.
+        """
+
+    def counts(self) -> PeerCounts:
+        """What has been counted of all its peers up to now, also of those that were removed."""
 
     def subscribe(self, topic: bytes) -> None:
         """Of a SUB: ask every peer, now and later, for messages that begin with `topic`."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..endpoints import Endpoint
 from ..engine import connections
+from ..engine.counters import Drop
 from ..engine.peertable import KEPT_OFF, PeersSnapshot
 from ..zmtp.connection import Bounds, Connection
 from ..zmtp.errors import Fault
@@ -166,8 +167,11 @@ class Station:
         unread = (link.number for link in self._links.values() if link.blocked or self.paused)
         return self._roster.snapshot({one for one in unread if connections.has_ended(one)})
 
-    def ended(self, link: Link, why: Ended | None) -> None:
-        """The connection of a `link` has ended, or is to end, and `why`."""
+    def ended(self, link: Link, why: Ended | None, lost: Drop = Drop.LEFT) -> None:
+        """The connection of a `link` has ended, or is to end, and `why`.
+
+        :param lost: why what waits for its peer is lost then; an endpoint that connects keeps it.
+        """
         if link.closed:
             return
         why = why or Ended(None, "the connection has ended")
@@ -180,7 +184,7 @@ class Station:
         self._tell_end(link, why)
         dialler = self._callers.get(link.peer)
         if dialler is None:
-            self.side.remove(link.peer)
+            self.side.remove(link.peer, lost)
         else:
             dialler.lost(why.what)
         self.driver.after_end()
@@ -193,7 +197,10 @@ class Station:
         for handshake in list(self._handshakes):
             self._drop(handshake)
         for link in list(self._links.values()):
-            self.ended(link, Ended(None, "the device stops"))
+            self.ended(link, Ended(None, "the device stops"), Drop.STOPPED)
+        while self._callers:
+            peer, _ = self._callers.popitem()
+            self.side.remove(peer, Drop.STOPPED)
 
     def _shake(self, socket: Any, *, endpoint: str, dialler: Dialler | None = None) -> None:
         terms = self._terms

@@ -166,6 +166,8 @@ def _family(value: Value, labels: Iterable[str]) -> CounterMetricFamily | GaugeM
 
 
 def _add(family: CounterMetricFamily | GaugeMetricFamily, value: Value, where: tuple[str, ...], read: Any) -> None:
+    if read is None:
+        return
     if not value.by:
         family.add_metric(where, read)
         return

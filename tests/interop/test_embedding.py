@@ -13,6 +13,7 @@ import pytest
 import zmq
 import zmq.green
 from gevent import pywsgi
+from support.process import without_deliveries
 
 from geventrelay import Device, Forwarder, Queue, Relay, State, Streamer
 from geventrelay.testing import LOCAL, Peers, eventually, within
@@ -75,7 +76,7 @@ PROGRAM = """
 )  # fmt: skip
 def test_a_device_works_the_same_whether_or_not_the_process_is_patched(first):
     accounting, _ = output_of(PROGRAM.format(first=first))
-    assert accounting == (
+    assert without_deliveries(accounting) == (
         "device=queue frontend.received=100 backend.sent=100 backend.received=100 frontend.sent=100 held=0"
     )
 
@@ -166,7 +167,7 @@ def test_a_second_hub_in_a_native_thread_runs_a_device_of_its_own(run, peers: Pe
     finally:
         finish.set()
         thread.join(10)
-    assert said["accounting"] == "device=streamer frontend.received=500 backend.sent=500 held=0"
+    assert without_deliveries(said["accounting"]) == "device=streamer frontend.received=500 backend.sent=500 held=0"
 
 
 @pytest.mark.parametrize("act", ["start", "stop", "pause", "resume"])
@@ -271,8 +272,8 @@ DEVICE = {
             except ForkedError as error:
                 print(name, error)""",
     "end": """device.stop()
-    said = "device=mine frontend.received={0} backend.sent={0} held=0".format(len(got) + 1)
-    print(device.snapshot().accounting() == said)""",
+    said = "device=mine frontend.received={0} backend.sent={0} ".format(len(got) + 1)
+    print(device.snapshot().accounting().startswith(said))""",
 }
 FUNCTION = {
     "start": """front, back = socket(zmq.PULL), socket(zmq.PUSH)

@@ -258,7 +258,7 @@ def test_a_peer_whose_connection_ends_in_a_write_gets_no_more(world):
     assert sink.singles() == [b"two", b"three"]
     gone.peer.detach()
     push.remove(gone.peer)
-    assert gone.peer.counts().dropped == {Drop.NO_PEER: 1}
+    assert gone.peer.counts().dropped == {Drop.LEFT: 1}
     check(way, source, gone, sink)
 
 
@@ -287,7 +287,7 @@ def test_what_waits_for_a_peer_that_is_removed_is_dropped(world):
     source.send(wire(b"one") + wire(b"two"))
     push.remove(peer)
     counts = peer.counts()
-    assert (counts.matched, counts.delivered, counts.waiting, counts.dropped) == (2, 0, 0, {Drop.NO_PEER: 2})
+    assert (counts.matched, counts.delivered, counts.waiting, counts.dropped) == (2, 0, 0, {Drop.LEFT: 2})
     assert not way.has_room
 
 

@@ -199,6 +199,8 @@ class Publish(Side):
         while done < count:
             room = peer.make_room() or self._make_way(peer, count - done)
             if subscriber.gone:
+                # Its connection has turned out to have ended as it was written to.
+                peer.drop(Drop.LEFT, count - done)
                 return
             if not room:
                 peer.drop(Drop.SLOW, count - done)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from ...engine.counters import Drop, OutletCounters
 from .. import contract
-from ..contract import SidePlan
+from ..contract import PeerCounts, SidePlan
 from .peer import Peer
 from .reading import Subscription
 from .run import Run
@@ -34,6 +36,8 @@ class Side:
         self.core = core
         self.peers: list[Peer] = []
         self.way: Way | None = None
+        # What was counted of peers that were removed.
+        self._past = PeerCounts()
 
     def new_peer(self, *, queues_before: bool) -> Peer:
         """See `geventrelay.switch.contract.Side.new_peer`, and there of `queues_before`."""
@@ -41,14 +45,19 @@ class Side:
         self.peers.append(peer)
         return peer
 
-    def remove(self, peer: contract.Peer) -> None:
-        """See `geventrelay.switch.contract.Side.remove`, and there of `peer`."""
+    def remove(self, peer: contract.Peer, reason: Drop = Drop.LEFT) -> None:
+        """See `geventrelay.switch.contract.Side.remove`, and there of `peer` and `reason`."""
         peer = cast(Peer, peer)
         peer.detach()
         peer.queues_before = False
         self.detached(peer)
         self.peers.remove(peer)
-        peer.lose(Drop.NO_PEER, peer.queue.clear())
+        peer.lose(reason, peer.queue.clear())
+        self._past = _sum([self._past, dataclasses.replace(peer.counts(), subscriptions=0)])
+
+    def counts(self) -> PeerCounts:
+        """See `geventrelay.switch.contract.Side.counts`."""
+        return _sum([self._past, *(peer.counts() for peer in self.peers)])
 
     def subscribe(self, topic: bytes) -> None:
         """See `geventrelay.switch.contract.Side.subscribe`, and there of `topic`."""
@@ -112,3 +121,11 @@ def count_sent(counters: OutletCounters, run: Run) -> None:
     counters.sent += len(run.ends)
     counters.sent_parts += run.parts
     counters.sent_bytes += run.body_bytes
+
+
+def _sum(several: Sequence[PeerCounts]) -> PeerCounts:
+    dropped: Counter[Drop] = Counter()
+    for one in several:
+        dropped.update(one.dropped)
+    names = (field.name for field in dataclasses.fields(PeerCounts) if field.name != "dropped")
+    return PeerCounts(**{name: sum(getattr(one, name) for one in several) for name in names}, dropped=dict(dropped))

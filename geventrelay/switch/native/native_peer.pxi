@@ -2,19 +2,19 @@
 
 cimport cython
 from cpython.ref cimport PyObject
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from .blocks cimport data_of, new_block
 from .copies cimport recode_queue
 from .incoming cimport SAME_ID, TAKEN_OVER, Incoming
-from .peer cimport PUBLISHES, ROUTES, Peer, note
+from .peer cimport PUBLISHES, ROUTES, Counts, Peer, note
 from .reading cimport ENDED, MOST_SWEPT, NO_ROOM, NOT_READY, TURN_OVER, read_peer
 from .routes cimport add_route, remove_route
 from .subscribing cimport sweep, want_everything
-from .writing cimport add_control, disconnect, drop_too_old, end_peer, free_peer, has_something, write_dirty, write_until
+from .writing cimport add_control, disconnect, end_peer, free_peer, has_something, write_dirty, write_until
 
 from ...zmtp.greeting import Version
-from ..contract import PeerCounts, Progress
+from ..contract import Progress
 from ..core_python.subscribe import Wishes
 
 assert (Progress.NOT_READY, Progress.NO_ROOM, Progress.TURN_OVER, Progress.ENDED) == (NOT_READY, NO_ROOM, TURN_OVER, ENDED)
@@ -170,14 +170,7 @@ cdef class NativePeer:
 
     def counts(self):
         """What has been counted up to now, over all its connections."""
-        drop_too_old(&self.peer)
-        return PeerCounts(
-            received=self.peer.received,
-            received_bytes=self.peer.received_bytes,
-            matched=self.peer.matched,
-            delivered=self.peer.delivered,
-            dropped=drops_of(self.peer.dropped),
-            waiting=self.peer.queue.messages,
-            waiting_bytes=self.peer.queue.nbytes,
-            subscriptions=0 if self.peer.member == NULL else self.peer.member.count,
-        )
+        cdef Counts counts
+        memset(&counts, 0, sizeof(counts))
+        add_peer(&counts, &self.peer)
+        return counts_of(&counts)

@@ -10,11 +10,12 @@ import random
 from .incoming cimport Limits
 from .nodes cimport Member, Node
 from .peer cimport (
-    ASKS, BLOCK, DISCONNECT, DROP_NEWEST, DROP_OLDEST, NO_PEER, PUBLISHES, PUSHES, ROUTES, TAKES_NONE, Peer, Side, note
+    ASKS, BLOCK, DISCONNECT, DROP_NEWEST, DROP_OLDEST, PUBLISHES, PUSHES, ROUTES, TAKES_NONE, Counts, Peer, Side, note
 )
 from .topics cimport exact, free_topics, record_of, remove_record, subscribe
 from .writing cimport free_peer
 
+from ...engine.counters import Drop
 from ..contract import SlowSubscriber
 
 # How many peers of a ROUTER may call themselves nothing.
@@ -133,13 +134,15 @@ cdef class NativeSide:
         self.side.count += 1
         return made
 
-    def remove(self, NativePeer peer):
+    def remove(self, NativePeer peer, reason=Drop.LEFT):
         """Forget a peer, see `geventrelay.switch.contract.Side.remove`."""
         cdef Py_ssize_t at = self.peers.index(peer)
-        peer.peer.dropped[NO_PEER] += peer.peer.queue.messages
+        cdef int why = DROPS.index(reason)
+        peer.peer.dropped[why] += peer.peer.queue.messages
         peer.peer.queues_before = False
         peer.become_unknown()
         free_peer(&peer.peer)
+        add_peer(&self.side.past, &peer.peer)
         self.core.stalled.pop(peer, None)
         self.core.ended.pop(peer, None)
         del self.peers[at]
@@ -147,6 +150,14 @@ cdef class NativeSide:
         memmove(&self.side.peers[at], &self.side.peers[at + 1], (self.side.count - at) * sizeof(Peer *))
         if self.side.next > at:
             self.side.next -= 1
+
+    def counts(self):
+        """What has been counted of all its peers, see `geventrelay.switch.contract.Side.counts`."""
+        cdef Counts total = self.side.past
+        cdef Py_ssize_t index
+        for index in range(self.side.count):
+            add_peer(&total, self.side.peers[index])
+        return counts_of(&total)
 
     def subscribe(self, bytes topic):
         """Ask every peer for a topic, see `geventrelay.switch.contract.Side.subscribe`."""

@@ -18,7 +18,21 @@ cdef enum:
     TOO_OLD
     MALFORMED
     UNROUTABLE
+    LEFT
+    STOPPED
     DROP_COUNT
+
+
+# What is counted of one peer, or of several together.
+cdef struct Counts:
+    long long received
+    long long received_bytes
+    long long matched
+    long long delivered
+    long long dropped[DROP_COUNT]
+    long long waiting
+    size_t waiting_bytes
+    size_t subscriptions
 
 
 # Commands that go before the messages that wait.
@@ -105,6 +119,8 @@ cdef struct Side:
     Peer **peers
     Py_ssize_t count
     Py_ssize_t room
+    # Of those that were removed.
+    Counts past
     # Whose turn it is.
     Py_ssize_t next
     Limits limits

@@ -8,7 +8,7 @@ from .copies cimport put
 from .frames cimport message_size, messages_size
 from .nodes cimport Node, Topics
 from .peer cimport (
-    BLOCK, DISCONNECT, DROP_NEWEST, DROP_OLDEST, NO_PEER, SLOW, Destination, Group, Message, Peer, Side, Slow,
+    BLOCK, DISCONNECT, DROP_NEWEST, DROP_OLDEST, LEFT, SLOW, Destination, Group, Message, Peer, Side, Slow,
     count_sent, mark_dirty, room_of, takes
 )
 from .incoming cimport TOO_SLOW
@@ -98,7 +98,7 @@ cdef inline void refuse(Peer *peer, const Group *group, size_t at, Py_ssize_t le
     cdef Slow slow = peer.side.slow
     cdef size_t size
     if not takes(peer):
-        peer.dropped[NO_PEER] += left
+        peer.dropped[LEFT] += left
     elif slow == DROP_OLDEST:
         while left:
             size = message_size(data_of(group.block) + at, False)
