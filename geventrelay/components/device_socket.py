@@ -16,7 +16,7 @@ from ..engine.usage import Bound, Offence
 from ..errors import StartError
 from ..settings import DeviceSettings
 from ..settings.socket_options import lets_legacy_peers_in
-from ..zmtp.socket_types import FITTING
+from ..zmtp import socket_types
 from . import inproc
 from .endpoints import bind, connect, reason, unbind
 from .ipc_files import IpcFile, file_of
@@ -223,7 +223,7 @@ class DeviceSocket:
             self.plan.key,
             one.observe,
             bound,
-            types=_types(self.plan.type),
+            types=socket_types.told(zmq.SocketType(self.plan.type).name),
             takes_legacy=self._takes_legacy,
         )
         one.read_events = self._peers.now
@@ -266,8 +266,3 @@ class DeviceSocket:
         if endpoint.transport == "inproc":
             self._inproc.append(endpoint.address)
             inproc.bound(self.socket, endpoint.address)
-
-
-def _types(kind: int) -> dict[str, str]:
-    name = zmq.SocketType(kind).name
-    return {"type": name, "fitting": "/".join(sorted(FITTING.get(name, ())))}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import gevent
 import zmq
@@ -17,8 +18,9 @@ from ..engine.lane_python import PythonLane
 from ..engine.outlet import Outlet
 from ..engine.peertable import PeersSnapshot
 from ..errors import StartError
+from ..log import event
 from ..settings import DeviceSettings
-from ..switch.choose import new_core
+from ..switch.choose import core_maker
 from ..switch.contract import Destination, Side, Way
 from ..switch.dialler import addresses
 from ..switch.driver import Driver
@@ -31,8 +33,12 @@ from .plan import RECEIVE_ONLY, Adjustment, Plan, PumpPlan, SocketPlan
 from .pump import log_uncut
 from .terms import BACKLOG, linger_ms, options_of, side_plan, terms
 
+log = logging.getLogger("geventrelay")
+
 # How often the end looks whether everything has been written.
 _LINGER_LOOK_S = 0.005
+# How long the end may read what was not moved, to count it, for each socket.
+_COUNT_S = 0.2
 # How often to look whether a message went uncut, until the log has said so once.
 _UNCUT_LOOK_S = 0.5
 
@@ -52,6 +58,8 @@ class Switch(Component):
         self._plan = plan
         self._settings = settings
         self._descriptors = descriptors
+        # Now, since a start may find no descriptor free to load it.
+        self._new_core = core_maker()
         self._driver: Driver | None = None
         self._stations: dict[str, Station] = {}
         self._bindings: list[Binding] = []
@@ -76,7 +84,7 @@ class Switch(Component):
 
     def open(self) -> None:
         """Make the sockets, join them, bind and connect; see `Component.open`."""
-        self._driver = driver = Driver(new_core(), self._settings.name)
+        self._driver = driver = Driver(self._new_core(), self._settings.name)
         driver.start()
         for plan in self._plan.sockets:
             side = driver.core.side(side_plan(plan, self._settings))
@@ -154,20 +162,42 @@ class Switch(Component):
             return
         if self._closing_since is None:
             self._closing_since = time.monotonic()
-            self.left_unread = any(station.left_unread or not station.at_rest for station in self._sources())
+            for direction in self.directions:
+                direction.stop()
             for station in self._sources():
                 station.pause()
             for station in self._stations.values():
                 station.stop_listening()
         if not failed:
+            # What such a socket has not got by now stays with its senders, however long the others linger.
+            self._close_stations(only=RECEIVE_ONLY)
             self._linger(linger_ms, self._closing_since)
-        for station in self._stations.values():
-            station.close()
+        self._close_stations()
         self._last_peers = {key: one.snapshot() for key, one in self._stations.items()}
         while self._bindings:
             self._bindings.pop().put_away()
         self._stations = {}
         self._driver.close()
+
+    def _close_stations(self, only: Collection[int] | None = None) -> None:
+        """Count what has come and was not moved, and end all connections of the sockets of these types."""
+        for plan in self._plan.sockets:
+            station = self._stations.get(plan.key)
+            if station is None or (only is not None and plan.type not in only):
+                continue
+            if station.way is not None:
+                self._count_rest(station)
+            station.close()
+            self.left_unread = self.left_unread or station.left_unread
+
+    def _count_rest(self, station: Station) -> None:
+        try:
+            counted = station.discard(time.monotonic() + _COUNT_S)
+        except Exception as error:
+            # It may be what has failed the device.
+            log.warning(event("count-failed", device=self._settings.name, reason=error))
+            counted = False
+        self.left_unread = self.left_unread or not counted
 
     def _linger(self, limit_ms: int | None, since: float) -> None:
         for plan in self._plan.sockets:
@@ -248,6 +278,11 @@ class Direction(Component):
         """Copy every message to `outlet` from now on; None ends that. Does not yield."""
         if self.way is not None:
             self.way.set_tap(None if outlet is None else _copier(outlet))
+
+    def stop(self) -> None:
+        """Move nothing more: what comes from now on is dropped. Does not yield."""
+        if self.way is not None:
+            self.way.stop()
 
     def snapshot(self) -> PumpSnapshot | None:
         """What it has counted; None if it was never open. Does not yield."""

@@ -29,11 +29,11 @@ def side_plan(plan: SocketPlan, settings: DeviceSettings) -> SidePlan:
     """What a core is to know of the socket of `plan` in a device of `settings`. Does not yield."""
     options = options_of(plan, settings)
     part = options.get(zmq.MAXMSGSIZE, settings.max_message_size_bytes or -1)
-    message = settings.max_unfinished_bytes or _NO_LIMIT_BYTES
     bounds = Bounds(
-        frame_bytes=min(part if part >= 0 else message, message),
-        message_bytes=message,
-        parts=settings.max_parts or NO_LIMIT,
+        frame_bytes=part if part >= 0 else _NO_LIMIT_BYTES,
+        message_bytes=settings.max_unfinished_bytes or _NO_LIMIT_BYTES,
+        # With libzmq's sockets, the routing id is one of them.
+        parts=settings.max_parts - (plan.type == zmq.ROUTER) if settings.max_parts else NO_LIMIT,
         topic_bytes=settings.max_topic_size_bytes,
     )
     blocks = dict(plan.options).get(zmq.XPUB_NODROP)

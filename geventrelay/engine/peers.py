@@ -20,11 +20,12 @@ import zmq
 from ..log import LogEvent, event
 from . import connections, descriptors
 from .holding import Holding
+from .kept_off import KeptOff
 from .libzmq import unless_gone
 from .limiter import Limiter
 from .monitor import Monitor, MonitorEvent
 from .origins import Origins
-from .peertable import NOT_ZMTP, WRONG_TYPE, Connection, PeersSnapshot, PeerTable
+from .peertable import LEGACY_ADVICE, NOT_ZMTP, WRONG_TYPE, Connection, PeersSnapshot, PeerTable
 from .readiness import plain_get
 from .usage import Bound, Offence
 
@@ -100,9 +101,8 @@ class SocketPeers:
         self._mechanism = _MECHANISMS.get(int(plain_get(monitor.socket, zmq.MECHANISM)), "unknown")
         self._table = PeerTable(_has_spoken, takes_legacy=takes_legacy)
         # What the first line about a peer that may be a legacy one says besides.
-        self._advice = {} if takes_legacy else {"advice": "--legacy-peers lets ZMTP 1.0 and 2.0 in"}
-        # Connections kept off that no line of the log has named, and when the next line may come.
-        self._kept_off, self._say_at = 0, 0.0
+        self._advice: Mapping[str, str] = {} if takes_legacy else LEGACY_ADVICE
+        self._kept_off = KeptOff()
         # Of connections whose handshake is under way: libzmq tells of their end when it closes them, and nothing more.
         self._held: dict[int, connections.Held] = {}
         self._news: list[tuple[int, LogEvent]] = []
@@ -230,13 +230,8 @@ class SocketPeers:
         ended = [descriptor for descriptor in accepted[-int(missing) :] if connections.end(descriptor)]
         for descriptor in ended:
             self._table.kept_off(descriptor)
-        self._kept_off += len(ended)
-        now_s = time.monotonic()
-        if ended and now_s >= self._say_at:
-            self._say_at = now_s + 1
-            reason = f"fewer than {descriptors.RESERVE} file descriptors are free"
-            self._note(logging.WARNING, "kept-off", connections=str(self._kept_off), reason=reason)
-            self._kept_off = 0
+        if ended and (keys := self._kept_off.line(len(ended), time.monotonic())) is not None:
+            self._note(logging.WARNING, "kept-off", **keys)
 
     def _take(self, one: MonitorEvent) -> None:
         table, kind, value, endpoint = self._table, one.kind, one.value, one.endpoint

@@ -34,6 +34,9 @@ _BROKEN = ("EPIPE", "ECONNRESET")
 # libzmq ends a handshake that takes longer (ZMQ_HANDSHAKE_IVL, 30 s), and a little.
 _LONGEST_HANDSHAKE_S = 31
 
+LEGACY_ADVICE = {"advice": "--legacy-peers lets ZMTP 1.0 and 2.0 in"}
+"""What the first line of the log says besides about a peer that may be a legacy one, at a socket that takes none."""
+
 KEPT_OFF = "kept_off"
 """Why a connection was ended at once: too few descriptors were free."""
 

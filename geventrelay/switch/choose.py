@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 from .contract import Core
 from .native.choose import native_core_module
 
 
-def new_core() -> Core:
-    """A core for one device. Does not yield."""
+def core_maker() -> Callable[[], Core]:
+    """What makes the core of a device. All that it needs is loaded by now. Does not yield."""
     native: Any = native_core_module()
-    core: Core
+    made: Callable[[], Core]
     if native is not None:
-        core = native.NativeCore()
+        made = native.NativeCore
     else:
-        core = importlib.import_module("geventrelay.switch.core_python").PythonCore()
-    return core
+        made = importlib.import_module("geventrelay.switch.core_python").PythonCore
+    return made

@@ -234,6 +234,9 @@ class Way(Protocol):
     def has_room(self) -> bool:
         """Whether no destination that blocks is full, so that reads that ended with NO_ROOM can go on."""
 
+    def stop(self) -> None:
+        """Give nothing more to the destinations: what is read from now on is dropped, `Drop.STOPPED`."""
+
     def set_tap(self, tap: Callable[[Sequence[bytes]], None] | None) -> None:
         """Call `tap` with the parts of each message that is moved from now on; None ends that. It must not yield."""
 

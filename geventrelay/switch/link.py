@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import fcntl
 import termios
+import time
 from typing import TYPE_CHECKING, Any
 
 from .contract import Ended, Peer, Progress
@@ -83,6 +84,23 @@ class Link:
         """Read what has come by now, and then end."""
         self._drain_to = self.peer.heard + self.unread
         self._turns.queue(self._reads)
+
+    def discard(self, until: float) -> bool:
+        """Read what has come by now, for the account alone, since the way is stopped; whether that is all of it.
+
+        :param until: when to stop at the latest, by `time.monotonic`.
+        """
+        self._drain_to, self._drained_at = self.peer.heard + self.unread, None
+        while not self.closed:
+            progress = self.peer.read(0.0)
+            if progress == Progress.ENDED:
+                self._station.ended(self, self.peer.ended)
+            elif self._is_drained(progress, self._drain_to):
+                self.blocked = False
+                return True
+            elif time.monotonic() >= until:
+                return False
+        return True
 
     @property
     def unread(self) -> int:

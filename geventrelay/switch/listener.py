@@ -25,7 +25,8 @@ class Listener:
     :param address: where that is, as an endpoint is written.
     :param transport: how to set up a connection.
     :param on_accept: gets each connection.
-    :param on_kept_off: is called for each that was ended at once.
+    :param on_few: is called when too few descriptors are free: True if a connection was ended at once, False if none
+        is free, so that connections wait.
     :param later: calls a function after so many seconds.
     """
 
@@ -35,7 +36,7 @@ class Listener:
         address: str,
         transport: Transport,
         on_accept: Callable[[Any], None],
-        on_kept_off: Callable[[], None],
+        on_few: Callable[[bool], None],
         later: Callable[[float, Callable[[], None]], None],
     ) -> None:
         loop: Any = get_hub().loop
@@ -43,7 +44,7 @@ class Listener:
         self._socket = socket
         self._transport = transport
         self._on_accept = on_accept
-        self._on_kept_off = on_kept_off
+        self._on_few = on_few
         self._later = later
         self._watcher: Any = loop.io(socket.fileno(), _READ)
 
@@ -70,11 +71,12 @@ class Listener:
                     # Without a free descriptor, the connection goes on waiting and so would wake the hub all the time.
                     self._watcher.stop()
                     self._later(_PAUSE_S, self.start)
+                    self._on_few(False)
                 return
             spare -= 1
             if spare < 0:
                 reset(connection)
-                self._on_kept_off()
+                self._on_few(True)
                 continue
             try:
                 self._transport.finish(connection)

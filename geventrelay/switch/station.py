@@ -6,13 +6,16 @@ import functools
 import logging
 import time
 import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..endpoints import Endpoint
 from ..engine import connections
 from ..engine.counters import Drop
-from ..engine.peertable import KEPT_OFF, PeersSnapshot
+from ..engine.kept_off import KeptOff
+from ..engine.peertable import KEPT_OFF, LEGACY_ADVICE, PeersSnapshot
+from ..zmtp import socket_types
 from ..zmtp.connection import Bounds, Connection
 from ..zmtp.errors import Fault
 from .contract import Ended, Peer, Side
@@ -32,6 +35,7 @@ _HANDSHAKE_BOUNDS = Bounds(frame_bytes=64 << 10, message_bytes=64 << 10)
 
 OPTIONS = {
     Fault.TOO_LARGE: "max-message-size",
+    Fault.UNFINISHED: "max-unfinished",
     Fault.TOO_MANY_PARTS: "max-parts",
     Fault.TOPIC_TOO_LONG: "max-topic-size",
 }
@@ -86,6 +90,8 @@ class Station:
         self._handshakes: set[Handshake] = set()
         self._links: dict[Peer, Link] = {}
         self._roster = Roster()
+        self._kept_off = KeptOff()
+        self._advice: Mapping[str, str] = {} if terms.legacy_peers else LEGACY_ADVICE
 
     @property
     def bound(self) -> list[str]:
@@ -102,7 +108,7 @@ class Station:
             address,
             self._terms.transport,
             functools.partial(self._shake, endpoint=address),
-            functools.partial(self._fail, address, "unknown", KEPT_OFF, "too few file descriptors are free"),
+            self._on_few_descriptors,
             self.driver.later,
         )
         self._listeners.append(listener)
@@ -118,8 +124,7 @@ class Station:
             on_connect=lambda socket, one: self._shake(socket, endpoint=endpoint.address, dialler=one),
             on_failure=self._on_no_connection,
         )
-        peer = self.side.new_peer(queues_before=not self._terms.immediate)
-        self._diallers[dialler], self._callers[peer] = peer, dialler
+        self._add_caller(dialler)
         dialler.start()
 
     def stop_listening(self) -> None:
@@ -149,6 +154,13 @@ class Station:
             self._drop(handshake)
         for link in list(self._links.values()):
             link.finish()
+
+    def discard(self, until: float) -> bool:
+        """Read what has come by now, for the account alone, since the way is stopped; whether that is all of it.
+
+        :param until: when to stop at the latest, by `time.monotonic`.
+        """
+        return all(link.discard(until) for link in list(self._links.values()))
 
     @property
     def at_rest(self) -> bool:
@@ -186,6 +198,11 @@ class Station:
         if dialler is None:
             self.side.remove(link.peer, lost)
         else:
+            if self._terms.immediate:
+                # Its queue goes with the connection, as in libzmq (session_base_t::reconnect).
+                self.side.remove(link.peer, lost)
+                del self._callers[link.peer]
+                self._add_caller(dialler)
             dialler.lost(why.what)
         self.driver.after_end()
 
@@ -201,6 +218,10 @@ class Station:
         while self._callers:
             peer, _ = self._callers.popitem()
             self.side.remove(peer, Drop.STOPPED)
+
+    def _add_caller(self, dialler: Dialler) -> None:
+        peer = self.side.new_peer(queues_before=not self._terms.immediate)
+        self._diallers[dialler], self._callers[peer] = peer, dialler
 
     def _shake(self, socket: Any, *, endpoint: str, dialler: Dialler | None = None) -> None:
         terms = self._terms
@@ -244,10 +265,21 @@ class Station:
         link.start()
         self.driver.after_move()
 
+    def _on_few_descriptors(self, ended: bool) -> None:
+        if ended:
+            self._roster.failed(KEPT_OFF)
+        if (keys := self._kept_off.line(ended, time.monotonic())) is not None:
+            self._note(logging.WARNING, "kept-off", **keys)
+
     def _fail(self, endpoint: str, address: str, reason: str, what: str) -> None:
         self._roster.failed(reason)
-        keys = {"endpoint": endpoint, "peer": address, "reason": reason, "detail": what}
-        self._note(logging.WARNING, "handshake-failed", **keys)
+        keys = {"endpoint": endpoint, "peer": address, "reason": reason}
+        if reason == Fault.WRONG_TYPE.value:
+            keys |= socket_types.told(self.side.plan.type)
+        elif reason == Fault.NOT_ZMTP.value:
+            keys |= self._advice
+            self._advice = {}
+        self._note(logging.WARNING, "handshake-failed", **keys, detail=what)
 
     def _tell_end(self, link: Link, why: Ended) -> None:
         # A peer that dies in the middle of a message has done nothing wrong.
@@ -257,9 +289,10 @@ class Station:
         if fault is None:
             self._note(logging.DEBUG, "disconnected", **keys)
             return
-        keys |= {"reason": fault.value, "detail": why.what}
+        keys["reason"] = fault.value
         if fault in OPTIONS:
             keys["option"] = OPTIONS[fault]
+        keys["detail"] = why.what
         self._note(logging.WARNING, "cut-off", **keys)
 
     def _on_no_connection(self, dialler: Dialler, reason: str, delay_s: float | None) -> None:

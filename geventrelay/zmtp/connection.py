@@ -221,7 +221,7 @@ class Connection:
         if found is None:
             return False
         if found.version.is_legacy and not self._legacy:
-            raise ProtocolError(Fault.OLD_VERSION, f"expected ZMTP 3.0 or later, got {found.version}")
+            raise ProtocolError(Fault.NOT_ZMTP, f"expected ZMTP 3.0 or later, got {found.version}")
         self._version = found.version
         self._reader = self._new_reader(found.version)
         self._reader.feed(received[found.size :])
@@ -291,7 +291,7 @@ class Connection:
             return
         self._message_bytes += len(frame.body)
         if self._message_bytes > self._bounds.message_bytes:
-            raise ProtocolError(Fault.TOO_LARGE, f"a message: expected at most {self._bounds.message_bytes} bytes")
+            raise ProtocolError(Fault.UNFINISHED, f"a message: expected at most {self._bounds.message_bytes} bytes")
         self._parts.append(frame.body)
         if len(self._parts) > self._bounds.parts:
             raise ProtocolError(Fault.TOO_MANY_PARTS, f"a message: expected at most {self._bounds.parts} parts")

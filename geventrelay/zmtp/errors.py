@@ -6,13 +6,15 @@ import enum
 
 
 class Fault(enum.Enum):
-    """Why a connection cannot go on. Each is the other end's fault."""
+    """Why a connection cannot go on. Each is the other end's fault.
 
-    NOT_ZMTP = "not_zmtp"
-    """The first bytes are no greeting."""
-    OLD_VERSION = "old_version"
-    """The other end speaks ZMTP 1.0 or 2.0, and this end does not."""
-    WRONG_MECHANISM = "wrong_mechanism"
+    The values are what it is counted by. Where libzmq reports the same, they are as with its sockets
+    (`geventrelay.engine.peertable.PeersSnapshot`).
+    """
+
+    NOT_ZMTP = "not_zmtp3"
+    """The first bytes are no greeting, or one of ZMTP 1.0 or 2.0, which this end does not speak."""
+    WRONG_MECHANISM = "zmtp_mechanism_mismatch"
     """The two ends have different mechanisms."""
     BAD_HANDSHAKE = "bad_handshake"
     """A command of the handshake is none that may come now, or its content is not well formed."""
@@ -23,14 +25,16 @@ class Fault(enum.Enum):
     BAD_FRAME = "bad_frame"
     """A frame has flags that have no meaning, or a command has no name or a wrong length."""
     TOO_LARGE = "too_large"
-    """A frame, a command or a message is larger than this end takes."""
+    """A frame or a command is larger than this end takes."""
+    UNFINISHED = "unfinished"
+    """A message has more bytes than this end keeps of one, and it is not known whether it ever ends."""
     TOO_MANY_PARTS = "too_many_parts"
     """A message has more parts than this end takes."""
     TOPIC_TOO_LONG = "topic_too_long"
     """A subscription has a longer topic than this end takes."""
     TOO_MANY_SUBSCRIPTIONS = "too_many_subscriptions"
     """It subscribes to more topics than this end keeps."""
-    CUT = "cut"
+    CUT = "EPIPE"
     """The connection has ended within a handshake, a frame or a message."""
 
 

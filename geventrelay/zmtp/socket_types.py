@@ -18,6 +18,12 @@ FITTING: dict[str, frozenset[str]] = {
 }
 """The types of the other end that each type can talk to."""
 
+
+def told(kind: str) -> dict[str, str]:
+    """What the log says of a peer whose type does not fit: this end's type, `kind`, and those that would."""
+    return {"type": kind, "fitting": "/".join(sorted(FITTING.get(kind, ())))}
+
+
 # zmq.h; RFC 15 has the first nine.
 NUMBERS = ("PAIR", "PUB", "SUB", "REQ", "REP", "DEALER", "ROUTER", "PULL", "PUSH", "XPUB", "XSUB")
 """The types by number."""

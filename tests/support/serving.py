@@ -17,6 +17,8 @@ from geventrelay.settings import DeviceSettings, ServerSettings
 from geventrelay.testing import eventually, within
 from geventrelay.web.site import site_for
 
+from .engines import break_down
+
 Outcome = (StartError, DeviceFailed)
 
 
@@ -79,7 +81,7 @@ class Serving:
         """
         supervised = self.server.devices[name]
         device, restarts = supervised.device, supervised.restarts
-        device._assembly.sockets[key].close()
+        break_down(device, key)
         eventually(lambda: supervised.last_failure is not None and not device.started, f"{name} to fail")
         eventually(lambda: supervised.restarts > restarts or supervised.next_start_s is not None, f"{name} to wait")
 

@@ -10,7 +10,7 @@ from geventrelay.devices.engines import VARIABLE, default_engine, engine_of
 from geventrelay.errors import SettingsError
 from geventrelay.settings.engines import OPTIONS
 from geventrelay.settings.socket_options import OPTIONS as EVERY
-from geventrelay.switch.choose import new_core
+from geventrelay.switch.choose import core_maker
 from geventrelay.switch.contract import SidePlan
 from geventrelay.terms import Engine
 
@@ -61,7 +61,7 @@ def test_a_pattern_that_is_not_wholly_there_is_refused(make):
 )
 def test_these_patterns_are_wholly_there(settings):
     assert engine_of(settings) is Engine.ZMTP
-    core = new_core()
+    core = core_maker()()
     for key, kind in settings.socket_types.items():
         assert core.side(SidePlan(key, kind)).plan.type == kind
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gevent
 import pytest
 import zmq
+from support.engines import is_held_back
 from support.traffic import pump
 
 from geventrelay import Queue, Streamer
@@ -23,7 +24,7 @@ def test_heartbeats_do_not_cut_off_a_worker_that_is_busy(run, peers: Peers, patt
     pusher = peers.connect(push, *device.endpoints["frontend"], sndhwm=0)
     for number in range(100):
         pusher.send(b"%d" % number, bytes(100_000))
-    eventually(lambda: device.snapshot().held, "the worker to be full")
+    eventually(lambda: is_held_back(device), "the worker to be full")
     gevent.sleep(10 * HEARTBEAT_MS / 1000)
     assert not worker.saw(zmq.EVENT_DISCONNECTED)
     assert [int(message[-2]) for message in worker.recv_all(100)] == list(range(100))
@@ -36,7 +37,7 @@ def test_heartbeats_do_not_cut_off_a_sender_that_is_held_back(run, peers: Peers)
     pusher = peers.connect(zmq.PUSH, *device.endpoints["frontend"], sndhwm=0)
     for number in range(2000):
         pusher.send(b"%d" % number, bytes(5000))
-    eventually(lambda: device.snapshot().held, "the device to be full")
+    eventually(lambda: is_held_back(device), "the device to be full")
     gevent.sleep(10 * HEARTBEAT_MS / 1000)
     worker = peers.connect(zmq.PULL, *device.endpoints["backend"])
     assert [int(message[0]) for message in worker.recv_all(2000)] == list(range(2000))

@@ -11,6 +11,7 @@ import time
 import gevent
 import pytest
 import zmq
+from support.engines import is_held_back
 from support.traffic import pump
 
 import geventrelay
@@ -405,7 +406,7 @@ def test_a_second_terminate_and_other_commands_during_the_drain_do_no_harm(steer
     device, controller = steered("REP", frontend="inproc://again", drain_s=10)
     source = peers.connect(zmq.PUSH, "inproc://again")
     source.send(b"task")
-    eventually(lambda: device.snapshot().held, "the task to wait for a worker")
+    eventually(lambda: is_held_back(device), "the task to wait for a worker")
     endpoints = device.endpoints["backend"]
     for word in (b"TERMINATE", b"TERMINATE", b"PAUSE", b"RESUME"):
         controller.say(word)

@@ -7,6 +7,7 @@ import itertools
 import gevent
 import pytest
 import zmq
+from support.engines import libzmq_only
 from support.strangers import MORE, frame, send_until_ended, stranger
 
 from geventrelay import Custom, Device, Forwarder, Relay, Streamer
@@ -57,6 +58,7 @@ def topics():
     return (b"".join(frame(b"\x01%08d" % n) for n in range(i, i + 1000)) for i in itertools.count(0, 1000))
 
 
+@libzmq_only("it bounds the bytes of peers that only receive")
 @pytest.mark.parametrize(
     ("settings", "key", "kind"),
     [
@@ -76,6 +78,7 @@ def test_a_peer_that_only_receives_and_sends_without_end_is_ended(watch, setting
     eventually(lambda: device.peers()[key].peers == (), "the end of the peer")
 
 
+@libzmq_only("it bounds the bytes of peers that only receive")
 def test_a_message_without_end_to_a_push_is_ended(watch, caplog):
     device = watch(Streamer(frontend=LOCAL, backend=LOCAL, subscriber_burst_bytes=SMALL))
     with stranger(device.endpoints["backend"][0], b"PULL") as endless, within("the end of the connection"):
@@ -83,6 +86,7 @@ def test_a_message_without_end_to_a_push_is_ended(watch, caplog):
     assert device.peers()["backend"].cut_off == {"sends_too_much": 1}
 
 
+@libzmq_only("it bounds the bytes of peers that only receive")
 def test_a_relay_downstream_may_bring_150_000_topics_at_once(watch):
     device = watch(Relay(sub=LOCAL, pub=LOCAL))
     with stranger(device.endpoints["pub"][0], b"XSUB") as downstream, within("all topics", 30):
@@ -92,6 +96,7 @@ def test_a_relay_downstream_may_bring_150_000_topics_at_once(watch):
     assert device.peers()["pub"].cut_off == {}
 
 
+@libzmq_only("it bounds the bytes of peers that only receive")
 def test_what_a_subscriber_brings_slowly_is_forgotten(watch, often):
     device = watch(Relay(sub=LOCAL, pub=LOCAL, subscriber_burst_bytes=20_000, subscriber_rate=10**9))
     with stranger(device.endpoints["pub"][0], b"SUB") as slow:
@@ -108,7 +113,14 @@ def test_what_a_subscriber_brings_slowly_is_forgotten(watch, often):
 )  # fmt: skip
 def test_a_message_that_never_ends_is_ended(watch, frontend, backend, kind, caplog):
     device = watch(
-        Custom(frontend_type=frontend, frontend=LOCAL, backend_type=backend, backend=LOCAL, max_unfinished_bytes=SMALL)
+        Custom(
+            frontend_type=frontend,
+            frontend=LOCAL,
+            backend_type=backend,
+            backend=LOCAL,
+            max_unfinished_bytes=SMALL,
+            max_parts=0,
+        )
     )
     part = frame(b"x" * 1000, MORE) * 10
     with stranger(device.endpoints["frontend"][0], kind) as endless, within("the end of the connection"):
@@ -117,6 +129,7 @@ def test_a_message_that_never_ends_is_ended(watch, frontend, backend, kind, capl
     eventually(lambda: "option=max-unfinished" in caplog.text, "the log")
 
 
+@libzmq_only("it guesses from the bytes of a connection")
 def test_a_sender_whose_messages_are_read_may_send_as_much_as_it_likes(watch, peers: Peers, often):
     device = watch(Streamer(frontend=LOCAL, backend=LOCAL, max_unfinished_bytes=SMALL))
     puller = peers.connect(zmq.PULL, *device.endpoints["backend"])
@@ -128,6 +141,7 @@ def test_a_sender_whose_messages_are_read_may_send_as_much_as_it_likes(watch, pe
     assert device.peers()["frontend"].cut_off == {}
 
 
+@libzmq_only("it guesses from the bytes of a connection")
 def test_a_paused_device_ends_no_sender(watch, peers: Peers, often):
     device = watch(Streamer(frontend=LOCAL, backend=LOCAL, max_unfinished_bytes=SMALL))
     puller = peers.connect(zmq.PULL, *device.endpoints["backend"])
@@ -142,6 +156,7 @@ def test_a_paused_device_ends_no_sender(watch, peers: Peers, often):
     assert device.peers()["frontend"].cut_off == {}
 
 
+@libzmq_only("it guesses from the bytes of a connection")
 def test_a_full_backend_ends_no_sender(watch, peers: Peers, often):
     device = watch(Streamer(frontend=LOCAL, backend=LOCAL, max_unfinished_bytes=SMALL))
     pusher = peers.connect(zmq.PUSH, *device.endpoints["frontend"])
@@ -179,6 +194,7 @@ def test_other_peers_go_on_when_one_is_ended(watch, peers: Peers):
     assert device.peers()["frontend"].disconnected_total == 1
 
 
+@libzmq_only("it guesses from the bytes of a connection")
 @pytest.mark.parametrize("differs", ["connection", "cookie"])
 def test_another_connection_with_the_descriptor_is_never_ended(watch, peers: Peers, differs):
     device = watch(Streamer(frontend=LOCAL, backend=LOCAL, max_unfinished_bytes=SMALL))
@@ -200,12 +216,14 @@ def test_another_connection_with_the_descriptor_is_never_ended(watch, peers: Pee
     assert device.peers()["frontend"].cut_off == {}
 
 
+@libzmq_only("it guesses from the bytes of a connection")
 def test_without_connections_and_over_ipc_there_is_no_look(watch, tmp_path):
     device = watch(Streamer(frontend=LOCAL, backend=f"ipc://{tmp_path}/b"))
     assert followed(device, "frontend")._wait_s() is None
     assert followed(device, "backend").limiter is None
 
 
+@libzmq_only("it guesses from the bytes of a connection")
 def test_0_is_no_limit(watch):
     device = watch(Streamer(frontend=LOCAL, backend=LOCAL, max_unfinished_bytes=0, subscriber_burst_bytes=0))
     assert followed(device, "frontend").limiter is followed(device, "backend").limiter is None

@@ -8,6 +8,7 @@ import socket
 import pytest
 import zmq
 import zmq.green
+from support.engines import libzmq_only
 
 from geventrelay import Device, Queue, Relay, StartError, Streamer
 from geventrelay.components import endpoints
@@ -255,6 +256,7 @@ def test_an_endpoint_that_cannot_be_had_is_named_with_the_reason(endpoint, reaso
     assert device.state.value == "stopped"
 
 
+@libzmq_only("it counts free descriptors for libzmq, which aborts without one")
 def test_descriptors_that_others_take_while_a_name_is_resolved_are_missed_before_libzmq_aborts(monkeypatch):
     resolved, free = endpoints.resolved, descriptors.free
     lookups = []
@@ -310,6 +312,7 @@ def test_an_ipc_path_in_a_folder_that_must_not_be_written_is_refused(tmp_path):
         Device(Streamer(frontend=f"ipc://{tmp_path}/relay", backend=LOCAL)).start()
 
 
+@libzmq_only("the options are those of libzmq")
 def test_an_option_that_libzmq_refuses_ends_the_start_instead_of_hanging_it(monkeypatch):
     from geventrelay import RelaySocket
 

@@ -8,10 +8,10 @@ import os
 import gevent
 import pytest
 import zmq
+from support.engines import is_held_back
 from support.traffic import open_way, pump
 
-from geventrelay import Device, Forwarder, Queue, Relay, Streamer
-from geventrelay.components.switch import Switch
+from geventrelay import Device, Drop, Forwarder, Queue, Relay, Streamer
 from geventrelay.errors import StartError
 from geventrelay.switch.contract import Progress
 from geventrelay.switch.core_python.peer import Peer as CorePeer
@@ -118,6 +118,23 @@ def test_a_stop_moves_what_has_come_and_lets_workers_take_it(streamer, peers: Pe
     got += puller.recv_now()
     eventually(lambda: got.extend(puller.recv_now()) or len(got) == pump(device, "frontend").received, "all")
     assert [int(number) for number, _ in got] == list(range(len(got)))
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_what_has_come_and_was_not_moved_by_a_stop_is_counted(streamer, peers: Peers, paused):
+    device = streamer(drain_s=0)
+    one = pusher(peers, device)
+    if paused:
+        device.pause()
+    for task in tasks(5000):
+        one.send(*task)
+    # The end of the connection comes after all of them.
+    one.close(linger_ms=-1)
+    eventually(lambda: not device.peers()["frontend"].certain, "all to be in the device")
+    device.stop()
+    moved = pump(device, "frontend")
+    assert (moved.received, moved.outlets[0].dropped) == (5000, {Drop.STOPPED: 5000})
+    assert not moved.left_unread
 
 
 def test_what_waits_for_an_endpoint_that_is_connected_goes_when_a_worker_comes(streamer, peers: Peers):
@@ -234,6 +251,16 @@ def test_a_queue_brings_each_reply_to_the_client_that_asked(either, peers: Peers
         assert [client.recv() for client in clients] == [[b"%d" % name, b"%d" % number] for name in range(3)]
 
 
+def test_a_routing_id_is_one_of_the_parts_of_a_request(either, peers: Peers):
+    device = either(Queue(frontend=LOCAL, backend=LOCAL, max_parts=3))
+    client = peers.connect(zmq.DEALER, *device.endpoints["frontend"])
+    answerer = peers.connect(zmq.DEALER, *device.endpoints["backend"])
+    client.send(b"", b"one")
+    assert answerer.recv()[1:] == [b"", b"one"]
+    client.send(b"", b"one", b"two")
+    eventually(lambda: device.peers()["frontend"].cut_off == {"too_many_parts": 1}, "it to be cut off")
+
+
 def test_a_stop_of_a_queue_waits_for_the_reply_of_each_request_that_was_handed_out(either, peers: Peers):
     device = either(Queue(frontend=LOCAL, backend=LOCAL, drain_s=10))
     client = peers.connect(zmq.REQ, *device.endpoints["frontend"])
@@ -269,10 +296,8 @@ def test_a_stop_connects_no_more_where_peers_only_send(either, peers: Peers):
     device = either(Streamer(frontend=ends, backend=LOCAL, drain_s=10, socket_options=at_once))
     busy.send(b"task")
     counted = lambda: device.peers()["frontend"]  # noqa: E731
-    (switch,) = (one for one in device._assembly.components if isinstance(one, Switch))
-    links = switch._stations["frontend"]._links
     eventually(
-        lambda: counted().connected == 2 and any(link.blocked for link in links.values()),
+        lambda: counted().connected == 2 and is_held_back(device),
         "the task to wait for a worker",
     )
     stopping = gevent.spawn(device.stop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import zmq
+from support.engines import libzmq_only
 from support.traffic import bind_again, pump
 
 from geventrelay import Custom, Drop, Relay, Streamer
@@ -58,6 +59,7 @@ def test_without_a_puller_no_peer_is_counted_behind_what_is_queued(run, peers: P
     assert (outlet.sent, outlet.dropped) == (queued, {Drop.NO_PEER: 250 - queued})
 
 
+@libzmq_only("it reads the options of the sockets")
 def test_the_option_is_for_sockets_that_only_send_and_that_of_one_socket_wins(run):
     device = run(
         Custom(

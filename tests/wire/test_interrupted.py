@@ -15,6 +15,7 @@ import gevent
 import greenlet
 import pytest
 import zmq
+from support.engines import is_held_back
 
 from geventrelay import Device, DeviceFailed, Queue, State, Streamer
 from geventrelay.testing import LOCAL, Peers, eventually, within
@@ -127,7 +128,7 @@ def test_a_stop_that_is_interrupted_wherever_it_yields_comes_to_its_end_first(se
 def test_a_stop_with_a_time_out_ends_its_drain_with_it(run, peers: Peers):
     device = run(Streamer(frontend=LOCAL, backend=LOCAL, drain_s=60, linger_ms=0))
     peers.connect(zmq.PUSH, *device.endpoints["frontend"]).send(b"task")
-    eventually(lambda: device.snapshot().held, "the task to be in hand")
+    eventually(lambda: is_held_back(device), "the task to be in hand")
     with within("the stop"), pytest.raises(gevent.Timeout) as raised, gevent.Timeout(0.05) as limit:
         device.stop()
     assert raised.value is limit
@@ -152,7 +153,7 @@ def test_a_device_whose_greenlets_are_all_killed_has_failed_and_can_be_started_a
     assert device.state is State.FAILED
     assert "was killed" in str(device.failure)
     # Which of its greenlets is told of first, is the order in which they were killed.
-    assert re.search(r"failed device=queue socket=(frontend|backend|control|tap) ", caplog.text)
+    assert re.search(r"failed device=queue socket=(frontend|backend|control|tap|switch) ", caplog.text)
     assert_nothing_is_left(device, tmp_path)
     device.start()
     assert device.state is State.RUNNING
@@ -164,7 +165,10 @@ def test_serve_forever_raises_when_the_greenlets_of_its_device_are_killed(settin
     serving = gevent.spawn(device.serve_forever)
     eventually(lambda: device.started, "the device to be up")
     gevent.killall(list(device._assembly._greenlets))
-    with within("the end of the device"), pytest.raises(DeviceFailed, match="the greenlet of frontend was killed"):
+    with (
+        within("the end of the device"),
+        pytest.raises(DeviceFailed, match=r"the greenlet of (frontend|switch) was killed"),
+    ):
         serving.get()
 
 

@@ -10,6 +10,7 @@ import time
 import gevent
 import pytest
 import zmq
+from support.engines import break_down, is_held_back, libzmq_only
 from support.traffic import pump
 
 from geventrelay import Device, DeviceFailed, Forwarder, Queue, Relay, State, Streamer
@@ -137,7 +138,7 @@ def test_a_killed_serve_forever_stops_its_device(device, spawn):
 def test_a_second_and_hastier_stop_shortens_the_first(run, peers: Peers, spawn):
     device = run(Streamer(frontend=LOCAL, backend=LOCAL, linger_ms=0))
     pusher(peers, device).send(b"for nobody")
-    eventually(lambda: device.snapshot().held, "the task to wait for a worker")
+    eventually(lambda: is_held_back(device), "the task to wait for a worker")
     slow = spawn(device.stop, 60)
     eventually(lambda: device.state is State.STOPPING, "the first stop to drain")
     assert seconds(device.stop, 0) < 0.5
@@ -164,7 +165,7 @@ def test_with_a_full_backend_a_stop_takes_the_drain_and_the_linger_and_no_more(r
     one, stalled = peers.connect(zmq.PUSH, "inproc://flood"), puller(peers, device, rcvhwm=1, rcvbuf=4096)
     for _ in range(50):
         one.send(bytes(1_000_000))
-    eventually(lambda: device.snapshot().held, "the backend to be full")
+    eventually(lambda: is_held_back(device), "the backend to be full")
     took = seconds(device.stop)
     assert 0.1 <= took < 1
     assert pump(device, "frontend").balanced
@@ -209,7 +210,7 @@ def test_a_drain_moves_what_has_come_in(run, peers: Peers, spawn):
     one = peers.connect(zmq.PUSH, "inproc://drained")
     for number in range(500):
         one.send(b"%d" % number)
-    eventually(lambda: device.snapshot().held, "the first task to wait for a worker")
+    eventually(lambda: is_held_back(device), "the first task to wait for a worker")
     endpoints = device.endpoints["backend"]
     stopping = spawn(device.stop)
     eventually(lambda: device.state is State.STOPPING, "the drain")
@@ -270,12 +271,12 @@ def test_a_socket_closed_under_a_device_fails_it_and_is_logged(run, peers: Peers
     if key == "backend":
         kind = zmq.PUSH if pattern is Streamer else zmq.DEALER
         peers.connect(kind, *device.endpoints["frontend"]).send(b"task")
-        eventually(lambda: device.snapshot().held, "the pump to wait for the backend")
+        eventually(lambda: is_held_back(device), "the pump to wait for the backend")
     else:
         let_run()
     with caplog.at_level(logging.ERROR, "geventrelay"):
         # Nobody outside may do this; it stands for whatever kills a pump.
-        device._assembly.sockets[key].close()
+        break_down(device, key)
         with within("the device to end"), pytest.raises(DeviceFailed, match="unlucky: ") as failed:
             serving.get()
     assert isinstance(failed.value.__cause__, zmq.ZMQError)
@@ -288,7 +289,7 @@ def test_a_socket_closed_under_a_device_fails_it_and_is_logged(run, peers: Peers
 
 def test_a_failed_device_can_be_started_again(run, peers: Peers, caplog):
     device = run(Streamer(frontend=LOCAL, backend=LOCAL))
-    device._assembly.sockets["frontend"].close()
+    break_down(device, "frontend")
     eventually(lambda: device.state is State.FAILED, "the device to fail")
     device.start()
     assert device.failure is None
@@ -298,12 +299,13 @@ def test_a_failed_device_can_be_started_again(run, peers: Peers, caplog):
 
 def test_other_devices_of_the_process_do_not_notice_one_that_fails(run, peers: Peers, caplog):
     unlucky, lucky = (run(Streamer(frontend=LOCAL, backend=LOCAL)) for _ in range(2))
-    unlucky._assembly.sockets["frontend"].close()
+    break_down(unlucky, "frontend")
     eventually(lambda: unlucky.state is State.FAILED, "the device to fail")
     pusher(peers, lucky).send(b"one")
     assert puller(peers, lucky).recv() == [b"one"]
 
 
+@libzmq_only("it closes a socket of libzmq")
 def test_a_socket_closed_under_a_device_leaves_the_threads_of_the_context_to_the_others(run, peers: Peers, caplog):
     """libzmq's io thread waits for ever to tell of an event whose monitor nobody hears any more."""
     for _ in range(5):

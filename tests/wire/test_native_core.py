@@ -254,7 +254,7 @@ def test_what_comes_with_the_handshake_is_read_first(rig):
         (b"\x02" + b"\xff" * 8, Fault.TOO_LARGE),
         (b"\x06" + b"\xff" * 8, Fault.TOO_LARGE),
         (b"\x00\x65", Fault.TOO_LARGE),
-        (b"\x01\x50" + b"x" * 80 + b"\x00\x47", Fault.TOO_LARGE),
+        (b"\x01\x50" + b"x" * 80 + b"\x00\x47", Fault.UNFINISHED),
         (b"\x01\x00" * 6, Fault.TOO_MANY_PARTS),
         (b"\x04\x00", Fault.BAD_FRAME),
         (b"\x04\x05\x05PING", Fault.BAD_FRAME),

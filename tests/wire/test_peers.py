@@ -9,6 +9,7 @@ import time
 import gevent
 import pytest
 import zmq
+from support.engines import connections_of, is_held_back, libzmq_only
 from support.strangers import GREETING, frame, greet, ready, stranger
 
 from geventrelay import Custom, Device, Drop, Forwarder, Queue, Relay, Streamer
@@ -117,7 +118,7 @@ def test_a_peer_whose_type_does_not_fit_is_counted_as_that(watch, frontend, thei
     device = watch(Custom(frontend_type=frontend, frontend=LOCAL, backend_type=backend, backend=LOCAL))
     with stranger(device.endpoints["frontend"][0]) as wrong:
         greet(wrong)
-        eventually(lambda: device._assembly.sockets.peers_of("frontend")._held, "the connection to be seen")
+        eventually(lambda: connections_of(device, "frontend"), "the connection to be seen")
         wrong.sendall(ready(theirs.encode()))
         eventually(lambda: device.peers()["frontend"].handshake_failures, "the failed handshake")
     assert device.peers()["frontend"].handshake_failures == {"wrong_type": 1}
@@ -141,8 +142,7 @@ def test_a_connection_that_greets_and_says_no_more_hides_no_peer_that_leaves(wat
     device = watch(Relay(sub=LOCAL, push=LOCAL))
     with stranger(device.endpoints["push"][0]) as silent:
         silent.sendall(GREETING)
-        known = device._assembly.sockets.peers_of("push")
-        eventually(lambda: known._table.connections, "the connection")
+        eventually(lambda: connections_of(device, "push"), "the connection")
         puller = peers.connect(zmq.PULL, *device.endpoints["push"])
         until_peers(device, "push", 1)
         assert device.peers()["push"].certain
@@ -152,6 +152,7 @@ def test_a_connection_that_greets_and_says_no_more_hides_no_peer_that_leaves(wat
         assert device.peers()["push"].disconnected_total == 1
 
 
+@libzmq_only("it cannot tell handshakes apart")
 def test_a_drop_while_it_is_uncertain_whether_a_peer_is_there_is_no_peer(run, peers: Peers):
     relay = run(Relay(sub=LOCAL, push=LOCAL, push_payload="whole"))
     known = relay._assembly.sockets.peers_of("push")
@@ -175,12 +176,13 @@ def test_a_dead_sender_of_a_pull_whose_queue_is_full_is_told_as_uncertain(watch,
         until_peers(device, "frontend", 1)
         assert device.peers()["frontend"].certain
         sender.sendall(frame(b"x" * 1000) * 100)
-        eventually(lambda: device.snapshot().held, "the message in hand")
+        eventually(lambda: is_held_back(device), "the message in hand")
     eventually(lambda: not device.peers()["frontend"].certain, "the doubt")
     peers.connect(zmq.PULL, *device.endpoints["backend"])
     until_peers(device, "frontend", 0)
 
 
+@libzmq_only("engine zmtp asks no ZAP handler")
 def test_who_a_zap_handler_denies_is_counted_once(peers: Peers):
     context = peers.context
     handler = context.socket(zmq.REP)
@@ -213,7 +215,7 @@ def test_a_connection_in_its_handshake_is_nobody(run, peers: Peers):
     relay = run(Relay(sub=LOCAL, push=LOCAL, push_payload="whole"))
     publisher = peers.publisher(*relay.endpoints["sub"])
     with socket.create_connection(host_and_port(relay.endpoints["push"][0])):
-        eventually(lambda: relay._assembly.sockets.peers_of("push")._table._pending, "the connection")
+        eventually(lambda: connections_of(relay, "push"), "the connection")
         publisher.send(b"x")
         eventually(lambda: relay.snapshot().pumps[0].received == 1, "the message to be read")
     (outlet,) = relay.snapshot().pumps[0].outlets
@@ -269,6 +271,7 @@ def test_a_storm_of_a_thousand_connects_is_counted_whole(watch, blocked):
     gevent.get_hub().threadpool.apply(context.term)
 
 
+@libzmq_only("it reads events of libzmq")
 def test_of_a_storm_a_piece_is_taken_in_at_a_time_and_all_of_it_in_the_end(watch, peers: Peers, monkeypatch):
     monkeypatch.setattr("geventrelay.engine.peers._AT_A_TIME", 1)
     device = watch(Streamer(frontend=LOCAL, backend=LOCAL))
@@ -304,6 +307,7 @@ def test_a_process_without_descriptors_goes_on(watch):
     )
 
 
+@libzmq_only("engine zmtp knows its peers at no cost")
 def test_without_watching_only_what_tells_drops_apart_is_followed(run):
     assert run(Queue(frontend=LOCAL, backend=LOCAL)).peers() == {}
     assert list(run(Relay(sub=LOCAL, pub=LOCAL, push=LOCAL)).peers()) == ["push"]

@@ -7,6 +7,7 @@ import contextlib
 import gevent
 import pytest
 import zmq
+from support.engines import is_held_back
 from support.traffic import pump
 
 from geventrelay import Drop, Queue
@@ -189,9 +190,9 @@ def test_with_no_worker_requests_wait_and_the_first_worker_gets_them_all(run, pe
     one = client(peers, device)
     for number in range(300):
         one.send(b"%d" % number)
-    eventually(lambda: pump(device, "frontend").held == 1, "the first request to wait for a worker")
+    eventually(lambda: is_held_back(device), "the first request to wait for a worker")
     let_run(20)
-    assert pump(device, "frontend").received == 1, "the others were to stay in the frontend's queue"
+    assert pump(device, "frontend").received <= 1, "the others were to stay in the frontend's queue"
     serving = worker(peers, device)
     assert [int(message[1]) for message in serving.recv_all(300)] == list(range(300))
 
@@ -206,7 +207,7 @@ def test_with_no_worker_clients_are_stopped_at_the_high_water_marks(run, peers: 
             one.send(b"%d" % taken, body, within_s=0.3)
             taken += 1
     assert 0 < taken < 60, f"{taken} requests of 1 MB were taken with nobody to serve them"
-    assert pump(device, "frontend").held == 1
+    assert is_held_back(device)
     serving = worker(peers, device)
     assert [int(message[1]) for message in serving.recv_all(taken)] == list(range(taken))
 
@@ -223,7 +224,7 @@ def test_requests_wait_when_the_last_worker_has_gone_and_go_to_the_next_one(devi
         nonlocal sent
         one.send(b"%d" % sent)
         sent += 1
-        return pump(device, "frontend").held
+        return is_held_back(device)
 
     eventually(another_waits, "a request to wait")
     lost = pump(device, "frontend").outlets[0].sent - 1

@@ -10,6 +10,7 @@ import pytest
 import zmq
 from gevent import socket as green_socket
 from gevent.server import StreamServer
+from support.engines import ZMTP
 from support.strangers import shake_hands
 from support.traffic import bind_again
 
@@ -35,6 +36,10 @@ def _nothing(connection, _):
 def _half_a_greeting(connection, _):
     connection.sendall(b"\xff" + bytes(8) + b"\x7f\x03")
     connection.recv(64)
+
+
+# libzmq gives the endpoint up, and so another one is made of it; engine zmtp tries again like after any failure.
+GIVEN_UP = "handshake-failed" if ZMTP else "connecting-again"
 
 
 @contextlib.contextmanager
@@ -86,9 +91,9 @@ def test_messages_flow_after_a_socket_of_a_wrong_type(run, peers: Peers, immedia
     wrong = peers.bind(zmq.PUB)
     with caplog.at_level(logging.WARNING, logger="geventrelay"):
         device = run(Streamer(frontend=LOCAL, backend=">" + wrong.endpoint, immediate=immediate))
-        eventually(lambda: "connecting-again" in caplog.text, "the endpoint to be given up")
-    assert f"connecting-again device=streamer socket=backend endpoint={wrong.endpoint} in_s=" in caplog.text
-    assert 'queued="lost, uncounted"' in caplog.text
+        eventually(lambda: GIVEN_UP in caplog.text, "the endpoint to be given up")
+    assert f"{GIVEN_UP} device=streamer socket=backend endpoint={wrong.endpoint} " in caplog.text
+    assert ZMTP or 'queued="lost, uncounted"' in caplog.text
     failures = device.peers()["backend"].handshake_failures
     assert sum(failures.values()) >= 1
     wrong.close()
@@ -109,7 +114,7 @@ def test_requests_flow_after_a_worker_of_a_wrong_type(run, peers: Peers, caplog)
     wrong = peers.bind(zmq.PULL)
     with caplog.at_level(logging.WARNING, logger="geventrelay"):
         device = run(Queue(frontend=LOCAL, backend=">" + wrong.endpoint))
-        eventually(lambda: "connecting-again" in caplog.text, "the endpoint to be given up")
+        eventually(lambda: GIVEN_UP in caplog.text, "the endpoint to be given up")
     wrong.close()
     worker = bind_again(peers, zmq.REP, wrong.endpoint)
     worker.wait_for(zmq.EVENT_HANDSHAKE_SUCCEEDED)
@@ -138,7 +143,7 @@ def test_the_other_endpoints_of_a_socket_keep_their_connections(run, peers: Peer
     with caplog.at_level(logging.WARNING, logger="geventrelay"):
         device = run(Streamer(frontend=LOCAL, backend=[">" + right.endpoint, ">" + wrong.endpoint]))
         for _ in range(2):
-            eventually(lambda: "connecting-again" in caplog.text, "the endpoint to be given up")
+            eventually(lambda: GIVEN_UP in caplog.text, "the endpoint to be given up")
             caplog.clear()
     pusher = peers.connect(zmq.PUSH, *device.endpoints["frontend"])
     pusher.send(b"x")
@@ -161,12 +166,13 @@ def test_a_stop_while_an_endpoint_waits_to_be_connected_is_clean(run, peers: Pee
     wrong = peers.bind(zmq.PUB)
     with caplog.at_level(logging.WARNING, logger="geventrelay"):
         device = run(Streamer(frontend=LOCAL, backend=">" + wrong.endpoint))
-        eventually(lambda: "connecting-again" in caplog.text, "the endpoint to be given up")
+        eventually(lambda: GIVEN_UP in caplog.text, "the endpoint to be given up")
         device.stop()
         device.start()
         caplog.clear()
-        eventually(lambda: "connecting-again" in caplog.text, "the endpoint to be given up again")
-    gevent.killall([device._assembly.sockets._sockets["backend"]._reconnector._greenlet])
+        eventually(lambda: GIVEN_UP in caplog.text, "the endpoint to be given up again")
+    if not ZMTP:
+        gevent.killall([device._assembly.sockets._sockets["backend"]._reconnector._greenlet])
     wrong.close()
     _flows(peers, device, bind_again(peers, zmq.PULL, wrong.endpoint))
 

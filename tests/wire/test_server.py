@@ -10,6 +10,7 @@ import time
 import gevent
 import pytest
 import zmq
+from support.engines import ZMTP, break_down, is_held_back
 from support.serving import serve
 
 from geventrelay import DeviceFailed, Forwarder, Queue, Relay, StartError, State, Streamer
@@ -98,7 +99,7 @@ def test_what_a_failed_device_held_counts_as_dropped(serve, peers: Peers, caplog
     serving = serve(streamer("unlucky"))
     unlucky = serving.server.devices["unlucky"]
     peers.connect(zmq.PUSH, serving.endpoint("unlucky", "frontend")).send(b"task")
-    eventually(lambda: unlucky.snapshot().held, "the task to be in hand")
+    eventually(lambda: is_held_back(unlucky.device), "the task to be in hand")
     serving.fail("unlucky", "backend")
     eventually(lambda: serving.server.ready, "the device to be up again")
     (pump,) = unlucky.snapshot().pumps
@@ -129,7 +130,7 @@ def test_a_restart_that_finds_its_port_taken_is_tried_again_until_it_is_free(ser
 
 def test_with_fail_fast_a_failure_ends_the_server(serve, caplog):
     serving = serve(streamer("unlucky"), streamer("other"), fail_fast=True)
-    serving.device("unlucky")._assembly.sockets["frontend"].close()
+    break_down(serving.device("unlucky"), "frontend")
     outcome = serving.ended()
     assert isinstance(outcome, DeviceFailed)
     assert str(outcome).startswith("unlucky: ")
@@ -203,7 +204,7 @@ def test_devices_come_up_again_when_every_greenlet_is_killed(serve, peers: Peers
     others = [greenlet for greenlet in alive_greenlets() if greenlet is not serving.greenlet]
     gevent.killall(others)
     eventually(lambda: one.restarts == 1 and serving.server.ready, "the devices to be up again")
-    assert one.last_failure == "one: the greenlet of frontend was killed"
+    assert one.last_failure == f"one: the greenlet of {'switch' if ZMTP else 'frontend'} was killed"
     move(peers, serving, "one")
     serving.fail("one")
     eventually(lambda: one.restarts == 2 and serving.server.ready, "the device to be up again")

@@ -6,6 +6,7 @@ import time
 
 import pytest
 import zmq
+from support.engines import libzmq_only
 
 from geventrelay import Device, Forwarder, Queue, StartError, Streamer
 from geventrelay.settings.socket_options import OPTIONS
@@ -42,6 +43,7 @@ def options_of(device, key):
     return lambda option: device._assembly.sockets[key].get(option)
 
 
+@libzmq_only("it reads the options of the sockets")
 def test_an_option_of_a_socket_wins_over_the_devices_own(run):
     device = run(
         Streamer,
@@ -79,6 +81,7 @@ def test_a_linger_of_one_socket_holds_when_the_device_stops(run, peers):
     assert time.monotonic() - began < 10
 
 
+@libzmq_only("the options are those of libzmq")
 def test_an_option_that_libzmq_refuses_is_a_failure_to_start_that_names_it():
     settings = Streamer(name="s", frontend=LOCAL, backend=LOCAL)
     # The settings' own rules are as strict as libzmq's, so they are gone round here.

@@ -6,6 +6,7 @@ import socket
 import gevent
 import pytest
 import zmq
+from support.engines import is_held_back
 
 from geventrelay import Device, Drop, Queue, StartError, Streamer
 from geventrelay.testing import LOCAL, Peers, eventually
@@ -19,12 +20,13 @@ def test_what_nobody_took_is_counted_as_stopped_or_held(run, peers: Peers, patte
     for number in range(100):
         sender.send(b"%d" % number, b"part")
     # How many of them are in the device's queue by now is up to libzmq's io threads.
-    eventually(lambda: device.snapshot().held, "the first message to be in hand")
+    eventually(lambda: is_held_back(device), "the first message to be in hand")
     device.stop()
     pump = device.snapshot().pumps[0]
     (outlet,) = pump.outlets
-    assert outlet.held == 1
-    assert outlet.dropped.get(Drop.STOPPED, 0) == pump.received - 1
+    assert outlet.held == (device.engine == "libzmq")
+    assert outlet.dropped.get(Drop.STOPPED, 0) == pump.received - outlet.held
+    assert pump.received
     assert pump.received_parts == pump.received * (2 if pattern is Streamer else 3)
     assert pump.balanced
 

@@ -7,6 +7,7 @@ import contextlib
 import gevent
 import pytest
 import zmq
+from support.engines import is_held_back
 from support.traffic import pump
 
 from geventrelay import Streamer
@@ -26,9 +27,9 @@ def test_it_waits_for_a_worker_rather_than_dropping(run, peers: Peers):
     one = pusher(peers, device)
     for number in range(500):
         one.send(b"%d" % number)
-    eventually(lambda: pump(device, "frontend").held == 1, "the first task to wait")
+    eventually(lambda: is_held_back(device), "the first task to wait")
     let_run(20)
-    assert pump(device, "frontend").received == 1
+    assert pump(device, "frontend").received <= 1
     assert worker(peers, device).recv_all(500) == [[b"%d" % number] for number in range(500)]
     assert pump(device, "frontend").outlets[0].dropped == {}
 
@@ -46,7 +47,7 @@ def test_pushers_are_stopped_at_the_high_water_marks_and_nothing_is_lost(run, pe
             taken += 1
     # Four queues of one task each, one in hand, and what the kernel buffers of two connections take.
     assert 0 < taken < 60, f"{taken} tasks of 1 MB were taken with nobody to do them"
-    assert pump(device, "frontend").held == 1
+    assert is_held_back(device)
     puller = puller or worker(peers, device)
     assert [int(message[0]) for message in puller.recv_all(taken)] == list(range(taken))
 

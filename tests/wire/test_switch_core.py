@@ -177,6 +177,21 @@ def test_a_destination_that_drops_counts_why(world):
     check(way, source, sink)
 
 
+def test_after_its_stop_a_way_only_counts(world):
+    push = world.side("PUSH", sndhwm=3)
+    pull, way = world.way("PULL", push)
+    source = world.far(pull)
+    assert source.send(wire(b"one", b"two") * 10 + wire(b"half")[:3]) is Progress.NO_ROOM
+    sink = world.far(push)
+    way.stop()
+    assert way.has_room
+    assert source.read() is Progress.NOT_READY
+    assert (way.counters.received, way.counters.received_parts, way.counters.received_bytes) == (10, 20, 60)
+    assert way.counters.outlets[0].dropped == {Drop.STOPPED: 10}
+    assert sink.singles() == []
+    check(way, source, sink)
+
+
 def test_a_high_water_mark_below_a_burst_loses_nothing_while_the_kernel_takes_all(world):
     push = world.side("PUSH", sndhwm=1)
     pull, way = world.way("PULL", Destination(push, WhenFull.DROP))
@@ -297,7 +312,7 @@ def test_what_waits_for_a_peer_that_is_removed_is_dropped(world):
         (b"\x80\0", Fault.BAD_FRAME),
         (b"\5\0", Fault.BAD_FRAME),
         (b"\2" + (301).to_bytes(8, "big"), Fault.TOO_LARGE),
-        (b"\1\xff" + bytes(255) + b"\0\xff", Fault.TOO_LARGE),
+        (b"\1\xff" + bytes(255) + b"\0\xff", Fault.UNFINISHED),
         (b"\1\0" * 4, Fault.TOO_MANY_PARTS),
         (b"\4\xff", Fault.TOO_LARGE),
         (b"\4\0", Fault.BAD_FRAME),

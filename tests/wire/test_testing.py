@@ -14,6 +14,8 @@ import zmq
 import zmq.green
 
 from geventrelay import SettingsError, State, Streamer
+from geventrelay.devices.engines import VARIABLE
+from geventrelay.terms import Engine
 from geventrelay.testing import (
     Devices,
     FaultCounts,
@@ -587,7 +589,8 @@ def test_a_peer_left_waiting_fails_the_test_with_the_message(pytester):
     result.stdout.fnmatch_lines(["*waited 0.01 s for a message at <PULL peer bound to tcp://127.0.0.1:*"])
 
 
-def test_what_the_manual_shows_of_the_plugin_runs(pytester):
+def test_what_the_manual_shows_of_the_plugin_runs(pytester, monkeypatch):
+    monkeypatch.setenv(VARIABLE, Engine.LIBZMQ.value)
     page = (Path(__file__).resolve().parents[2] / "docs" / "testing.rst").read_text() + "\n"
     blocks = re.findall(
         r"^\.\. runs-with: pytest\n\n\.\. code-block:: python\n\n((?:(?:    .*)?\n)+)", page, flags=re.MULTILINE

@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 import zmq
+from support.engines import libzmq_only
 from support.strangers import MORE, frame, send_until_ended, stranger
 from support.traffic import pump
 
@@ -80,6 +81,7 @@ def test_what_it_sent_before_is_delivered_and_others_go_on(watch, peers: Peers):
     assert (peers_now.cut_off, peers_now.connected) == ({"too_many_parts": 1}, 1)
 
 
+@libzmq_only("it finds out from which connection a message has come")
 def test_a_message_that_came_over_an_earlier_connection_with_the_descriptor_ends_no_other(watch, peers: Peers):
     device = watch()
     worker = peers.connect(zmq.PULL, *device.endpoints["backend"])
@@ -124,6 +126,7 @@ def test_over_ipc_it_is_ended_too(watch, peers: Peers, tmp_path):
     eventually(lambda: cut_off(device) == {"too_many_parts": 1}, "the count")
 
 
+@libzmq_only("engine zmtp ends it too")
 def test_a_peer_to_which_the_device_connects_is_not_ended(watch, peers: Peers):
     bad = peers.bind(zmq.PUSH)
     device = watch(at=f">{bad.endpoint}")

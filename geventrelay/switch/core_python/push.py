@@ -71,7 +71,8 @@ class Push(Side):
         while done < count:
             shares, last = self._share(done, count)
             if not shares:
-                counters.drop(Drop.FULL if self._takers else Drop.NO_PEER, count - done)
+                is_there = any(peer.connected for peer in self._takers)
+                counters.drop(Drop.FULL if is_there else Drop.NO_PEER, count - done)
                 return
             count_sent(counters, run.piece(done, last))
             for peer, indices in shares:

@@ -159,7 +159,7 @@ class Reader:
         if command:
             return
         if self._body_bytes + length > bounds.message_bytes:
-            raise ProtocolError(Fault.TOO_LARGE, f"a message: expected at most {bounds.message_bytes} bytes")
+            raise ProtocolError(Fault.UNFINISHED, f"a message: expected at most {bounds.message_bytes} bytes")
         if self._parts >= bounds.parts:
             raise ProtocolError(Fault.TOO_MANY_PARTS, f"a message: expected at most {bounds.parts} parts")
 

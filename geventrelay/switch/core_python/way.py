@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ...engine.counters import OutletCounters, PumpCounters
+from ...engine.counters import Drop, OutletCounters, PumpCounters
 from ...engine.outlet import CUT, is_uncut
 from ...terms import Payload, WhenFull
 from .run import Run
@@ -61,11 +61,16 @@ class Way:
         self.counters = counters
         self._lanes = tuple(lanes)
         self._tap: Callable[[Sequence[bytes]], None] | None = None
+        self._over = False
 
     @property
     def has_room(self) -> bool:
         """See `geventrelay.switch.contract.Way.has_room`."""
-        return all(lane.side.has_room for lane in self._lanes if lane.blocks)
+        return self._over or all(lane.side.has_room for lane in self._lanes if lane.blocks)
+
+    def stop(self) -> None:
+        """See `geventrelay.switch.contract.Way.stop`."""
+        self._over = True
 
     def set_tap(self, tap: Callable[[Sequence[bytes]], None] | None) -> None:
         """See `geventrelay.switch.contract.Way.set_tap`, and there of `tap`."""
@@ -74,6 +79,11 @@ class Way:
     def move(self, run: Run) -> int:
         """Move messages of `run`, as many as every destination has room for; how many, from its beginning."""
         moved, count = 0, len(run.ends)
+        if self._over:
+            self._count(run)
+            for outlet in self.counters.outlets:
+                outlet.drop(Drop.STOPPED, count)
+            return count
         while moved < count:
             # Room for a few may mean room for more once these are written.
             more = self._move_some(run.piece(moved, count))
@@ -88,13 +98,16 @@ class Way:
         if not count:
             return 0
         moved = run.piece(0, count)
-        counters = self.counters
-        counters.received += count
-        counters.received_parts += moved.parts
-        counters.received_bytes += moved.body_bytes
+        self._count(moved)
         if self._tap is not None:
             for index in range(count):
                 self._tap(moved.parts_of(index))
         for lane, cut in zip(self._lanes, cuts, strict=True):
             lane.send(cut.piece(0, count), moved)
         return count
+
+    def _count(self, run: Run) -> None:
+        counters = self.counters
+        counters.received += len(run.ends)
+        counters.received_parts += run.parts
+        counters.received_bytes += run.body_bytes

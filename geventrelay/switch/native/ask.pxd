@@ -1,7 +1,7 @@
 # Messages upstream, to all publishers: XSUB (RFC 29; libzmq's xsub.cpp). Without Python, but for subscriptions.
 
 from .copies cimport put
-from .peer cimport FULL, NO_PEER, Destination, Message, Peer, Side, count_sent, has_taker, mark_dirty, room_of
+from .peer cimport FULL, NO_PEER, Destination, Message, Peer, Side, count_sent, mark_dirty, room_of
 from .writing cimport write_out
 
 

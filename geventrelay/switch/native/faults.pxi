@@ -38,7 +38,7 @@ cdef dict EXPLAINED = {
         Fault.TOO_LARGE, f"a command: expected at most {limits['command']} bytes, got {got}"
     ),
     MESSAGE_TOO_LARGE: lambda got, limits: (
-        Fault.TOO_LARGE, f"a message: expected at most {limits['message']} bytes"
+        Fault.UNFINISHED, f"a message: expected at most {limits['message']} bytes"
     ),
     TOO_MANY_PARTS: lambda got, limits: (
         Fault.TOO_MANY_PARTS, f"a message: expected at most {limits['parts']} parts"

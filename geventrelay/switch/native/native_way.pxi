@@ -77,6 +77,10 @@ cdef class NativeWay:
         """Whether no destination that blocks is full."""
         return has_room(&self.way)
 
+    def stop(self):
+        """See `geventrelay.switch.contract.Way.stop`."""
+        self.way.over = True
+
     def set_tap(self, tap):
         """Call `tap` with the parts of each message, see `geventrelay.switch.contract.Way.set_tap`."""
         self.tap = tap

@@ -173,6 +173,8 @@ cdef struct Destination:
 cdef struct Way:
     Destination *destinations
     Py_ssize_t count
+    # Everything is dropped.
+    bint over
     PyObject *tap
     long long reads
     long long received
@@ -202,10 +204,11 @@ cdef inline bint takes(const Peer *peer) noexcept nogil:
     return (peer.fd >= 0 and not peer.over) or peer.queues_before
 
 
-cdef inline bint has_taker(const Side *side) noexcept nogil:
+cdef inline bint has_connection(const Side *side) noexcept nogil:
+    # Whether some peer is there, even if its queue is full.
     cdef Py_ssize_t index
     for index in range(side.count):
-        if takes(side.peers[index]):
+        if side.peers[index].fd >= 0 and not side.peers[index].over:
             return True
     return False
 

@@ -1,7 +1,9 @@
 # Each message to one peer, in turn: PUSH (RFC 30; libzmq's lb.cpp). Without Python.
 
 from .copies cimport put
-from .peer cimport FULL, NO_PEER, Destination, Message, Peer, Side, count_sent, has_taker, mark_dirty, room_of, takes
+from .peer cimport (
+    FULL, NO_PEER, Destination, Message, Peer, Side, count_sent, has_connection, mark_dirty, room_of, takes
+)
 from .writing cimport write_out
 
 
@@ -28,7 +30,7 @@ cdef inline void push(Destination *destination, const Message *message) noexcept
     cdef Side *side = destination.side
     cdef Peer *peer = peer_with_room(side)
     if peer == NULL:
-        destination.dropped[FULL if has_taker(side) else NO_PEER] += 1
+        destination.dropped[FULL if has_connection(side) else NO_PEER] += 1
         return
     side.next += 1
     if not put(peer, message.block, message.at, message.size, 1):

@@ -7,7 +7,7 @@ from .cutting cimport Cut, copy_cut, cut_for
 from .frames cimport read_frame
 from .ask cimport ask
 from .peer cimport (
-    ASKS, BLOCK, FULL, PUBLISHES, PUSHES, ROUTES, Core, Destination, Message, Side, Way, room_of, takes
+    ASKS, BLOCK, FULL, PUBLISHES, PUSHES, ROUTES, STOPPED, Core, Destination, Message, Side, Way, room_of, takes
 )
 from .publish cimport give_group, has_room_at_all, publish
 from .push cimport peer_with_room, push
@@ -18,6 +18,8 @@ cdef inline bint has_room(Way *way) noexcept nogil:
     # Whether what had to wait for room may go on, as far as is known without it.
     cdef Py_ssize_t index
     cdef Side *side
+    if way.over:
+        return True
     for index in range(way.count):
         side = way.destinations[index].side
         if way.destinations[index].drops:
@@ -52,15 +54,18 @@ cdef inline bint may_move(Way *way, const Message *message) noexcept nogil:
 cdef inline bint move_message(Core *core, Way *way, const Message *message) noexcept nogil:
     # Gives a message to every destination; False if it has to wait for one of them.
     cdef Py_ssize_t index
-    if not may_move(way, message):
+    if not way.over and not may_move(way, message):
         return False
-    if way.tap != NULL:
+    if way.tap != NULL and not way.over:
         show(way.tap, data_of(message.block) + message.at, message.size)
     way.received += 1
     way.received_parts += message.parts
     way.received_bytes += message.body
     for index in range(way.count):
-        send(core, &way.destinations[index], message)
+        if way.over:
+            way.destinations[index].dropped[STOPPED] += 1
+        else:
+            send(core, &way.destinations[index], message)
     return True
 
 
