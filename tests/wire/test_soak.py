@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from benchlib.strangers import ATTACKS
-from soaklib import strangers
+from soaklib import endurance, strangers
 from soaklib.churn import Account, Seen, faults
 
 SOAK = Path(__file__).parents[2] / "scripts" / "soak"
@@ -58,7 +58,7 @@ def test_workers_that_stay_get_all_that_was_pushed():
         ("--burst=fast", "--burst"),
         ("forwarder", "LEG"),
         ("churn", "--seconds"),
-        ("strangers", "--seconds"),
+        ("endurance", "--seconds"),
     ],
 )
 def test_a_wrong_argument_is_refused_by_name(argument, named):
@@ -130,3 +130,39 @@ def test_strangers_may_cause_warnings_but_no_traceback_and_no_device_that_fails(
     assert strangers.trouble(warnings) == []
     bad = ["Traceback (most recent call last):", "ERROR failed device=a", "WARNING starting-again device=a in=1s"]
     assert strangers.trouble([*warnings, *bad]) == bad
+
+
+# What the leg endurance finds
+
+ACCOUNT = {
+    "device": "relay", "socket": "pub", "received": 9, "sent": {"messages": 8}, "dropped": {"no_peer": 1},
+    "sent_by_clients": 9, "got_by_clients": 8, "matched": 20, "delivered": 15, "lost": {"slow": 3}, "waiting": 2,
+}  # fmt: skip
+ENDURED = endurance.Seen(
+    happened={"come": 2}, wrong=[], accounts=[ACCOUNT], memory_mb=[20.0, 30.0, 30.0, 30.0, 38.0], descriptors=(40, 42),
+    unanswered=1, exit_code=0, trouble=[],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        ({}, []),
+        ({"accounts": [ACCOUNT | {"matched": None, "got_by_clients": None, "sent_by_clients": None}]}, []),
+        ({"accounts": [ACCOUNT | {"dropped": {}}]}, ["relay pub: 9 received, 8 sent and 0 dropped"]),
+        ({"accounts": [ACCOUNT | {"sent_by_clients": 10}]}, ["relay pub: 9 received of 10"]),
+        ({"accounts": [ACCOUNT | {"got_by_clients": 7}]}, ["relay pub: 7 got of 8"]),
+        (
+            {"accounts": [ACCOUNT | {"lost": {}}]},
+            ["relay pub: 20 matched, 15 delivered, {} lost, 2 waiting"],
+        ),
+        ({"wrong": ["Reader: gone"]}, ["Reader: gone"]),
+        ({"descriptors": (40, 43)}, ["40 descriptors became 43"]),
+        ({"memory_mb": [20.0, 30.0, 30.0, 30.0, 38.1]}, ["memory grew"]),
+        ({"unanswered": 5}, ["5 requests had no reply"]),
+        ({"exit_code": 1}, ["the server ended with 1"]),
+        ({"trouble": ["Traceback"]}, ["the log has: ['Traceback']"]),
+    ],
+)
+def test_endurance_names_each_fault(changes, wrong):
+    assert endurance.faults(replace(ENDURED, **changes)) == wrong
