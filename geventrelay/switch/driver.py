@@ -45,7 +45,7 @@ class Driver:
         self._numbers = itertools.count()
         self._news: deque[tuple[int, LogEvent]] = deque()
         self._wake = Signal()
-        self._tidies = Job(core.tidy, urgent=False)
+        self._tidies = Job(self._tidy, urgent=False)
         self._greenlet: gevent.Greenlet[..., None] | None = None
         fork.pause_in_children(self)
 
@@ -107,6 +107,12 @@ class Driver:
                 if not link.closed:
                     link.take_room()
                     break
+
+    def _tidy(self, until: float) -> bool:
+        has_more = self.core.tidy(until)
+        # Publishers are told of topics that have ended.
+        self.after_move()
+        return has_more
 
     def _keep(self) -> None:
         while True:

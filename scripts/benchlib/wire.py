@@ -51,6 +51,15 @@ def connect(endpoint: str, kind: bytes) -> socket.socket:
     return connection
 
 
+def skip(connection: socket.socket, size: int) -> None:
+    """Read so many bytes."""
+    while size > 0:
+        got = len(connection.recv(min(size, 1 << 20)))
+        if not got:
+            raise ConnectionResetError("the peer hung up")
+        size -= got
+
+
 def _exactly(connection: socket.socket, size: int) -> bytes:
     got = b""
     while len(got) < size:

@@ -289,6 +289,19 @@ def test_a_forwarder_passes_subscriptions_up_and_messages_down(either, peers: Pe
     eventually(lambda: device.subscriptions() == (), "no topic to be left")
 
 
+def test_publishers_are_told_of_all_that_a_subscriber_leaves_also_when_nothing_else_happens(either, peers: Peers):
+    device = either(Forwarder(frontend=LOCAL, backend=LOCAL, engine="zmtp"))
+    publisher = peers.connect(zmq.XPUB, *device.endpoints["frontend"])
+    subscriber = peers.connect(zmq.SUB, *device.endpoints["backend"], sndhwm=0)
+    # More than are forgotten at once.
+    topics = [b"%d" % number for number in range(2000)]
+    for topic in topics:
+        subscriber.subscribe(topic)
+    assert sorted(publisher.recv_all(2000)) == sorted([b"\1" + topic] for topic in topics)
+    subscriber.close()
+    assert sorted(publisher.recv_all(2000)) == sorted([b"\0" + topic] for topic in topics)
+
+
 def test_a_stop_connects_no_more_where_peers_only_send(either, peers: Peers):
     busy, idle = peers.bind(zmq.PUSH, LOCAL), peers.bind(zmq.PUSH, LOCAL)
     ends = [">" + busy.endpoint, ">" + idle.endpoint]
