@@ -15,10 +15,10 @@ from .peer_bounds import receive_hwm
 from .plan import RECEIVE_ONLY, SocketPlan
 
 ONLY_SEND = (zmq.PUSH, zmq.PUB)
-# Subscriptions come in at these, and of a connection that is ended for too many libzmq still reads all that the kernel
-# has. By itself the kernel lets that grow to megabytes.
+# Subscriptions come in at these, and of a connection that is ended for too many, or has to wait, libzmq still reads all
+# that the kernel has. By itself the kernel lets that grow to megabytes.
 _TO_SUBSCRIBERS = (zmq.PUB, zmq.XPUB)
-_SUBSCRIBERS_BUFFER_BYTES = 128 * 1024
+_SUBSCRIBERS_BUFFER_BYTES = 16 * 1024
 
 # A peer that answers none of so many probes of TCP keepalive is given up.
 PROBES = 3

@@ -144,6 +144,21 @@ def take_in_again(descriptor: int) -> None:
     _set_filter(descriptor, _SO_DETACH_FILTER, struct.pack("i", 0))
 
 
+def set_receive_buffer(descriptor: int, nbytes: int) -> int | None:
+    """Give the connection of a `descriptor` a receive buffer of `nbytes`; the size before that. Does not yield.
+
+    The kernel takes what is least and most for a smaller and a larger one. None if it cannot be had.
+    """
+    try:
+        with _borrowed_tcp(descriptor) as connection:
+            # The kernel says, and means, twice what was asked for (socket(7)).
+            before = connection.getsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_RCVBUF) // 2
+            connection.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_RCVBUF, nbytes)
+            return int(before)
+    except OSError:
+        return None
+
+
 def _set_filter(descriptor: int, option: int, value: bytes) -> bool:
     try:
         with _borrowed_tcp(descriptor) as connection:

@@ -1,18 +1,21 @@
-"""Looks at how much the connections of one socket have sent, and says which are to be ended."""
+"""Looks at how much the connections of one socket have sent, and says which are to be ended, and which have to wait."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from .connections import received_bytes
+from .connections import has_unread, received_bytes
 from .peertable import Connection
 from .usage import Bound, Usage
+from .waiting_line import WaitingLine
 
 # A stranger's subscriptions come in at some 50 MB a second.
 _SUBSCRIBER_LOOK_S = 0.2
 # While much comes in.
 _HURRIED_LOOK_S = 0.02
 _HURRY_AT = 1 / 16
+# Of what one may bring, what is very much where several do.
+_MUCH = 1 / 64
 _UNFINISHED_LOOK_S = 0.25
 # While nothing comes in.
 _IDLE_LOOK_S = 1.0
@@ -33,6 +36,8 @@ class Limiter:
         self.read_bytes: Callable[[], int] | None = None
         self._readable = readable
         self._usages: dict[int, tuple[Connection, Usage]] = {}
+        self._line = WaitingLine(_MUCH * bound.burst_bytes, _MUCH * bound.rate_bytes_s)
+        self._changes: dict[int, bool] = {}
         self._read_before = 0
         self._next = 0.0
         self._hurried = False
@@ -57,11 +62,25 @@ class Limiter:
             else (connection, Usage(0, now))
             for descriptor, connection in connections.items()
         }
+        self._line.forget([one for one in kept if one not in connections or kept[one][0] is not connections[one]])
         return list(self._look(now)) if connections else []
+
+    def waiting(self) -> list[tuple[int, Connection, bool]]:
+        """Which connections have to wait from now on, and which go on, since the last call. Does not yield.
+
+        :returns: the descriptor of each, which it is, and whether it goes on.
+        """
+        changes, self._changes = self._changes, {}
+        return [(one, self._usages[one][0], goes_on) for one, goes_on in changes.items() if one in self._usages]
 
     def _look(self, now: float) -> Iterator[tuple[int, Connection]]:
         received = {one: received_bytes(one) or 0 for one in self._usages}
-        most = max(received[one] - usage.received for one, (_, usage) in self._usages.items())
+        grown = {one: received[one] - usage.received for one, (_, usage) in self._usages.items()}
+        most = max(grown.values())
+        if not self.bound.reads:
+            # A user has chosen what this end connects to.
+            accepted = {one: max(0, grown[one]) for one, (connection, _) in self._usages.items() if connection.accepted}
+            self._changes = self._line.look(accepted, now, has_unread)
         # Asked only now: what came in before that and can be read has been read, or shows as readable.
         idle = not self.bound.reads or most <= 0 or not self._readable()
         read_bytes = self._newly_read() if most > 0 else 0

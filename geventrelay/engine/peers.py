@@ -24,6 +24,7 @@ from .kept_off import KeptOff
 from .libzmq import unless_gone
 from .limiter import Limiter
 from .monitor import Monitor, MonitorEvent
+from .narrowing import Narrowing
 from .origins import Origins
 from .peertable import LEGACY_ADVICE, NOT_ZMTP, WRONG_TYPE, Connection, PeersSnapshot, PeerTable
 from .readiness import plain_get
@@ -96,6 +97,7 @@ class SocketPeers:
         self.emptied: Callable[[], int] = lambda: 0
         self._origins = Origins()
         self._holding = Holding()
+        self._narrowing = Narrowing()
         self._whose = {"device": device, "socket": key}
         self._types = types
         self._mechanism = _MECHANISMS.get(int(plain_get(monitor.socket, zmq.MECHANISM)), "unknown")
@@ -188,11 +190,14 @@ class SocketPeers:
         return min((one for one in waits if one is not None), default=None)
 
     def _enforce(self) -> None:
-        """End the connections that have sent more than the bound allows."""
+        """End the connections that have sent more than the bound allows; slow those down that have to wait."""
         if self.limiter is not None:
             for descriptor, connection in self.limiter.look(self._table.connections, time.monotonic()):
                 with contextlib.suppress(OSError):
                     self._end(descriptor, connection, self.limiter.bound.offence)
+            for descriptor, connection, goes_on in self.limiter.waiting():
+                change = self._narrowing.widen if goes_on else self._narrowing.narrow
+                change(descriptor, connection)
 
     def _end(self, descriptor: int, connection: Connection, offence: Offence) -> None:
         held = connections.Held(descriptor)

@@ -251,7 +251,7 @@ def test_a_watcher_that_subscribes_and_cancels_without_end_is_followed_to_the_la
 def test_the_kernel_keeps_little_of_what_subscribers_send(run):
     relay = Relay(sub=LOCAL, pub=LOCAL, push=LOCAL, tap=LOCAL, socket_options={"pub": {zmq.RCVBUF: 5000}})
     sockets = run(relay)._assembly.sockets
-    assert sockets["tap"].get(zmq.RCVBUF) == 128 * 1024
+    assert sockets["tap"].get(zmq.RCVBUF) == 16 * 1024
     assert sockets["pub"].get(zmq.RCVBUF) == 5000
     assert sockets["sub"].get(zmq.RCVBUF) == -1
 
