@@ -8,6 +8,7 @@ from typing import Any
 import zmq
 
 from ..settings import DeviceSettings
+from ..settings.socket_options import lets_legacy_peers_in
 from ..switch.contract import SidePlan, SlowSubscriber
 from ..switch.dialler import Redial
 from ..switch.handshake import HANDSHAKE_S
@@ -64,6 +65,7 @@ def terms(plan: SocketPlan, settings: DeviceSettings) -> Terms:
         transport,
         handshake_s=options.get(zmq.HANDSHAKE_IVL, HANDSHAKE_S * 1000) / 1000,
         routing_id=options.get(zmq.ROUTING_ID, b""),
+        legacy_peers=lets_legacy_peers_in(plan.key, settings),
         immediate=plan.type in ONLY_SEND and bool(options.get(zmq.IMMEDIATE, settings.immediate)),
         ipv6=bool(options.get(zmq.IPV6, settings.ipv6)),
         redial=_redial(options),

@@ -13,7 +13,8 @@ SPOKEN = ("PULL", "PUSH", "SUB", "PUB", "XSUB", "XPUB", "ROUTER", "DEALER")
 """The socket types that engine zmtp speaks."""
 
 OPTIONS = frozenset({
-    "backlog", "bindtodevice", "connect_timeout", "handshake_ivl", "immediate", "ipv6", "linger", "maxmsgsize",
+    "backlog", "bindtodevice", "connect_timeout", "handshake_ivl", "immediate", "ipv6", "legacy_peers", "linger",
+    "maxmsgsize",
     "rcvbuf", "rcvhwm", "reconnect_ivl", "reconnect_ivl_max", "router_handover", "routing_id",
     "sndbuf", "sndhwm", "tcp_keepalive",
     "tcp_keepalive_cnt", "tcp_keepalive_idle", "tcp_keepalive_intvl", "tcp_maxrt", "tos",
@@ -39,8 +40,6 @@ def misfits(values: Mapping[str, Any], types: Mapping[str, str]) -> Iterator[Set
         yield from _options(key, values.get("socket_options", {}).get(key, {}))
     if values.get("io_threads", 1) != 1:
         yield SettingsError("io_threads", f"1 {_ENGINE}, which has no I/O threads", values["io_threads"])
-    if values.get("legacy_peers"):
-        yield SettingsError("legacy_peers", f"false {_ENGINE}, which speaks ZMTP 3 alone", True)
 
 
 def _inproc(key: str, endpoints: Iterable[Endpoint]) -> Iterator[SettingsError]:

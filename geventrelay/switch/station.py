@@ -228,7 +228,9 @@ class Station:
         connection = Connection(
             self.side.plan.type, terms.routing_id, legacy_peers=terms.legacy_peers, bounds=_HANDSHAKE_BOUNDS
         )
-        on_end = functools.partial(self._on_shaken, endpoint=endpoint, dialler=dialler)
+        # Of a connection that was reset, the kernel does not tell it any more.
+        address = connections.address(socket.fileno())
+        on_end = functools.partial(self._on_shaken, endpoint=endpoint, address=address, dialler=dialler)
         handshake = Handshake(socket, connection, on_end)
         self._handshakes.add(handshake)
         if terms.handshake_s:
@@ -246,9 +248,8 @@ class Station:
         handshake.close()
         handshake.socket.close()
 
-    def _on_shaken(self, handshake: Handshake, endpoint: str, dialler: Dialler | None) -> None:
+    def _on_shaken(self, handshake: Handshake, endpoint: str, address: str, dialler: Dialler | None) -> None:
         self._handshakes.discard(handshake)
-        address = connections.address(handshake.socket.fileno())
         if handshake.peer is None:
             handshake.socket.close()
             self._fail(endpoint, address, handshake.reason, handshake.what)

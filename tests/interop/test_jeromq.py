@@ -70,10 +70,12 @@ def reason_to_skip() -> str | None:
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(reason_to_skip() is not None, reason=str(reason_to_skip()))]
 
 
-def test_every_pattern_serves_jeromq_and_a_bound_one_is_connected_to(run, peers: Peers, tmp_path: Path):
+@pytest.mark.parametrize("engine", ["libzmq", "zmtp"])
+def test_every_pattern_serves_jeromq_and_a_bound_one_is_connected_to(run, peers: Peers, tmp_path: Path, engine: str):
     (tmp_path / "Peer.java").write_text(PEER)
     devices: list[Device] = [
-        run(pattern(frontend=LOCAL, backend=LOCAL, legacy_peers=True)) for pattern in (Streamer, Queue, Forwarder)
+        run(pattern(frontend=LOCAL, backend=LOCAL, legacy_peers=True, engine=engine))
+        for pattern in (Streamer, Queue, Forwarder)
     ]
     where = [device.endpoints[key][0] for device in devices for key in ("frontend", "backend")]
     with Program(["java", "-cp", JAR, "Peer.java", *where], folder=tmp_path) as program:
@@ -85,5 +87,6 @@ def test_every_pattern_serves_jeromq_and_a_bound_one_is_connected_to(run, peers:
 
         port = said(0).removeprefix("bound ")
         assert [said(number) for number in (1, 2, 3)] == ["pulled task", "got question, answered", "took a wanted"]
-        outward = run(Streamer(frontend=f">tcp://127.0.0.1:{port}", backend=LOCAL, legacy_peers=True))
+        there = f">tcp://127.0.0.1:{port}"
+        outward = run(Streamer(frontend=there, backend=LOCAL, legacy_peers=True, engine=engine))
         assert peers.connect(zmq.PULL, *outward.endpoints["backend"]).recv() == [b"of a bound one"]

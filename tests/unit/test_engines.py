@@ -22,8 +22,6 @@ REFUSED = {
                "backend: expected tcp or ipc with engine zmtp, which has no inproc, got 'inproc://x'"),
     "I/O threads": (lambda: Streamer(**ZMTP, io_threads=2),
                     "io_threads: expected 1 with engine zmtp, which has no I/O threads, got 2"),
-    "legacy peers": (lambda: Streamer(**ZMTP, legacy_peers=True),
-                     "legacy_peers: expected false with engine zmtp, which speaks ZMTP 3 alone, got True"),
     "affinity": (lambda: Streamer(**ZMTP, socket_options={"backend": {zmq.AFFINITY: 1}}),
                  "backend.affinity: expected no affinity with engine zmtp, which does not have it, got 'affinity'"),
     "socks": (lambda: Streamer(**ZMTP, socket_options={"frontend": {zmq.SOCKS_PROXY: b"localhost:1080"}}),

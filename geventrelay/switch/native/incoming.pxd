@@ -139,14 +139,16 @@ cdef inline Event read_head(Incoming *incoming, Head *head) noexcept nogil:
 cdef inline Event read_head_1_0(Incoming *incoming, Head *head) noexcept nogil:
     # RFC 13: a length that counts the flags, and takes 1 byte, or %xFF and 8 bytes; then the flags.
     cdef const unsigned char *at = data_of(incoming.block) + incoming.scan
+    cdef size_t there = incoming.end - incoming.scan
     head.size = LONG_HEAD_1_0 if at[0] == LONG_1_0 else SHORT_HEAD
-    if incoming.end - incoming.scan < head.size:
+    if there >= head.size - 1:
+        head.length = large_length(at) if at[0] == LONG_1_0 else at[0]
+        if not head.length:
+            return BAD_LENGTH
+    if there < head.size:
         incoming.need = head.size
         head.size = 0
         return NOTHING
-    head.length = large_length(at) if at[0] == LONG_1_0 else at[0]
-    if not head.length:
-        return BAD_LENGTH
     head.length -= 1
     head.flags = at[head.size - 1] & MORE
     return NOTHING
