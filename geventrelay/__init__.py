@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from .dropin.functions import device, monitored_queue, proxy, proxy_steerable
     from .endpoints import Endpoint
     from .engine.counters import Drop, OutletSnapshot, PumpSnapshot
-    from .engine.peertable import PeerSnapshot, PeersSnapshot
+    from .engine.peeraccount import PeerAccount
+    from .engine.peertable import ConnectingSnapshot, PeerSnapshot, PeersSnapshot
     from .engine.socket import RelaySocket
     from .errors import DeviceFailed, ForkedError, GeventRelayError, SettingsError, StartError
     from .settings import ControlType, Custom, Forwarder, Payload, Queue, Relay, Streamer, WhenFull
 
 __all__ = [
+    "ConnectingSnapshot",
     "ControlType",
     "Custom",
     "Device",
@@ -28,6 +30,7 @@ __all__ = [
     "GeventRelayError",
     "OutletSnapshot",
     "Payload",
+    "PeerAccount",
     "PeerSnapshot",
     "PeersSnapshot",
     "PumpSnapshot",
@@ -53,7 +56,8 @@ _NAMES = {
     ".dropin.functions": "device monitored_queue proxy proxy_steerable",
     ".endpoints": "Endpoint",
     ".engine.counters": "Drop OutletSnapshot PumpSnapshot",
-    ".engine.peertable": "PeerSnapshot PeersSnapshot",
+    ".engine.peeraccount": "PeerAccount",
+    ".engine.peertable": "ConnectingSnapshot PeerSnapshot PeersSnapshot",
     ".engine.socket": "RelaySocket",
     ".errors": "DeviceFailed ForkedError GeventRelayError SettingsError StartError",
     ".settings": "ControlType Custom Forwarder Payload Queue Relay Streamer WhenFull",

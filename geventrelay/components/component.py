@@ -120,6 +120,12 @@ class Controllable(Protocol):
     def terminate(self) -> None:
         """End, soon and without waiting for it. Does not yield."""
 
+    def disconnect(self, peer: int) -> bool:
+        """End the connection of one `peer`, by its number; whether it was there. Does not yield.
+
+        :raises SettingsError: if its engine has no numbers for peers.
+        """
+
     def statistics(self) -> tuple[int, ...]:
         """Eight counts; see `geventrelay.components.control.statistics`. Does not yield."""
 

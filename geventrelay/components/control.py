@@ -4,14 +4,16 @@ The protocol is that of libzmq's master branch (src/proxy.cpp after 2023-10-12):
 is answered by eight parts, the other commands by an empty one, and that only where the control socket is a REP, which
 must answer. What is not a command is ignored. libzmq 4.3.5, which pyzmq ships, has it wrong: any five bytes resume.
 
-RELOAD is an extension, and a command only where there is a configuration to read again: a REP answers it with an empty
-part once that has been done, or with one sentence that says why nothing was changed.
+Two commands are extensions. A REP answers each with an empty part once it has been done, or with one sentence that says
+why it was not. RELOAD is a command only where there is a configuration to read again. DISCONNECT, with a space and the
+number of a peer behind it, ends that peer's connection.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
+import re
 import struct
 from collections.abc import Callable, Iterable, Sequence
 
@@ -22,7 +24,7 @@ from ..engine import fork as fork
 from ..engine.counters import PumpSnapshot
 from ..engine.fair import FairYield
 from ..engine.readiness import Readiness, plain_send
-from ..errors import GeventRelayError
+from ..errors import GeventRelayError, SettingsError
 from ..log import event
 from ..settings import ControlType, DeviceSettings
 from .component import Component, Controllable, Environment, Feature
@@ -35,6 +37,7 @@ CONTROL = "control"
 
 PAUSE, RESUME, TERMINATE, STATISTICS = (b"PAUSE", b"RESUME", b"TERMINATE", b"STATISTICS")
 RELOAD = b"RELOAD"
+DISCONNECT = b"DISCONNECT"
 _PARTS_AT_A_TIME = 1000
 
 STATISTIC = struct.Struct("=Q")
@@ -143,6 +146,9 @@ class Control:
         elif command == [RELOAD] and self._reload is not None:
             self._follow_reload(self._reload)
             return
+        elif (number := _peer_to_disconnect(command)) is not None:
+            self._follow_disconnect(number)
+            return
         else:
             self._ignore(command, "not a command")
         if self._type == zmq.REP:
@@ -158,6 +164,16 @@ class Control:
                 # Also when this greenlet is killed: then its own device is among those that the reload restarts.
                 # No longer than what a control socket takes itself.
                 self._answer([], ["; ".join(failures).encode()[:MOST_PART_BYTES]])
+
+    def _follow_disconnect(self, number: int) -> None:
+        try:
+            failure = "" if self._target.disconnect(number) else f"no peer has the number {number}"
+        except SettingsError as error:
+            failure = str(error)
+        if failure:
+            log.warning(event("not-disconnected", device=self._device, reason=failure))
+        if self._type == zmq.REP:
+            self._answer([], [failure.encode()])
 
     def _ignore(self, command: list[bytes], reason: str) -> None:
         log.warning(event("ignored", device=self._device, command=_text(command), reason=reason))
@@ -230,6 +246,12 @@ def _components(environment: Environment) -> tuple[Component, ...]:
 
 FEATURE = Feature(_sockets, _components)
 """A control socket for a device whose settings have a `control`."""
+
+
+def _peer_to_disconnect(command: Sequence[bytes]) -> int | None:
+    """The number in a DISCONNECT; None for anything else."""
+    found = re.fullmatch(rb"%b ([0-9]{1,18})" % DISCONNECT, command[0]) if len(command) == 1 else None
+    return None if found is None else int(found[1])
 
 
 def _text(command: list[bytes]) -> str:

@@ -73,9 +73,17 @@ class Switch(Component):
         """The addresses that each socket is bound to, by its key. Does not yield."""
         return {key: station.bound for key, station in self._stations.items()}
 
-    def peers(self) -> dict[str, PeersSnapshot]:
-        """Who is connected to each socket, by its key; once all is closed, only what was counted. Does not yield."""
-        return {**self._last_peers, **{key: one.snapshot() for key, one in self._stations.items()}}
+    def peers(self, *, accounts: bool = False) -> dict[str, PeersSnapshot]:
+        """Who is connected to each socket, by its key; once all is closed, only what was counted. Does not yield.
+
+        :param accounts: whether to tell all of each peer.
+        """
+        found = {key: one.snapshot(accounts=accounts) for key, one in self._stations.items()}
+        return {**self._last_peers, **found}
+
+    def disconnect(self, peer: int) -> bool:
+        """End the connection of the `peer` with this number; whether it was there. Does not yield."""
+        return any(station.disconnect(peer) for station in self._stations.values())
 
     def asks_for(self, key: str) -> tuple[bytes, ...]:
         """The topics that the socket `key` asks its peers for, sorted; none if it is not open. Does not yield."""

@@ -136,9 +136,17 @@ class Assembly:
         """The addresses that each socket is bound to, by its key. Does not yield."""
         return {**({} if self._switch is None else self._switch.bound), **self.sockets.bound}
 
-    def peers(self) -> dict[str, PeersSnapshot]:
-        """Who is connected to each socket that is followed, by its key. Does not yield."""
-        return {**({} if self._switch is None else self._switch.peers()), **self.sockets.peers()}
+    def peers(self, *, accounts: bool) -> dict[str, PeersSnapshot]:
+        """Who is connected to each socket that is followed, by its key. Does not yield.
+
+        :param accounts: whether to tell all of each peer of engine zmtp.
+        """
+        own = {} if self._switch is None else self._switch.peers(accounts=accounts)
+        return {**own, **self.sockets.peers()}
+
+    def disconnect(self, peer: int) -> bool:
+        """End the connection of the `peer` with this number, with engine zmtp; whether it was there. Does not yield."""
+        return self._switch is not None and self._switch.disconnect(peer)
 
     def subscriptions(self, key: str) -> tuple[bytes, ...]:
         """The topics that the XSUB `key` asks its publishers for, sorted. Yields if there are thousands.

@@ -15,6 +15,7 @@ from ..engine.libzmq import unless_gone
 from ..engine.peertable import PeersSnapshot
 from ..errors import DeviceFailed, ForkedError, SettingsError, StartError
 from ..settings import DeviceSettings
+from ..terms import Engine
 from .assembly import Assembly, OnDeath, sockets_of
 from .life import Life
 from .lifecycle import STATES, UP
@@ -184,14 +185,31 @@ class Device:
         self._refuse_child()
         return DeviceSnapshot(self.name, self.state, self._assembly.snapshots())
 
-    def peers(self) -> dict[str, PeersSnapshot]:
+    def peers(self, *, accounts: bool = False) -> dict[str, PeersSnapshot]:
         """Who is connected to each socket that is watched, by the socket's key, and what was counted since the start.
 
         The counts are still there after a stop. A socket with nothing but inproc endpoints is never watched, and with
         `watch_peers` every other one is. Does not yield.
+
+        :param accounts: whether to tell all of each peer, with engine zmtp: see `PeerAccount`.
         """
         self._refuse_child()
-        return self._assembly.peers()
+        return self._assembly.peers(accounts=accounts)
+
+    def disconnect(self, peer: int) -> bool:
+        """End the connection of one peer, with engine zmtp; whether it was there. Does not yield.
+
+        Nothing keeps it off: most peers connect again at once. What waits for it is lost, `Drop.BY_REQUEST`, and what
+        it has sent and was not read yet is lost uncounted. An endpoint that the device connects to keeps what waits,
+        and is connected again.
+
+        :param peer: its `PeerAccount.id`.
+        :raises SettingsError: if the device has engine libzmq, which cannot do this.
+        """
+        self._refuse_child()
+        if self._assembly.engine is not Engine.ZMTP:
+            raise SettingsError("engine", "zmtp, which alone can disconnect a single peer", self.engine)
+        return self._assembly.disconnect(peer)
 
     def subscriptions(self) -> tuple[bytes, ...] | None:
         """The topics that its XSUB asks publishers for, sorted; None where the pattern has no XSUB.

@@ -18,7 +18,7 @@ from ..engine import fork
 from ..engine.counters import PumpSnapshot
 from ..engine.outlet import Outlet
 from ..engine.pump import Pump
-from ..errors import ForkedError
+from ..errors import ForkedError, SettingsError
 from ..log import event
 from ..terms import Payload, WhenFull
 from .foreign_socket import ForeignSocket
@@ -140,6 +140,10 @@ class ProxyRun:
         """Let `run` return once the messages in hand have been sent, or their time is over."""
         if not self._end.ready():
             self._end.set(0)
+
+    def disconnect(self, peer: int) -> bool:
+        """Refuse: sockets of libzmq have no number for a `peer`."""
+        raise SettingsError("DISCONNECT", "a device of engine zmtp", "sockets of libzmq")
 
     def statistics(self) -> tuple[int, ...]:
         """Eight counts; see `geventrelay.components.control.statistics`."""

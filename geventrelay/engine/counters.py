@@ -68,6 +68,7 @@ class Drop(enum.Enum):
         "It had waited for the subscriber longer than subscriber-max-age allows (engine zmtp).",
     )
     LEFT = "left", "peer left", "It waited for a peer whose connection has ended (engine zmtp)."
+    BY_REQUEST = "by_request", "disconnected", "It waited for a peer that was disconnected on request (engine zmtp)."
 
     def __new__(cls, name: str, label: str, help: str) -> Drop:
         """Make a member that is looked up by its name alone: ``Drop("full")``."""
@@ -76,7 +77,7 @@ class Drop(enum.Enum):
         return made
 
 
-LOSSES = (Drop.SLOW, Drop.TOO_OLD, Drop.FULL, Drop.LEFT, Drop.STOPPED)
+LOSSES = (Drop.SLOW, Drop.TOO_OLD, Drop.FULL, Drop.LEFT, Drop.BY_REQUEST, Drop.STOPPED)
 """Why a message that was for a peer was not delivered to it."""
 
 

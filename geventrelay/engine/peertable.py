@@ -22,6 +22,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from .peeraccount import PeerAccount
 from .usage import REASONS
 from .values import Kind, Value, counter, merged, values_of
 
@@ -53,12 +54,34 @@ class PeerSnapshot:
     :ivar mechanism: how it authenticated, e.g. ``NULL``.
     :ivar certain: whether it is certainly there, and a peer. False where its handshake may have been another
         connection's, and where its connection has ended and libzmq does not know yet, since the socket's queue is full.
+    :ivar account: what more is known of it; None if it was not asked for, and with engine libzmq.
     """
 
     address: str
     since: float
     mechanism: str
     certain: bool = True
+    account: PeerAccount | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectingSnapshot:
+    """One endpoint that a socket of engine zmtp keeps connected.
+
+    :ivar endpoint: where it connects to.
+    :ivar connected: whether it is connected, its handshake through.
+    :ivar tries: how often in a row it has failed since it was connected last.
+    :ivar failure: why it failed last, or why its last connection ended; None if neither has happened.
+    :ivar failed_at: when that was, as Unix time; None likewise.
+    :ivar waiting: how many messages wait for it.
+    """
+
+    endpoint: str
+    connected: bool
+    tries: int
+    failure: str | None
+    failed_at: float | None
+    waiting: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +93,11 @@ class PeersSnapshot:
     sockets do not fit, ``not_zmtp3`` for other bytes, ``kept_off`` where too few descriptors were free.
 
     :ivar peers: who is connected, the longest first.
+    :ivar connecting: the endpoints that it connects to; None with engine libzmq, which does not tell.
     """
 
     peers: tuple[PeerSnapshot, ...] = ()
+    connecting: tuple[ConnectingSnapshot, ...] | None = None
     connected_total: int = counter(
         "connections", "Connections to the socket whose handshake went through.", metric="connects"
     )
@@ -104,7 +129,7 @@ class PeersSnapshot:
 
     def merged_with(self, later: PeersSnapshot) -> PeersSnapshot:
         """The counts of both lives of one socket, this one and a `later` one; who is connected is the later one's."""
-        return merged(self, later, peers=later.peers)
+        return merged(self, later, peers=later.peers, connecting=later.connecting)
 
 
 OF_SOCKET = (

@@ -128,9 +128,12 @@ class SupervisedDevice:
         now = dataclasses.replace(self.device.snapshot(), state=self.state)
         return now if self._past is None else self._past.merged_with(now)
 
-    def peers(self) -> dict[str, PeersSnapshot]:
-        """Who is connected, by socket, and what has been counted over every start. Does not yield."""
-        now = self.device.peers()
+    def peers(self, *, accounts: bool = False) -> dict[str, PeersSnapshot]:
+        """Who is connected, by socket, and what has been counted over every start. Does not yield.
+
+        :param accounts: see `Device.peers`.
+        """
+        now = self.device.peers(accounts=accounts)
         both = {key: past.merged_with(now.get(key, PeersSnapshot())) for key, past in self._past_peers.items()}
         return {**now, **both}
 

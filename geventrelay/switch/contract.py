@@ -173,6 +173,13 @@ class Peer(Protocol):
     def counts(self) -> PeerCounts:
         """What has been counted up to now, over all its connections."""
 
+    @property
+    def waits_since(self) -> float | None:
+        """When the oldest message came that waits for it, by `time.monotonic`; None if none waits."""
+
+    def some_topics(self, most: int) -> list[bytes]:
+        """Of the topics that it is subscribed to, the last `most` that it has asked for, sorted."""
+
 
 class Side(Protocol):
     """One socket of a device with its peers.

@@ -47,6 +47,8 @@ class Dialler:
     :param on_connect: gets each connection, and calls `lost` when that has come to its end.
     :param on_failure: gets why a try has failed, and the seconds until the next one; None for never.
     :ivar last_failure: why the last try failed, or the last connection ended; empty while none has.
+    :ivar failed_at: when that was, as Unix time; None while none has.
+    :ivar tries: how many have failed in a row, since a handshake was through.
     """
 
     def __init__(
@@ -61,6 +63,8 @@ class Dialler:
     ) -> None:
         self.endpoint = endpoint
         self.last_failure = ""
+        self.failed_at: float | None = None
+        self.tries = 0
         self._transport = transport
         self._redial = redial
         self._ipv6 = ipv6
@@ -77,6 +81,10 @@ class Dialler:
     def lost(self, reason: str) -> None:
         """The connection has come to its end, for `reason`. Does not yield."""
         self._lost.set(reason)
+
+    def reached(self) -> None:
+        """The handshake is through. Does not yield."""
+        self.tries = 0
 
     def stop(self) -> None:
         """Connect no more; a connection that is there goes on. Does not yield."""
@@ -102,6 +110,8 @@ class Dialler:
                 self._lost = AsyncResult()
                 self._on_connect(connection, self)
                 self.last_failure = str(self._lost.get())
+            self.failed_at = time.time()
+            self.tries += 1
             delay_s = None if first_s is None else backoff.after(time.monotonic() - began)
             self._on_failure(self, self.last_failure, delay_s)
             if delay_s is None:

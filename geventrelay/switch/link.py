@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import array
 import fcntl
+import itertools
 import termios
 import time
 from typing import TYPE_CHECKING, Any
 
+from ..engine.peeraccount import MOST_TOPIC_BYTES, MOST_TOPICS, PeerAccount
+from ..zmtp import events
 from .contract import Ended, Peer, Progress
+from .meter import Meter
 from .turns import Job
 from .watchers import Watchers
 
 if TYPE_CHECKING:
     from .station import Station
+
+_ids = itertools.count(1)
 
 
 class Link:
@@ -24,13 +30,22 @@ class Link:
     :param station: the socket of the device that it belongs to.
     :param endpoint: the endpoint that it came in at, or goes to.
     :param address: the other end.
-    :ivar number: tells it from all other connections that are open.
+    :param info: what the handshake has told of the peer.
+    :ivar number: its descriptor.
+    :ivar id: tells it from all other connections of this process, also from those that have ended.
     :ivar blocked: whether what was read cannot be taken now.
     """
 
-    def __init__(self, socket: Any, peer: Peer, station: Station, endpoint: str, address: str) -> None:
+    def __init__(
+        self, socket: Any, peer: Peer, station: Station, endpoint: str, address: str, info: events.Peer
+    ) -> None:
         self.socket = socket
         self.number: int = socket.fileno()
+        self.id = next(_ids)
+        self.info = info
+        # A peer may have had other connections before.
+        self._before = peer.counts()
+        self._meter = Meter(time.monotonic())
         self.peer = peer
         self.endpoint = endpoint
         self.address = address
@@ -123,6 +138,30 @@ class Link:
     def has_written(self) -> bool:
         """Whether the kernel has taken all that was to be written."""
         return self.closed or not self.peer.wants_write
+
+    def account(self, now: float) -> PeerAccount:
+        """What is known of its peer at the time `now`, by `time.monotonic`."""
+        counts, since = self.peer.counts(), self.peer.waits_since
+        self._meter.look(now, counts.received - self._before.received, counts.delivered - self._before.delivered)
+        received_per_s, delivered_per_s = self._meter.per_s or (None, None)
+        return PeerAccount(
+            id=self.id,
+            type=self.info.socket_type,
+            routing_id=self.info.routing_id,
+            version=str(self.info.version),
+            topics=tuple(topic[:MOST_TOPIC_BYTES] for topic in self.peer.some_topics(MOST_TOPICS)),
+            oldest_s=None if since is None else max(0.0, now - since),
+            received_per_s=received_per_s,
+            delivered_per_s=delivered_per_s,
+            received=counts.received,
+            received_bytes=counts.received_bytes,
+            subscriptions=counts.subscriptions,
+            matched=counts.matched,
+            delivered=counts.delivered,
+            lost=counts.dropped,
+            waiting=counts.waiting,
+            waiting_bytes=counts.waiting_bytes,
+        )
 
     def end(self, why: Ended | None) -> None:
         """The connection has ended, and `why`."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
-from ..engine.peertable import PeerSnapshot, PeersSnapshot
+from ..engine.peeraccount import MOST_ACCOUNTS, PeerAccount
+from ..engine.peertable import ConnectingSnapshot, PeerSnapshot, PeersSnapshot
 
 _MECHANISM = "NULL"
 
@@ -23,7 +25,7 @@ class Roster:
     def connected(self, number: int, address: str, now: float) -> None:
         """A handshake is through.
 
-        :param number: tells the connection from all others that are open.
+        :param number: tells the connection from all others.
         :param address: the other end.
         :param now: Unix time, in seconds.
         """
@@ -49,14 +51,29 @@ class Roster:
         """Connecting was tried again."""
         self._retries += 1
 
-    def snapshot(self, gone: Collection[int]) -> PeersSnapshot:
+    def snapshot(
+        self,
+        gone: Collection[int],
+        connecting: tuple[ConnectingSnapshot, ...],
+        account: Callable[[int], PeerAccount] | None = None,
+    ) -> PeersSnapshot:
         """Who is there now, the longest first, and what has been counted.
 
         :param gone: the numbers of connections that have ended, and of which something is still to be read.
+        :param connecting: the endpoints that are to be connected.
+        :param account: what is known of the peer with a number, of the first `MOST_ACCOUNTS`; None if it is not asked
+            for.
         """
         peers = self._peers.items()
+        found = [dataclasses.replace(one, certain=False) if key in gone else one for key, one in peers]
+        if account is not None:
+            keys = itertools.islice(self._peers, MOST_ACCOUNTS)
+            found[:MOST_ACCOUNTS] = [
+                dataclasses.replace(one, account=account(key)) for key, one in zip(keys, found, strict=False)
+            ]
         return PeersSnapshot(
-            peers=tuple(dataclasses.replace(one, certain=False) if key in gone else one for key, one in peers),
+            peers=tuple(found),
+            connecting=connecting,
             connected_total=self._connected,
             disconnected_total=self._disconnected,
             handshake_failures=dict(self._handshake_failures),

@@ -14,7 +14,7 @@ from ..endpoints import Endpoint
 from ..engine import connections
 from ..engine.counters import Drop
 from ..engine.kept_off import KeptOff
-from ..engine.peertable import KEPT_OFF, LEGACY_ADVICE, PeersSnapshot
+from ..engine.peertable import KEPT_OFF, LEGACY_ADVICE, ConnectingSnapshot, PeersSnapshot
 from ..zmtp import socket_types
 from ..zmtp.connection import Bounds, Connection
 from ..zmtp.errors import Fault
@@ -173,11 +173,40 @@ class Station:
         waits = any(peer.counts().waiting for peer in self._callers)
         return not waits and all(link.has_written for link in self._links.values())
 
-    def snapshot(self) -> PeersSnapshot:
-        """Who is connected, and what has been counted."""
+    def snapshot(self, *, accounts: bool = False) -> PeersSnapshot:
+        """Who is connected, and what has been counted; with the account of each peer if `accounts` says so."""
+        links = {link.id: link for link in self._links.values()}
         # What is not read is not heard to end either.
-        unread = (link.number for link in self._links.values() if link.blocked or self.paused)
-        return self._roster.snapshot({one for one in unread if connections.has_ended(one)})
+        unread = (link for link in links.values() if link.blocked or self.paused)
+        gone = {link.id for link in unread if connections.has_ended(link.number)}
+        connecting = tuple(self._connecting(dialler, peer) for dialler, peer in self._diallers.items())
+        if not accounts:
+            return self._roster.snapshot(gone, connecting)
+        now = time.monotonic()
+        return self._roster.snapshot(gone, connecting, lambda key: links[key].account(now))
+
+    def _connecting(self, dialler: Dialler, peer: Peer) -> ConnectingSnapshot:
+        return ConnectingSnapshot(
+            dialler.endpoint.address,
+            peer in self._links,
+            dialler.tries,
+            dialler.last_failure or None,
+            dialler.failed_at,
+            peer.counts().waiting,
+        )
+
+    def disconnect(self, id: int) -> bool:
+        """End the connection with this `id`; whether it was there. It may come again.
+
+        What waits for its peer is lost, `Drop.BY_REQUEST`, but not where this end connects: then it connects again.
+        """
+        link = next((one for one in self._links.values() if one.id == id), None)
+        if link is None:
+            return False
+        self._note(logging.INFO, "disconnected-on-request", endpoint=link.endpoint, peer=link.address, id=str(id))
+        self.ended(link, Ended(None, "it was disconnected on request"), Drop.BY_REQUEST)
+        self.driver.after_move()
+        return True
 
     def ended(self, link: Link, why: Ended | None, lost: Drop = Drop.LEFT) -> None:
         """The connection of a `link` has ended, or is to end, and `why`.
@@ -258,10 +287,12 @@ class Station:
             return
         peer = self.side.new_peer(queues_before=False) if dialler is None else self._diallers[dialler]
         peer.attach(handshake.socket.fileno(), handshake.peer, handshake.rest)
-        link = self._links[peer] = self.driver.links[peer] = Link(handshake.socket, peer, self, endpoint, address)
-        self._roster.connected(link.number, address, time.time())
+        link = Link(handshake.socket, peer, self, endpoint, address, handshake.peer)
+        self._links[peer] = self.driver.links[peer] = link
+        self._roster.connected(link.id, address, time.time())
         self._note(logging.DEBUG, "connected", endpoint=endpoint, peer=address)
         if dialler is not None:
+            dialler.reached()
             self._failures.pop(dialler, None)
         link.start()
         self.driver.after_move()
@@ -285,7 +316,7 @@ class Station:
     def _tell_end(self, link: Link, why: Ended) -> None:
         # A peer that dies in the middle of a message has done nothing wrong.
         fault = None if why.fault in (None, Fault.CUT) else why.fault
-        self._roster.disconnected(link.number, None if fault is None else fault.value)
+        self._roster.disconnected(link.id, None if fault is None else fault.value)
         keys = {"endpoint": link.endpoint, "peer": link.address}
         if fault is None:
             self._note(logging.DEBUG, "disconnected", **keys)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import gevent
 from ..devices.snapshot import State
 from ..errors import SettingsError, StartError
 from ..log import event
+from ..printable import printable
 from . import report
 from .events import Events
 from .history import STEP_S, History
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from ..server.supervisor import SupervisedDevice
 
 log = logging.getLogger("geventrelay")
+
+_NUMBER = re.compile("[0-9]{1,18}")
 
 
 class Api:
@@ -65,6 +69,7 @@ class Api:
             ("POST", "/api/devices/{}/pause"): self._pause,
             ("POST", "/api/devices/{}/resume"): self._resume,
             ("POST", "/api/devices/{}/drain"): self._drain,
+            ("POST", "/api/devices/{}/peers/{}/disconnect"): self._disconnect,
             ("POST", "/api/reload"): self._reload,
             ("GET", "/api/history"): self._get_history,
             ("GET", "/api/values"): self._get_values,
@@ -93,7 +98,11 @@ class Api:
         return json_response(report.one_device(self._supervised(name)))
 
     def _get_peers(self, request: Request, name: str) -> Response:
-        return json_response(report.connections(self._supervised(name).peers()))
+        supervised = self._supervised(name)
+        made = self._recent.get(
+            (supervised.device, "peers"), lambda: encoded(report.connections(supervised.peers(accounts=True)))
+        )
+        return Response(made, headers={"Cache-Control": "no-store"})
 
     def _get_subscriptions(self, request: Request, name: str) -> Response:
         device = self._supervised(name).device
@@ -153,6 +162,18 @@ class Api:
         # The answer does not wait for the end, which may take all of the drain time. It shows that the stop has begun.
         gevent.spawn(supervised.stop)
         gevent.sleep(0)
+        self._changed()
+        return json_response(report.one_device(supervised))
+
+    def _disconnect(self, request: Request, name: str, number: str) -> Response:
+        supervised = self._supervised(name)
+        log.info(event("http-command", device=name, command=f"disconnect {printable(number)}"))
+        try:
+            found = _NUMBER.fullmatch(number) is not None and supervised.device.disconnect(int(number))
+        except SettingsError as error:
+            raise Refusal(HTTPStatus.CONFLICT, f"device {name}: {error}") from error
+        if not found:
+            raise Refusal(HTTPStatus.NOT_FOUND, f"no peer of device {name} has the number {printable(number)}")
         self._changed()
         return json_response(report.one_device(supervised))
 

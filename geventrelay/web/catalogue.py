@@ -8,6 +8,7 @@ from typing import Any
 
 from ..devices.snapshot import State
 from ..engine.counters import OF_OUTLET, OF_PUMP, Drop
+from ..engine.peeraccount import OF_PEER
 from ..engine.peertable import OF_SOCKET
 from ..engine.values import Kind, Value, counter, gauge, values_of
 from .http.door import REFUSED
@@ -58,7 +59,7 @@ class DeviceValues:
 class Scope:
     """What values belong to.
 
-    :ivar name: what it is called in the JSON: ``server``, ``device``, ``socket``, ``pump`` or ``outlet``.
+    :ivar name: what it is called in the JSON: ``server``, ``device``, ``socket``, ``pump``, ``outlet`` or ``peer``.
     :ivar labels: the labels that each of its metrics has. The socket of a pump is the one that it reads.
     :ivar values: its values.
     """
@@ -73,7 +74,9 @@ DEVICE = Scope("device", ("device",), values_of(DeviceValues))
 SOCKET = Scope("socket", ("device", "socket"), OF_SOCKET)
 PUMP = Scope("pump", ("device", "socket"), OF_PUMP)
 OUTLET = Scope("outlet", ("device", "socket"), OF_OUTLET)
-SCOPES = (SERVER, DEVICE, SOCKET, PUMP, OUTLET)
+# Without metrics: there may be very many peers.
+PEER = Scope("peer", (), OF_PEER)
+SCOPES = (SERVER, DEVICE, SOCKET, PUMP, OUTLET, PEER)
 
 
 def metric_name(value: Value) -> str:

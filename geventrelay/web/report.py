@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..engine.counters import OF_OUTLET, OF_PUMP, PumpSnapshot
 from ..engine.native.choose import burst_name
-from ..engine.peertable import OF_SOCKET, PeersSnapshot
+from ..engine.peeraccount import OF_PEER
+from ..engine.peertable import OF_SOCKET, ConnectingSnapshot, PeerSnapshot, PeersSnapshot
 from ..engine.values import as_json
+from ..printable import printable
 from ..version import version
 from .catalogue import descriptions
 
@@ -80,22 +82,8 @@ def values() -> Json:
 
 
 def connections(peers: Mapping[str, PeersSnapshot]) -> Json:
-    """The `peers` of each socket of a device."""
-    return {
-        "version": VERSION,
-        "sockets": {
-            key: [
-                {
-                    "address": peer.address,
-                    "since": round(peer.since, 3),
-                    "mechanism": peer.mechanism,
-                    "certain": peer.certain,
-                }
-                for peer in one.peers
-            ]
-            for key, one in peers.items()
-        },
-    }
+    """The `peers` of each socket of a device; with what engine zmtp knows of each, if they have their accounts."""
+    return {"version": VERSION, "sockets": {key: [_peer(peer) for peer in one.peers] for key, one in peers.items()}}
 
 
 def subscriptions(topics: Sequence[bytes]) -> Json:
@@ -103,9 +91,46 @@ def subscriptions(topics: Sequence[bytes]) -> Json:
     return {
         "version": VERSION,
         "total": len(topics),
-        "subscriptions": [
-            {"topic": topic.decode(errors="replace"), "hex": topic.hex(), "count": 1} for topic in topics[:MAX_TOPICS]
-        ],
+        "subscriptions": [{**_topic(topic), "count": 1} for topic in topics[:MAX_TOPICS]],
+    }
+
+
+def _topic(topic: bytes) -> Json:
+    return {"topic": topic.decode(errors="replace"), "hex": topic.hex()}
+
+
+def _peer(peer: PeerSnapshot) -> Json:
+    found: Json = {
+        "address": peer.address,
+        "since": round(peer.since, 3),
+        "mechanism": peer.mechanism,
+        "certain": peer.certain,
+    }
+    account = peer.account
+    if account is None:
+        return found
+    return {
+        **found,
+        "id": account.id,
+        "type": account.type,
+        "routing_id": printable(account.routing_id.decode(errors="backslashreplace")),
+        "zmtp": account.version,
+        "topics": [_topic(topic) for topic in account.topics],
+        **as_json(OF_PEER, account),
+        "oldest_s": None if account.oldest_s is None else round(account.oldest_s, 3),
+        "received_per_s": account.received_per_s,
+        "delivered_per_s": account.delivered_per_s,
+    }
+
+
+def _connecting(one: ConnectingSnapshot) -> Json:
+    return {
+        "endpoint": one.endpoint,
+        "connected": one.connected,
+        "tries": one.tries,
+        "failure": one.failure,
+        "failed_at": None if one.failed_at is None else round(one.failed_at, 3),
+        "waiting": one.waiting,
     }
 
 
@@ -116,6 +141,9 @@ def _socket(device: Device, key: str, kind: str, peers: PeersSnapshot | None) ->
         "type": kind,
         "bound": device.endpoints.get(key, []),
         "connects": [endpoint.address for endpoint in endpoints if not endpoint.binds],
+        "connecting": None
+        if peers is None or peers.connecting is None
+        else [_connecting(one) for one in peers.connecting],
         # Connections over inproc are not seen.
         **as_json(OF_SOCKET, PeersSnapshot() if peers is None else peers),
         **({"peers": None} if peers is None else {}),

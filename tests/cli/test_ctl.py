@@ -331,3 +331,10 @@ def test_an_answer_that_is_too_large_is_not_taken(answering, kind):
 def test_answers_without_an_end_that_have_no_envelope_do_not_hold_it(answering):
     where = answering(*[[b"x"]] * 1000)
     assert "got other bytes" in ctl(where, "pause", code=1)
+
+
+def test_disconnect_has_the_number_of_a_peer_and_says_if_there_is_none(start):
+    server = start("streamer", "--frontend", "0", "--backend", "0", "--control", "0", "--engine", "zmtp")
+    assert ctl(server["control"], "disconnect", "17", code=1) == "no peer has the number 17"
+    said = ctl(server["control"], "disconnect", "x", code=2)
+    assert "PEER: expected the number of a peer, as /api/devices/NAME/peers has it, got 'x'" in said

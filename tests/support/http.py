@@ -45,8 +45,8 @@ class FakeSupervised:
     def snapshot(self) -> DeviceSnapshot:
         return self.device.snapshot()
 
-    def peers(self) -> dict[str, PeersSnapshot]:
-        return self.device.peers()
+    def peers(self, *, accounts: bool = False) -> dict[str, PeersSnapshot]:
+        return self.device.peers(accounts=accounts)
 
     def stop(self, timeout: float | None = None) -> None:
         self.device.stop(timeout)

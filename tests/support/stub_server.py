@@ -19,6 +19,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import geventrelay
 from geventrelay.engine.counters import OF_OUTLET, OutletSnapshot
+from geventrelay.engine.peeraccount import PeerAccount
+from geventrelay.engine.peertable import PeerSnapshot, PeersSnapshot
 from geventrelay.engine.values import as_json
 from geventrelay.web import report
 
@@ -73,6 +75,18 @@ def queue(name: str = "orders", *, port: int = 5555, received: int = 0, **change
     return device(name, "queue", sockets, [
         pump("frontend", received, backend={}), pump("backend", received, frontend={}),
     ], **changes)  # fmt: skip
+
+
+def peer(address: str, **account: Any) -> dict[str, Any]:
+    """A peer of engine zmtp at an address; `account` has what is to be other than of a SUB that gets all."""
+    usual = {
+        "id": 17, "type": "SUB", "routing_id": b"", "version": "3.1", "topics": (b"prices",), "oldest_s": None,
+        "received_per_s": 0.0, "delivered_per_s": 210.5, "subscriptions": 1, "matched": 1200, "delivered": 1200,
+        "waiting": 0, "waiting_bytes": 0,
+    }  # fmt: skip
+    known = PeerSnapshot(address, time.time() - 90, "NULL", account=PeerAccount(**(usual | account)))
+    made: dict[str, Any] = report.connections({"": PeersSnapshot((known,))})["sockets"][""][0]
+    return made
 
 
 def relay(name: str = "prices", *, received: int = 0, dropped: int = 0, **changes: Any) -> dict[str, Any]:
@@ -206,6 +220,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(*self.stub.overrides[self.path])
             return
         *_, name, word = self.path.split("/")
+        if word == "disconnect":
+            self.stub.peers = {}
+            self._send(200, {"version": 1})
+            return
         self.stub.states[name] = {"pause": "paused", "resume": "running", "drain": "stopped"}[word]
         (found,) = (one for one in self.stub.answer()["devices"] if one["name"] == name)
         self._send(200, {"version": 1, "device": found})

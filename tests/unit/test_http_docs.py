@@ -7,7 +7,8 @@ from types import MappingProxyType
 
 from geventrelay import Device, DeviceSnapshot, Drop, OutletSnapshot, PumpSnapshot, Queue
 from geventrelay.cli.top.rates import rates
-from geventrelay.engine.peertable import PeersSnapshot
+from geventrelay.engine.peeraccount import MOST_ACCOUNTS, MOST_TOPIC_BYTES, MOST_TOPICS, PeerAccount
+from geventrelay.engine.peertable import PeerSnapshot, PeersSnapshot
 from geventrelay.settings import HttpOptions
 from geventrelay.testing import LOCAL
 from geventrelay.web import report
@@ -50,6 +51,15 @@ class Server:
 
     def __init__(self) -> None:
         self.devices = {"queue": Supervised(Device(Queue(frontend=LOCAL, backend=LOCAL)))}
+
+
+ACCOUNT = PeerAccount(
+    1, "SUB", b"", "3.1", (b"a",), None, None, None, subscriptions=1, waiting=0, waiting_bytes=0
+)  # fmt: skip
+# A peer of engine zmtp, as it is told.
+(PEER,) = report.connections({"pub": PeersSnapshot((PeerSnapshot("", 0.0, "NULL", account=ACCOUNT),))})["sockets"][
+    "pub"
+]
 
 
 def table(heading: str) -> list[list[str]]:
@@ -105,6 +115,12 @@ def test_the_example_of_devices_has_every_key_and_no_other():
     assert keys(answer) == keys(example)
 
 
+def test_the_example_of_peers_has_every_key_and_no_other():
+    (example,) = (json.loads(one) for one in examples(TEXT) if '"sockets": {"pub"' in one)
+    (peer,) = example["sockets"]["pub"]
+    assert keys(json.loads(json.dumps(PEER))) == keys(peer)
+
+
 def test_the_example_of_top_has_every_key_and_no_other():
     answer = json.loads(
         json.dumps(report.devices(Server(), hub_delay_s=0.0, can_change=True, http_refused={"bad_request": 1}))
@@ -129,6 +145,7 @@ def test_every_path_of_a_value_leads_to_it_in_the_json():
     pump = device["pumps"][0]
     found = {"server": answer["server"], "device": device, "socket": device["sockets"][0], "pump": pump}
     found["outlet"] = pump["outlets"][0]
+    found["peer"] = PEER
     for value in report.values()["values"]:
         one = found[value["of"]]
         for key in value["path"]:
@@ -140,7 +157,7 @@ def test_every_path_of_a_value_leads_to_it_in_the_json():
 def test_every_route_is_in_the_table():
     api = Api(Nothing(), can_change=False, history=None, hub_delay=None, refused={})
     made = {**api.routes, **Taps(Nothing(), None).routes}
-    routes = {f"{method} {pattern.replace('{}', 'NAME')}" for method, pattern in made}
+    routes = {f"{method} {pattern.replace('{}', 'NAME', 1).replace('{}', 'ID')}" for method, pattern in made}
     assert routes | {"GET /", "GET /metrics"} == {row[0].strip("`") for row in table("route")}
 
 
@@ -157,6 +174,8 @@ def test_the_limits_are_those_of_the_code():
     assert f"{options.http_connections_per_client} connections of one address" in text
     assert f"{options.http_streams_per_client} answers without an end" in text
     assert f"the first {report.MAX_TOPICS:,} are here" in text
+    assert f"the last {MOST_TOPICS} that it has asked for, sorted, with the first {MOST_TOPIC_BYTES} bytes" in text
+    assert f"The first {MOST_ACCOUNTS:,} peers of a socket" in text
     assert f"more than {CHEAP_S * 1000:g} ms to make serves for {SHARE} times" in text
     assert f"{MAX_HEADER_BYTES // 1024} KiB for its headers" in text
     assert f"{MAX_BODY_BYTES // 1024} KiB for its body" in text

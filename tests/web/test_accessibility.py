@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from support.browser import Browser
 from support.page import complaints, enter_token
-from support.stub_server import StubServer, queue, relay, socket
+from support.stub_server import StubServer, peer, queue, relay, socket
+
+from geventrelay import Drop
 
 pytestmark = pytest.mark.slow
 
@@ -56,6 +58,12 @@ def varied(number: int) -> list[dict[str, Any]]:
     some[1]["sockets"].append(socket("tap", "XPUB", "tcp://0.0.0.0:6004"))
     some[2] |= {"state": "failed", "failure": "cannot bind tcp://127.0.0.1:1", "next_start_in_s": 4.0}
     some[3]["state"] = "paused"
+    some[0]["sockets"][0]["connecting"] = [
+        {
+            "endpoint": "tcp://upstream.example.org:7777", "connected": False, "tries": 3, "waiting": 2,
+            "failure": "Connection refused", "failed_at": time.time(),
+        }
+    ]  # fmt: skip
     return some
 
 
@@ -63,7 +71,12 @@ def prepared(number: int) -> StubServer:
     devices = varied(number)
     stub = StubServer(lambda _: devices, token=TOKEN)
     stub.history = {one["name"]: {what: [0, 5, 9] for what in ("received", "dropped", "held")} for one in devices}
-    stub.peers = {"sub": [{"address": "127.0.0.1:40100", "since": time.time() - 90, "mechanism": "NULL"}]}
+    stub.peers = {
+        "sub": [
+            {"address": "127.0.0.1:40100", "since": time.time() - 90, "mechanism": "NULL"},
+            peer("127.0.0.1:40101", topics=(b"a" * 200,), lost={Drop.SLOW: 3}, waiting=4, oldest_s=0.5),
+        ]
+    }
     stub.tapped = [json.dumps({"time": 1.5, "source": "sub", "parts": ["text", {"hex": "00ff"}]})]
     return stub
 

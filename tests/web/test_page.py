@@ -7,8 +7,9 @@ import time
 
 import pytest
 from support.page import complaints, enter_token, tab_to, text
-from support.stub_server import StubServer, device, pump, queue, relay, socket
+from support.stub_server import StubServer, device, peer, pump, queue, relay, socket
 
+from geventrelay import Drop
 from geventrelay.web import report
 
 pytestmark = pytest.mark.slow
@@ -222,6 +223,49 @@ def test_what_is_behind_details_is_fetched_when_they_are_opened(browser):
         shown = browser.evaluate("document.querySelector('.details').innerText")
         for wanted in ("12,345", "1,234 full", "127.0.0.1:40100", "prices", "(everything)", "0xff", "2 subscribers"):
             assert wanted in shown
+        assert complaints(browser, stub) == []
+
+
+def test_a_peer_of_engine_zmtp_is_told_exactly_and_is_disconnected_after_a_question(browser):
+    row = "document.querySelector('[aria-label^=Peers] tbody tr')"
+    with StubServer(growing(), token=TOKEN) as stub:
+        slow = peer("127.0.0.1:40100", lost={Drop.SLOW: 31}, waiting=7, waiting_bytes=900, oldest_s=0.25, matched=1238)
+        stub.peers = {"backend": [slow]}
+        browser.open(stub.url)
+        browser.click("summary")
+        browser.until(f"{row}?.innerText.includes('31 slow')")
+        shown = browser.evaluate(f"{row}.innerText").replace("\u00a0", " ")
+        for wanted in ("127.0.0.1:40100", "SUB, 3.1", "211/s, 1,200", "7 messages, 900 B, 250 ms", "1,238", "prices"):
+            assert wanted in shown
+        assert browser.evaluate(f"{row}.querySelector('button')") is None
+        enter_token(browser, TOKEN)
+        browser.until(f"{row}.querySelector('button')")
+        tab_to(browser, "document.activeElement.getAttribute('aria-label') === 'Disconnect 127.0.0.1:40100'")
+        browser.press("Enter")
+        browser.until("document.querySelector('#confirm-dialog').open")
+        assert "7 messages for it will be lost" in browser.evaluate(text("#confirm-text"))
+        assert stub.posted == []
+        browser.click("#confirm-yes")
+        browser.until(f"{row} === null")
+        assert stub.posted == ["/api/devices/orders/peers/17/disconnect"]
+        assert complaints(browser, stub) == []
+
+
+def test_a_card_says_why_an_endpoint_is_not_connected(browser):
+    def devices(_seconds):
+        one = queue("orders")
+        one["sockets"][1]["connecting"] = [{
+            "endpoint": "tcp://far:1", "connected": False, "tries": 3, "failure": "Connection refused",
+            "failed_at": time.time(), "waiting": 2,
+        }]  # fmt: skip
+        return [one]
+
+    with StubServer(devices) as stub:
+        browser.open(stub.url)
+        wanted = "backend is not connected to tcp://far:1: Connection refused (tried 3 times)"
+        browser.until(f"{text('.note')} === {json.dumps(wanted)}")
+        browser.click("summary")
+        browser.until("document.querySelector('[aria-label^=Connections] tbody')?.innerText.includes('2 messages')")
         assert complaints(browser, stub) == []
 
 

@@ -517,3 +517,21 @@ def test_a_message_of_very_many_parts_is_ignored(steered, caplog, kind):
         controller.pause()
     assert caplog.text.count("not a command") == 1
     controller.resume()
+
+
+def test_disconnect_ends_the_connection_of_one_peer_or_says_why_not(run, peers: Peers):
+    ends = {"frontend": LOCAL, "backend": LOCAL, "control": LOCAL, "control_type": "REP"}
+    device = run(Streamer(**ends, engine="zmtp"))
+    peers.connect(zmq.PULL, *device.endpoints["backend"])
+    control = peers.connect(zmq.REQ, *device.endpoints["control"])
+    (peer,) = device.peers(accounts=True)["backend"].peers
+    answers = []
+    for command in (b"DISCONNECT 0", b"DISCONNECT %d" % peer.account.id, b"DISCONNECT x"):
+        control.send(command)
+        answers += control.recv()
+    assert answers == [b"no peer has the number 0", b"", b""]
+    assert device.peers()["backend"].peers == ()
+    other = run(Streamer(**ends, engine="libzmq"))
+    control = peers.connect(zmq.REQ, *other.endpoints["control"])
+    control.send(b"DISCONNECT 1")
+    assert control.recv()[0].startswith(b"engine: expected zmtp")

@@ -89,6 +89,25 @@ def test_pause_and_resume_by_who_knows_the_token(client, streamer):
     assert streamer.state.value == "running"
 
 
+def test_one_peer_is_disconnected_by_who_knows_the_token(serve, run, peers: Peers):
+    device = run(Streamer(name="tasks", frontend=LOCAL, backend=LOCAL, engine="zmtp"))
+    client = serve(FakeServer.of(device))
+    peers.connect(zmq.PULL, *device.endpoints["backend"])
+    (peer,) = client.get("/api/devices/tasks/peers").json["sockets"]["backend"]
+    path = f"/api/devices/tasks/peers/{peer['id']}/disconnect"
+    assert client.post(path, token=None).status == 401
+    assert len(device.peers()["backend"].peers) == 1
+    assert client.post(path).json["device"]["sockets"][1]["peers"] == 0
+    for number in (peer["id"], "x", "9" * 5000):
+        assert client.post(f"/api/devices/tasks/peers/{number}/disconnect").status == 404
+
+
+def test_a_peer_of_libzmq_is_not_disconnected(client):
+    answer = client.post("/api/devices/tasks/peers/1/disconnect")
+    assert answer.status == 409
+    assert answer.json["error"].startswith("device tasks: engine: expected zmtp")
+
+
 def test_drain_stops_the_device_and_says_so(client, streamer):
     answer = client.post("/api/devices/tasks/drain")
     assert (answer.status, answer.json["device"]["state"]) == (200, "stopping")

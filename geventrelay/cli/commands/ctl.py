@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from dataclasses import dataclass
 from typing import Any
 
 import zmq
 
-from ...components.control import MOST_PART_BYTES, RELOAD, STATISTIC, STATISTICS
+from ...components.control import DISCONNECT, MOST_PART_BYTES, RELOAD, STATISTIC, STATISTICS
 from ...components.endpoints import needs_ipv6, reason
 from ...endpoints import Endpoint
 from ...engine.libzmq import encoded
@@ -23,11 +24,13 @@ from ..arguments import given_options
 from ..command import Command, Options, sections_of
 from ..output import print_stdout
 
-WORDS = ("pause", "resume", "terminate", "statistics", "reload")
-"""The commands that a device follows."""
+WORDS = ("pause", "resume", "terminate", "statistics", "reload", "disconnect")
+"""The commands that a device follows. The last one has the number of a peer."""
 
-# For words that are no verbs.
-_VERBS = {"statistics": "read the statistics of"}
+# Are answered by a sentence where they have failed.
+_EXPLAINED = (RELOAD, DISCONNECT)
+# For words that are no verbs of their endpoint.
+_VERBS = {"statistics": "read the statistics of", "disconnect": "disconnect a peer of"}
 _LINE = "{side:<9} received {received_parts} parts, {received_bytes} bytes; sent {sent_parts} parts, {sent_bytes} bytes"
 # How much is shown of the reason why a reload failed.
 _SHOWN_BYTES = 4096
@@ -63,7 +66,8 @@ def execute(options: Options) -> int:
     chosen = read_group(CtlOptions, given_options(options))
     word = next(word for word in WORDS if options[word])
     endpoint = _read_peer(options["ENDPOINT"])
-    answer = command(endpoint, chosen.control_type, word, chosen.timeout_s)
+    peer = _read_number(options["PEER"]) if word == "disconnect" else None
+    answer = command(endpoint, chosen.control_type, word, chosen.timeout_s, peer)
     print_stdout(show(word, answer, chosen.json))
     return 0
 
@@ -78,15 +82,24 @@ def _read_peer(text: str) -> Endpoint:
         raise SettingsError("ENDPOINT", error.rule, text) from None
 
 
-def command(endpoint: Endpoint, control_type: ControlType, word: str, timeout_s: float) -> list[bytes]:
+def _read_number(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,18}", text):
+        raise SettingsError("PEER", "the number of a peer, as /api/devices/NAME/peers has it", text)
+    return int(text)
+
+
+def command(
+    endpoint: Endpoint, control_type: ControlType, word: str, timeout_s: float, peer: int | None = None
+) -> list[bytes]:
     """Send one command and return the parts of the answer, of which there may be none. Blocks the hub.
 
     :param endpoint: the device's control endpoint.
     :param control_type: the type of the device's socket there.
     :param word: one of `WORDS`.
     :param timeout_s: how long all of it may take, in seconds.
+    :param peer: the number of the peer that is to be disconnected.
     :raises SettingsError: if that control socket cannot answer this command.
-    :raises StartError: if no peer took or answered it in time, or if a reload failed.
+    :raises StartError: if no peer took or answered it in time, or if the answer says that it was not done.
     """
     name = word.upper().encode()
     if name == STATISTICS and control_type in (ControlType.PULL, ControlType.SUB):
@@ -102,14 +115,14 @@ def command(endpoint: Endpoint, control_type: ControlType, word: str, timeout_s:
         try:
             socket.ipv6 = needs_ipv6(endpoint)
             socket.connect(encoded(endpoint.address))
-            answer = talk.ask(name, answers)
+            answer = talk.ask(name if peer is None else b"%b %d" % (name, peer), answers)
         except (zmq.ZMQError, OSError) as error:
             why = f"no answer within {timeout_s:g} s" if error.errno == zmq.EAGAIN else reason(error)
             raise StartError(f"cannot {_VERBS.get(word, word)} {endpoint.address}: {why}{talk.warning}") from None
     if answers and (answer is None or not _is_answer(name, answer)):
         strange = "expected the answer of a control socket, got other bytes"
         raise StartError(f"{endpoint.address}: {strange}{talk.warning}")
-    if name == RELOAD and answer and answer[0]:
+    if name in _EXPLAINED and answer and answer[0]:
         raise StartError(printable(answer[0][:_SHOWN_BYTES].decode(errors="replace")))
     return answer or []
 
@@ -117,8 +130,7 @@ def command(endpoint: Endpoint, control_type: ControlType, word: str, timeout_s:
 def _is_answer(name: bytes, answer: list[bytes]) -> bool:
     if name == STATISTICS:
         return [len(part) for part in answer] == [STATISTIC.size] * 2 * len(_COUNTS)
-    # RELOAD is answered by a sentence where it has failed.
-    return answer == [b""] or (name == RELOAD and len(answer) == 1)
+    return answer == [b""] or (name in _EXPLAINED and len(answer) == 1)
 
 
 class _Talk:
@@ -205,12 +217,14 @@ def show(word: str, answer: list[bytes], as_json: bool) -> str:
 
 CTL = Command(
     "ctl",
-    f"ENDPOINT ({' | '.join(WORDS)})",
+    f"ENDPOINT ({' | '.join(WORDS)} PEER)",
     """\
 Sends a command to the control socket of a running device (--control), and prints the answer: see docs/control.rst. The
 ENDPOINT is connected to; a bare port is one of this host.
 
-Exit codes: 0 the device has it, 1 no answer came in time, or a reload failed, 2 wrong usage.""",
+PEER is the number of a peer of engine zmtp, as /api/devices/NAME/peers and the page have it.
+
+Exit codes: 0 the device has it, 1 no answer came in time, or it was not done, 2 wrong usage.""",
     execute,
     sections_of(CtlOptions),
 )

@@ -364,3 +364,12 @@ class Peer:
             waiting_bytes=self.queue.nbytes,
             subscriptions=self.side.subscriptions_of(self),
         )
+
+    @property
+    def waits_since(self) -> float | None:
+        """See `geventrelay.switch.contract.Peer.waits_since`."""
+        return self.queue.since
+
+    def some_topics(self, most: int) -> list[bytes]:
+        """See `geventrelay.switch.contract.Peer.some_topics`, and there of `most`."""
+        return self.side.some_topics_of(self, most)

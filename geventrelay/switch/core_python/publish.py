@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
@@ -79,6 +80,11 @@ class Publish(Side):
         """See `Side.subscriptions_of`, and there of `peer`."""
         subscriber = _subscriber(peer)
         return 0 if subscriber is None else len(subscriber.topics)
+
+    def some_topics_of(self, peer: Peer, most: int) -> list[bytes]:
+        """See `Side.some_topics_of`, and there of `peer` and `most`."""
+        subscriber = _subscriber(peer)
+        return [] if subscriber is None else sorted(itertools.islice(reversed(subscriber.topics), most))
 
     def before_write(self, peer: Peer) -> None:
         """See `Side.before_write`, and there of `peer`."""

@@ -34,6 +34,11 @@ class Queue:
         self.nbytes += len(run.data)
 
     @property
+    def since(self) -> float | None:
+        """When the first message came, by `time.monotonic`; None if there is none."""
+        return self._runs[0].at if self._runs else None
+
+    @property
     def unwritten(self) -> int:
         """How many bytes are left of the message that is written in half; 0 if there is none."""
         if not self._runs:

@@ -87,6 +87,10 @@ class Side:
         """How many topics `peer` is subscribed to."""
         return 0
 
+    def some_topics_of(self, peer: Peer, most: int) -> list[bytes]:
+        """Of these topics of `peer`, the last `most`, sorted."""
+        return []
+
     # What comes
 
     def receive(self, peer: Peer, run: Run) -> int:

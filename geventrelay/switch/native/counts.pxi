@@ -7,7 +7,8 @@ from ...engine.counters import Drop
 from ..contract import PeerCounts
 
 cdef tuple DROPS = (
-    Drop.NO_PEER, Drop.FULL, Drop.SLOW, Drop.TOO_OLD, Drop.MALFORMED, Drop.UNROUTABLE, Drop.LEFT, Drop.STOPPED
+    Drop.NO_PEER, Drop.FULL, Drop.SLOW, Drop.TOO_OLD, Drop.MALFORMED, Drop.UNROUTABLE, Drop.LEFT, Drop.STOPPED,
+    Drop.BY_REQUEST
 )
 assert len(DROPS) == DROP_COUNT
 

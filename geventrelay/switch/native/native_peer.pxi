@@ -7,10 +7,13 @@ from libc.string cimport memcpy, memset
 from .blocks cimport data_of, new_block
 from .copies cimport recode_queue
 from .incoming cimport SAME_ID, TAKEN_OVER, Incoming
+from .nodes cimport Node, Record
 from .peer cimport PUBLISHES, ROUTES, Counts, Peer, note
+from .queue cimport run_at
 from .reading cimport ENDED, MOST_SWEPT, NO_ROOM, NOT_READY, TURN_OVER, read_peer
 from .routes cimport add_route, remove_route
 from .subscribing cimport sweep, want_everything
+from .topics cimport topic_size, write_topic
 from .writing cimport add_control, disconnect, end_peer, free_peer, has_something, write_dirty, write_until
 
 from ...zmtp.greeting import Version
@@ -174,3 +177,24 @@ cdef class NativePeer:
         memset(&counts, 0, sizeof(counts))
         add_peer(&counts, &self.peer)
         return counts_of(&counts)
+
+    @property
+    def waits_since(self):
+        """When the oldest message came that waits for it, see `geventrelay.switch.contract.Peer.waits_since`."""
+        return run_at(&self.peer.queue, 0).since if self.peer.queue.count else None
+
+    def some_topics(self, Py_ssize_t most):
+        """Some of the topics that it is subscribed to, see `geventrelay.switch.contract.Peer.some_topics`."""
+        cdef Record *record = NULL if self.peer.member == NULL else self.peer.member.first
+        found = []
+        while record != NULL and len(found) < most:
+            found.append(topic_of(record.node))
+            record = record.next
+        return sorted(found)
+
+
+cdef bytes topic_of(const Node *node):
+    cdef bytearray topic = bytearray(topic_size(node))
+    cdef unsigned char *start = topic
+    write_topic(node, start + len(topic))
+    return bytes(topic)

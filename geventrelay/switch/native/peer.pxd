@@ -20,6 +20,7 @@ cdef enum:
     UNROUTABLE
     LEFT
     STOPPED
+    BY_REQUEST
     DROP_COUNT
 
 

@@ -22,8 +22,8 @@ export class Card {
   #drain;
   #actions;
 
-  // clock(): the server's time in seconds. onAction(name, word): a button was pressed. onToken(error): the
-  // token is needed.
+  // clock(): the server's time in seconds. onAction(name, word, peer): a button was pressed; only "disconnect" is about
+  // a peer. onToken(error): the token is needed.
   constructor(name, { clock, onAction, onToken }) {
     this.name = name;
     this.clock = clock;
@@ -38,7 +38,7 @@ export class Card {
       dropped: new Sparkline("dropped", "Dropped", rate, name),
       held: new Sparkline("held", "Held", count, name),
     };
-    this.details = new Details(name, clock);
+    this.details = new Details(name, clock, (peer) => onAction(name, "disconnect", peer));
     this.watch = new Watch(name, onToken);
     this.#addresses = new Addresses(name);
     this.#diagram = new Diagram(name);
@@ -81,6 +81,7 @@ export class Card {
   // Show or hide the buttons: possible, the server has a token; allowed, this tab has it.
   allow(access) {
     setHidden(this.#actions, !access.allowed);
+    this.details.allow(access);
     this.watch.allow(access);
   }
 
@@ -91,7 +92,7 @@ export class Card {
     setText(this.#about, this.#aboutText(device));
     setHidden(this.#failure, device.failure === null);
     setText(this.#failure, failureText(device));
-    const note = uncutText(device);
+    const note = [...unconnected(device), uncutText(device)].filter((text) => text !== "").join("\n");
     setHidden(this.#note, note === "");
     setText(this.#note, note);
     const word = device.state === "paused" ? "resume" : "pause";
@@ -109,6 +110,13 @@ export class Card {
     if (device.restarts > 0) parts.push(device.restarts === 1 ? "restarted once" : `restarted ${exact(device.restarts)} times`);
     return parts.join(" · ");
   }
+}
+
+// Where it connects to and is not connected, and why.
+function unconnected(device) {
+  if (!isUp(device)) return [];
+  return device.sockets.flatMap((socket) => (socket.connecting ?? []).filter((one) => !one.connected && one.failure !== null).map((one) =>
+    `${socket.key} is not connected to ${one.endpoint}: ${one.failure} (tried ${plural(one.tries, "time", "times")})`));
 }
 
 // What the log says once as "uncut".

@@ -2,6 +2,7 @@
 
 import { ApiError, devicePath, knows, post, token } from "./api.js";
 import { byId, setHidden, setText } from "./dom.js";
+import { plural } from "./numbers.js";
 import { dismiss, notify } from "./overview.js";
 
 // The characters that a header can have; the browser refuses to send others.
@@ -38,6 +39,18 @@ export class Control {
       "It accepts nothing new, moves what it has received, and stops. The server ends with its last device.", "Drain"))) return;
     await this.#once(`${name} ${word}`, async () => {
       const answer = await post(devicePath(name, word));
+      dismiss();
+      if (answer.device) this.onDevice(answer.device);
+    });
+  }
+
+  // Disconnect one peer of a device.
+  async disconnect(name, peer) {
+    const lost = peer.waiting ? ` ${plural(peer.waiting, "message", "messages")} for it will be lost.` : "";
+    if (!(await confirmed(`Disconnect ${peer.address}?`,
+      `Its connection to ${name} ends.${lost} It may come again: nothing keeps it off.`, "Disconnect"))) return;
+    await this.#once(`${name} disconnect ${peer.id}`, async () => {
+      const answer = await post(devicePath(name, `peers/${peer.id}/disconnect`));
       dismiss();
       if (answer.device) this.onDevice(answer.device);
     });

@@ -2,33 +2,38 @@
 
 import { ApiError, devicePath, get } from "./api.js";
 import { make, setHidden, setText } from "./dom.js";
-import { duration, exact, plural } from "./numbers.js";
+import { clockTime, exact, plural } from "./numbers.js";
+import { PeersTable } from "./peers.js";
 import { Table } from "./table.js";
-import { addresses } from "./labels.js";
-import { columnsOf } from "./values.js";
+import { addresses, topicText } from "./labels.js";
+import { NOT_SEEN, columnsOf } from "./values.js";
 
 const AGAIN_MS = 5000;
 
 export class Details {
   #messages;
   #sockets;
+  #connecting;
   #peers;
   #subscriptions;
   #message = make("p", { class: "muted", role: "status", hidden: true });
   #device = null;
   #timer = 0;
 
-  // clock(): the server's time, in seconds.
-  constructor(name, clock) {
+  // clock(): the server's time, in seconds. onDisconnect(peer): ends its connection, if that is confirmed.
+  constructor(name, clock, onDisconnect) {
     this.name = name;
-    this.clock = clock;
     this.#messages = new Table("Messages", [], "No traffic goes through it.", name);
     this.#sockets = new Table("Sockets", [], "It has no sockets.", name);
-    this.#peers = new Table("Peers", ["socket", "address", "connected for", "mechanism", "certain"], "No peer is connected.", name);
+    this.#connecting = new Table("Connections that it makes", ["socket", "endpoint", "connected", "last failure", "tries", "waits"], "It makes none.", name);
+    this.#peers = new PeersTable(name, clock, async (peer) => {
+      await onDisconnect(peer);
+      await this.#load();
+    });
     this.#subscriptions = new Table("Subscriptions", ["topic", "who"], "No peer subscribes.", name);
     this.root = make("details", { class: "details" },
       make("summary", {}, "Details", make("span", { class: "visually-hidden" }, ` of ${name}`)),
-      make("div", { class: "details-body" }, this.#message, this.#messages.root, this.#sockets.root, this.#peers.root, this.#subscriptions.root));
+      make("div", { class: "details-body" }, this.#message, this.#messages.root, this.#sockets.root, this.#connecting.root, this.#peers.root, this.#subscriptions.root));
     this.root.addEventListener("toggle", () => {
       this.close();
       if (!this.root.open) return;
@@ -43,6 +48,12 @@ export class Details {
     if (this.root.open) this.#show();
   }
 
+  // Whether this tab may disconnect a peer.
+  allow({ allowed }) {
+    this.#peers.allow(allowed);
+    if (this.root.open) this.#load();
+  }
+
   // Stop fetching.
   close() {
     clearTimeout(this.#timer);
@@ -50,7 +61,9 @@ export class Details {
 
   #show() {
     if (this.#device === null) return;
-    const outlets = columnsOf("outlet");
+    const every = this.#device.pumps.flatMap((pump) => pump.outlets);
+    // What no outlet has, as deliveries with engine libzmq, takes no room.
+    const outlets = columnsOf("outlet").filter(([, , text]) => every.some((outlet) => text(outlet) !== NOT_SEEN));
     this.#messages.setHeadings(["way", "received", ...outlets]);
     this.#messages.show(this.#device.pumps.flatMap((pump) => pump.outlets.map((outlet) => [
       `${pump.source} → ${outlet.socket}`, exact(pump.received.messages), ...outlets.map(([, , text]) => text(outlet)),
@@ -60,13 +73,18 @@ export class Details {
     this.#sockets.show(this.#device.sockets.map((socket) => [
       socket.key, socket.type, addresses(socket).join("\n") || "none", ...sockets.map(([, , text]) => text(socket)),
     ]));
+    const connecting = this.#device.sockets.flatMap((socket) => (socket.connecting ?? []).map((one) => [socket.key, one]));
+    if (connecting.length) this.#connecting.show(connecting.map(([key, one]) => [
+      key, one.endpoint, one.connected ? "yes" : "no",
+      one.failure === null ? "none" : `${one.failure} (${clockTime(one.failed_at)})`,
+      exact(one.tries), plural(one.waiting, "message", "messages"),
+    ]));
   }
 
   async #load() {
     try {
       const peers = await get(devicePath(this.name, "peers"));
-      this.#peers.show(Object.entries(peers.sockets).flatMap(([key, some]) =>
-        some.map((peer) => [key, peer.address, duration(this.clock() - peer.since), peer.mechanism ?? "", peer.certain === false ? "no" : "yes"])));
+      this.#peers.show(peers.sockets);
       await this.#loadSubscriptions();
       setHidden(this.#message, true);
     } catch (error) {
@@ -85,10 +103,4 @@ export class Details {
     const { subscriptions } = await get(devicePath(this.name, "subscriptions"));
     this.#subscriptions.show(subscriptions.map((one) => [topicText(one), plural(one.count, "subscriber", "subscribers")]));
   }
-}
-
-function topicText({ topic, hex }) {
-  if (hex === "") return "(everything)";
-  // A topic that is not text is shown as bytes.
-  return /[\u0000-\u001f\u007f-\u009f\ufffd]/.test(topic ?? "\ufffd") ? `0x${hex}` : topic;
 }

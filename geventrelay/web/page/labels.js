@@ -57,3 +57,10 @@ export function peersOf(device) {
   if (isUp(device) && seen.length === 0 && sockets.length > 0) return { number: -1, text: "not seen", title };
   return { number, text: `${about}${count(number)}`, title };
 }
+
+// A topic of the API, {topic, hex}.
+export function topicText({ topic, hex }) {
+  if (hex === "") return "(everything)";
+  // A topic that is not text is shown as bytes.
+  return /[\u0000-\u001f\u007f-\u009f\ufffd]/.test(topic ?? "\ufffd") ? `0x${hex}` : topic;
+}

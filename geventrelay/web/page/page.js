@@ -29,7 +29,7 @@ class Page {
   #deck = new Deck({
     clock: () => this.clock(),
     onToken: (error) => this.#control.askToken(error),
-    onAction: (name, word) => this.#control.act(name, word),
+    onAction: (name, word, peer) => (peer === undefined ? this.#control.act(name, word) : this.#control.disconnect(name, peer)),
     latest: (name) => ({ device: this.#devices.get(name), rates: this.#rates.get(name) }),
     history: this.#history,
   });

@@ -1,6 +1,6 @@
 // A table whose cells change in place, so that a reader keeps the place in it.
 
-import { make, setHidden, setText } from "./dom.js";
+import { make, setAttribute, setHidden, setText } from "./dom.js";
 import { exact } from "./numbers.js";
 
 const MOST_ROWS = 100;
@@ -35,18 +35,34 @@ export class Table {
     this.#body.replaceChildren();
   }
 
-  // Show rows of texts.
+  // Show rows of texts, and of buttons: {text, label, press}.
   show(rows) {
     const shown = rows.slice(0, MOST_ROWS);
     while (this.#body.rows.length > shown.length) this.#body.lastChild.remove();
     shown.forEach((cells, index) => {
       const row = this.#body.rows[index];
-      if (row === undefined) this.#body.append(make("tr", {}, ...cells.map((cell, column) => make("td", { class: this.#classes[column] }, cell))));
-      else cells.forEach((cell, column) => setText(row.cells[column], cell));
+      if (row === undefined) this.#body.append(make("tr", {}, ...cells.map((cell, column) => show(make("td", { class: this.#classes[column] }), cell))));
+      else cells.forEach((cell, column) => show(row.cells[column], cell));
     });
     setHidden(this.#none, rows.length > 0);
     setHidden(this.#more, rows.length === shown.length);
     setText(this.#more, `and ${exact(rows.length - shown.length)} more`);
     setHidden(this.root, false);
   }
+}
+
+function show(cell, content) {
+  if (typeof content === "string") {
+    setText(cell, content);
+    return cell;
+  }
+  let button = cell.querySelector("button");
+  if (button === null) {
+    button = make("button", { type: "button" });
+    cell.replaceChildren(button);
+  }
+  setText(button, content.text);
+  setAttribute(button, "aria-label", content.label);
+  button.onclick = content.press;
+  return cell;
 }

@@ -3,6 +3,9 @@
 import { get } from "./api.js";
 import { exact } from "./numbers.js";
 
+// What a number is that the server has no value for, such as the peers over inproc.
+export const NOT_SEEN = "not seen";
+
 let values = [];
 let drops = {};
 
@@ -35,7 +38,7 @@ function heading([name, part]) {
 }
 
 function text(value) {
-  if (value === null) return "not seen";
+  if (value === null) return NOT_SEEN;
   if (value === undefined) return "–";
   if (typeof value === "boolean") return value ? "yes" : "no";
   if (typeof value === "number") return exact(value);
