@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .engine.peertable import ConnectingSnapshot, PeerSnapshot, PeersSnapshot
     from .engine.socket import RelaySocket
     from .errors import DeviceFailed, ForkedError, GeventRelayError, SettingsError, StartError
-    from .settings import ControlType, Custom, Forwarder, Payload, Queue, Relay, Streamer, WhenFull
+    from .settings import ControlType, Custom, Forwarder, Payload, Queue, Relay, SlowSubscriber, Streamer, WhenFull
 
 __all__ = [
     "ConnectingSnapshot",
@@ -38,6 +38,7 @@ __all__ = [
     "Relay",
     "RelaySocket",
     "SettingsError",
+    "SlowSubscriber",
     "StartError",
     "State",
     "Streamer",
@@ -60,7 +61,7 @@ _NAMES = {
     ".engine.peertable": "ConnectingSnapshot PeerSnapshot PeersSnapshot",
     ".engine.socket": "RelaySocket",
     ".errors": "DeviceFailed ForkedError GeventRelayError SettingsError StartError",
-    ".settings": "ControlType Custom Forwarder Payload Queue Relay Streamer WhenFull",
+    ".settings": "ControlType Custom Forwarder Payload Queue Relay SlowSubscriber Streamer WhenFull",
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
 

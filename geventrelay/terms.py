@@ -12,7 +12,7 @@ class Engine(enum.Enum):
     """What moves a device's messages."""
 
     AUTO = "auto"
-    """libzmq."""
+    """ZMTP where an option asks for what it alone has, else LIBZMQ."""
     LIBZMQ = "libzmq"
     """ZeroMQ's library, as every other program has it."""
     ZMTP = "zmtp"
@@ -26,6 +26,19 @@ class WhenFull(enum.Enum):
     """It is dropped and counted."""
     BLOCK = "block"
     """It is held, and nothing more is read until a peer takes it: senders get backpressure."""
+
+
+class SlowSubscriber(enum.Enum):
+    """What happens to a message for a subscriber that has as many waiting as its high-water mark allows."""
+
+    DROP = "drop"
+    """The subscriber does not get this message, as with libzmq."""
+    DROP_OLDEST = "drop-oldest"
+    """The subscriber does not get the oldest that waits."""
+    DISCONNECT = "disconnect"
+    """The subscriber is disconnected; what waits for it is dropped."""
+    BLOCK = "block"
+    """Every subscriber waits, and so do the senders."""
 
 
 class Payload(enum.Enum):

@@ -54,8 +54,8 @@ is given. Exit codes: 0 stopped on request, 1 could not run, 2 wrong usage or se
 
 _MORE = "More options, which bound what peers and HTTP clients may cost: geventrelay help bounds"
 _BOUNDS = """\
-What a peer or an HTTP client may cost is bounded. Every pattern has these options; docs/operating.rst says what each of
-them protects, and what a peer above it sees."""
+What a peer or an HTTP client may cost is bounded. Every pattern has these options, but for those that name some;
+docs/operating.rst says what each of them protects, and what a peer above it sees."""
 
 
 def overview() -> str:

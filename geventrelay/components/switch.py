@@ -100,6 +100,7 @@ class Switch(Component):
                 if option == zmq.SUBSCRIBE:
                     side.subscribe(value)
             self._stations[plan.key] = Station(driver, side, terms(plan, self._settings))
+        driver.expire([station.side for station in self._stations.values()])
         for pump, direction in zip(self._plan.pumps, self.directions, strict=True):
             destinations = [
                 Destination(self._stations[one.socket].side, one.when_full, one.payload) for one in pump.outlets

@@ -9,12 +9,15 @@ import zmq
 
 from ..settings import DeviceSettings
 from ..settings.socket_options import lets_legacy_peers_in
-from ..switch.contract import SidePlan, SlowSubscriber
+from ..switch.contract import SidePlan
 from ..switch.dialler import Redial
 from ..switch.handshake import HANDSHAKE_S
+from ..switch.pulse import Heartbeat
 from ..switch.station import Terms
 from ..switch.transport import Keepalive, Transport
+from ..terms import SlowSubscriber
 from ..zmtp.connection import Bounds
+from ..zmtp.socket_types import TO_SUBSCRIBERS
 from .new_socket import ONLY_SEND, PROBES, repeats_subscriptions
 from .plan import RECEIVE_ONLY, SocketPlan
 
@@ -37,15 +40,20 @@ def side_plan(plan: SocketPlan, settings: DeviceSettings) -> SidePlan:
         parts=settings.max_parts - (plan.type == zmq.ROUTER) if settings.max_parts else NO_LIMIT,
         topic_bytes=settings.max_topic_size_bytes,
     )
-    blocks = dict(plan.options).get(zmq.XPUB_NODROP)
+    kind = zmq.SocketType(plan.type).name
+    # What a device says of its subscribers is for one of its sockets.
+    of_subscribers: Any = settings if kind in TO_SUBSCRIBERS else None
     return SidePlan(
         plan.key,
-        zmq.SocketType(plan.type).name,
+        kind,
         # What these send is subscriptions, which are not to be lost.
         sndhwm=0 if plan.type in RECEIVE_ONLY else int(options.get(zmq.SNDHWM, settings.sndhwm)),
+        sndhwm_bytes=0 if plan.type in RECEIVE_ONLY else settings.sndhwm_bytes,
         bounds=bounds,
-        slow_subscriber=SlowSubscriber.BLOCK if blocks else SlowSubscriber.DROP,
+        slow_subscriber=getattr(of_subscribers, "slow_subscriber", SlowSubscriber.DROP),
+        subscriber_max_age_s=getattr(of_subscribers, "subscriber_max_age_s", 0.0),
         xpub_verbose=repeats_subscriptions(plan.key, settings),
+        xpub_welcome_msg=options.get(zmq.XPUB_WELCOME_MSG, b""),
         router_handover=bool(options.get(zmq.ROUTER_HANDOVER)),
     )
 
@@ -56,7 +64,7 @@ def terms(plan: SocketPlan, settings: DeviceSettings) -> Terms:
     transport = Transport(
         _keepalive(options, settings.heartbeat_ms),
         sndbuf=options.get(zmq.SNDBUF, -1),
-        rcvbuf=options.get(zmq.RCVBUF, -1),
+        rcvbuf=options.get(zmq.RCVBUF, _receive_buffer(plan, settings)),
         tos=options.get(zmq.TOS, 0),
         maxrt_ms=options.get(zmq.TCP_MAXRT, 0),
         device=options.get(zmq.BINDTODEVICE, b""),
@@ -66,6 +74,7 @@ def terms(plan: SocketPlan, settings: DeviceSettings) -> Terms:
         handshake_s=options.get(zmq.HANDSHAKE_IVL, HANDSHAKE_S * 1000) / 1000,
         routing_id=options.get(zmq.ROUTING_ID, b""),
         legacy_peers=lets_legacy_peers_in(plan.key, settings),
+        heartbeat=_heartbeat(options),
         immediate=plan.type in ONLY_SEND and bool(options.get(zmq.IMMEDIATE, settings.immediate)),
         ipv6=bool(options.get(zmq.IPV6, settings.ipv6)),
         redial=_redial(options),
@@ -82,6 +91,11 @@ def options_of(plan: SocketPlan, settings: DeviceSettings) -> Mapping[int, Any]:
     return settings.socket_options.get(plan.key, {})
 
 
+def _receive_buffer(plan: SocketPlan, settings: DeviceSettings) -> int:
+    # What comes in waits nowhere else.
+    return settings.rcvhwm_bytes if settings.rcvhwm_bytes and plan.type not in ONLY_SEND else -1
+
+
 def _keepalive(options: Mapping[int, Any], heartbeat_ms: int) -> Keepalive | None:
     wanted = options.get(zmq.TCP_KEEPALIVE, 1 if heartbeat_ms else -1)
     if wanted != 1:
@@ -96,6 +110,12 @@ def _keepalive(options: Mapping[int, Any], heartbeat_ms: int) -> Keepalive | Non
         )
     )
     return Keepalive(*(None if value == -1 else value for value in values))
+
+
+def _heartbeat(options: Mapping[int, Any]) -> Heartbeat:
+    interval_ms = options.get(zmq.HEARTBEAT_IVL, 0)
+    timeout_ms = options.get(zmq.HEARTBEAT_TIMEOUT, interval_ms)
+    return Heartbeat(interval_ms / 1000, timeout_ms / 1000, options.get(zmq.HEARTBEAT_TTL, 0) // 100)
 
 
 def _redial(options: Mapping[int, Any]) -> Redial:

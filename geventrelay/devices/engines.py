@@ -30,13 +30,19 @@ def default_engine() -> Engine:
 def engine_of(settings: DeviceSettings) -> Engine:
     """The engine of a device of `settings`: LIBZMQ or ZMTP. Does not yield.
 
-    Where the environment alone asks for one that cannot do what the device needs, it is LIBZMQ, and the log says so.
+    A device that does not choose has ZMTP where one of its options needs that, whatever the environment says. Where the
+    environment alone asks for one that cannot do what the device needs, it is LIBZMQ. The log says so in both cases.
 
     :raises SettingsError: if the environment names no engine.
     """
     if settings.engine is not Engine.AUTO:
         return Engine(settings.engine)
-    if default_engine() is Engine.LIBZMQ:
+    by_default = default_engine()
+    need = next(settings.engine_needs(), None)
+    if need is not None:
+        log.info(event("engine", device=settings.name, engine=Engine.ZMTP.value, reason=f"{need} needs it"))
+        return Engine.ZMTP
+    if by_default is Engine.LIBZMQ:
         return Engine.LIBZMQ
     misfit = next(settings.engine_misfits(), None)
     if misfit is None:

@@ -16,7 +16,7 @@ from ..components.plan import Options, OutletPlan, Plan, PumpPlan, SocketPlan, e
 from ..errors import SettingsError
 from ..settings import PATTERNS, DeviceSettings, Queue, Relay
 from ..settings.socket_types import directions
-from ..terms import Payload, WhenFull
+from ..terms import Payload, SlowSubscriber, WhenFull
 
 
 def plan(settings: DeviceSettings) -> Plan:
@@ -74,6 +74,6 @@ def _options(settings: Any, kind: str) -> Options:
     if kind == "SUB":
         prefixes = settings.subscribe
         return tuple((zmq.SUBSCRIBE, prefix) for prefix in ((b"",) if prefixes is None else prefixes))
-    if kind in ("PUB", "XPUB") and getattr(settings, "slow_subscriber", None) is WhenFull.BLOCK:
+    if kind in ("PUB", "XPUB") and getattr(settings, "slow_subscriber", None) is SlowSubscriber.BLOCK:
         return ((zmq.XPUB_NODROP, 1),)
     return ()

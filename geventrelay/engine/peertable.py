@@ -110,7 +110,7 @@ class PeersSnapshot:
         path=("handshake_failures",), metric="handshake_failures", by="reason",
     )  # fmt: skip
     cut_off: Mapping[str, int] = counter(
-        "connections", "Connections to the socket that were ended for sending more than an option allows, by reason.",
+        "connections", "Connections to the socket that an option has had ended, by reason.",
         path=("cut_off",), metric="cut_off_connections", by="reason", known=REASONS,
     )  # fmt: skip
     retries: int = counter(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..terms import Payload, WhenFull
+    from ..terms import Payload, SlowSubscriber, WhenFull
     from .device import DeviceSettings, SocketOptions
     from .device_options import ControlType, Endpoints
     from .http import HttpAddress, HttpOptions
@@ -32,6 +32,7 @@ __all__ = [
     "Queue",
     "Relay",
     "ServerSettings",
+    "SlowSubscriber",
     "SocketOptions",
     "Streamer",
     "WhenFull",
@@ -41,7 +42,7 @@ __all__ = [
 # imports them, which would be a circle if all of it were loaded here. A test holds this table, the imports above and
 # `__all__` to each other.
 _NAMES = {
-    "..terms": "Payload WhenFull",
+    "..terms": "Payload SlowSubscriber WhenFull",
     ".device": "DeviceSettings SocketOptions",
     ".device_options": "ControlType Endpoints",
     ".patterns": "PATTERNS SOCKET_TYPES Custom Forwarder Prefixes Queue Relay Streamer",

@@ -11,7 +11,7 @@ from ..endpoints import Endpoint, Taken, parse_endpoints
 from ..errors import SettingsError
 from ..terms import Engine
 from .device_options import Common, ControlOptions, Limits, PeerLimits, TapOptions
-from .engines import misfits
+from .engines import Need, misfits, needs
 from .loops import RULE, loops
 from .option import Group, Option, options_of
 from .socket_options import AFFINITY, check_options
@@ -76,8 +76,7 @@ class DeviceSettings(TapOptions, ControlOptions, PeerLimits, Limits, Common):
         own = {key: (types[key], kept[key]) for key in cls.socket_keys() if kept.get(key) and key in types}
         errors += (SettingsError(key, RULE, way) for (_, key), way in loops({kept.get("name", cls.pattern): own}))
         errors += _without_thread(kept["socket_options"], kept.get("io_threads"))
-        if kept.get("engine") is Engine.ZMTP:
-            errors += misfits(kept, cls._pattern_types(kept))
+        errors += cls._check_engine(kept)
         for key in kept["socket_options"]:
             if kept.get(key, ()) is None:
                 errors.append(SettingsError(key, "an endpoint for a socket that is given options", None))
@@ -99,10 +98,27 @@ class DeviceSettings(TapOptions, ControlOptions, PeerLimits, Limits, Common):
         types = self._types({field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
         return {key: types[key] for key in self.endpoints}
 
+    def engine_needs(self) -> Iterator[Need]:
+        """Which of these settings engine zmtp alone can do; nothing if engine libzmq can do all."""
+        return needs(
+            options_of(type(self)), {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        )
+
     def engine_misfits(self) -> Iterator[SettingsError]:
         """What of these settings engine zmtp has not; nothing if it can be had."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return misfits(values, self._pattern_types(values))
+
+    @classmethod
+    def _check_engine(cls, values: Mapping[str, Any]) -> Iterator[SettingsError]:
+        """What of `values`, which are right one by one, the engine has not that they ask for or need."""
+        found = list(needs(options_of(cls), values))
+        if values.get("engine") is Engine.LIBZMQ:
+            yield from (need.refusal for need in found)
+        elif values.get("engine") is Engine.ZMTP:
+            yield from misfits(values, cls._pattern_types(values))
+        elif found:
+            yield from misfits(values, cls._pattern_types(values), found[0])
 
     @classmethod
     def _types(cls, values: Mapping[str, Any]) -> dict[str, str]:

@@ -71,12 +71,12 @@ class Common(DeviceGroup):
     )
     ipv6: bool = option(
         flag,
-        "IPv6 too, and first for names that have both; IPv6 addresses, and names with no other, do not need this",
+        "IPv6 too, and first for names that have both; addresses of IPv6 do not need this",
         default=False,
     )
     engine: Engine | str = option(
         one_of(Engine),
-        "what moves the messages: libzmq, zmtp, or auto (libzmq)",
+        "what moves the messages: libzmq, zmtp, or auto, as options need",
         default=Engine.AUTO,
         metavar="ENGINE",
     )
@@ -112,6 +112,24 @@ class Limits(DeviceGroup):
         unit="messages",
         bound=True,
     )
+    sndhwm_bytes: int = option(
+        whole(0, 2**62),
+        "bytes queued for each peer that receives; 0 is no limit (engine zmtp)",
+        default=0,
+        name="sndhwm-bytes",
+        bound=True,
+        rare=True,
+        on_libzmq=(0,),
+    )
+    rcvhwm_bytes: int = option(
+        whole(0),
+        "bytes that wait from each peer that sends; 0 leaves it to the kernel (engine zmtp)",
+        default=0,
+        name="rcvhwm-bytes",
+        bound=True,
+        rare=True,
+        on_libzmq=(0,),
+    )
     max_message_size_bytes: int | None = option(
         whole(SMALLEST_MESSAGE_LIMIT_BYTES, 2**63 - 1, besides=0),
         "disconnect a peer that sends a larger part; 1024 or more, or 0 for no limit",
@@ -126,6 +144,7 @@ class Limits(DeviceGroup):
         unit="parts",
         live=True,
         bound=True,
+        rare=True,
     )
     heartbeat_ms: int = option(
         whole(0, LONGEST_KEEPALIVE_S * 1000),
@@ -179,6 +198,25 @@ class PeerLimits(DeviceGroup):
         default=256 * 1024 * 1024,
         bound=True,
         rare=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubscriberLimits(DeviceGroup):
+    """What waits for a subscriber. A base of the patterns that may have a PUB or XPUB."""
+
+    __slots__ = ()
+
+    title = "Subscribers of relay, forwarder and custom"
+
+    subscriber_max_age_s: float = option(
+        seconds,
+        "drop a message that has waited longer for a slow subscriber (engine zmtp)",
+        default=0.0,
+        unset="no limit",
+        bound=True,
+        rare=True,
+        on_libzmq=(0,),
     )
 
 

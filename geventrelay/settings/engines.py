@@ -1,55 +1,102 @@
-"""What the engine that speaks ZMTP itself has: which of a device's settings it can do, and which it refuses."""
+"""Which of a device's settings each engine can do: what engine zmtp alone can, and what it has not."""
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ..endpoints import Endpoint
 from ..errors import SettingsError
+from .option import Option
 from .socket_options import BY_NUMBER
 
 SPOKEN = ("PULL", "PUSH", "SUB", "PUB", "XSUB", "XPUB", "ROUTER", "DEALER")
 """The socket types that engine zmtp speaks."""
 
 OPTIONS = frozenset({
-    "backlog", "bindtodevice", "connect_timeout", "handshake_ivl", "immediate", "ipv6", "legacy_peers", "linger",
-    "maxmsgsize",
-    "rcvbuf", "rcvhwm", "reconnect_ivl", "reconnect_ivl_max", "router_handover", "routing_id",
-    "sndbuf", "sndhwm", "tcp_keepalive",
-    "tcp_keepalive_cnt", "tcp_keepalive_idle", "tcp_keepalive_intvl", "tcp_maxrt", "tos",
+    "backlog", "bindtodevice", "connect_timeout", "handshake_ivl", "heartbeat_ivl", "heartbeat_timeout",
+    "heartbeat_ttl", "immediate", "ipv6", "legacy_peers", "linger", "maxmsgsize", "rcvbuf", "rcvhwm", "reconnect_ivl",
+    "reconnect_ivl_max", "router_handover", "routing_id", "sndbuf", "sndhwm", "tcp_keepalive", "tcp_keepalive_cnt",
+    "tcp_keepalive_idle", "tcp_keepalive_intvl", "tcp_maxrt", "tos", "xpub_verbose",
+    "xpub_verboser", "xpub_welcome_msg",
 })  # fmt: skip
 """The socket options that engine zmtp has, by name."""
 
-_ENGINE = "with engine zmtp"
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A setting that engine zmtp alone can do.
+
+    :ivar option: the option.
+    :ivar value: what it is set to, as a user writes it.
+    """
+
+    option: Option
+    value: Any
+
+    def __str__(self) -> str:
+        return f"{self.option.name} {self.value}"
+
+    @property
+    def refusal(self) -> SettingsError:
+        """The same as an error of a device that is to have engine libzmq."""
+        return SettingsError(self.option.field, f"{self.can} with engine libzmq", self.value)
+
+    @property
+    def can(self) -> str:
+        """What engine libzmq can do in its place."""
+        return " or ".join(str(_written(one)) for one in self.option.on_libzmq or ())
 
 
-def misfits(values: Mapping[str, Any], types: Mapping[str, str]) -> Iterator[SettingsError]:
+def needs(options: Iterable[Option], values: Mapping[str, Any]) -> Iterator[Need]:
+    """Which of a device's settings engine zmtp alone can do.
+
+    :param options: the device's.
+    :param values: the settings that are right one by one, by field.
+    """
+    for option in options:
+        can = option.on_libzmq
+        if can is not None and option.field in values and values[option.field] not in can:
+            yield Need(option, _written(values[option.field]))
+
+
+def _written(value: Any) -> Any:
+    return value.value if isinstance(value, enum.Enum) else value
+
+
+def misfits(values: Mapping[str, Any], types: Mapping[str, str], need: Need | None = None) -> Iterator[SettingsError]:
     """What of a device's settings engine zmtp has not.
 
     :param values: the settings that are right one by one, by field.
     :param types: the type of each socket of the pattern, as far as it is known, by key.
+    :param need: why the device is to have this engine, if that was not asked for itself.
     """
+    engine = "with engine zmtp" if need is None else f"with engine zmtp ({need} needs it)"
     there = {key: kind for key, kind in types.items() if values.get(key)}
     unknown = [kind for kind in there.values() if kind not in SPOKEN]
     if unknown:
-        rule = f"auto or libzmq, since engine zmtp speaks {', '.join(SPOKEN)}, and not {', '.join(unknown)}"
-        yield SettingsError("engine", rule, "zmtp")
+        rule = f"engine zmtp speaks {', '.join(SPOKEN)}, and not {', '.join(unknown)}"
+        if need is None:
+            yield SettingsError("engine", f"auto or libzmq, since {rule}", "zmtp")
+        else:
+            yield SettingsError(need.option.field, f"{need.can} here, since {rule}", need.value)
     for key in there:
-        yield from _inproc(key, values[key])
-        yield from _options(key, values.get("socket_options", {}).get(key, {}))
+        yield from _inproc(key, values[key], engine)
+        yield from _options(key, values.get("socket_options", {}).get(key, {}), engine)
     if values.get("io_threads", 1) != 1:
-        yield SettingsError("io_threads", f"1 {_ENGINE}, which has no I/O threads", values["io_threads"])
+        yield SettingsError("io_threads", f"1 {engine}, which has no I/O threads", values["io_threads"])
 
 
-def _inproc(key: str, endpoints: Iterable[Endpoint]) -> Iterator[SettingsError]:
+def _inproc(key: str, endpoints: Iterable[Endpoint], engine: str) -> Iterator[SettingsError]:
     for endpoint in endpoints:
         if endpoint.transport == "inproc":
-            yield SettingsError(key, f"tcp or ipc {_ENGINE}, which has no inproc", str(endpoint))
+            yield SettingsError(key, f"tcp or ipc {engine}, which has no inproc", str(endpoint))
 
 
-def _options(key: str, options: Mapping[int, Any]) -> Iterator[SettingsError]:
+def _options(key: str, options: Mapping[int, Any], engine: str) -> Iterator[SettingsError]:
     for number in options:
         name = BY_NUMBER[number].name
         if name not in OPTIONS:
-            yield SettingsError(f"{key}.{name}", f"no {name} {_ENGINE}, which does not have it", name)
+            yield SettingsError(f"{key}.{name}", f"no {name} {engine}, which does not have it", name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import MISSING, dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -49,6 +49,7 @@ class Option:
     :ivar interface: for a socket, the host that bare ports bind where the device has no ``interface``.
     :ivar bound: whether it bounds what a peer can cost; docs/operating.rst has a table of these.
     :ivar rare: whether help shows it only among the bounds.
+    :ivar on_libzmq: the values that engine libzmq can do too, where the others need engine zmtp; None if it can do all.
     :ivar name: its key in the file, and its flag without the dashes.
     :ivar field: the field that holds it.
     :ivar scope: what it belongs to.
@@ -66,6 +67,7 @@ class Option:
     interface: str
     bound: bool
     rare: bool
+    on_libzmq: Collection[Any] | None
     name: str
     field: str = ""
     scope: Scope = Scope.COMMAND
@@ -141,6 +143,7 @@ def option(
     interface: str = "*",
     bound: bool = False,
     rare: bool = False,
+    on_libzmq: Collection[Any] | None = None,
 ) -> Any:
     """A field of a `Group` that holds an option. The parameters are those of `Option`.
 
@@ -158,9 +161,10 @@ def option(
     :param interface: for a socket, the host that bare ports bind where the device has no ``interface``.
     :param bound: whether it bounds what a peer can cost.
     :param rare: whether help shows it only among the bounds.
+    :param on_libzmq: the values that engine libzmq can do too.
     """
     described = Option(
-        check, help, default, unset, unit, metavar, values or {}, many, live, interface, bound, rare, name
+        check, help, default, unset, unit, metavar, values or {}, many, live, interface, bound, rare, on_libzmq, name
     )
     return dataclasses.field(default=default, metadata={_KEY: described})
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..errors import SettingsError
-from ..terms import Payload, WhenFull
+from ..terms import Payload, SlowSubscriber, WhenFull
 from .checks import endpoints, one_of, prefixes
 from .concealed import Unshown
 from .described import describe
 from .device import DeviceSettings
-from .device_options import Endpoints
+from .device_options import Endpoints, SubscriberLimits
 from .option import option
 from .socket_types import directions
 
@@ -42,8 +42,33 @@ def _socket_type(fitting: str) -> Callable[[str, Any], str]:
     return check
 
 
+def _slow_subscriber() -> Any:
+    return option(
+        one_of(SlowSubscriber),
+        "when the queue of a subscriber is full",
+        default=SlowSubscriber.DROP,
+        metavar="POLICY",
+        values={
+            "drop": "it loses the newest message, as with every PUB",
+            "drop-oldest": "it loses the oldest message (engine zmtp)",
+            "disconnect": "it is disconnected (engine zmtp)",
+            "block": "all others wait for it (ZMQ_XPUB_NODROP)",
+        },
+        on_libzmq=(SlowSubscriber.DROP, SlowSubscriber.BLOCK),
+    )
+
+
+_OF_SUBSCRIBERS = {"slow_subscriber": SlowSubscriber.DROP, "subscriber_max_age_s": 0}
+"""What is only for devices with a PUB or XPUB, and its default."""
+
+
+def _of_subscribers(values: Mapping[str, Any]) -> Iterator[str]:
+    """The settings among `values` that are for devices with subscribers, and are given."""
+    return (name for name, default in _OF_SUBSCRIBERS.items() if values.get(name, default) != default)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Relay(DeviceSettings):
+class Relay(SubscriberLimits, DeviceSettings):
     """SUB -> PUB and PUSH: every subscriber gets each message whole, one puller gets its payload.
 
     At least one of `pub` and `push` is needed.
@@ -53,8 +78,8 @@ class Relay(DeviceSettings):
     pattern: ClassVar[str] = "relay"
     summary: ClassVar[str] = "SUB -> PUB and/or PUSH: messages for subscribers, their payloads for pullers"
     about: ClassVar[str] = """\
-Publishers connect a PUB to the sub port. Each message goes whole to every SUB at the pub port, and its payload (what
-follows the topic and a space) to one PULL at the push port. It needs --pub-port or --push-port, or both."""
+Publishers connect a PUB to the sub port. Each message goes whole to every SUB at the pub port, and its payload
+to one PULL at the push port. It needs --pub-port or --push-port, or both."""
 
     sub: Endpoints = option(endpoints, "where publishers connect", name="sub-port", metavar="PORT", many=True)
     pub: Endpoints | None = option(
@@ -87,8 +112,7 @@ follows the topic and a space) to one PULL at the push port. It needs --pub-port
             "space": "what follows the first space of the first part, and the other parts",
             "parts": "all parts but the first; a message of one part goes whole",
             "whole": "the message as it came",
-            "auto": "parts for a message of several parts; of one part, what follows the first space if a topic stands "
-            "before it, else the message as it came",
+            "auto": "parts; of a message of one part space if it has a topic, else whole",
         },
     )
     push_when_full: WhenFull | str = option(
@@ -101,6 +125,7 @@ follows the topic and a space) to one PULL at the push port. It needs --pub-port
             "block": "wait; then subscribers wait too, and the publishers' queues fill up",
         },
     )
+    slow_subscriber: SlowSubscriber | str = _slow_subscriber()
 
     @classmethod
     def _pattern_types(cls, values: Mapping[str, Any]) -> dict[str, str]:
@@ -108,12 +133,15 @@ follows the topic and a space) to one PULL at the push port. It needs --pub-port
 
     @classmethod
     def check_group(cls, values: Mapping[str, Any]) -> Iterator[SettingsError]:
-        """A relay sends somewhere.
+        """A relay sends somewhere, and has subscribers where it says what is done for them.
 
         :param values: those settings that are right, by field.
         """
         if values.get("pub", ()) is None and values.get("push", ()) is None:
             yield SettingsError("push", "an endpoint for push, for pub or for both", Unshown("neither"))
+        if values.get("pub", ()) is None:
+            for name in _of_subscribers(values):
+                yield SettingsError("pub", f"an endpoint where {name} is given", None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,21 +158,8 @@ def _subscribe(help: str, unset: str) -> Any:
     return option(prefixes, help, default=None, unset=unset, metavar="PREFIX", many=True, live=True)
 
 
-def _slow_subscriber() -> Any:
-    return option(
-        one_of(WhenFull),
-        "what happens when the queue of a subscriber is full",
-        default=WhenFull.DROP,
-        metavar="POLICY",
-        values={
-            "drop": "it loses messages, without notice or count: that is how PUB works",
-            "block": "all others wait for it (ZMQ_XPUB_NODROP)",
-        },
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forwarder(_Proxy):
+class Forwarder(SubscriberLimits, _Proxy):
     """XSUB <-> XPUB: publishers at the frontend, subscribers at the backend, subscriptions travel upstream.
 
     `subscribe` makes it SUB -> PUB. Drops at a slow subscriber happen inside libzmq, where they cannot be counted;
@@ -161,7 +176,7 @@ Publishers connect to the frontend, subscribers to the backend. A publisher send
     subscribe: Prefixes | None = _subscribe(
         "take messages that begin with PREFIX, with any subscribers and with none", "what subscribers want"
     )
-    slow_subscriber: WhenFull | str = _slow_subscriber()
+    slow_subscriber: SlowSubscriber | str = _slow_subscriber()
 
     @classmethod
     def _pattern_types(cls, values: Mapping[str, Any]) -> dict[str, str]:
@@ -201,7 +216,7 @@ Tasks come in at the frontend, from any number of PUSH. The PULL workers at the 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Custom(_Proxy):
+class Custom(SubscriberLimits, _Proxy):
     """Any two sockets that can be joined."""
 
     title = "Custom"
@@ -214,7 +229,7 @@ both directions."""
     frontend_type: str = option(_socket_type(_FRONTENDS), f"the type of the frontend: {_FRONTENDS}", metavar="TYPE")
     backend_type: str = option(_socket_type(_BACKENDS), f"the type of the backend: {_BACKENDS}", metavar="TYPE")
     subscribe: Prefixes | None = _subscribe("what a SUB takes: messages that begin with PREFIX", "all messages")
-    slow_subscriber: WhenFull | str = _slow_subscriber()
+    slow_subscriber: SlowSubscriber | str = _slow_subscriber()
 
     @classmethod
     def _pattern_types(cls, values: Mapping[str, Any]) -> dict[str, str]:
@@ -235,8 +250,9 @@ both directions."""
             yield error
         if values.get("subscribe") is not None and "SUB" not in types:
             yield SettingsError("subscribe", "a SUB among the two sides", " -> ".join(types))
-        if values.get("slow_subscriber", WhenFull.DROP) is not WhenFull.DROP and not {"PUB", "XPUB"} & set(types):
-            yield SettingsError("slow_subscriber", "a PUB or XPUB among the two sides", " -> ".join(types))
+        if not {"PUB", "XPUB"} & set(types):
+            for name in _of_subscribers(values):
+                yield SettingsError(name, "a PUB or XPUB among the two sides", " -> ".join(types))
 
 
 PATTERNS: dict[str, type[DeviceSettings]] = {cls.pattern: cls for cls in (Relay, Forwarder, Queue, Streamer, Custom)}

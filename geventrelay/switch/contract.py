@@ -23,6 +23,7 @@ from typing import Protocol
 
 from ..engine.counters import Drop, PumpCounters
 from ..terms import Payload, WhenFull
+from ..terms import SlowSubscriber as SlowSubscriber
 from ..zmtp import events
 from ..zmtp.connection import Bounds
 from ..zmtp.errors import Fault
@@ -39,19 +40,6 @@ class Progress(enum.IntEnum):
     """The time is over and there may be more: let others go first."""
     ENDED = 3
     """The connection has ended, and `Peer.ended` says why: call `Peer.detach`, then close the descriptor."""
-
-
-class SlowSubscriber(enum.Enum):
-    """What happens to a message for a subscriber that has as many waiting as its high-water mark allows."""
-
-    DROP = "drop"
-    """The subscriber does not get this message, as with libzmq."""
-    DROP_OLDEST = "drop-oldest"
-    """The subscriber does not get the oldest that waits."""
-    DISCONNECT = "disconnect"
-    """The subscriber is disconnected; what waits for it is dropped."""
-    BLOCK = "block"
-    """Every subscriber waits, and so do the senders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +66,8 @@ class SidePlan:
     :ivar max_subscriptions: how many topics a peer may subscribe to; 0 for no limit.
     :ivar slow_subscriber: what happens at the high-water mark of a PUB or XPUB.
     :ivar xpub_verbose: whether an XPUB reports subscriptions to topics that have subscribers already.
+    :ivar xpub_welcome_msg: what an XPUB sends first over each connection, whatever the peer subscribes to; empty for
+        nothing.
     :ivar router_handover: whether a peer takes over the routing id of another, which is then disconnected. Without, it
         is refused itself.
     :ivar subscriber_max_age_s: how long a message may wait for a subscriber, in seconds; 0 for no limit.
@@ -92,6 +82,7 @@ class SidePlan:
     slow_subscriber: SlowSubscriber = SlowSubscriber.DROP
     subscriber_max_age_s: float = 0.0
     xpub_verbose: bool = False
+    xpub_welcome_msg: bytes = b""
     router_handover: bool = False
 
 
@@ -121,9 +112,11 @@ class Peer(Protocol):
     """One peer of a side: its queue, and its connection while there is one.
 
     :ivar ended: why its connection has ended; None while it goes on, and while there is none.
+    :ivar on_ping: is called with the time to live of each PING that has one, in tenths of a second. It must not yield.
     """
 
     ended: Ended | None
+    on_ping: Callable[[int], None] | None
 
     def attach(self, fd: int, peer: events.Peer, rest: bytes) -> None:
         """Go on with a connection whose handshake is over.
@@ -210,6 +203,15 @@ class Side(Protocol):
 
     def cancel(self, topic: bytes) -> None:
         """Of a SUB: take one `subscribe` of `topic` back."""
+
+    def drop_too_old(self, now: float) -> float | None:
+        """Of a PUB or XPUB: drop what has waited for a subscriber longer than `SidePlan.subscriber_max_age_s`.
+
+        A message that is written in half is finished.
+
+        :param now: by `time.monotonic`.
+        :returns: when the next message will have waited too long; None if none waits, or there is no such limit.
+        """
 
     @property
     def asks_for(self) -> Sequence[bytes]:

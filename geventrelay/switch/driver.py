@@ -7,7 +7,7 @@ import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import gevent
 from gevent.event import AsyncResult
@@ -15,7 +15,8 @@ from gevent.event import Event as Signal
 
 from ..engine import fork as fork
 from ..log import LogEvent, event
-from .contract import Core, Peer, Way
+from .contract import Core, Peer, Side, Way
+from .expiry import Expiry
 from .link import Link
 from .turns import Job, Turns
 
@@ -46,6 +47,7 @@ class Driver:
         self._news: deque[tuple[int, LogEvent]] = deque()
         self._wake = Signal()
         self._tidies = Job(self._tidy, urgent=False)
+        self._expiry: Expiry | None = None
         self._greenlet: gevent.Greenlet[..., None] | None = None
         fork.pause_in_children(self)
 
@@ -71,6 +73,12 @@ class Driver:
         if self._due[0][2] is do:
             self._wake.set()
 
+    def expire(self, sides: Sequence[Side]) -> None:
+        """Drop what waits too long for the subscribers of `sides`, if that has a limit."""
+        limited = [side for side in sides if side.plan.subscriber_max_age_s]
+        if limited:
+            self._expiry = Expiry(limited, self.later, self.look_for_room)
+
     def tell(self, level: int, name: str, **keys: str) -> None:
         """Have the log say something soon: a handler of the log may yield, and this may be the hub.
 
@@ -89,6 +97,8 @@ class Driver:
         for peer in self.core.take_ended():
             if (link := self.links.get(peer)) is not None:
                 link.end(peer.ended)
+        if self._expiry is not None:
+            self._expiry.arm()
         self.look_for_room()
 
     def after_end(self) -> None:

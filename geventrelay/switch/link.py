@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from ..engine.peeraccount import MOST_TOPIC_BYTES, MOST_TOPICS, PeerAccount
 from ..zmtp import events
 from .contract import Ended, Peer, Progress
+from .heart import Heart
 from .meter import Meter
+from .pulse import Heartbeat
 from .turns import Job
 from .watchers import Watchers
 
@@ -55,6 +57,7 @@ class Link:
         self._reads = Job(self._read, urgent=False)
         self._writes = Job(self._write, urgent=True)
         self._watchers = Watchers(self.number)
+        self._heart: Heart | None = None
         self.blocked = False
         # Of a drain: how many bytes have to be read, and how many had been when that was so.
         self._drain_to: int | None = None
@@ -65,8 +68,14 @@ class Link:
         """Whether it has been closed."""
         return self._watchers.closed
 
-    def start(self) -> None:
-        """Write what waits, and read what has come with the handshake."""
+    def start(self, heartbeat: Heartbeat) -> None:
+        """Write what waits, and read what has come with the handshake.
+
+        :param heartbeat: how it is found out whether the other end is alive.
+        """
+        self.peer.on_ping = self._on_ping
+        if heartbeat.interval_s:
+            self._heart = Heart(self, heartbeat)
         self._turns.queue(self._writes)
         self._turns.queue(self._reads)
         if not self._station.paused:
@@ -170,6 +179,24 @@ class Link:
     def close(self) -> None:
         """End the watching and the connection, without a word to the core. May be called twice."""
         self._watchers.close()
+        self.peer.on_ping = None
+        if self._heart is not None:
+            self._heart.close()
+
+    @property
+    def hears(self) -> bool:
+        """Whether all that has come has been read, so that a silence is the other end's."""
+        return not (self._driver.dead or self._station.paused) and self.at_rest
+
+    def ping(self, ttl_ds: int) -> None:
+        """Have the other end give a sign of life; `ttl_ds` as `Peer.ping` has it."""
+        self.peer.ping(ttl_ds)
+        self._driver.after_move()
+
+    def _on_ping(self, ttl_ds: int) -> None:
+        if self._heart is None:
+            self._heart = Heart(self, Heartbeat())
+        self._heart.pinged(ttl_ds)
 
     def _on_readable(self, events: int) -> None:
         if self._driver.dead:

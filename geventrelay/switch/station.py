@@ -18,11 +18,13 @@ from ..engine.peertable import KEPT_OFF, LEGACY_ADVICE, ConnectingSnapshot, Peer
 from ..zmtp import socket_types
 from ..zmtp.connection import Bounds, Connection
 from ..zmtp.errors import Fault
+from ..zmtp.greeting import Version
 from .contract import Ended, Peer, Side
 from .dialler import Dialler, Redial
 from .handshake import HANDSHAKE_S, TOO_SLOW, Handshake
 from .link import Link
 from .listener import Listener
+from .pulse import Heartbeat
 from .roster import Roster
 from .transport import Transport, close
 
@@ -38,8 +40,9 @@ OPTIONS = {
     Fault.UNFINISHED: "max-unfinished",
     Fault.TOO_MANY_PARTS: "max-parts",
     Fault.TOPIC_TOO_LONG: "max-topic-size",
+    Fault.SLOW: "slow-subscriber",
 }
-"""The option of each bound that a peer may break after its handshake."""
+"""The option that says so, where a peer is ended after its handshake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class Terms:
     :ivar handshake_s: how long a handshake may take, in seconds; 0 for no limit.
     :ivar routing_id: what it calls itself.
     :ivar legacy_peers: whether peers of ZMTP 1.0 and 2.0 may connect.
+    :ivar heartbeat: how it is found out whether peers of ZMTP 3.1 are alive.
     :ivar immediate: whether an endpoint that connects takes messages only while it is connected.
     :ivar ipv6: whether IPv6 goes first for names that have both.
     :ivar redial: when to connect again.
@@ -59,6 +63,7 @@ class Terms:
     handshake_s: float = HANDSHAKE_S
     routing_id: bytes = b""
     legacy_peers: bool = False
+    heartbeat: Heartbeat = field(default_factory=Heartbeat)
     immediate: bool = False
     ipv6: bool = False
     redial: Redial = field(default_factory=Redial)
@@ -294,7 +299,8 @@ class Station:
         if dialler is not None:
             dialler.reached()
             self._failures.pop(dialler, None)
-        link.start()
+        # Peers of ZMTP 3.0 need not know PING.
+        link.start(self._terms.heartbeat if handshake.peer.version is Version.V3_1 else Heartbeat())
         self.driver.after_move()
 
     def _on_few_descriptors(self, ended: bool) -> None:

@@ -13,8 +13,6 @@ CHEAP_S = 0.002
 """What is made faster than that is made anew each time."""
 SHARE = 20
 """It serves for so many times the time that it took: 5 % of the hub's time at most goes into it."""
-MOST_AGE_S = 5.0
-"""It serves no longer, whatever it took: while everything waits for its turn, an answer takes a second and more."""
 _MOST = 64
 
 
@@ -47,7 +45,7 @@ class Recent(Generic[_T]):
             # Keys may come from clients.
             if len(self._made) >= _MOST:
                 self._made.clear()
-            self._made[key] = _Made(value, began + took + min(SHARE * took, MOST_AGE_S))
+            self._made[key] = _Made(value, began + took + SHARE * took)
         return value
 
     def forget(self) -> None:

@@ -34,6 +34,10 @@ class Fault(enum.Enum):
     """A subscription has a longer topic than this end takes."""
     TOO_MANY_SUBSCRIPTIONS = "too_many_subscriptions"
     """It subscribes to more topics than this end keeps."""
+    SLOW = "slow"
+    """It subscribes, and takes messages more slowly than they come."""
+    SILENT = "silent"
+    """Nothing has come from it for longer than a heartbeat allows."""
     CUT = "EPIPE"
     """The connection has ended within a handshake, a frame or a message."""
 

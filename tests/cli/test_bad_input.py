@@ -42,11 +42,11 @@ USAGE = {
     "queue without a backend": (["queue", "--frontend", "0"], ["queue", "--backend"]),
     "custom without types": (["custom", "--frontend", "0", "--backend", "0"], ["--frontend-type", "--backend-type"]),
     "another pattern's option": ([*QUEUE, "--push-payload", "whole"], ["--push-payload", "(relay)", "'queue'"]),
-    "forwarder's option for relay": ([*RELAY, "--slow-subscriber", "drop"], ["--slow-subscriber", "relay"]),
+    "forwarder's option for relay": ([*RELAY, "--backend", "0"], ["--backend", "relay"]),
     "device's option for run": (
         ["run", "x.toml", "--sndhwm", "5"], ["--sndhwm", "(relay, forwarder, ", "stands in [device.NAME]", "'run'"],
     ),
-    "process's option for init": (["init", "--http", "5"], ["--http", "run, check)", "'init'"]),
+    "process's option for check": (["check", "x.toml", "--http", "5"], ["--http", "stands at the top", "'check'"]),
     "another command's option": (["top", "--control-type", "REP"], ["--control-type", "custom, ctl)", "'top'"]),
     "socket's option": (
         [*QUEUE, "--tcp-keepalive", "1"], ["known option", "stands in [device.NAME.SOCKET]", "'--tcp-keepalive'"],

@@ -142,7 +142,7 @@ def test_a_wrong_file_is_told_problem_by_problem_with_exit_code_2(run, configura
         (["run", "missing.toml"], ["missing.toml: cannot be read: No such file or directory"]),
         (["run", "one.toml", "two.toml"], ["usage", "run FILE"]),
         (["run", "relay.toml", "--sndhwm", "5"], ["--sndhwm", "a command that has it (relay, ", "'run'"]),
-        (["init", "--fail-fast"], ["--fail-fast", "a command that has it (", "'init'"]),
+        (["check", "relay.toml", "--fail-fast"], ["--fail-fast", "a command that has it (", "'check'"]),
         (["run", "relay.toml", "--http", "x"], ["--http: expected HOST:PORT"]),
         (["rum", "relay.toml"], ["usage", "did you mean run?"]),
         (["init", "relay.toml"], ["usage: expected init alone", "geventrelay init > relay.toml"]),

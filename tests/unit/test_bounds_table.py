@@ -13,7 +13,7 @@ from geventrelay.components import tap as tap_component
 from geventrelay.settings import PATTERNS, ServerSettings
 from geventrelay.settings.option import options_of
 from geventrelay.switch import handshake
-from geventrelay.web import events, recent, report, tap
+from geventrelay.web import events, report, tap
 from geventrelay.web.http import listener
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "operating.rst"
@@ -28,7 +28,6 @@ FIXED = {
     "a message over HTTP": (tap.MAX_MESSAGE_BYTES, "bytes"),
     "parts of a message over HTTP": (tap.MAX_MESSAGE_PARTS, "parts"),
     "topics in an answer": (report.MAX_TOPICS, "topics"),
-    "the age of an answer": (int(recent.MOST_AGE_S), "seconds"),
     "the line of a request": (pywsgi.MAX_REQUEST_LINE, "bytes"),
     "the head of a request": (listener.MAX_HEADER_BYTES, "bytes"),
     "the body of a request": (listener.MAX_BODY_BYTES, "bytes"),

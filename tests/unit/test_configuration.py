@@ -12,7 +12,7 @@ import zmq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geventrelay import Endpoint, Forwarder, Queue, Relay, Streamer, WhenFull
+from geventrelay import Endpoint, Forwarder, Queue, Relay, SlowSubscriber, Streamer
 from geventrelay.cli import arguments, main
 from geventrelay.cli.commands import pattern
 from geventrelay.errors import ConfigurationError, Problem, SettingsError
@@ -194,7 +194,7 @@ BAD = {
     "a number in a list of prefixes": (
         FORWARDER + "subscribe = ['a', 5]\n", "subscribe: expected text or bytes, got 5", 5,
     ),
-    "no such policy": (FORWARDER + "slow-subscriber = 'kill'\n", "slow-subscriber: expected one of drop, block", 5),
+    "no such policy": (FORWARDER + "slow-subscriber = 'kill'\n", "slow-subscriber: expected one of drop, ", 5),
     "no endpoint": (QUEUE.replace("1", "'tcp://a'"), "device.q.frontend: expected tcp://HOST:PORT", 3),
     "a truth for an endpoint": (QUEUE.replace("1", "true"), "device.q.frontend: expected tcp://HOST:PORT", 3),
     "a port below 0": (QUEUE.replace("1", "-1"), "device.q.frontend: expected a port from 0 to 65535, got -1", 3),
@@ -256,7 +256,7 @@ BAD = {
     ),
     "another pattern's option in a socket": (
         QUEUE + "control = {bind = 5, slow-subscriber = 'drop'}\n",
-        "expected a key of a socket (slow-subscriber is an option of forwarder and custom, and stands in [device", 5
+        "expected a key of a socket (slow-subscriber is an option of relay, forwarder and custom, and stands in ", 5
     ),
     "a socket that is no table": ("[device.r]\nsub-port = 1\npush = 5\n", "push: expected a table [device.r.push]", 3),
     "a socket in two places": (
@@ -620,7 +620,7 @@ def test_a_configuration_comes_to_settings(tmp_path):
     )  # fmt: skip
     forwarder = Forwarder(
         name="passed-on", frontend="tcp://127.0.0.1:7", backend=["ipc:///tmp/x", "tcp://127.0.0.1:8"],
-        slow_subscriber=WhenFull.BLOCK, socket_options={"backend": {zmq.XPUB_VERBOSE: 1}},
+        slow_subscriber=SlowSubscriber.BLOCK, socket_options={"backend": {zmq.XPUB_VERBOSE: 1}},
     )  # fmt: skip
     streamer = Streamer(
         name="tasks", frontend=9, backend=10, sndhwm=7, drain_s=1.5, control=11, control_type="ROUTER",
@@ -725,7 +725,8 @@ VALUES = {
     "--fail-fast": True, "--ready-file": "ready", "--log-level": "debug", "--log-format": "json",
     "--frontend": ["tcp://a:1", ">tcp://b:2"], "--backend": [3], "--sub-port": 4, "--pub-port": ">5",
     "--push-port": "ipc://x", "--subscribe": ["a", "SUB"], "--push-payload": "parts", "--push-when-full": "block",
-    "--slow-subscriber": "block", "--frontend-type": "SUB", "--backend-type": "PUB",
+    "--slow-subscriber": "block", "--subscriber-max-age": 0.0, "--sndhwm-bytes": 0, "--rcvhwm-bytes": 0,
+    "--frontend-type": "SUB", "--backend-type": "PUB",
 }  # fmt: skip
 
 

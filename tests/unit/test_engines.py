@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import zmq
 
 from geventrelay import Custom, Device, Forwarder, Queue, Relay, Streamer
 from geventrelay.devices.engines import VARIABLE, default_engine, engine_of
+from geventrelay.devices.live_changes import restart_needed_by
 from geventrelay.errors import SettingsError
+from geventrelay.settings import PATTERNS
 from geventrelay.settings.engines import OPTIONS
+from geventrelay.settings.option import options_of
 from geventrelay.settings.socket_options import OPTIONS as EVERY
 from geventrelay.switch.choose import core_maker
 from geventrelay.switch.contract import SidePlan
@@ -27,6 +32,33 @@ REFUSED = {
     "socks": (lambda: Streamer(**ZMTP, socket_options={"frontend": {zmq.SOCKS_PROXY: b"localhost:1080"}}),
               "frontend.socks_proxy: expected no socks_proxy with engine zmtp, which does not have it, "
               "got 'socks_proxy'"),
+    "a policy of libzmq": (
+        lambda: Forwarder(**SIDES, engine="libzmq", slow_subscriber="disconnect"),
+        "slow_subscriber: expected drop or block with engine libzmq, got 'disconnect'",
+    ),
+    "a policy and inproc": (
+        lambda: Forwarder(**SIDES | {"backend": "inproc://x"}, slow_subscriber="drop-oldest"),
+        "backend: expected tcp or ipc with engine zmtp (slow-subscriber drop-oldest needs it), which has no inproc, "
+        "got 'inproc://x'",
+    ),
+    "a policy and an option": (
+        lambda: Relay(sub=1, pub=2, slow_subscriber="disconnect", io_threads=2),
+        "io_threads: expected 1 with engine zmtp (slow-subscriber disconnect needs it), which has no I/O threads, "
+        "got 2",
+    ),
+    "a policy and PAIR": (
+        lambda: Custom(**SIDES, frontend_type="PAIR", backend_type="PUB", slow_subscriber="disconnect"),
+        "slow_subscriber: expected drop or block here, since engine zmtp speaks PULL, PUSH, SUB, PUB, XSUB, XPUB, "
+        "ROUTER, DEALER, and not PAIR, got 'disconnect'",
+    ),
+    "an age with libzmq": (
+        lambda: Relay(sub=1, pub=2, engine="libzmq", subscriber_max_age_s=2),
+        "subscriber_max_age_s: expected 0 with engine libzmq, got 2.0",
+    ),
+    "no subscribers": (
+        lambda: Relay(sub=1, push=2, slow_subscriber="disconnect"),
+        "pub: expected an endpoint where slow_subscriber is given, got None",
+    ),
     "no engine": (lambda: Streamer(**SIDES, engine="zmq"), "engine: expected one of auto, libzmq, zmtp, got 'zmq'"),
 }  # fmt: skip
 
@@ -81,6 +113,34 @@ def test_the_environment_chooses_for_devices_that_do_not_and_can_have_it(monkeyp
     assert engine_of(Streamer(**SIDES)) is Engine.ZMTP
     assert engine_of(Streamer(**SIDES, engine="libzmq")) is Engine.LIBZMQ
     assert engine_of(Relay(sub=1, push="inproc://x")) is Engine.LIBZMQ
+
+
+@pytest.mark.parametrize(
+    "cls", [cls for cls in PATTERNS.values() if any(one.on_libzmq is not None for one in options_of(cls))]
+)
+def test_the_default_of_an_option_is_what_both_engines_can_do(cls):
+    assert all(one.on_libzmq is None or one.default in one.on_libzmq for one in options_of(cls))
+
+
+@pytest.mark.parametrize("default", ["", "auto", "libzmq", "zmtp"])
+def test_a_device_that_does_not_choose_has_the_engine_that_an_option_needs(monkeypatch, caplog, default):
+    monkeypatch.setenv(VARIABLE, default)
+    caplog.set_level("INFO", "geventrelay")
+    assert engine_of(Forwarder(**SIDES, name="prices", slow_subscriber="drop-oldest")) is Engine.ZMTP
+    assert caplog.messages == ['engine device=prices engine=zmtp reason="slow-subscriber drop-oldest needs it"']
+
+
+@pytest.mark.parametrize("policy", ["drop", "block"])
+def test_what_both_engines_can_do_chooses_none(monkeypatch, policy):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert engine_of(Forwarder(**SIDES, slow_subscriber=policy)) is Engine.LIBZMQ
+    assert engine_of(Forwarder(**ZMTP, slow_subscriber=policy)) is Engine.ZMTP
+
+
+def test_another_engine_is_another_device():
+    one = Forwarder(**SIDES)
+    assert restart_needed_by(one, replace(one, engine="zmtp")) == "engine"
+    assert restart_needed_by(one, replace(one, slow_subscriber="disconnect")) == "slow_subscriber"
 
 
 def test_an_environment_that_names_no_engine_is_refused(monkeypatch):

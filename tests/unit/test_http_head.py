@@ -6,14 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geventrelay.web.http.head import (
-    HeadError,
-    check_coding,
-    check_field,
-    check_request_line,
-    content_length,
-    split_target,
-)
+from geventrelay.web.http.head import HeadError, check_coding, check_field, check_request_line, content_length
 
 
 @pytest.mark.parametrize("line", [b"GET / HTTP/1.1\r\n", b"M-SEARCH * HTTP/1.0\r\n", b"GET /a?b=%20#\xff HTTP/1.1\r\n"])
@@ -34,23 +27,6 @@ def test_a_request_line_that_is_one(line):
 def test_a_request_line_that_is_none(line):
     with pytest.raises(HeadError):
         check_request_line(line)
-
-
-@pytest.mark.parametrize(
-    ("target", "parts"),
-    [
-        ("/a?b", (None, "/a?b")), ("//a/b", (None, "//a/b")), ("*", (None, "*")),
-        ("http://a/b?c", ("a", "/b?c")), ("Http://[::1]:80", ("[::1]:80", "/")), ("http://a?b/c", ("a", "/?b/c")),
-    ],
-)  # fmt: skip
-def test_a_target_is_a_path_with_or_without_a_host(target, parts):
-    assert split_target(target) == parts
-
-
-@pytest.mark.parametrize("target", ["", "a", "a:1", "http:/a", "http://", "http:///a", "http://a#b", "https://a/"])
-def test_any_other_target_is_refused(target):
-    with pytest.raises(HeadError):
-        split_target(target)
 
 
 @pytest.mark.parametrize("line", [b"Host: a\r\n", b"X:\r\n", b"X-\x7e:\t b\xe9 \r\n", b"\r\n"])

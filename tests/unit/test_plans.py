@@ -96,6 +96,7 @@ def test_what_differs_between_outlets():
         (Forwarder(**SIDES, subscribe=["a", "b"]), "frontend", ((zmq.SUBSCRIBE, b"a"), (zmq.SUBSCRIBE, b"b"))),
         (Forwarder(**SIDES, slow_subscriber="block"), "backend", ((zmq.XPUB_NODROP, 1),)),
         (Forwarder(**SIDES, subscribe="", slow_subscriber="block"), "backend", ((zmq.XPUB_NODROP, 1),)),
+        (Relay(sub=1, pub=2, slow_subscriber="block"), "pub", ((zmq.XPUB_NODROP, 1),)),
         (Forwarder(**SIDES), "backend", ()),
         (Custom(**SIDES, frontend_type="SUB", backend_type="PUSH"), "frontend", ((zmq.SUBSCRIBE, b""),)),
         (Queue(**SIDES), "frontend", ()),

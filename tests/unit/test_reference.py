@@ -28,8 +28,8 @@ def script(name):
 
 reference = script("reference")
 TEXT = {page: (ROOT / page).read_text(encoding="utf-8") for page in reference.PAGES}
-# Patterns' options, and those of run and check, are keys of the file too, and stand there.
-WITH_OPTIONS = [name for name in command.COMMANDS if command.load(name).options and name not in ("run", "check")]
+# Patterns' options are keys of the file too, and stand there.
+WITH_OPTIONS = [name for name in command.COMMANDS if command.load(name).options and name != "run"]
 
 
 def rows(name: str) -> set[str]:

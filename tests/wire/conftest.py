@@ -9,7 +9,10 @@ import pytest
 from support.http import TOKEN
 from support.switch import CORES, World
 
+from geventrelay import Device
+from geventrelay.settings import DeviceSettings
 from geventrelay.switch.contract import Core
+from geventrelay.testing import Devices
 
 
 @pytest.fixture
@@ -37,3 +40,13 @@ def world(make_core: Callable[[], Core]) -> Iterator[World]:
     made = World(make_core())
     yield made
     made.close()
+
+
+@pytest.fixture(params=["native", "python"])
+def either(
+    request: pytest.FixtureRequest, run: Devices, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[DeviceSettings], Device]:
+    """Starts a device of engine zmtp with either core."""
+    if request.param == "python":
+        monkeypatch.setattr("geventrelay.switch.choose.native_core_module", lambda: None)
+    return lambda settings: run(settings, engine="zmtp")

@@ -204,14 +204,6 @@ def test_an_error_that_nothing_expects_fails_the_device(run, peers: Peers, monke
     assert isinstance(device.failure, ZeroDivisionError)
 
 
-@pytest.fixture(params=["native", "python"])
-def either(request, run, monkeypatch):
-    """Starts a device of engine zmtp with either core."""
-    if request.param == "python":
-        monkeypatch.setattr("geventrelay.switch.choose.native_core_module", lambda: None)
-    return lambda settings: run(settings, engine="zmtp")
-
-
 def test_a_relay_gives_subscribers_messages_and_pullers_payloads(either, peers: Peers):
     device = either(Relay(sub=LOCAL, pub=LOCAL, push=LOCAL))
     publisher = peers.publisher(*device.endpoints["sub"])

@@ -213,25 +213,6 @@ def test_http_1_1_without_host_is_400(client):
 
 
 @pytest.mark.parametrize(
-    ("target", "host", "status"),
-    [
-        (b"http://localhost/healthz", b"Host: evil.example\r\n", 200),
-        (b"HTTP://127.0.0.1:1/healthz?a=http://x/", b"Host: 127.0.0.1:1\r\n", 200),
-        (b"http://localhost", b"Host: localhost\r\n", 200),
-        (b"http://localhost?a", b"Host: localhost\r\n", 200),
-        (b"http://localhost/nothing", b"Host: localhost\r\n", 404),
-        (b"http://evil.example/healthz", b"Host: localhost\r\n", 421),
-        (b"http://evil.example/healthz", b"", 421),
-        (b"http://a@localhost/healthz", b"Host: localhost\r\n", 421),
-    ],
-)  # fmt: skip
-def test_the_host_that_a_target_names_counts_and_not_the_header(client, target, host, status):
-    version = b"HTTP/1.1" if host else b"HTTP/1.0"
-    answer = client.raw(b"GET %b %b\r\n%bConnection: close\r\n\r\n" % (target, version, host))
-    assert answer.startswith(b"HTTP/1.1 %d " % status)
-
-
-@pytest.mark.parametrize(
     "headers",
     [
         {"Origin": "http://evil.example"},
@@ -286,8 +267,7 @@ def test_every_answer_has_the_headers_that_keep_browsers_in_check(client):
         (b"GET / HTTP/1\r\n\r\n", 400),
         (b"GET / HTTP/x.y\r\n\r\n", 400),
         (b"GET nothing HTTP/1.1\r\n\r\n", 400),
-        (b"GET http:///healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
-        (b"GET http://localhost/healthz HTTP/1.1\r\n\r\n", 400),
+        (b"GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"A: b\r\n" * 101 + b"\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nA: " + b"b" * 20_000 + b"\r\n\r\n", 431),
         (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 414),

@@ -40,7 +40,7 @@ def test_a_sub_asks_every_publisher_for_its_topics(world):
     assert later.bytes() == subscribe(b"b")
 
 
-def test_what_changes_back_before_it_is_told_is_not_told(world):
+def test_of_what_comes_and_goes_before_it_is_told_the_latest_is_told(world):
     sub, _ = world.way("SUB", world.side("PUB"))
     sub.subscribe(b"a")
     far = world.far(sub)
@@ -51,7 +51,8 @@ def test_what_changes_back_before_it_is_told_is_not_told(world):
     sub.subscribe(b"b")
     sub.cancel(b"b")
     far.peer.write(NEVER)
-    assert far.bytes() == b""
+    # Once more, for an XPUB that reports every one.
+    assert far.bytes() == subscribe(b"a")
 
 
 @pytest.mark.parametrize("version", [Version.V1_0, Version.V2_0, Version.V3_0])
@@ -219,6 +220,24 @@ def test_a_slow_subscriber_may_lose_the_oldest(world):
     check(way, source, slow, sink)
 
 
+def test_as_many_of_the_oldest_make_way_as_the_newest_needs_in_bytes(world):
+    pub = world.side("PUB", sndhwm=0, sndhwm_bytes=5000, slow_subscriber=SlowSubscriber.DROP_OLDEST)
+    pull, way = world.way("PULL", pub)
+    source, slow = world.far(pull), world.far(pub, small=True)
+    slow.send(subscribe(b""))
+    sent = [*many(500, 100), b"x" * 5500, *many(60, 100)]
+    source.send(b"".join(map(wire, sent[:500])))
+    assert slow.peer.counts().waiting > 40
+    for message in sent[500:]:
+        source.send(wire(message))
+    counts = slow.peer.counts()
+    assert counts.waiting_bytes < 5000 + 110
+    got = slow.all_singles()
+    assert got[-40:] == sent[-40:]
+    assert counts.dropped == {Drop.SLOW: len(sent) - len(got)}
+    check(way, source, slow)
+
+
 def test_a_slow_subscriber_may_be_disconnected(world):
     source, slow, sink, way = full(world, sndhwm=10, slow_subscriber=SlowSubscriber.DISCONNECT)
     assert world.core.take_ended() == [slow.peer]
@@ -271,7 +290,13 @@ def test_what_has_waited_too_long_is_dropped(world):
     slow.send(subscribe(b""))
     source.send(b"".join(map(wire, many(500, 100))))
     waiting = slow.peer.counts().waiting
-    pub.plan = replace(pub.plan, subscriber_max_age_s=1e-9)
+    assert pub.drop_too_old(time.monotonic()) is None
+    pub.plan = replace(pub.plan, subscriber_max_age_s=1000)
+    now = time.monotonic()
+    assert now < pub.drop_too_old(now) < now + 1000
+    assert slow.peer.counts().waiting == waiting
+    assert pub.drop_too_old(now + 1000) is None
+    assert slow.peer.counts().waiting <= 1
     got = slow.all_singles()
     # One that is written in half is finished.
     assert waiting - 1 <= slow.peer.counts().dropped[Drop.TOO_OLD] <= waiting
@@ -412,13 +437,23 @@ def test_many_topics_of_a_subscriber_that_goes_are_cancelled_piece_by_piece(worl
 def test_an_xpub_can_report_every_subscription(world):
     xsub, xpub, _, _ = forwarder(world, xpub_verbose=True)
     publisher, one, two = world.far(xsub), world.far(xpub), world.far(xpub)
-    one.send(subscribe(b"a"))
+    one.send(subscribe(b"a") * 250)
     two.send(subscribe(b"a"))
-    assert publisher.bytes() == subscribe(b"a") * 2
+    assert publisher.bytes() == subscribe(b"a") * 251
     one.send(cancel(b"a"))
     assert publisher.bytes() == b""
     two.send(cancel(b"a"))
     assert publisher.bytes() == cancel(b"a")
+
+
+def test_an_xpub_greets_each_connection_whatever_it_subscribes_to(world):
+    _, xpub, down, _ = forwarder(world, xpub_welcome_msg=b"hello")
+    peer = xpub.new_peer(queues_before=True)
+    for version in (Version.V1_0, Version.V3_1):
+        far = world.connect(peer, version=version)
+        assert far.all_singles() == [b"hello"]
+        check(down, far)
+        far.hang_up()
 
 
 def test_a_subscriber_of_zmtp_1_0_has_publishers_asked_for_everything(world):

@@ -7,11 +7,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...errors import ConfigurationError, Problem, SettingsError, raise_all
+from ...errors import SettingsError, raise_all
 from ...settings import ServerSettings
 from ...settings.file.load import load
 from ...settings.http import check_http_used
-from ...settings.option import given_fields, named_by_flag, options_of, read_given
+from ...settings.option import given_fields, named_by_flag, read_given
 from ..arguments import given_options
 from ..command import Command, Options, sections_of
 from ..help import SIGNALS
@@ -40,16 +40,11 @@ def settings(options: Options) -> ServerSettings:
     except SettingsError as error:
         errors.append(error)
     raise_all(errors)
-    fields = given_fields(ServerSettings, given)
     try:
-        chosen = dataclasses.replace(configured, **fields)
+        chosen = dataclasses.replace(configured, **given_fields(ServerSettings, given))
         check_http_used(chosen)
     except SettingsError as error:
-        if error.name in fields:
-            raise named_by_flag(ServerSettings, error) from None
-        name = next(one.name for one in options_of(ServerSettings) if one.field == error.name)
-        text = f"expected {error.rule}, or --http"
-        raise ConfigurationError(Path(options["FILE"]), [Problem(None, name, text)]) from None
+        raise named_by_flag(ServerSettings, error) from None
     return chosen
 
 
@@ -89,7 +84,7 @@ CHECK = Command(
     "FILE",
     """\
 Prints everything that is wrong with a configuration file, one problem in a line, or the devices that it would run. It
-opens nothing. It takes the options that run would be given. Exit codes: 0 the file is right, 2 it is not.""",
+opens nothing. Exit codes: 0 the file is right, 2 it is not.""",
     check,
-    sections_of(ServerSettings),
+    {},
 )

@@ -13,7 +13,7 @@ from ..hints import pattern_called
 from ..option import options_of
 from ..patterns import PATTERNS
 from ..socket_options import OPTIONS, option_of
-from .keys import WRONG, Faults, Path, closest, fault, keys_of, nearest, unknown
+from .keys import WRONG, Faults, Path, closest, fault, keys_of, nearest, shown, unknown
 
 
 class DeviceTable:
@@ -86,7 +86,7 @@ class DeviceTable:
             elif key in sockets:
                 option = next((option for option, field in self._keys.items() if field == key), key)
                 meant = f"; the endpoint is {option}" if option != key else ""
-                self.faults.append(fault(path, f"a table [device.{self._path[1]}.{key}]{meant}", value))
+                self.faults.append(fault(path, f"a table [{shown((*self._path, key))}]{meant}", value))
                 self._wrong.add(key)
             elif key == "name":
                 self.faults.append(fault(path, "the device's name in the header of its table only", value))

@@ -73,7 +73,7 @@ def _process(table: Mapping[str, Any], faults: Faults) -> dict[str, Any]:
             rule = f'a table [device.NAME] with pattern = "{key}" in it'
             faults.append(fault((key,), rule, value))
         elif key not in options and isinstance(value, Mapping) and "pattern" in value:
-            faults.append(fault((key,), f"a table [device.{key}]", value))
+            faults.append(fault((key,), f"a table [{shown(('device', key))}]", value))
         elif key not in options:
             faults.append(unknown((key,), [*options, "device"], "the process"))
         elif value is not WRONG:

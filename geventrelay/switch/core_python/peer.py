@@ -42,6 +42,7 @@ class Peer:
 
     def __init__(self, core: PythonCore, side: Side, *, queues_before: bool) -> None:
         self.ended: Ended | None = None
+        self.on_ping: Callable[[int], None] | None = None
         self.side = side
         self.queues_before = queues_before
         self.info: events.Peer | None = None
@@ -236,7 +237,9 @@ class Peer:
     def _obey(self, command: commands.Command) -> None:
         """Commands that are not known mean nothing, as in libzmq (session_base_t::push_msg)."""
         if command.name == commands.PING:
-            _, context = commands.parse_ping(command.data)
+            ttl_ds, context = commands.parse_ping(command.data)
+            if ttl_ds and self.on_ping is not None:
+                self.on_ping(ttl_ds)
             self._send_command(commands.Command(commands.PONG, context))
 
     def _has_come_to_its_end(self) -> None:

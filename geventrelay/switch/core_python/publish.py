@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .core import PythonCore
 
 _UNLINKED_AT_A_TIME = 500
+TOO_SLOW = "it was slow: as much was waiting for it as its high-water mark allows"
+"""Why a slow subscriber is ended."""
 
 
 class Subscriber:
@@ -65,6 +67,8 @@ class Publish(Side):
         # that would have to wait are not told.
         if v1_0 and not self.apply(peer, Subscription(b"", True)):
             subscriber.topics[b""] = self._topics.add(b"", subscriber)
+        if self.plan.xpub_welcome_msg:
+            peer.put(Run.of([[self.plan.xpub_welcome_msg]], time.monotonic()))
 
     def detached(self, peer: Peer) -> None:
         """See `Side.detached`, and there of `peer`."""
@@ -89,7 +93,20 @@ class Publish(Side):
     def before_write(self, peer: Peer) -> None:
         """See `Side.before_write`, and there of `peer`."""
         if self.plan.subscriber_max_age_s:
-            peer.lose(Drop.TOO_OLD, peer.queue.drop_older(time.monotonic() - self.plan.subscriber_max_age_s))
+            self._drop_older(peer, time.monotonic() - self.plan.subscriber_max_age_s)
+
+    def drop_too_old(self, now: float) -> float | None:
+        """See `geventrelay.switch.contract.Side.drop_too_old`, and there of `now`."""
+        age_s = self.plan.subscriber_max_age_s
+        if not age_s:
+            return None
+        for peer in self.peers:
+            self._drop_older(peer, now - age_s)
+        times = [time for peer in self.peers if (time := peer.queue.oldest) is not None]
+        return min(times) + age_s if times else None
+
+    def _drop_older(self, peer: Peer, than: float) -> None:
+        peer.lose(Drop.TOO_OLD, peer.queue.drop_older(than))
 
     # What comes
 
@@ -220,13 +237,16 @@ class Publish(Side):
     def _make_way(self, peer: Peer, wanted: int) -> int:
         """Drop older messages, if that is what is to be done; how much room there is then."""
         self.before_write(peer)
-        if self.plan.slow_subscriber is SlowSubscriber.DROP_OLDEST and not peer.room():
-            peer.lose(Drop.SLOW, peer.queue.drop_oldest(wanted))
+        if self.plan.slow_subscriber is SlowSubscriber.DROP_OLDEST:
+            # How many make way for one is not known in bytes.
+            at_a_time = 1 if self.plan.sndhwm_bytes else wanted
+            while not peer.room() and (dropped := peer.queue.drop_oldest(at_a_time)):
+                peer.lose(Drop.SLOW, dropped)
         return peer.room()
 
     def _disconnect(self, peer: Peer) -> None:
         peer.lose(Drop.SLOW, peer.queue.clear())
-        peer.end(None, f"it was slow: {self.plan.sndhwm} messages, its high-water mark, were waiting for it")
+        peer.end(Fault.SLOW, TOO_SLOW)
 
 
 def _subscriber(peer: Peer) -> Subscriber | None:

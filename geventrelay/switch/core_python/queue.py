@@ -46,6 +46,16 @@ class Queue:
         run = self._encoded(self._runs[0])
         return run.ends[self._done] - self._written if self._written > run.start(self._done) else 0
 
+    @property
+    def oldest(self) -> float | None:
+        """When the first message came, but for one that is written in half; None if there is none."""
+        if not self._runs:
+            return None
+        alone = self._done + 1 == len(self._runs[0].ends)
+        if not (alone and self.unwritten):
+            return self._runs[0].at
+        return self._runs[1].at if len(self._runs) > 1 else None
+
     def buffers(self, most: int) -> list[memoryview]:
         """What is to be written next, in at most `most` pieces."""
         found: list[memoryview] = []

@@ -67,6 +67,10 @@ class Side:
         """See `geventrelay.switch.contract.Side.cancel`, and there of `topic`."""
         raise ValueError(f"cancel: expected a SUB, got a {self.plan.type}: {topic!r}")
 
+    def drop_too_old(self, now: float) -> float | None:
+        """See `geventrelay.switch.contract.Side.drop_too_old`, and there of `now`."""
+        return None
+
     @property
     def asks_for(self) -> Sequence[bytes]:
         """See `geventrelay.switch.contract.Side.asks_for`."""

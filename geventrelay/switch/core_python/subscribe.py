@@ -29,29 +29,33 @@ class Wishes:
 
     def __init__(self, version: Version) -> None:
         self._version = version
-        # Whether a topic is wanted; and whether the publisher is subscribed to it as far as it knows.
-        self._news: OrderedDict[bytes, tuple[bool, bool]] = OrderedDict()
+        # Whether a topic is wanted; whether the publisher is subscribed to it as far as it knows; how often to tell it.
+        self._news: OrderedDict[bytes, tuple[bool, bool, int]] = OrderedDict()
 
     def subscribe(self, topic: bytes, *, known: bool) -> None:
         """Tell that `topic` is wanted; `known` is whether that has been told before, and is told again."""
-        _, before = self._news.get(topic, (True, known))
-        self._news[topic] = (True, before)
-        if before and not known:
-            # The end of the last one has not gone out.
+        wanted, before, times = self._news.get(topic, (True, known, 0))
+        if not wanted:
+            # The end of the last one has not gone out, and is not told any more.
             del self._news[topic]
+        self._news[topic] = (True, before, times + 1 if wanted else 1)
 
     def cancel(self, topic: bytes) -> None:
         """Tell that `topic` is not wanted any more."""
-        _, before = self._news.pop(topic, (False, True))
+        _, before, _ = self._news.pop(topic, (False, True, 1))
         if before:
-            self._news[topic] = (False, True)
+            self._news[topic] = (False, True, 1)
 
     def take(self) -> bytes:
         """Some of it, encoded; it is then no more here."""
         found: list[bytes] = []
         while self._news and len(found) < _ENCODED_AT_A_TIME:
-            topic, (wanted, _) = self._news.popitem(last=False)
-            found.append(_encode(topic, wanted, self._version))
+            topic, (wanted, _, times) = self._news.popitem(last=False)
+            now = min(times, _ENCODED_AT_A_TIME - len(found))
+            found += [_encode(topic, wanted, self._version)] * now
+            if times > now:
+                self._news[topic] = (wanted, True, times - now)
+                self._news.move_to_end(topic, last=False)
         return b"".join(found)
 
 

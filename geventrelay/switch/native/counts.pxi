@@ -1,7 +1,6 @@
 # What was counted in C, as Python has it.
 
 from .peer cimport DROP_COUNT, Counts, Peer
-from .writing cimport drop_too_old
 
 from ...engine.counters import Drop
 from ..contract import PeerCounts
@@ -19,7 +18,6 @@ cdef dict drops_of(const long long *dropped):
 
 cdef void add_peer(Counts *total, Peer *peer) noexcept:
     cdef Py_ssize_t index
-    drop_too_old(peer)
     total.received += peer.received
     total.received_bytes += peer.received_bytes
     total.matched += peer.matched

@@ -10,6 +10,7 @@ from .peer cimport Peer
 
 from ...zmtp.errors import Fault
 from ..contract import Ended
+from ..core_python.publish import TOO_SLOW as WAS_SLOW
 
 
 cdef object explain(NativePeer owner):
@@ -24,8 +25,7 @@ cdef object explain(NativePeer owner):
     if peer.fault == TAKEN_OVER:
         return Ended(None, f"another peer has taken over its routing id, {owner.claimed!r}")
     if peer.fault == TOO_SLOW:
-        hwm = owner.side.made_of.sndhwm
-        return Ended(None, f"it was slow: {hwm} messages, its high-water mark, were waiting for it")
+        return Ended(Fault.SLOW, WAS_SLOW)
     return Ended(*EXPLAINED[peer.fault](peer.incoming.refused, peer.side.limits))
 
 

@@ -12,7 +12,7 @@ from .peer cimport PUBLISHES, ROUTES, Counts, Peer, note
 from .queue cimport run_at
 from .reading cimport ENDED, MOST_SWEPT, NO_ROOM, NOT_READY, TURN_OVER, read_peer
 from .routes cimport add_route, remove_route
-from .subscribing cimport sweep, want_everything
+from .subscribing cimport sweep, want_everything, welcome
 from .topics cimport topic_size, write_topic
 from .writing cimport add_control, disconnect, end_peer, free_peer, has_something, write_dirty, write_until
 
@@ -33,6 +33,8 @@ cdef class NativePeer:
     cdef NativeSide side
     # Of a SUB or XSUB: what is to be told of its subscriptions.
     cdef readonly object news
+    # See `geventrelay.switch.contract.Peer.on_ping`.
+    cdef public object on_ping
     # By which a ROUTER knows it, and the last one that was to be so.
     cdef bytes routing_id
     cdef bytes claimed
@@ -53,6 +55,7 @@ cdef class NativePeer:
 
     def attach(self, int fd, peer, bytes rest):
         """Go on with a connection, see `geventrelay.switch.contract.Peer.attach`."""
+        cdef bytes greeting
         cdef Incoming *incoming = &self.peer.incoming
         if self.peer.fd >= 0:
             raise ValueError("attach: expected a peer without a connection")
@@ -76,6 +79,10 @@ cdef class NativePeer:
                     raise MemoryError
                 # Not now: what an XPUB has told of that is written by its caller.
                 write_dirty(self.peer.core, 0)
+        if self.side.side.kind == PUBLISHES:
+            greeting = self.side.made_of.xpub_welcome_msg
+            if greeting and not welcome(&self.peer, greeting, len(greeting)):
+                raise MemoryError
         if self.side.topics is not None:
             self.news = Wishes(peer.version)
             for topic in self.side.topics:

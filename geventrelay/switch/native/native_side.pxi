@@ -2,6 +2,7 @@
 
 cimport cython
 from cpython.ref cimport PyObject
+from libc.math cimport INFINITY
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memmove
 
@@ -12,8 +13,9 @@ from .nodes cimport Member, Node
 from .peer cimport (
     ASKS, BLOCK, DISCONNECT, DROP_NEWEST, DROP_OLDEST, PUBLISHES, PUSHES, ROUTES, TAKES_NONE, Counts, Peer, Side, note
 )
+from .queue cimport oldest
 from .topics cimport exact, free_topics, record_of, remove_record, subscribe
-from .writing cimport free_peer
+from .writing cimport drop_before, free_peer
 
 from ...engine.counters import Drop
 from ..contract import SlowSubscriber
@@ -173,6 +175,17 @@ cdef class NativeSide:
             self.topics[topic] = count - 1
         elif count:
             self.end(topic)
+
+    def drop_too_old(self, double now):
+        """Drop what has waited too long, see `geventrelay.switch.contract.Side.drop_too_old`."""
+        cdef double first = INFINITY
+        cdef Py_ssize_t index
+        if self.side.max_age <= 0:
+            return None
+        for index in range(self.side.count):
+            drop_before(self.side.peers[index], now - self.side.max_age)
+            first = min(first, oldest(&self.side.peers[index].queue))
+        return None if first == INFINITY else first + self.side.max_age
 
     @property
     def asks_for(self):

@@ -97,13 +97,17 @@ cdef inline void refuse(Peer *peer, const Group *group, size_t at, Py_ssize_t le
     # What becomes of the last messages of a group, for which there is no room.
     cdef Slow slow = peer.side.slow
     cdef size_t size
+    cdef Py_ssize_t dropped
     if not takes(peer):
         peer.dropped[LEFT] += left
     elif slow == DROP_OLDEST:
         while left:
             size = message_size(data_of(group.block) + at, False)
-            if not room_of(peer):
-                peer.dropped[SLOW] += drop_oldest(&peer.queue, &peer.core.heap, 1)
+            while not room_of(peer):
+                dropped = drop_oldest(&peer.queue, &peer.core.heap, 1)
+                if not dropped:
+                    break
+                peer.dropped[SLOW] += dropped
             if not room_of(peer) or not put(peer, group.block, at, size, 1):
                 peer.dropped[SLOW] += 1
             at += size

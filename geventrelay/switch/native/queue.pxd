@@ -1,5 +1,6 @@
 # What waits for one peer: runs of messages, each in a block. Without Python.
 
+from libc.math cimport INFINITY
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
@@ -166,6 +167,13 @@ cdef inline Py_ssize_t drop_older(Queue *queue, Heap *heap, double than) noexcep
     while queue.count > start and run_at(queue, start).since < than:
         drop_run(queue, heap, start)
     return before - queue.messages
+
+
+cdef inline double oldest(Queue *queue) noexcept nogil:
+    # When the first message came, but for one that is written in half; INFINITY if there is none.
+    if queue.count and (not queue.written or run_at(queue, 0).messages > 1):
+        return run_at(queue, 0).since
+    return run_at(queue, 1).since if queue.count > 1 else INFINITY
 
 
 cdef inline size_t apart(Queue *queue) noexcept nogil:

@@ -203,6 +203,8 @@ cdef inline Event answer_ping(Peer *peer, const unsigned char *data, size_t size
     cdef size_t context
     if size < 2:
         return BAD_PING
+    if data[0] or data[1]:
+        tell_ping(peer, data[0] << 8 | data[1])
     if peer.control.size > MOST_PONGS:
         return NOTHING
     context = min(size - 2, <size_t>16)
@@ -211,3 +213,10 @@ cdef inline Event answer_ping(Peer *peer, const unsigned char *data, size_t size
     memcpy(pong + 7, data + 2, context)
     mark_dirty(peer)
     return NOTHING if add_control(peer, pong, 7 + context) else NO_MEMORY
+
+
+cdef inline void tell_ping(Peer *peer, int ttl_ds) noexcept with gil:
+    # It has a time to live.
+    on_ping = (<object>peer.owner).on_ping
+    if on_ping is not None:
+        on_ping(ttl_ds)

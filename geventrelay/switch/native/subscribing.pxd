@@ -3,11 +3,12 @@
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 
-from .blocks cimport data_of, let_go, place_copy
+from .blocks cimport Block, data_of, let_go, place_copy
+from .copies cimport put
 from .frames cimport LARGE_HEAD, write_head
 from .incoming cimport NO_MEMORY, NOTHING, TOO_MANY_TOPICS, TOPIC_TOO_LONG, WAITS, Event
 from .nodes cimport Member, Node, Record
-from .peer cimport Core, Message, Peer, Side
+from .peer cimport Core, Message, Peer, Side, monotonic
 from .sending cimport give_groups, move_message
 from .topics cimport exact, record_of, remove_record, subscribe, topic_size, write_topic
 
@@ -37,6 +38,23 @@ cdef inline bint want_everything(Peer *peer) noexcept nogil:
     # For a SUB of ZMTP 1.0, which chooses by itself, and sends no subscriptions (libzmq's _subscription_required). News
     # of it that would have to wait are not told. False for want of memory.
     return take_subscription(peer, True, b"", 0) == NOTHING or subscribe(peer.member, b"", 0)
+
+
+cdef inline bint welcome(Peer *peer, const unsigned char *body, size_t size) noexcept nogil:
+    # Puts a message of ours, of one part, in the peer's queue; False if there is no memory.
+    cdef Block *block = NULL
+    cdef size_t at = 0, head
+    cdef bint done
+    cdef unsigned char *copy = place_copy(&peer.core.heap, LARGE_HEAD + size, &block, &at)
+    if copy == NULL:
+        return False
+    head = write_head(copy, 0, size)
+    memcpy(copy + head, body, size)
+    peer.core.now = monotonic()
+    done = put(peer, block, at, head + size, 1)
+    let_go(&peer.core.heap, block)
+    peer.matched += done
+    return done
 
 
 cdef inline bint forget(Side *side, Record *record) noexcept nogil:

@@ -141,7 +141,12 @@ cdef inline void count_written(Peer *peer, size_t nbytes) noexcept nogil:
 
 cdef inline void drop_too_old(Peer *peer) noexcept nogil:
     if peer.side.max_age > 0 and peer.queue.count:
-        peer.dropped[TOO_OLD] += drop_older(&peer.queue, &peer.core.heap, monotonic() - peer.side.max_age)
+        drop_before(peer, monotonic() - peer.side.max_age)
+
+
+cdef inline void drop_before(Peer *peer, double than) noexcept nogil:
+    # What came before a time has waited too long.
+    peer.dropped[TOO_OLD] += drop_older(&peer.queue, &peer.core.heap, than)
 
 
 cdef inline void end_peer(Peer *peer, Event fault, int error) noexcept nogil:

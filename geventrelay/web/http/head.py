@@ -14,7 +14,6 @@ _REQUEST = re.compile(_TOKEN + rb" [!-~\x80-\xff]+ HTTP/[0-9]\.[0-9]")
 # A value has no control characters but the tab, and so no NUL and no CR.
 _FIELD = re.compile(_TOKEN + rb":[\t\x20-\x7e\x80-\xff]*")
 _LENGTH = re.compile(r"[0-9]{1,18}")
-_ABSOLUTE = re.compile(r"http://(?P<authority>[^/?#]+)(?P<rest>(?:[/?].*)?)", re.IGNORECASE)
 
 
 class HeadError(ValueError):
@@ -28,22 +27,6 @@ def check_request_line(line: bytes) -> None:
     """
     if not _REQUEST.fullmatch(_without_end(line)):
         raise HeadError("a request's line has a method, a path and a version")
-
-
-def split_target(target: str) -> tuple[str | None, str]:
-    """The host that the `target` of a request names, or None, and its path with the query.
-
-    Proxies are asked with ``http://HOST/PATH``, and a server must take it too (RFC 9112, section 3.2.2).
-
-    :raises HeadError: unless it is a path, ``*``, or such an address.
-    """
-    if target.startswith(("/", "*")):
-        return None, target
-    match = _ABSOLUTE.fullmatch(target)
-    if match is None:
-        raise HeadError("a path starts with /, or with http:// and a host before that")
-    rest = match["rest"]
-    return match["authority"], rest if rest.startswith("/") else "/" + rest
 
 
 def check_field(line: bytes) -> None:

@@ -17,7 +17,7 @@ from ...errors import StartError
 from ...log import event
 from ...settings import HttpAddress
 from .door import HEALTH_PATHS, Door, have_run_out
-from .head import HeadError, check_coding, check_field, check_request_line, content_length, split_target
+from .head import HeadError, check_coding, check_field, check_request_line, content_length
 
 log = logging.getLogger("geventrelay")
 
@@ -85,8 +85,6 @@ class _Handler(pywsgi.WSGIHandler):
     deadline: gevent.Timeout | None = None
     on_spare_place = False
     client = ""
-    # What the target of the request names: it counts, and not the header (RFC 9112, section 3.2.2).
-    host: str | None = None
 
     def __init__(self, sock: Any, address: Any, server: Any) -> None:
         super().__init__(sock, address, server)
@@ -165,8 +163,6 @@ class _Handler(pywsgi.WSGIHandler):
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()
         environ["RAW_URI"] = self.path
-        if self.host is not None:
-            environ["HTTP_HOST"] = self.host
         return environ
 
     def handle_error(self, kind: Any, error: Any, trace: Any) -> None:
@@ -195,15 +191,14 @@ class _Handler(pywsgi.WSGIHandler):
 
     def _read_request(self, line: str) -> None:
         check_request_line(line.encode("latin-1"))
-        method, target, version = line.split()
-        self.host, path = split_target(target)
-        super().read_request(f"{method} {path} {version}")
+        if not line.split()[1].startswith(("/", "*")):
+            raise Bad(HTTPStatus.BAD_REQUEST, "a path starts with /")
+        super().read_request(line)
         if self.on_spare_place and self.path not in HEALTH_PATHS:
             raise Bad(HTTPStatus.SERVICE_UNAVAILABLE, "there are too many connections (--http-connections)")
         self.client = self._door.request(self.client_address[0], self.headers.get_all("x-forwarded-for", []))
-        hosts = self.headers.get_all("host", [])
-        if len(hosts) > 1 or (not hosts and version == "HTTP/1.1"):
-            raise Bad(HTTPStatus.BAD_REQUEST, "a request has one Host")
+        if len(self.headers.get_all("host", [])) > 1:
+            raise Bad(HTTPStatus.BAD_REQUEST, "one Host is enough")
         if self.headers.get("transfer-encoding") is not None:
             raise Bad(HTTPStatus.LENGTH_REQUIRED, "a body needs a Content-Length here")
         if self.headers.get("expect") is not None:
