@@ -121,9 +121,11 @@ def _heartbeat(options: Mapping[int, Any]) -> Heartbeat:
 def _redial(options: Mapping[int, Any]) -> Redial:
     default = Redial()
     connect_s = options.get(zmq.CONNECT_TIMEOUT, 0) / 1000 or default.connect_s
-    first = options.get(zmq.RECONNECT_IVL)
-    if first is None:
-        return Redial(connect_s=connect_s)
-    if first < 0:
+    first_s, longest_s = default.first_s, default.longest_s
+    if zmq.RECONNECT_IVL in options:
+        first_s = longest_s = options[zmq.RECONNECT_IVL] / 1000
+    if first_s is None or first_s < 0:
         return Redial(None, connect_s=connect_s)
-    return Redial(first / 1000, max(first, options.get(zmq.RECONNECT_IVL_MAX, 0)) / 1000, connect_s)
+    if zmq.RECONNECT_IVL_MAX in options:
+        longest_s = max(first_s, options[zmq.RECONNECT_IVL_MAX] / 1000)
+    return Redial(first_s, longest_s, connect_s)

@@ -190,8 +190,10 @@ class Link:
 
     def ping(self, ttl_ds: int) -> None:
         """Have the other end give a sign of life; `ttl_ds` as `Peer.ping` has it."""
-        self.peer.ping(ttl_ds)
-        self._driver.after_move()
+        # In a forked child, the connection is the parent's.
+        if not self._driver.dead:
+            self.peer.ping(ttl_ds)
+            self._driver.after_move()
 
     def _on_ping(self, ttl_ds: int) -> None:
         if self._heart is None:

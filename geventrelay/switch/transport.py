@@ -62,10 +62,15 @@ class Transport:
             socket.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_SNDBUF, self.sndbuf)
         if self.rcvbuf >= 0:
             socket.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_RCVBUF, self.rcvbuf)
+        if socket.family == stdlib_socket.AF_UNIX:
+            return
         if self.device:
             socket.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_BINDTODEVICE, self.device)
-        if self.tos and socket.family == stdlib_socket.AF_INET:
+        if self.tos:
+            # One that listens over IPv6 may take in IPv4 too.
             socket.setsockopt(stdlib_socket.IPPROTO_IP, stdlib_socket.IP_TOS, self.tos)
+            if socket.family == stdlib_socket.AF_INET6:
+                socket.setsockopt(stdlib_socket.IPPROTO_IPV6, stdlib_socket.IPV6_TCLASS, self.tos)
 
     def finish(self, socket: Any) -> None:
         """Set up the connection of a `socket`. Does not yield.

@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import pytest
 import zmq
+from support.samples import SAMPLES
 
 from geventrelay import Custom, Device, Forwarder, Queue, Relay, Streamer
+from geventrelay.components.terms import linger_ms, side_plan, terms
 from geventrelay.devices.engines import VARIABLE, default_engine, engine_of
 from geventrelay.devices.live_changes import restart_needed_by
+from geventrelay.devices.patterns import plan
 from geventrelay.errors import SettingsError
 from geventrelay.settings import PATTERNS
 from geventrelay.settings.engines import OPTIONS
@@ -17,6 +20,7 @@ from geventrelay.settings.option import options_of
 from geventrelay.settings.socket_options import OPTIONS as EVERY
 from geventrelay.switch.choose import core_maker
 from geventrelay.switch.contract import SidePlan
+from geventrelay.switch.dialler import Redial
 from geventrelay.terms import Engine
 
 SIDES = {"frontend": 1, "backend": 2}
@@ -107,12 +111,15 @@ def test_auto_is_libzmq(monkeypatch):
     assert Device(Streamer(**SIDES)).engine == "libzmq"
 
 
-def test_the_environment_chooses_for_devices_that_do_not_and_can_have_it(monkeypatch):
+def test_the_environment_chooses_for_devices_that_do_not_and_can_have_it(monkeypatch, caplog):
     monkeypatch.setenv(VARIABLE, "zmtp")
     assert default_engine() is Engine.ZMTP
     assert engine_of(Streamer(**SIDES)) is Engine.ZMTP
     assert engine_of(Streamer(**SIDES, engine="libzmq")) is Engine.LIBZMQ
-    assert engine_of(Relay(sub=1, push="inproc://x")) is Engine.LIBZMQ
+    caplog.set_level("DEBUG", "geventrelay")
+    for cannot in (Relay(sub=1, push="inproc://x"), Custom(**SIDES, frontend_type="PAIR", backend_type="PAIR")):
+        assert engine_of(cannot) is Engine.LIBZMQ
+    assert ["has no inproc" in caplog.messages[0], "and not PAIR" in caplog.messages[1]] == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -149,5 +156,53 @@ def test_an_environment_that_names_no_engine_is_refused(monkeypatch):
         Device(Streamer(**SIDES))
 
 
+# Where the default is what the other samples say.
+OTHER_SAMPLES = {"tcp_keepalive": 0, "heartbeat_ttl": 100, "legacy_peers": True}
+# docs/engines.rst says why: nothing waits in the device that has come in, and the start of a socket asks for this one.
+NO_TERMS = {"rcvhwm", "backlog"}
+SOCKETS = {"PUSH": (Streamer, "backend"), "XPUB": (Forwarder, "backend"), "ROUTER": (Queue, "frontend"),
+           "PULL": (Streamer, "frontend"), "SUB": (lambda **given: Forwarder(**given, subscribe=""), "frontend"),
+           "DEALER": (Queue, "backend")}  # fmt: skip
+
+
+def terms_of(settings, key):
+    """All that engine zmtp is told of one socket."""
+    (planned,) = (one for one in plan(settings).sockets if one.key == key)
+    return side_plan(planned, settings), terms(planned, settings), linger_ms(planned, settings)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_each_option_of_a_socket_is_honoured_or_refused_by_its_name(name):
+    option = EVERY[name]
+    make, key = next(found for kind, found in SOCKETS.items() if not option.types or kind in option.types)
+    value = option.read(name, OTHER_SAMPLES.get(name, SAMPLES.get(name, 1)))
+    given = {key: {option.number: value}}
+    if name in OPTIONS:
+        changed = terms_of(make(**ZMTP, socket_options=given), key) != terms_of(make(**ZMTP), key)
+        assert changed is (name not in NO_TERMS)
+        return
+    with pytest.raises(SettingsError) as refused:
+        make(**ZMTP, socket_options=given)
+    assert name in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
+
+
 def test_every_option_that_it_has_is_one_of_zeromqs():
     assert set(EVERY) >= OPTIONS
+
+
+@pytest.mark.parametrize(
+    ("given", "redial"),
+    [
+        ({}, Redial()),
+        ({zmq.RECONNECT_IVL: 300}, Redial(0.3, 0.3)),
+        ({zmq.RECONNECT_IVL: 300, zmq.RECONNECT_IVL_MAX: 4000}, Redial(0.3, 4)),
+        ({zmq.RECONNECT_IVL: 300, zmq.RECONNECT_IVL_MAX: 200}, Redial(0.3, 0.3)),
+        ({zmq.RECONNECT_IVL_MAX: 60_000}, Redial(longest_s=60)),
+        ({zmq.RECONNECT_IVL: -1, zmq.RECONNECT_IVL_MAX: 4000}, Redial(None)),
+        ({zmq.CONNECT_TIMEOUT: 500}, Redial(connect_s=0.5)),
+    ],
+)
+def test_the_delays_between_tries_to_connect_are_those_of_the_options(given, redial):
+    _, found, _ = terms_of(Streamer(**ZMTP, socket_options={"backend": given}), "backend")
+    assert found.redial == redial

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import sys
 
 import pytest
 import zmq
@@ -219,3 +221,43 @@ def test_a_silence_while_nothing_is_read_is_not_the_peers(either):
         for _ in range(6):
             assert within_limit(one, len(PING)) == PING
         assert device.peers()["frontend"].connected == 1
+
+
+# What the kernel is told of a connection, and how it answers.
+TOLD = {zmq.TOS: 8, zmq.TCP_KEEPALIVE_IDLE: 7, zmq.TCP_KEEPALIVE_INTVL: 5, zmq.TCP_KEEPALIVE_CNT: 4,
+        zmq.TCP_MAXRT: 9000, zmq.SNDBUF: 8192, zmq.RCVBUF: 8192}  # fmt: skip
+KEPT = {(socket.IPPROTO_IP, socket.IP_TOS): 8, (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE): 7,
+        (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL): 5, (socket.IPPROTO_TCP, socket.TCP_KEEPCNT): 4,
+        (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT): 9000, (socket.SOL_SOCKET, socket.SO_SNDBUF): 16384,
+        (socket.SOL_SOCKET, socket.SO_RCVBUF): 16384, (socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1}  # fmt: skip
+TRAFFIC_CLASS = (socket.IPPROTO_IPV6, socket.IPV6_TCLASS)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_options_of_the_transport_reach_both_ends_of_a_connection(run, host):
+    told = {int(number): value for number, value in TOLD.items()}
+    # The name of the interface needs privileges.
+    of_interface = {int(zmq.BINDTODEVICE): b"lo"} if os.geteuid() == 0 else {}
+    first = run(
+        Streamer(
+            frontend=f"tcp://{host}:0", backend=LOCAL, engine="zmtp",
+            socket_options={"frontend": told | of_interface | {int(zmq.BACKLOG): 33}},
+        )
+    )  # fmt: skip
+    second = run(
+        Streamer(
+            frontend=LOCAL, backend=">" + first.endpoints["frontend"][0], engine="zmtp",
+            socket_options={"backend": told | of_interface},
+        )
+    )  # fmt: skip
+    kept = KEPT if host == "127.0.0.1" else KEPT | {TRAFFIC_CLASS: 8}
+    for device, key in ((first, "frontend"), (second, "backend")):
+        eventually(lambda device=device, key=key: station(device, key)._links, "the connection")
+        (link,) = station(device, key)._links.values()
+        assert {option: link.socket.getsockopt(*option) for option in kept} == kept
+        if of_interface:
+            assert link.socket.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16).rstrip(b"\0") == b"lo"
+    (listener,) = station(first, "frontend")._listeners
+    # Of one that listens, it is in the place of tcpi_sacked (Linux's tcp_get_info).
+    about = listener._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
+    assert int.from_bytes(about[28:32], sys.byteorder) == 33

@@ -147,6 +147,20 @@ def test_a_changed_device_binds_the_same_address_again_and_counts_go_on(serve, p
     assert serving.server.devices["one"].restarts == 0, "nothing has failed"
 
 
+def test_a_device_that_gets_another_engine_is_a_changed_one(serve):
+    def forwarder(**settings):
+        return Forwarder(name="one", frontend=LOCAL, backend=LOCAL, **settings)
+
+    serving = serve(forwarder(engine="libzmq"))
+    for settings, engine in (
+        ({"engine": "zmtp"}, "zmtp"),
+        ({"engine": "libzmq"}, "libzmq"),
+        ({"slow_subscriber": "disconnect"}, "zmtp"),
+    ):
+        assert serving.reload(forwarder(**settings)).changed == ("one",)
+        assert (serving.device("one").engine, serving.device("one").state) == (engine, State.RUNNING)
+
+
 def test_two_devices_can_swap_their_addresses(serve):
     serving = serve(streamer("one"), streamer("two"))
     first, second = (serving.endpoint(name, "frontend") for name in ("one", "two"))

@@ -7,20 +7,13 @@ import time
 import pytest
 import zmq
 from support.engines import libzmq_only
+from support.samples import PUBLIC, SAMPLES, SECRET
 
 from geventrelay import Device, Forwarder, Queue, StartError, Streamer
 from geventrelay.settings.socket_options import OPTIONS
 from geventrelay.testing import LOCAL, eventually
 
 TYPES = ("PUB", "SUB", "XPUB", "XSUB", "PUSH", "PULL", "PAIR", "DEALER", "ROUTER", "REP")
-PUBLIC, SECRET = zmq.curve_keypair()
-# Values for options that take no 1.
-SAMPLES = {
-    "bindtodevice": "lo", "socks_password": "a", "socks_proxy": "127.0.0.1:1", "socks_username": "a",
-    "tcp_accept_filter": "127.0.0.0/8", "curve_publickey": PUBLIC, "curve_secretkey": SECRET,
-    "curve_serverkey": PUBLIC, "plain_password": "a", "plain_username": "a", "connect_routing_id": "a",
-    "routing_id": "a", "xpub_welcome_msg": "a", "maxmsgsize": 1024, "legacy_peers": False,
-}  # fmt: skip
 
 
 @pytest.fixture

@@ -343,6 +343,18 @@ def test_a_ping_is_answered_also_within_a_message(world):
     assert source.bytes() == command(b"PONG", b"abc")
 
 
+def test_of_a_ping_its_time_to_live_is_told(world):
+    pull, _ = world.way("PULL", world.side("PUSH"))
+    source, found = world.far(pull), []
+    source.send(command(b"PING", b"\0\1"))
+    source.peer.on_ping = found.append
+    source.send(command(b"PING", b"\0\0") + command(b"PING", b"\1\2a"))
+    assert found == [258]
+    source.peer.on_ping = None
+    source.send(command(b"PING", b"\0\1"))
+    assert source.frames()[-1].body == b"\4PONG"
+
+
 def test_a_ping_of_ours_goes_between_messages(world):
     push = world.side("PUSH")
     pull, _ = world.way("PULL", push)
