@@ -6,41 +6,32 @@ Two processes: a server with the devices, and this one with the clients. Some cl
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 import random
-import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import _client
 import zmq
 
 from .endurance_clients import Answerer, Asker, Client, Reader, Sender, Stalled, Wanderer, cut
-from .strangers import STOP_S, rss_mb, trouble
+from .endurance_server import PATTERNS, Server
+from .strangers import rss_mb, trouble
 
 RATE = 400
 """Messages a second of each sender that stays."""
 VISITORS = 12
 TURN_S = 0.2
 """How often something happens."""
-READY_S = END_S = 30.0
+END_S = 30.0
 GROWTH, GROWTH_MB = 1.1, 5
 """The memory of the end may be so many times that of the beginning, and so much more."""
 DESCRIPTORS = 2
 """How many more there may be in the end: the connection that asks for it is one."""
-SCRIPTS = Path(__file__).resolve().parent.parent
-PATTERNS = {"relay": ("sub", "pub", "push"), "forwarder": ("frontend", "backend"), "queue": ("frontend", "backend"),
-            "streamer": ("frontend", "backend")}  # fmt: skip
-Endpoints = dict[str, dict[str, list[str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,64 +63,6 @@ class Seen:
     def late_mb(self) -> float:
         """Memory in the last fifth of the time."""
         return statistics.median(self.memory_mb[-max(1, len(self.memory_mb) // 5) :] or [0.0])
-
-
-class Server:
-    """The process with the devices; its files are in ``folder``."""
-
-    def __init__(self, folder: Path, log: IO[bytes]) -> None:
-        self.file, ready = folder / "relay.toml", folder / "ready"
-        self.reloads = 0
-        self.write()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "geventrelay", "run", str(self.file), "--http", "127.0.0.1:0",
-             "--ready-file", str(ready)],
-            cwd=folder, stdout=log, stderr=log,
-        )  # fmt: skip
-        end_s = time.monotonic() + READY_S
-        while not ready.exists():
-            if self.process.poll() is not None or time.monotonic() > end_s:
-                raise _client.GaveUp("endurance: the server did not come up")
-            time.sleep(0.05)
-        told = json.loads(ready.read_text())
-        self.url: str = told["http"]
-        self.endpoints: Endpoints = told["devices"]
-
-    def write(self) -> None:
-        """The file of this reload: the device ``other`` is another one each time, and the others take a live change."""
-        lines: list[str] = []
-        for name, keys in PATTERNS.items():
-            lines += [f"[device.{name}]", f'pattern = "{name}"', 'engine = "zmtp"', "sndhwm = 5000"]
-            lines += [f"linger = {1 + self.reloads % 3}"]
-            named = [f"{key}-port" if name == "relay" else key for key in keys]
-            lines += [f'{key} = "tcp://127.0.0.1:0"' for key in (*named, "control")]
-        lines += ["[device.other]", 'pattern = "streamer"', 'engine = "zmtp"', f"sndhwm = {10 + self.reloads % 2}"]
-        lines += [f'{key} = "tcp://127.0.0.1:0"' for key in ("frontend", "backend")]
-        self.file.write_text("\n".join(lines) + "\n")
-
-    def reload(self) -> None:
-        """Have it read its file, in which something has changed."""
-        self.reloads += 1
-        self.write()
-        self.process.send_signal(signal.SIGHUP)
-
-    def descriptors(self) -> int:
-        """How many it has open."""
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
-
-    def pumps(self) -> dict[str, list[dict[str, Any]]]:
-        """The pumps of each device, as HTTP has them."""
-        with urllib.request.urlopen(f"{self.url}/api/devices", timeout=10) as answer:
-            told = json.load(answer)
-        return {one["name"]: one["pumps"] for one in told["devices"]}
-
-    def stop(self) -> int | None:
-        """Its exit code after SIGTERM; None if it does not end."""
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            return self.process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            return None
 
 
 class Crowd:

@@ -12,6 +12,7 @@ import urllib.request
 import psutil
 import pytest
 import zmq
+from support.engines import ZMTP, libzmq_only
 from support.process import GEVENTRELAY, balanced
 
 STREAMER = ["streamer", "--frontend", "0", "--backend", "0", "--control", "0", "--interface", "127.0.0.1"]
@@ -40,7 +41,7 @@ def test_a_start_either_succeeds_or_ends_with_one_sentence(run, folder, limit):
 
 
 # Their starts take turns at every name that is looked up, and take descriptors from each other.
-@pytest.mark.parametrize("limit", [60, 66])
+@pytest.mark.parametrize("limit", [40, 46] if ZMTP else [60, 66])
 def test_many_devices_that_start_at_once_end_with_one_sentence_too(run, folder, limit):
     sockets = "".join(f'{key} = "tcp://127.0.0.1:0"\n' for key in ("frontend", "backend", "control"))
     (folder / "relay.toml").write_text("".join(f'[device.d{n}]\npattern = "streamer"\n{sockets}' for n in range(6)))
@@ -62,7 +63,7 @@ def test_a_stop_needs_no_descriptor(start, peers):
     server = start(*STREAMER)
     process = psutil.Process(server.pid)
     process.rlimit(psutil.RLIMIT_NOFILE, (process.num_fds(), process.num_fds()))
-    assert server.stop() == {"frontend.received": 0, "backend.sent": 0, "held": 0}
+    assert server.stop()["held"] == 0
     assert not server.ready_file.exists()
 
 
@@ -135,6 +136,7 @@ def test_connections_over_ipc_are_ended_too_while_few_descriptors_are_free(start
     server.stop()
 
 
+@libzmq_only("without one, libzmq aborts, so few may wait")
 def test_few_connections_wait_at_an_ipc_endpoint_where_few_descriptors_are_free(run, folder):
     path, ready = folder / "front", folder / "ready.json"
     ends = ["--frontend", f"ipc://{path}", "--backend", "0", "--interface", "127.0.0.1"]

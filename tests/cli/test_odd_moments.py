@@ -31,7 +31,7 @@ def test_stale_ready_file_is_gone_before_a_start_that_fails(run, folder):
 
 def test_closing_the_terminal_stops_it_like_any_other_request(start):
     server = start(*STREAMER)
-    assert server.stop(signal.SIGHUP) == {"frontend.received": 0, "backend.sent": 0, "held": 0}
+    assert server.stop(signal.SIGHUP)["held"] == 0
 
 
 @pytest.mark.parametrize("kind", ["REP", "ROUTER", "PAIR", "PULL", "SUB"])

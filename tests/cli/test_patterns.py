@@ -141,9 +141,8 @@ def test_queue_answers_hello_world_ten_times(start, peers):
         answers.append(client.recv())
     working.get()
     assert answers == [[b"World"]] * 10
-    assert server.stop() == {
-        "frontend.received": 10, "backend.sent": 10, "backend.received": 10, "frontend.sent": 10, "held": 0,
-    }  # fmt: skip
+    moved = {"frontend.received": 10, "backend.sent": 10, "backend.received": 10, "frontend.sent": 10, "held": 0}
+    assert server.stop().items() >= moved.items()
 
 
 def test_queue_keeps_clients_apart(start, peers):
@@ -164,7 +163,8 @@ def test_streamer_keeps_the_order(start, peers):
     for number in range(1000):
         client.send(b"%d" % number, b"")
     assert worker.recv_all(1000) == [[b"%d" % number, b""] for number in range(1000)]
-    assert server.stop() == {"frontend.received": 1000, "backend.sent": 1000, "held": 0}
+    moved = {"frontend.received": 1000, "backend.sent": 1000, "held": 0}
+    assert server.stop().items() >= moved.items()
 
 
 def test_custom_joins_a_pull_to_a_pub(start, peers):

@@ -10,7 +10,8 @@ import time
 
 import pytest
 import zmq
-from support.process import GEVENTRELAY, LIMIT_S, balanced, environment, left_unread, listens
+from support.engines import ZMTP
+from support.process import GEVENTRELAY, LIMIT_S, balanced, environment, left_unread, listens, untaken
 from support.traffic import fill_way
 
 from geventrelay.engine.native.choose import native_module
@@ -75,7 +76,8 @@ def test_draining_moves_what_has_come_in(start, peers):
     worker = peers.connect(zmq.PULL, server["backend"])
     assert worker.recv_all(5000) == [[b"%d" % number] for number in range(5000)]
     assert server.wait(PROMPT_S) == 0
-    assert balanced(server.output) == {"frontend.received": 5000, "backend.sent": 5000, "held": 0}
+    moved = {"frontend.received": 5000, "backend.sent": 5000, "held": 0}
+    assert balanced(server.output).items() >= moved.items()
 
 
 def test_draining_takes_in_nothing_new(start, folder):
@@ -101,7 +103,7 @@ def test_draining_waits_for_replies_that_are_due(start, peers):
 
 
 # It has a second for that, on any machine.
-@pytest.mark.parametrize(("burst", "each"), [("native", 20_000), ("python", 4_000)])
+@pytest.mark.parametrize(("burst", "each"), [("native", 4_000 if ZMTP else 20_000), ("python", 4_000)])
 def test_a_long_queue_is_read_to_its_end_and_counted(start, burst, each):
     if burst == "native" and native_module() is None:
         pytest.skip("there is no native burst here")
@@ -109,8 +111,7 @@ def test_a_long_queue_is_read_to_its_end_and_counted(start, burst, each):
     for _ in range(3):
         send_and_leave(server, each)
     numbers = server.stop(limit_s=PROMPT_S)
-    everything = {"frontend.received": 3 * each, "backend.sent": 0, "backend.dropped.stopped": 3 * each - 1, "held": 1}
-    assert numbers == everything
+    assert (numbers["frontend.received"], numbers["backend.sent"], untaken(numbers)) == (3 * each, 0, 3 * each)
     assert not left_unread(server.output)
 
 
@@ -124,7 +125,7 @@ def test_a_stop_counts_what_many_have_sent_or_says_that_more_may_have_been_left(
             sender.send(b"", bytes(100))
     server.until_connections("frontend", 10)
     numbers = server.stop(limit_s=PROMPT_S)
-    assert numbers["held"] == 1
+    assert untaken(numbers)
     assert numbers["frontend.received"] == 5000 or left_unread(server.output)
 
 
@@ -155,7 +156,7 @@ def test_drain_is_as_long_as_it_was_asked_for(start):
     began = time.monotonic()
     numbers = server.stop(limit_s=PROMPT_S)
     assert time.monotonic() - began >= 0.5
-    assert numbers == {"frontend.received": 10, "backend.sent": 0, "backend.dropped.stopped": 9, "held": 1}
+    assert (numbers["frontend.received"], numbers["backend.sent"], untaken(numbers)) == (10, 0, 10)
 
 
 @pytest.mark.parametrize(("first", "second"), [("SIGTERM", "SIGINT"), ("SIGINT", "SIGINT"), ("SIGTERM", "SIGTERM")])
@@ -165,7 +166,7 @@ def test_a_second_signal_ends_a_long_drain_at_once(start, first, second):
     server.signal(signal.Signals[first])
     server.until_logged("stopping")
     numbers = server.stop(signal.Signals[second], limit_s=PROMPT_S)
-    assert numbers["held"] == 1
+    assert untaken(numbers)
     assert not server.ready_file.exists()
 
 
@@ -174,7 +175,7 @@ def test_a_full_backend_holds_up_no_stop(start, peers):
     worker = peers.connect(zmq.PULL, server["backend"], rcvhwm=1)
     fill_way(peers.connect(zmq.PUSH, server["frontend"], sndhwm=10), bytes(1000))
     numbers = server.stop(limit_s=PROMPT_S)
-    assert numbers["held"] == 1
+    assert untaken(numbers)
     assert worker.recv()
 
 

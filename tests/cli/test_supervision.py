@@ -17,9 +17,9 @@ frontend = "tcp://127.0.0.1:0"
 backend = "tcp://127.0.0.1:0"
 """
 
-# Closes a socket under the first device whenever a line comes in on standard input: no user can, and a failure must be.
+# Fails the first device at a signal, as if a socket had been closed under it: no user can, and a failure must be.
 UNLUCKY = """
-import signal, sys, gevent
+import signal, sys, gevent, zmq
 from geventrelay.server.server import Server
 
 make = Server.__init__
@@ -27,7 +27,8 @@ make = Server.__init__
 def __init__(self, *args, **kwargs):
     make(self, *args, **kwargs)
     first = next(iter(self.devices.values()))
-    gevent.signal_handler(signal.SIGUSR2, lambda: first.device._assembly.sockets["frontend"].close())
+    error = zmq.ZMQError(zmq.ENOTSOCK)
+    gevent.signal_handler(signal.SIGUSR2, lambda: first.device._life.fail("frontend", error))
 
 Server.__init__ = __init__
 from geventrelay.cli import main
