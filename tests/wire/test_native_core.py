@@ -447,7 +447,7 @@ def test_a_slow_subscriber_is_disconnected_where_that_is_asked_for(news):
         one.publish([message])
         quick.pull()
     assert one.core.take_ended() == [slow.peer]
-    assert slow.peer.ended.fault is None
+    assert slow.peer.ended.fault is Fault.SLOW
     counts = slow.peer.counts()
     assert counts.matched == counts.delivered + sum(counts.dropped.values())
     assert (counts.waiting, counts.subscriptions) == (0, 0)
