@@ -34,6 +34,15 @@ _SOCKADDR_BYTES = 16
 # The same for these, which take and end a filter of packets.
 _SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27
 _BPF_RETURN_0 = struct.pack("HBBI", 0x06, 0, 0, 0)
+# What a packet has beyond its TCP header, whose length stands in the upper half of byte 12 (RFC 9293, section 3.1): ldb
+# [12]; rsh #4; lsh #2; tax; ld len; sub x; jeq #0; ret #-1; ret #0 (linux/filter.h).
+_BPF_NO_DATA = b"".join(
+    struct.pack("HBBI", *one)
+    for one in (
+        (0x30, 0, 0, 12), (0x74, 0, 0, 4), (0x64, 0, 0, 2), (0x07, 0, 0, 0), (0x80, 0, 0, 0), (0x1C, 0, 0, 0),
+        (0x15, 0, 1, 0), (0x06, 0, 0, 0xFFFFFFFF), (0x06, 0, 0, 0),
+    )
+)  # fmt: skip
 
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
@@ -133,10 +142,16 @@ def take_in_nothing(descriptor: int) -> bool:
 
     Whether that went well. Does not yield.
     """
-    # A filter of one instruction, which lets 0 bytes of a packet pass (struct sock_fprog, linux/filter.h).
-    instruction = ctypes.create_string_buffer(_BPF_RETURN_0, len(_BPF_RETURN_0))
-    program = struct.pack("HP", 1, ctypes.addressof(instruction))
-    return sys.platform == "linux" and _set_filter(descriptor, _SO_ATTACH_FILTER, program)
+    # A filter of one instruction, which lets 0 bytes of a packet pass.
+    return _attach_filter(descriptor, _BPF_RETURN_0)
+
+
+def take_in_no_data(descriptor: int) -> bool:
+    """Have the connections that come from now on to a listening `descriptor` made, and nothing taken in over them.
+
+    Each is let go by `take_in_again` with its own descriptor. Whether that went well. Does not yield.
+    """
+    return _attach_filter(descriptor, _BPF_NO_DATA)
 
 
 def take_in_again(descriptor: int) -> None:
@@ -157,6 +172,13 @@ def set_receive_buffer(descriptor: int, nbytes: int) -> int | None:
             return int(before)
     except OSError:
         return None
+
+
+def _attach_filter(descriptor: int, instructions: bytes) -> bool:
+    # struct sock_fprog of linux/filter.h: how many instructions, of 8 bytes each, and where they are.
+    kept = ctypes.create_string_buffer(instructions, len(instructions))
+    program = struct.pack("HP", len(instructions) // 8, ctypes.addressof(kept))
+    return sys.platform == "linux" and _set_filter(descriptor, _SO_ATTACH_FILTER, program)
 
 
 def _set_filter(descriptor: int, option: int, value: bytes) -> bool:

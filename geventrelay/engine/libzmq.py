@@ -10,6 +10,8 @@ from typing import Any
 import zmq
 from gevent.hub import get_hub
 
+# ZMQ_TOPICS_COUNT, which pyzmq does not name (libzmq 4.3.5 on).
+_TOPICS_COUNT = 116
 _GONE = (zmq.ENOTSOCK, zmq.ETERM)
 
 _numbers = itertools.count()
@@ -47,6 +49,15 @@ def last_endpoint(socket: zmq.Socket[Any]) -> str:
     :raises zmq.ZMQError: if the socket or its context has gone.
     """
     return bytes(socket.get(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode(errors="surrogateescape")
+
+
+def topics_count(socket: zmq.Socket[Any]) -> int:
+    """How many topics the peers of `socket`, a PUB or XPUB, have subscribed to; 0 if unknown. Does not yield."""
+    try:
+        # Not the green socket's own: it would look for news each time.
+        return int(zmq.Socket.get(socket, _TOPICS_COUNT))
+    except zmq.ZMQError:
+        return 0
 
 
 def encoded(address: str | bytes) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import functools
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -19,9 +20,10 @@ import zmq
 
 from ..log import LogEvent, event
 from . import connections, descriptors
+from .admission import Admission
 from .holding import Holding
 from .kept_off import KeptOff
-from .libzmq import unless_gone
+from .libzmq import topics_count, unless_gone
 from .limiter import Limiter
 from .monitor import Monitor, MonitorEvent
 from .narrowing import Narrowing
@@ -40,9 +42,10 @@ _BROKEN = int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)
 _WRONG = int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
 _DENIED = int(zmq.EVENT_HANDSHAKE_FAILED_AUTH)
 _RETRIED = int(zmq.EVENT_CONNECT_RETRIED)
+_LISTENING, _CLOSED = int(zmq.EVENT_LISTENING), int(zmq.EVENT_CLOSED)
 # Not EVENT_ACCEPT_FAILED: without a free descriptor, libzmq tries again without a pause and reports each try. That is a
 # quarter of a million events a second, more than can be read.
-PEER_EVENTS = _GAINED | _LOST | _SUCCEEDED | _BROKEN | _WRONG | _DENIED | _RETRIED
+PEER_EVENTS = _GAINED | _LOST | _SUCCEEDED | _BROKEN | _WRONG | _DENIED | _RETRIED | _LISTENING | _CLOSED
 """The events that `SocketPeers` needs of a `Monitor`."""
 
 # Taking in one takes some 5 us, during which everything else waits.
@@ -98,6 +101,8 @@ class SocketPeers:
         self._origins = Origins()
         self._holding = Holding()
         self._narrowing = Narrowing()
+        to_subscribers = monitor.socket.type in (zmq.PUB, zmq.XPUB)
+        self._admission = Admission(functools.partial(topics_count, monitor.socket)) if to_subscribers else None
         self._whose = {"device": device, "socket": key}
         self._types = types
         self._mechanism = _MECHANISMS.get(int(plain_get(monitor.socket, zmq.MECHANISM)), "unknown")
@@ -166,6 +171,8 @@ class SocketPeers:
         for descriptor in list(self._held):
             self._let_go(descriptor)
         self._holding.let_all_go()
+        if self._admission is not None:
+            self._admission.let_all_in()
         self._tell_news()
         return dataclasses.replace(self._table.snapshot(self._mechanism), peers=())
 
@@ -184,13 +191,15 @@ class SocketPeers:
                     gevent.sleep(_PAUSE_S)
 
     def _wait_s(self) -> float | None:
-        waits = [self._holding.wait_s]
+        waits = [self._holding.wait_s, None if self._admission is None else self._admission.wait_s]
         if self.limiter is not None and self._table.connections:
             waits.append(self.limiter.wait_s(time.monotonic()))
         return min((one for one in waits if one is not None), default=None)
 
     def _enforce(self) -> None:
         """End the connections that have sent more than the bound allows; slow those down that have to wait."""
+        if self._admission is not None and self._admission.look(time.monotonic()):
+            self._note(logging.WARNING, "subscribers-wait", reason="many topics, and subscribers that come and go")
         if self.limiter is not None:
             for descriptor, connection in self.limiter.look(self._table.connections, time.monotonic()):
                 with contextlib.suppress(OSError):
@@ -220,7 +229,7 @@ class SocketPeers:
         events = self._monitor.read(_AT_A_TIME)
         for one in events:
             self._take(one)
-            if self._observe is not None:
+            if self._observe is not None and not one.kind & (_LISTENING | _CLOSED):
                 self._observe(one)
         accepted = [one.value for one in events if one.kind == _ACCEPTED and self._table.is_pending(one.value)]
         if accepted:
@@ -244,6 +253,8 @@ class SocketPeers:
             table.gained(value, endpoint, time.time(), accepted=kind == _ACCEPTED)
             self._origins.gained(value, self.emptied())
             self._hold(value)
+            if self._admission is not None and kind == _ACCEPTED:
+                self._admission.accepted(value)
         elif kind == _LOST:
             self._note_lost(value, endpoint)
         elif kind == _SUCCEEDED:
@@ -256,6 +267,10 @@ class SocketPeers:
             table.denied(endpoint, f"auth_{value}")
         elif kind == _RETRIED:
             table.retried()
+        elif self._admission is not None and kind == _LISTENING:
+            self._admission.listening(value)
+        elif self._admission is not None and kind == _CLOSED:
+            self._admission.not_listening(value)
 
     def _hold(self, descriptor: int) -> None:
         self._let_go(descriptor)
@@ -281,6 +296,8 @@ class SocketPeers:
 
     def _note_lost(self, descriptor: int, endpoint: str) -> None:
         lost = self._table.lost(descriptor, endpoint, answered=self._let_go(descriptor))
+        if self._admission is not None:
+            self._admission.lost(descriptor, time.monotonic(), was_peer=lost is not None and lost[1] is None)
         if lost is None:
             return
         connection, reason = lost
