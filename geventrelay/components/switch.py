@@ -74,11 +74,11 @@ class Switch(Component):
         return {key: station.bound for key, station in self._stations.items()}
 
     def peers(self, *, accounts: bool = False) -> dict[str, PeersSnapshot]:
-        """Who is connected to each socket, by its key; once all is closed, only what was counted. Does not yield.
+        """Who is connected to each socket, by its key; once all is closed, only what was counted.
 
-        :param accounts: whether to tell all of each peer.
+        :param accounts: whether to tell all of each peer; this yields.
         """
-        found = {key: one.snapshot(accounts=accounts) for key, one in self._stations.items()}
+        found = {key: one.snapshot(accounts=accounts) for key, one in list(self._stations.items())}
         return {**self._last_peers, **found}
 
     def disconnect(self, peer: int) -> bool:

@@ -137,9 +137,9 @@ class Assembly:
         return {**({} if self._switch is None else self._switch.bound), **self.sockets.bound}
 
     def peers(self, *, accounts: bool) -> dict[str, PeersSnapshot]:
-        """Who is connected to each socket that is followed, by its key. Does not yield.
+        """Who is connected to each socket that is followed, by its key.
 
-        :param accounts: whether to tell all of each peer of engine zmtp.
+        :param accounts: whether to tell all of each peer of engine zmtp; this yields.
         """
         own = {} if self._switch is None else self._switch.peers(accounts=accounts)
         return {**own, **self.sockets.peers()}

@@ -129,9 +129,9 @@ class SupervisedDevice:
         return now if self._past is None else self._past.merged_with(now)
 
     def peers(self, *, accounts: bool = False) -> dict[str, PeersSnapshot]:
-        """Who is connected, by socket, and what has been counted over every start. Does not yield.
+        """Who is connected, by socket, and what has been counted over every start.
 
-        :param accounts: see `Device.peers`.
+        :param accounts: see `Device.peers`. This yields.
         """
         now = self.device.peers(accounts=accounts)
         both = {key: past.merged_with(now.get(key, PeersSnapshot())) for key, past in self._past_peers.items()}

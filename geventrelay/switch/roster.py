@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Mapping
 
-from ..engine.peeraccount import MOST_ACCOUNTS, PeerAccount
+from ..engine.peeraccount import PeerAccount
 from ..engine.peertable import ConnectingSnapshot, PeerSnapshot, PeersSnapshot
 
 _MECHANISM = "NULL"
@@ -55,22 +54,19 @@ class Roster:
         self,
         gone: Collection[int],
         connecting: tuple[ConnectingSnapshot, ...],
-        account: Callable[[int], PeerAccount] | None = None,
+        accounts: Mapping[int, PeerAccount],
     ) -> PeersSnapshot:
         """Who is there now, the longest first, and what has been counted.
 
         :param gone: the numbers of connections that have ended, and of which something is still to be read.
         :param connecting: the endpoints that are to be connected.
-        :param account: what is known of the peer with a number, of the first `MOST_ACCOUNTS`; None if it is not asked
-            for.
+        :param accounts: what more is known of peers, by their number.
         """
         peers = self._peers.items()
-        found = [dataclasses.replace(one, certain=False) if key in gone else one for key, one in peers]
-        if account is not None:
-            keys = itertools.islice(self._peers, MOST_ACCOUNTS)
-            found[:MOST_ACCOUNTS] = [
-                dataclasses.replace(one, account=account(key)) for key, one in zip(keys, found, strict=False)
-            ]
+        found = (dataclasses.replace(one, certain=False) if key in gone else one for key, one in peers)
+        if accounts:
+            keyed = zip(self._peers, found, strict=True)
+            found = (dataclasses.replace(one, account=accounts.get(key)) for key, one in keyed)
         return PeersSnapshot(
             peers=tuple(found),
             connecting=connecting,

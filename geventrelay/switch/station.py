@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from ..endpoints import Endpoint
 from ..engine import connections
 from ..engine.counters import Drop
+from ..engine.fair import FairYield
 from ..engine.kept_off import KeptOff
+from ..engine.peeraccount import ACCOUNTS_AT_A_TIME, MOST_ACCOUNTS, PeerAccount
 from ..engine.peertable import KEPT_OFF, LEGACY_ADVICE, ConnectingSnapshot, PeersSnapshot
 from ..zmtp import socket_types
 from ..zmtp.connection import Bounds, Connection
@@ -179,16 +181,25 @@ class Station:
         return not waits and all(link.has_written for link in self._links.values())
 
     def snapshot(self, *, accounts: bool = False) -> PeersSnapshot:
-        """Who is connected, and what has been counted; with the account of each peer if `accounts` says so."""
-        links = {link.id: link for link in self._links.values()}
+        """Who is connected, and what has been counted.
+
+        :param accounts: whether to tell all of each peer, of the first `MOST_ACCOUNTS`; this yields.
+        """
+        known = self._accounts() if accounts else {}
         # What is not read is not heard to end either.
-        unread = (link for link in links.values() if link.blocked or self.paused)
+        unread = (link for link in self._links.values() if link.blocked or self.paused)
         gone = {link.id for link in unread if connections.has_ended(link.number)}
         connecting = tuple(self._connecting(dialler, peer) for dialler, peer in self._diallers.items())
-        if not accounts:
-            return self._roster.snapshot(gone, connecting)
-        now = time.monotonic()
-        return self._roster.snapshot(gone, connecting, lambda key: links[key].account(now))
+        return self._roster.snapshot(gone, connecting, known)
+
+    def _accounts(self) -> dict[int, PeerAccount]:
+        found: dict[int, PeerAccount] = {}
+        with FairYield() as turn:
+            for link in list(self._links.values())[:MOST_ACCOUNTS]:
+                found[link.id] = link.account(time.monotonic())
+                if len(found) % ACCOUNTS_AT_A_TIME == 0:
+                    turn.wait()
+        return found
 
     def _connecting(self, dialler: Dialler, peer: Peer) -> ConnectingSnapshot:
         return ConnectingSnapshot(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import gevent
 
 from ..devices.snapshot import State
+from ..engine.fair import FairYield
 from ..errors import SettingsError, StartError
 from ..log import event
 from ..printable import printable
@@ -99,10 +100,12 @@ class Api:
 
     def _get_peers(self, request: Request, name: str) -> Response:
         supervised = self._supervised(name)
-        made = self._recent.get(
-            (supervised.device, "peers"), lambda: encoded(report.connections(supervised.peers(accounts=True)))
-        )
-        return Response(made, headers={"Cache-Control": "no-store"})
+
+        def make() -> bytes:
+            with FairYield() as turn:
+                return encoded(report.connections(supervised.peers(accounts=True), turn.wait))
+
+        return Response(self._recent.get((supervised.device, "peers"), make), headers={"Cache-Control": "no-store"})
 
     def _get_subscriptions(self, request: Request, name: str) -> Response:
         device = self._supervised(name).device

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..engine.counters import OF_OUTLET, OF_PUMP, PumpSnapshot
 from ..engine.native.choose import burst_name
-from ..engine.peeraccount import OF_PEER
+from ..engine.peeraccount import ACCOUNTS_AT_A_TIME, OF_PEER
 from ..engine.peertable import OF_SOCKET, ConnectingSnapshot, PeerSnapshot, PeersSnapshot
 from ..engine.values import as_json
 from ..printable import printable
@@ -81,9 +81,20 @@ def values() -> Json:
     return {"version": VERSION, **descriptions()}
 
 
-def connections(peers: Mapping[str, PeersSnapshot]) -> Json:
-    """The `peers` of each socket of a device; with what engine zmtp knows of each, if they have their accounts."""
-    return {"version": VERSION, "sockets": {key: [_peer(peer) for peer in one.peers] for key, one in peers.items()}}
+def connections(peers: Mapping[str, PeersSnapshot], pause: Callable[[], None] = lambda: None) -> Json:
+    """The peers of each socket of a device; with what engine zmtp knows of each, if they have their accounts.
+
+    :param peers: the peers, by the socket's key.
+    :param pause: is called now and then; it may yield.
+    """
+    sockets: dict[str, list[Json]] = {}
+    for key, one in peers.items():
+        found = sockets[key] = []
+        for peer in one.peers:
+            found.append(_peer(peer))
+            if len(found) % ACCOUNTS_AT_A_TIME == 0:
+                pause()
+    return {"version": VERSION, "sockets": sockets}
 
 
 def subscriptions(topics: Sequence[bytes]) -> Json:

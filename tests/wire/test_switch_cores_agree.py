@@ -78,7 +78,7 @@ def story(world: World, seed: int) -> list[object]:
                 far.put(piece)
                 seen.append((far.read(), far.peer.ended and far.peer.ended.fault))
         settle(world, fars)
-        seen += [(far.bytes(), far.peer.counts()) for far in fars]
+        seen += [(far.bytes(), far.peer.counts(), far.peer.some_topics(3)) for far in fars]
         counters = way.counters
         seen.append((counters.received, counters.received_parts, counters.received_bytes))
         seen += [(one.sent, one.sent_parts, one.sent_bytes, one.uncut, dict(one.dropped)) for one in counters.outlets]
