@@ -194,6 +194,13 @@ class OutletSnapshot(Frozen, OutletValues):
         """
         return frozen_copy(cls, counters, socket=socket, held=held, **(deliveries or _NO_DELIVERIES))
 
+    @property
+    def adds_up(self) -> bool:
+        """Whether every delivery is accounted for; where they are not counted, there is nothing against it."""
+        if self.matched is None:
+            return True
+        return self.matched == (self.delivered or 0) + sum((self.lost or {}).values()) + (self.waiting or 0)
+
     def merged_with(self, later: OutletSnapshot) -> OutletSnapshot:
         """The counts of both lives of one outlet: this one, which is over, and a `later` one; see `as_closed`."""
         return merged(self.as_closed(), later, socket=self.socket)
@@ -211,7 +218,7 @@ _NO_DELIVERIES = {value.attribute: None for value in values_of(OutletSnapshot) i
 
 @dataclass(slots=True)
 class PumpSnapshot(Frozen, PumpValues):
-    """One pump at one moment: ``received == sent + sum(dropped) + held`` for each of its outlets.
+    """One pump at one moment: ``received == sent + sum(dropped) + held`` for each of its outlets; see `OutletSnapshot`.
 
     ``received / bursts`` is how many messages a burst moves on average.
 
@@ -251,8 +258,11 @@ class PumpSnapshot(Frozen, PumpValues):
 
     @property
     def balanced(self) -> bool:
-        """Whether every message received is accounted for at every outlet."""
-        return all(self.received == outlet.sent + sum(outlet.dropped.values()) + outlet.held for outlet in self.outlets)
+        """Whether every message received is accounted for at every outlet, and so is every delivery that is counted."""
+        return all(
+            self.received == outlet.sent + sum(outlet.dropped.values()) + outlet.held and outlet.adds_up
+            for outlet in self.outlets
+        )
 
 
 OF_OUTLET = values_of(OutletSnapshot)

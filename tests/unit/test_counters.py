@@ -33,6 +33,23 @@ def test_one_outlet_out_of_balance_is_enough():
     assert not pump(3, outlet(3), outlet(2)).balanced
 
 
+@given(st.integers(0, 99), st.integers(0, 99), st.integers(0, 99), st.integers(-1, 1))
+def test_a_pump_balances_only_if_deliveries_add_up_too(delivered, slow, waiting, off):
+    matched = delivered + slow + waiting + off
+    one = dataclasses.replace(
+        outlet(1), matched=matched, delivered=delivered, lost={Drop.SLOW: slow}, waiting=waiting, waiting_bytes=0
+    )
+    assert pump(1, one).balanced == (off == 0)
+
+
+def test_lives_of_engines_that_count_deliveries_and_do_not_are_not_added_up():
+    known, unknown = (dataclasses.replace(outlet(1), matched=one) for one in (2, None))
+    assert (known.merged_with(known).matched, known.merged_with(unknown).matched) == (4, None)
+    assert unknown.merged_with(known).matched is None
+    past, later = (DeviceSnapshot("relay", State.RUNNING, (pump(1, one),)) for one in (unknown, known))
+    assert past.merged_with(later).pumps == later.pumps
+
+
 def test_a_message_that_two_outlets_wait_for_is_held_once():
     assert pump(1, outlet(0, held=1), outlet(0, held=1)).held == 1
     assert pump(1, outlet(1)).held == 0
