@@ -76,7 +76,7 @@ PUMP = Scope("pump", ("device", "socket"), OF_PUMP)
 OUTLET = Scope("outlet", ("device", "socket"), OF_OUTLET)
 # Without metrics: there may be very many peers.
 PEER = Scope("peer", (), OF_PEER)
-SCOPES = (SERVER, DEVICE, SOCKET, PUMP, OUTLET, PEER)
+SCOPES = (SERVER, DEVICE, SOCKET, PEER, PUMP, OUTLET)
 
 
 def metric_name(value: Value) -> str:
