@@ -81,7 +81,7 @@ def bind(endpoint: Endpoint, transport: Transport, *, ipv6: bool, backlog: int) 
         if family == stdlib_socket.AF_INET6:
             socket.setsockopt(stdlib_socket.IPPROTO_IPV6, stdlib_socket.IPV6_V6ONLY, 0)
         transport.prepare(socket)
-        socket.bind((host, port))
+        socket.bind((host, port) if family == stdlib_socket.AF_INET else _scoped(host, port))
         socket.listen(backlog)
         return Binding(socket, listening_address(socket.fileno()))
     except BaseException:
@@ -132,6 +132,13 @@ def _host(host: str, ipv6: bool) -> tuple[int, str]:
     wants_6 = ipv6 and next(iter(found)) == stdlib_socket.AF_INET6
     family = stdlib_socket.AF_INET if stdlib_socket.AF_INET in found and not wants_6 else stdlib_socket.AF_INET6
     return family, found[family]
+
+
+def _scoped(host: str, port: int) -> tuple[str, int, int, int]:
+    """Where to bind `host`, an address of IPv6 that may name its interface: ``fe80::1%eth0``."""
+    address, _, scope = host.partition("%")
+    number = int(scope) if scope.isdecimal() else stdlib_socket.if_nametoindex(scope) if scope else 0
+    return address, port, 0, number
 
 
 def _address_of_interface(name: str) -> str | None:

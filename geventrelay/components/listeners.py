@@ -29,7 +29,8 @@ def listening_address(descriptor: int) -> str:
         path = name.decode(errors="surrogateescape") if isinstance(name, bytes) else name
         return "ipc://" + ("@" + path[1:] if path.startswith("\0") else path)
     if family == stdlib_socket.AF_INET6:
-        return f"tcp://[{name[0]}]:{name[1]}"
+        scope = f"%{stdlib_socket.if_indextoname(name[3])}" if name[3] else ""
+        return f"tcp://[{name[0]}{scope}]:{name[1]}"
     return f"tcp://{name[0]}:{name[1]}" if family == stdlib_socket.AF_INET else ""
 
 

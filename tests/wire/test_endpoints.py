@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 
 import pytest
 import zmq
@@ -115,6 +116,28 @@ def test_an_ipv6_endpoint_works_without_being_told_twice(run, peers: Peers):
     puller = peers.connect(zmq.PULL, *device.endpoints["backend"])
     pusher.send(b"over six")
     assert puller.recv() == [b"over six"]
+
+
+def link_local() -> str | None:
+    """An address of IPv6 that this machine has on one link alone, with the link."""
+    try:
+        lines = Path("/proc/net/if_inet6").read_text().splitlines()
+    except OSError:
+        return None
+    found = (line.split() for line in lines)
+    own = [(fields[0], fields[5]) for fields in found if fields[3] == "20"]
+    return f"{socket.inet_ntop(socket.AF_INET6, bytes.fromhex(own[0][0]))}%{own[0][1]}" if own else None
+
+
+@pytest.mark.skipif(link_local() is None, reason="this machine has no address of a link")
+def test_an_address_of_a_link_is_bound_and_connected(run, peers: Peers):
+    last = run(Streamer(frontend=f"tcp://[{link_local()}]:0", backend=LOCAL))
+    (there,) = last.endpoints["frontend"]
+    assert there.startswith(f"tcp://[{link_local()}]:")
+    first = run(Streamer(frontend=LOCAL, backend=">" + there))
+    puller = peers.connect(zmq.PULL, *last.endpoints["backend"])
+    peers.connect(zmq.PUSH, *first.endpoints["frontend"]).send(b"over the link")
+    assert puller.recv() == [b"over the link"]
 
 
 @needs_ipv6
