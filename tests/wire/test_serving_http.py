@@ -51,7 +51,7 @@ def test_counts_go_on_over_failures_and_restarts(serve, peers: Peers):
                 f"the end at the {key}",
             )
         if life == 2:
-            serving.reload(streamer("tasks", io_threads=2), http=ANYWHERE)
+            serving.reload(streamer("tasks", max_message_size_bytes=100_000), http=ANYWHERE)
         elif life == 1:
             serving.fail("tasks")
         eventually(lambda: serving.server.ready, "the device to be up again")
