@@ -7,6 +7,7 @@ import pytest
 import zmq
 from gevent import socket
 from hypothesis import strategies as st
+from support.engines import libzmq_only
 from support.http import TOKEN, Client, FakeServer, Reloaded
 
 from geventrelay import Forwarder, Relay, SettingsError, StartError, Streamer
@@ -102,6 +103,7 @@ def test_one_peer_is_disconnected_by_who_knows_the_token(serve, run, peers: Peer
         assert client.post(f"/api/devices/tasks/peers/{number}/disconnect").status == 404
 
 
+@libzmq_only("engine zmtp disconnects one")
 def test_a_peer_of_libzmq_is_not_disconnected(client):
     answer = client.post("/api/devices/tasks/peers/1/disconnect")
     assert answer.status == 409
