@@ -434,6 +434,30 @@ def test_many_topics_of_a_subscriber_that_goes_are_cancelled_piece_by_piece(worl
     assert cancelled == sorted(topic for topic in topics if topic != b"77")
 
 
+def told(publisher):
+    return [frame.body.removeprefix(b"\x09SUBSCRIBE") for frame in publisher.frames()]
+
+
+def test_a_publisher_that_comes_is_told_many_topics_piece_by_piece(world):
+    xsub, xpub, _, _ = forwarder(world)
+    subscriber = world.far(xpub)
+    topics = [b"%04d" % number for number in range(3000)]
+    for at in range(0, 3000, 1000):
+        subscriber.send(b"".join(map(subscribe, topics[at : at + 1000])))
+    publisher = world.far(xsub)
+    publisher.peer.write(time.monotonic())
+    found = told(publisher)
+    assert 0 < len(found) < 1000
+    # Of those that it was not told of: one ends, and one ends and comes again.
+    gone, again = [topic for topic in topics if topic not in found][:2]
+    subscriber.send(cancel(gone) + cancel(again) + subscribe(again))
+    found += told(publisher)
+    while publisher.peer.wants_write:
+        publisher.peer.write(NEVER)
+        found += told(publisher)
+    assert sorted(found) == [topic for topic in topics if topic != gone]
+
+
 def test_an_xpub_can_report_every_subscription(world):
     xsub, xpub, _, _ = forwarder(world, xpub_verbose=True)
     publisher, one, two = world.far(xsub), world.far(xpub), world.far(xpub)

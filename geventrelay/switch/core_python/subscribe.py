@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ...engine.counters import Drop, OutletCounters
@@ -25,15 +25,20 @@ class Wishes:
     """What one publisher is still to be told: of each topic the latest, so that a peer that does not read costs little.
 
     :param version: of ZMTP, that it speaks.
+    :param wanted: the topics that are wanted as it comes.
     """
 
-    def __init__(self, version: Version) -> None:
+    def __init__(self, version: Version, wanted: Mapping[bytes, int]) -> None:
         self._version = version
+        # It has been told of none of these. One copy: a million single steps would hold up the hub for a second.
+        self._untold = dict(wanted)
         # Whether a topic is wanted; whether the publisher is subscribed to it as far as it knows; how often to tell it.
         self._news: OrderedDict[bytes, tuple[bool, bool, int]] = OrderedDict()
 
     def subscribe(self, topic: bytes, *, known: bool) -> None:
         """Tell that `topic` is wanted; `known` is whether that has been told before, and is told again."""
+        if self._untold.pop(topic, None) is not None:
+            self._news[topic] = (True, False, 1)
         wanted, before, times = self._news.get(topic, (True, known, 0))
         if not wanted:
             # The end of the last one has not gone out, and is not told any more.
@@ -42,6 +47,8 @@ class Wishes:
 
     def cancel(self, topic: bytes) -> None:
         """Tell that `topic` is not wanted any more."""
+        if self._untold.pop(topic, None) is not None:
+            return
         _, before, _ = self._news.pop(topic, (False, True, 1))
         if before:
             self._news[topic] = (False, True, 1)
@@ -56,6 +63,10 @@ class Wishes:
             if times > now:
                 self._news[topic] = (wanted, True, times - now)
                 self._news.move_to_end(topic, last=False)
+        count = min(len(self._untold), _ENCODED_AT_A_TIME - len(found))
+        # The last of a dict can be taken out without a look at those before it.
+        last = [self._untold.popitem()[0] for _ in range(count)]
+        found.extend(_encode(topic, True, self._version) for topic in reversed(last))
         return b"".join(found)
 
 
@@ -130,9 +141,7 @@ class Subscribe(Side):
     def attached(self, peer: Peer) -> None:
         """See `Side.attached`, and there of `peer`."""
         assert peer.info is not None
-        peer.topics = Wishes(peer.info.version)
-        for topic in self._wanted:
-            peer.topics.subscribe(topic, known=False)
+        peer.topics = Wishes(peer.info.version, self._wanted)
         if self._wanted:
             self._ask(peer)
 

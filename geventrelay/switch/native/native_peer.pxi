@@ -84,9 +84,7 @@ cdef class NativePeer:
             if greeting and not welcome(&self.peer, greeting, len(greeting)):
                 raise MemoryError
         if self.side.topics is not None:
-            self.news = Wishes(peer.version)
-            for topic in self.side.topics:
-                self.news.subscribe(topic, known=False)
+            self.news = Wishes(peer.version, self.side.topics)
             self.peer.has_news = len(self.side.topics) > 0
         if self.side.side.kind == ROUTES:
             self.become_known(peer.routing_id)
