@@ -16,7 +16,7 @@ from ..switch.pulse import Heartbeat
 from ..switch.station import Terms
 from ..switch.transport import Keepalive, Transport
 from ..terms import SlowSubscriber
-from ..zmtp.connection import Bounds
+from ..zmtp.bounds import Bounds
 from ..zmtp.socket_types import TO_SUBSCRIBERS
 from .new_socket import ONLY_SEND, PROBES, repeats_subscriptions
 from .plan import RECEIVE_ONLY, SocketPlan

@@ -25,7 +25,7 @@ from ..engine.counters import Drop, PumpCounters
 from ..terms import Payload, WhenFull
 from ..terms import SlowSubscriber as SlowSubscriber
 from ..zmtp import events
-from ..zmtp.connection import Bounds
+from ..zmtp.bounds import Bounds
 from ..zmtp.errors import Fault
 
 

@@ -18,7 +18,8 @@ from ..engine.kept_off import KeptOff
 from ..engine.peeraccount import ACCOUNTS_AT_A_TIME, MOST_ACCOUNTS, PeerAccount
 from ..engine.peertable import KEPT_OFF, LEGACY_ADVICE, ConnectingSnapshot, PeersSnapshot
 from ..zmtp import socket_types
-from ..zmtp.connection import Bounds, Connection
+from ..zmtp.bounds import Bounds
+from ..zmtp.connection import Connection
 from ..zmtp.errors import Fault
 from ..zmtp.greeting import Version
 from .contract import Ended, Peer, Side

@@ -7,6 +7,7 @@ from is in a module each:
 * `frames`: bytes to frames and back;
 * `commands` and `metadata`: what frames that are commands say;
 * `mechanism`: the handshake between the greeting and the first message;
+* `traffic`: what frames mean after it, and `bounds`: what the other end may send;
 * `events`: what comes out.
 
 The specifications are RFC 37 (ZMTP 3.1), RFC 23 (3.0), RFC 15 (2.0) and RFC 13 (1.0), each at rfc.zeromq.org. Where

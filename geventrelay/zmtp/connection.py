@@ -12,15 +12,16 @@ An error ends it: nothing that comes later can be understood.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 
 from . import commands, frames, greeting, metadata, socket_types
+from .bounds import DEFAULT_BOUNDS, Bounds
 from .errors import Fault, ProtocolError
-from .events import Cancel, Event, Message, Peer, Ping, Pong, Ready, Subscribe
+from .events import Event, Peer, Ping, Ready, Subscribe
 from .frames import Frame, FrameReader
 from .greeting import Version
 from .mechanism import Mechanism, Null
+from .traffic import Traffic
 
 _CANCEL, _SUBSCRIBE = 0, 1
 MOST_ROUTING_ID_BYTES = 255
@@ -37,27 +38,6 @@ class State(enum.Enum):
     FAILED = enum.auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What the other end may send.
-
-    :ivar frame_bytes: of one part, and `message_bytes` of all parts of a message together. A stranger can make this
-        end keep so much of a message that never ends.
-    :ivar parts: of one message. An empty part is 2 bytes on the wire, and much more in memory.
-    :ivar command_bytes: of one command. The largest that makes sense has a topic, or metadata.
-    :ivar topic_bytes: of one subscription.
-    """
-
-    frame_bytes: int = 64 << 20
-    message_bytes: int = 64 << 20
-    parts: int = 1000
-    command_bytes: int = 64 << 10
-    topic_bytes: int = 8 << 10
-
-
-DEFAULT_BOUNDS = Bounds()
-
-
 class Connection:
     """One end of a connection of ZMTP.
 
@@ -65,7 +45,7 @@ class Connection:
 
     :param socket_type: this end's, as ``"PULL"``.
     :param routing_id: what this end calls itself, at most 255 bytes; told by REQ, DEALER and ROUTER alone.
-    :param mechanism: this end's part in the handshake; None for NULL.
+    :param mechanism: makes this end's part in the handshake, of what this end says of itself.
     :param legacy_peers: whether peers that speak ZMTP 1.0 and 2.0 may connect. It costs a round trip: the greeting is
         held back until the other end's first bytes have come.
     :param bounds: what the other end may send.
@@ -79,7 +59,7 @@ class Connection:
         socket_type: str,
         routing_id: bytes = b"",
         *,
-        mechanism: Mechanism | None = None,
+        mechanism: Callable[[Mapping[str, bytes]], Mechanism] = Null,
         legacy_peers: bool = False,
         bounds: Bounds = DEFAULT_BOUNDS,
     ) -> None:
@@ -91,14 +71,13 @@ class Connection:
         self.peer: Peer | None = None
         self._type = socket_type
         self._routing_id = routing_id if socket_type in socket_types.TELL_ROUTING_ID else b""
-        self._mechanism = Null(self._properties()) if mechanism is None else mechanism
+        self._mechanism = mechanism(self._properties())
         self._legacy = legacy_peers
         self._bounds = bounds
         self._version = Version.V3_1
         self._received = bytearray()
         self._reader = self._new_reader(Version.V3_1)
-        self._parts: list[bytes] = []
-        self._message_bytes = 0
+        self._traffic = Traffic(socket_type, bounds)
         self._events: list[Event] = []
         self._output = bytearray(greeting.signature(self._routing_id))
         # Of the greeting, what the other end must have spoken first for.
@@ -146,7 +125,7 @@ class Connection:
         """
         if self.state is State.FAILED:
             return
-        whole = self.state is State.TRAFFIC and not self._reader.unread and not self._parts
+        whole = self.state is State.TRAFFIC and not self._reader.unread and not self._traffic.within_message
         state, self.state = self.state, State.FAILED
         if not whole:
             what = "a message" if state is State.TRAFFIC else f"the {state.name.lower().replace('_', ' ')}"
@@ -157,7 +136,7 @@ class Connection:
 
         :raises ValueError: before `Ready`, and within a message.
         """
-        if self.state is not State.TRAFFIC or self._parts:
+        if self.state is not State.TRAFFIC or self._traffic.within_message:
             raise ValueError(f"what has come can be taken between messages, got state {self.state.name}")
         return self._reader.take_rest()
 
@@ -248,8 +227,8 @@ class Connection:
         else:
             self._output += greeting.rest_of_greeting_2_0(socket_types.NUMBERS.index(self._type))
             self._output += frames.encode(self._routing_id)
-            self._legacy_type = _type_name(found.type_number)
-            self._require_fitting(self._legacy_type)
+            self._legacy_type = socket_types.by_number(found.type_number)
+            socket_types.require_fitting(self._type, self._legacy_type)
         self.state = State.ROUTING_ID
 
     # What frames mean
@@ -263,7 +242,7 @@ class Connection:
         if found is None:
             return
         socket_type = found.get(metadata.SOCKET_TYPE.lower(), b"").decode("ascii", "backslashreplace")
-        self._require_fitting(socket_type)
+        socket_types.require_fitting(self._type, socket_type)
         routing_id = found.get(metadata.IDENTITY.lower(), b"")
         if len(routing_id) > MOST_ROUTING_ID_BYTES:
             raise ProtocolError(
@@ -284,41 +263,13 @@ class Connection:
             self._events.append(Subscribe(b""))
 
     def _take_traffic(self, frame: Frame) -> None:
-        if frame.command:
-            if self._version.is_legacy:
-                raise ProtocolError(Fault.BAD_FRAME, f"ZMTP {self._version} has no commands, got one")
-            self._take_command(commands.parse(frame.body))
-            return
-        self._message_bytes += len(frame.body)
-        if self._message_bytes > self._bounds.message_bytes:
-            raise ProtocolError(Fault.UNFINISHED, f"a message: expected at most {self._bounds.message_bytes} bytes")
-        self._parts.append(frame.body)
-        if len(self._parts) > self._bounds.parts:
-            raise ProtocolError(Fault.TOO_MANY_PARTS, f"a message: expected at most {self._bounds.parts} parts")
-        if not frame.more:
-            parts, self._parts, self._message_bytes = tuple(self._parts), [], 0
-            self._events.append(self._subscription(parts) or Message(parts))
-
-    def _subscription(self, parts: tuple[bytes, ...]) -> Event | None:
-        """What a message of one part means that is a subscription, as before ZMTP 3.1; libzmq takes it of all."""
-        first = parts[0]
-        if self._type not in socket_types.TO_SUBSCRIBERS or len(parts) > 1 or not first or first[0] > _SUBSCRIBE:
-            return None
-        topic = self._checked_topic(first[1:])
-        return Subscribe(topic) if first[0] == _SUBSCRIBE else Cancel(topic)
-
-    def _take_command(self, command: commands.Command) -> None:
-        """Commands that are not known mean nothing (libzmq's session_base_t::push_msg)."""
-        if command.name in (commands.SUBSCRIBE, commands.CANCEL):
-            if self._type in socket_types.TO_SUBSCRIBERS:
-                topic = self._checked_topic(command.data)
-                self._events.append(Subscribe(topic) if command.name == commands.SUBSCRIBE else Cancel(topic))
-        elif command.name == commands.PING:
-            ttl_ds, context = commands.parse_ping(command.data)
-            self._send_command(commands.Command(commands.PONG, context))
-            self._events.append(Ping(ttl_ds, context))
-        elif command.name == commands.PONG:
-            self._events.append(Pong(command.data))
+        if frame.command and self._version.is_legacy:
+            raise ProtocolError(Fault.BAD_FRAME, f"ZMTP {self._version} has no commands, got one")
+        event = self._traffic.take(frame)
+        if isinstance(event, Ping):
+            self._send_command(commands.Command(commands.PONG, event.context))
+        if event is not None:
+            self._events.append(event)
 
     def _ready(self, peer: Peer) -> None:
         self.peer = peer
@@ -336,24 +287,9 @@ class Connection:
     def _new_reader(self, version: Version) -> FrameReader:
         return FrameReader(self._bounds.frame_bytes, self._bounds.command_bytes, v1_0=version is Version.V1_0)
 
-    def _require_fitting(self, other: str) -> None:
-        fitting = socket_types.FITTING[self._type]
-        if other not in fitting:
-            raise ProtocolError(
-                Fault.WRONG_TYPE,
-                f"socket type: expected {' or '.join(sorted(fitting))} at a {self._type}, got {other!r}",
-            )
-
     def _require_traffic(self) -> None:
         if self.state is not State.TRAFFIC:
             raise ValueError(f"expected a connection whose handshake is done, got state {self.state.name}")
-
-    def _checked_topic(self, topic: bytes) -> bytes:
-        if len(topic) > self._bounds.topic_bytes:
-            raise ProtocolError(
-                Fault.TOPIC_TOO_LONG, f"a topic: expected at most {self._bounds.topic_bytes} bytes, got {len(topic)}"
-            )
-        return topic
 
     def _send_command(self, command: commands.Command) -> None:
         self._output += frames.encode(command.body, command=True)
@@ -371,11 +307,3 @@ _TAKERS: dict[State, Callable[[Connection, Frame], None]] = {
     State.ROUTING_ID: Connection._take_routing_id,
     State.TRAFFIC: Connection._take_traffic,
 }
-
-
-def _type_name(number: int | None) -> str:
-    if number is None or number >= len(socket_types.NUMBERS):
-        raise ProtocolError(
-            Fault.WRONG_TYPE, f"socket type: expected 0 to {len(socket_types.NUMBERS) - 1}, got {number}"
-        )
-    return socket_types.NUMBERS[number]

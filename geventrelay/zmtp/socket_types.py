@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .errors import Fault, ProtocolError
+
 # libzmq's mechanism_t::check_socket_type, and RFC 37 under "The READY Command".
 FITTING: dict[str, frozenset[str]] = {
     "PAIR": frozenset({"PAIR"}),
@@ -33,3 +35,25 @@ TELL_ROUTING_ID = frozenset({"REQ", "DEALER", "ROUTER"})
 
 TO_SUBSCRIBERS = frozenset({"PUB", "XPUB"})
 """The types to which subscriptions come."""
+
+
+def require_fitting(mine: str, other: str) -> None:
+    """Nothing, if this end's type `mine` can talk to the type `other`.
+
+    :raises ProtocolError: WRONG_TYPE.
+    """
+    fitting = FITTING[mine]
+    if other not in fitting:
+        raise ProtocolError(
+            Fault.WRONG_TYPE, f"socket type: expected {' or '.join(sorted(fitting))} at a {mine}, got {other!r}"
+        )
+
+
+def by_number(number: int | None) -> str:
+    """The type that has a `number`.
+
+    :raises ProtocolError: WRONG_TYPE, if there is none.
+    """
+    if number is None or number >= len(NUMBERS):
+        raise ProtocolError(Fault.WRONG_TYPE, f"socket type: expected 0 to {len(NUMBERS) - 1}, got {number}")
+    return NUMBERS[number]

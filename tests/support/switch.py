@@ -13,7 +13,7 @@ from geventrelay.switch.contract import Core, Destination, Peer, Progress, Side,
 from geventrelay.switch.core_python import PythonCore
 from geventrelay.switch.native.choose import native_core_module
 from geventrelay.zmtp import commands, events, frames
-from geventrelay.zmtp.connection import Bounds
+from geventrelay.zmtp.bounds import Bounds
 from geventrelay.zmtp.frames import FrameReader
 from geventrelay.zmtp.greeting import Version
 

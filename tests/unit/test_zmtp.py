@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geventrelay.zmtp import commands, frames, greeting, metadata
+from geventrelay.zmtp.bounds import Bounds
 from geventrelay.zmtp.commands import Command
-from geventrelay.zmtp.connection import Bounds, Connection, State
+from geventrelay.zmtp.connection import Connection, State
 from geventrelay.zmtp.errors import Fault, ProtocolError
 from geventrelay.zmtp.events import Cancel, Message, Ping, Pong, Ready, Subscribe
 from geventrelay.zmtp.frames import Frame, FrameReader

@@ -19,7 +19,7 @@ from geventrelay.engine.outlet import CUT, is_uncut
 from geventrelay.switch.contract import Destination, Ended, Progress, SidePlan, SlowSubscriber
 from geventrelay.terms import Payload, WhenFull
 from geventrelay.zmtp import frames
-from geventrelay.zmtp.connection import Bounds
+from geventrelay.zmtp.bounds import Bounds
 from geventrelay.zmtp.errors import Fault
 from geventrelay.zmtp.events import Peer
 from geventrelay.zmtp.greeting import Version

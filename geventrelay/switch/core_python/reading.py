@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 
 from ...zmtp import commands, frames
-from ...zmtp.connection import Bounds
+from ...zmtp.bounds import Bounds
 from ...zmtp.errors import Fault, ProtocolError
 from .run import Run
 
