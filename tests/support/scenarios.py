@@ -17,6 +17,7 @@ from geventrelay import Device, Drop
 from geventrelay.settings import PATTERNS, DeviceSettings
 from geventrelay.testing import LOCAL, Peer, Peers, eventually, within
 
+from .router_scenarios import routers
 from .stage import LARGE, MARK, Parts, Seen, Stage, is_mark
 
 _LOOK_S = 0.002
@@ -314,12 +315,15 @@ def _publish(
 
 
 STORIES: dict[str, Callable[[Stage, int], None]] = {
-    "streamer": streamer, "queue": queue, "forwarder": forwarder, "relay": relay,
+    "streamer": streamer, "queue": queue, "forwarder": forwarder, "relay": relay, "custom": routers,
 }  # fmt: skip
 
 
 def _settings(pattern: str, choose: random.Random, engine: str) -> DeviceSettings:
     made = PATTERNS[pattern]
+    if pattern == "custom":
+        types = {"frontend_type": "ROUTER", "backend_type": "ROUTER"}
+        return made(frontend=LOCAL, backend=LOCAL, engine=engine, drain_s=0, **types)  # type: ignore[call-arg]
     if pattern != "relay":
         sndhwm = choose.choice([1000, 1000, 2]) if pattern == "streamer" else 1000
         return made(frontend=LOCAL, backend=LOCAL, engine=engine, drain_s=0, sndhwm=sndhwm)  # type: ignore[call-arg]
