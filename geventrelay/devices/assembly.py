@@ -23,7 +23,7 @@ from ..engine.subscriptions import subscriptions
 from ..log import event
 from ..settings import DeviceSettings
 from ..terms import Engine, WhenFull
-from .engines import engine_of
+from .engines import engine_of, log_engine
 from .features import FEATURES
 
 log = logging.getLogger("geventrelay")
@@ -90,6 +90,7 @@ class Assembly:
 
         :raises StartError: naming the endpoint that could not be had.
         """
+        log_engine(self._settings)
         for component in self.components:
             component.open()
 

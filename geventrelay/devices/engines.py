@@ -31,21 +31,28 @@ def engine_of(settings: DeviceSettings) -> Engine:
     """The engine of a device of `settings`: LIBZMQ or ZMTP. Does not yield.
 
     A device that does not choose has ZMTP where one of its options needs that, whatever the environment says. Where the
-    environment alone asks for one that cannot do what the device needs, it is LIBZMQ. The log says so in both cases.
+    environment alone asks for one that cannot do what the device needs, it is LIBZMQ.
 
     :raises SettingsError: if the environment names no engine.
     """
+    return _choice(settings)[0]
+
+
+def log_engine(settings: DeviceSettings) -> None:
+    """Log which engine a device of `settings` has that does not choose, if that is not the default, and why."""
+    engine, reason = _choice(settings)
+    if reason:
+        level = logging.INFO if engine is Engine.ZMTP else logging.DEBUG
+        log.log(level, event("engine", device=settings.name, engine=engine.value, reason=reason))
+
+
+def _choice(settings: DeviceSettings) -> tuple[Engine, str]:
+    """The engine, and why it is neither the one that was chosen nor the default; empty if it is."""
     if settings.engine is not Engine.AUTO:
-        return Engine(settings.engine)
+        return Engine(settings.engine), ""
     by_default = default_engine()
     need = next(settings.engine_needs(), None)
     if need is not None:
-        log.info(event("engine", device=settings.name, engine=Engine.ZMTP.value, reason=f"{need} needs it"))
-        return Engine.ZMTP
-    if by_default is Engine.LIBZMQ:
-        return Engine.LIBZMQ
-    misfit = next(settings.engine_misfits(), None)
-    if misfit is None:
-        return Engine.ZMTP
-    log.debug(event("engine", device=settings.name, engine=Engine.LIBZMQ.value, reason=misfit))
-    return Engine.LIBZMQ
+        return Engine.ZMTP, f"{need} needs it"
+    misfit = next(settings.engine_misfits(), None) if by_default is Engine.ZMTP else None
+    return (by_default, "") if misfit is None else (Engine.LIBZMQ, str(misfit))

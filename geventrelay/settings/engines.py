@@ -37,7 +37,8 @@ class Need:
     value: Any
 
     def __str__(self) -> str:
-        return f"{self.option.name} {self.value}"
+        value = f"{self.value:g}" if isinstance(self.value, float) else self.value
+        return f"{self.option.name} {value}"
 
     @property
     def refusal(self) -> SettingsError:

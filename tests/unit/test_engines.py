@@ -10,7 +10,7 @@ from support.samples import SAMPLES
 
 from geventrelay import Custom, Device, Forwarder, Queue, Relay, Streamer
 from geventrelay.components.terms import linger_ms, side_plan, terms
-from geventrelay.devices.engines import VARIABLE, default_engine, engine_of
+from geventrelay.devices.engines import VARIABLE, default_engine, engine_of, log_engine
 from geventrelay.devices.live_changes import restart_needed_by
 from geventrelay.devices.patterns import plan
 from geventrelay.errors import SettingsError
@@ -119,6 +119,7 @@ def test_the_environment_chooses_for_devices_that_do_not_and_can_have_it(monkeyp
     caplog.set_level("DEBUG", "geventrelay")
     for cannot in (Relay(sub=1, push="inproc://x"), Custom(**SIDES, frontend_type="PAIR", backend_type="PAIR")):
         assert engine_of(cannot) is Engine.LIBZMQ
+        log_engine(cannot)
     assert ["has no inproc" in caplog.messages[0], "and not PAIR" in caplog.messages[1]] == [True, True]
 
 
@@ -133,7 +134,10 @@ def test_the_default_of_an_option_is_what_both_engines_can_do(cls):
 def test_a_device_that_does_not_choose_has_the_engine_that_an_option_needs(monkeypatch, caplog, default):
     monkeypatch.setenv(VARIABLE, default)
     caplog.set_level("INFO", "geventrelay")
-    assert engine_of(Forwarder(**SIDES, name="prices", slow_subscriber="drop-oldest")) is Engine.ZMTP
+    settings = Forwarder(**SIDES, name="prices", slow_subscriber="drop-oldest")
+    assert engine_of(settings) is Engine.ZMTP
+    assert caplog.messages == []
+    log_engine(settings)
     assert caplog.messages == ['engine device=prices engine=zmtp reason="slow-subscriber drop-oldest needs it"']
 
 

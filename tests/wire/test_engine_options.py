@@ -261,3 +261,11 @@ def test_options_of_the_transport_reach_both_ends_of_a_connection(run, host):
     # Of one that listens, it is in the place of tcpi_sacked (Linux's tcp_get_info).
     about = listener._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
     assert int.from_bytes(about[28:32], sys.byteorder) == 33
+
+
+def test_the_log_says_once_a_start_which_option_has_chosen_the_engine(run, caplog):
+    caplog.set_level("INFO", "geventrelay")
+    device = run(Forwarder(frontend=LOCAL, backend=LOCAL, subscriber_max_age_s=2))
+    assert device.engine == "zmtp"
+    told = 'engine device=forwarder engine=zmtp reason="subscriber-max-age 2 needs it"'
+    assert [one for one in caplog.messages if one.startswith("engine ")] == [told]
