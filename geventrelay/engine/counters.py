@@ -70,6 +70,12 @@ class Drop(enum.Enum):
     LEFT = "left", "peer left", "It waited for a peer whose connection has ended (engine zmtp)."
     BY_REQUEST = "by_request", "disconnected", "It waited for a peer that was disconnected on request (engine zmtp)."
 
+    MEMORY = (
+        "memory",
+        "memory budget",
+        "The memory budget was used up, and it waited for a slow subscriber, or was for a slow peer (engine zmtp).",
+    )
+
     def __new__(cls, name: str, label: str, help: str) -> Drop:
         """Make a member that is looked up by its name alone: ``Drop("full")``."""
         made = object.__new__(cls)
@@ -77,7 +83,7 @@ class Drop(enum.Enum):
         return made
 
 
-LOSSES = (Drop.SLOW, Drop.TOO_OLD, Drop.FULL, Drop.LEFT, Drop.BY_REQUEST, Drop.STOPPED)
+LOSSES = (Drop.SLOW, Drop.TOO_OLD, Drop.FULL, Drop.MEMORY, Drop.LEFT, Drop.BY_REQUEST, Drop.STOPPED)
 """Why a message that was for a peer was not delivered to it."""
 
 

@@ -19,6 +19,7 @@ from ..engine import descriptors
 from ..errors import GeventRelayError, StartError
 from ..log import event
 from ..settings import DeviceSettings, ServerSettings
+from ..switch import budget
 from . import logs, signals
 from .memory import give_back
 from .ready_file import remove_ready_file, remove_stale_ready_file, write_ready_file
@@ -193,6 +194,7 @@ class Server:
 
     def _start(self) -> None:
         """Start every device, unless a signal to stop comes first: names can take long to resolve."""
+        budget.set_budget(self.settings.memory_budget_bytes)
         self._start_devices()
         if self._stop.is_set():
             return
@@ -257,6 +259,7 @@ class Server:
             log.warning(event("needs-a-restart", option=name, reason="this cannot change while the process runs"))
         if (old.log_level, old.log_format) != (settings.log_level, settings.log_format):
             logs.set_up(settings.log_level, settings.log_format)
+        budget.set_budget(settings.memory_budget_bytes)
         self.settings = dataclasses.replace(settings, **{name: getattr(old, name) for name in waiting})
 
     def _unless_stopping(self, start: Callable[..., None], *arguments: Any) -> None:

@@ -10,11 +10,14 @@ from pathlib import Path
 
 from ..endpoints import Endpoint, Taken
 from ..errors import SettingsError
-from .checks import flag, level, one_of, path
+from .checks import flag, level, one_of, path, whole
 from .device import DeviceSettings
 from .http import HttpAddress, HttpOptions
 from .loops import RULE, loops
 from .option import Scope, option, options_of
+
+SMALLEST_BUDGET_BYTES = 1024 * 1024
+"""Below it, one large message would be all."""
 
 
 class LogFormat(enum.Enum):
@@ -40,6 +43,14 @@ class ServerSettings(HttpOptions):
 
     devices: tuple[DeviceSettings, ...]
     fail_fast: bool = option(flag, "end when a device fails, instead of starting it again", default=False, live=True)
+    memory_budget_bytes: int = option(
+        whole(SMALLEST_BUDGET_BYTES, 2**63 - 1, besides=0),
+        "what all devices with engine zmtp may keep for peers together; 1 MiB or more, or 0 for no limit",
+        default=1024 * 1024 * 1024,
+        live=True,
+        bound=True,
+        rare=True,
+    )
     ready_file: Path | None = option(
         path,
         "write the bound endpoints there as JSON; removed at exit",

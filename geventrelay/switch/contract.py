@@ -42,6 +42,38 @@ class Progress(enum.IntEnum):
     """The connection has ended, and `Peer.ended` says why: call `Peer.detach`, then close the descriptor."""
 
 
+UNFINISHED_WHAT = "the memory budget was used up, and of messages without an end its was the largest: {} bytes"
+SUBSCRIPTIONS_WHAT = "the memory budget was used up, and its subscriptions took the most: {} bytes"
+"""Why a connection has ended, where that is no fault of one peer alone."""
+
+
+class Account(Protocol):
+    """What the cores of one hub keep in memory for peers, counted where it is taken and given back.
+
+    That is messages that wait, once for all peers that wait for them; what has come of messages that have no end
+    yet; and subscriptions. Each core has two buffers of 256 KiB besides, which it fills again and again.
+
+    What cores do to keep to the limit, looked at each time that one has read a piece (64 KiB, or more of one message):
+
+    - from 3/4 of the limit on, senders are held back: of what may not be dropped, and of what is for one peer alone,
+      one message waits for each peer at most. What a destination drops for that is `Drop.MEMORY`;
+    - above the limit, the largest of these has to go, until 7/8 are left: what waits for subscribers, the oldest first
+      (the longest queues are cut to half of the longest, counted `Drop.MEMORY`; a subscriber that is disconnected for
+      being slow is disconnected here too); the largest message without an end, with its connection; the subscriptions
+      of the peer that has most, with its connection. Both are `Fault.MEMORY`.
+
+    So no more than the limit, the piece that was read last, and one message for each peer is kept.
+
+    :ivar limit_bytes: how much may be kept; 0 for no limit. It may be changed, and takes effect at once.
+    """
+
+    limit_bytes: int
+
+    @property
+    def used_bytes(self) -> int:
+        """How much is kept now; 0 once all peers have gone and `Core.tidy` has nothing left to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """Why a connection has ended.
@@ -251,7 +283,10 @@ class Way(Protocol):
 
 
 class Core(Protocol):
-    """Makes the sides and ways of one device, and knows which of its peers need attention."""
+    """Makes the sides and ways of one device, and knows which of its peers need attention.
+
+    What it keeps for them is counted in the `Account` that it was made with.
+    """
 
     def side(self, plan: SidePlan) -> Side:
         """Make a side.
@@ -279,4 +314,13 @@ class Core(Protocol):
         """
 
     def take_ended(self) -> list[Peer]:
-        """The peers whose connection has turned out to have ended in a write since the last call."""
+        """The peers whose connection has turned out to have ended since the last call, but in a read of their own."""
+
+    def take_shed(self) -> int:
+        """How many messages were dropped for want of memory since the last call."""
+
+    def set_attention(self, call: Callable[[], None] | None) -> None:
+        """What happens at another core may end peers here, drop messages, and make room for senders.
+
+        :param call: is called then, and at other times. It must not yield, nor use a core; None ends that.
+        """

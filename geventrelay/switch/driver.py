@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
 import logging
@@ -48,12 +49,14 @@ class Driver:
         self._wake = Signal()
         self._tidies = Job(self._tidy, urgent=False)
         self._expiry: Expiry | None = None
+        self._attends = Job(self._attend, urgent=True)
         self._greenlet: gevent.Greenlet[..., None] | None = None
         fork.pause_in_children(self)
 
     def start(self) -> None:
         """Begin with what is due and with the log."""
         self._greenlet = gevent.spawn(self._keep)
+        self.core.set_attention(functools.partial(self.turns.queue, self._attends))
 
     def pause(self) -> None:
         """In a forked child: never touch a descriptor again, for they are the parent's."""
@@ -64,6 +67,7 @@ class Driver:
         greenlet, self._greenlet = self._greenlet, None
         if greenlet is not None:
             greenlet.kill()
+        self.core.set_attention(None)
         self.turns.close()
         self._tell_news()
 
@@ -123,6 +127,13 @@ class Driver:
         # Publishers are told of topics that have ended.
         self.after_move()
         return has_more
+
+    def _attend(self, until: float) -> bool:
+        """Look after what the memory budget has done here."""
+        if dropped := self.core.take_shed():
+            self.tell(logging.WARNING, "memory-short", dropped=str(dropped), option="memory-budget")
+        self.after_move()
+        return False
 
     def _keep(self) -> None:
         while True:

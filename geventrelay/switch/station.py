@@ -44,6 +44,7 @@ OPTIONS = {
     Fault.TOO_MANY_PARTS: "max-parts",
     Fault.TOPIC_TOO_LONG: "max-topic-size",
     Fault.SLOW: "slow-subscriber",
+    Fault.MEMORY: "memory-budget",
 }
 """The option that says so, where a peer is ended after its handshake."""
 

@@ -38,6 +38,8 @@ class Fault(enum.Enum):
     """It subscribes, and takes messages more slowly than they come."""
     SILENT = "silent"
     """Nothing has come from it for longer than a heartbeat allows."""
+    MEMORY = "memory"
+    """What this end kept for it was the most of all, when the memory budget was used up."""
     CUT = "EPIPE"
     """The connection has ended within a handshake, a frame or a message."""
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from geventrelay.switch.contract import Core, Destination, Peer, Progress, Side, SidePlan, Way
+from geventrelay.switch.contract import Account, Core, Destination, Peer, Progress, Side, SidePlan, Way
+from geventrelay.switch.core_python import Account as PythonAccount
 from geventrelay.switch.core_python import PythonCore
 from geventrelay.switch.native.choose import native_core_module
 from geventrelay.zmtp import commands, events, frames
@@ -17,9 +18,11 @@ from geventrelay.zmtp.bounds import Bounds
 from geventrelay.zmtp.frames import FrameReader
 from geventrelay.zmtp.greeting import Version
 
-CORES: dict[str, Callable[[], Core]] = {"python": PythonCore}
+CORES: dict[str, Callable[..., Core]] = {"python": PythonCore}
+ACCOUNTS: dict[str, Callable[[], Account]] = {"python": PythonAccount}
 if (native := native_core_module()) is not None:
     CORES["native"] = native.NativeCore
+    ACCOUNTS["native"] = native.NativeAccount
 NEVER = math.inf
 
 

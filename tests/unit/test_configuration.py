@@ -722,6 +722,7 @@ VALUES = {
     "--tap": "tcp://127.0.0.1:11", "--http": "127.0.0.1:12", "--http-token-file": "token",
     "--http-connections": 20, "--http-connections-per-client": 10, "--http-streams-per-client": 3,
     "--http-trusted-proxy": ["10.0.0.1", "fd00::/8"],
+    "--memory-budget": 2097152,
     "--fail-fast": True, "--ready-file": "ready", "--log-level": "debug", "--log-format": "json",
     "--frontend": ["tcp://a:1", ">tcp://b:2"], "--backend": [3], "--sub-port": 4, "--pub-port": ">5",
     "--push-port": "ipc://x", "--subscribe": ["a", "SUB"], "--push-payload": "parts", "--push-when-full": "block",

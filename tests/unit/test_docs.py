@@ -37,7 +37,7 @@ def test_every_page_parses():
 
 
 def logged_events() -> set[str]:
-    """The names of all events that the package can log: the first argument of each call of `event` or `_note`."""
+    """The names of all events that the package can log: arguments of calls of `event`, `_note` and `tell`."""
     names: set[str] = set()
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -49,7 +49,7 @@ def logged_events() -> set[str]:
 def _event_name(call: ast.Call) -> Iterator[str]:
     name = getattr(call.func, "id", getattr(call.func, "attr", None))
     # A socket's monitor notes a level before the name.
-    place = {"event": 0, "_note": 1}.get(name)
+    place = {"event": 0, "_note": 1, "tell": 1}.get(name)
     if place is not None and len(call.args) > place:
         argument = call.args[place]
         if isinstance(argument, ast.Constant) and isinstance(argument.value, str):

@@ -46,7 +46,7 @@ MAY_IMPORT = {
     # The name that programs import pyzmq's classes from.
     "devices.background": {"dropin"},
     "devices.monitoredqueue": {"dropin"},
-    "server": {"server", "devices", "components", "engine"} | SHARED,
+    "server": {"server", "devices", "components", "engine", "switch"} | SHARED,
     # Values only: the server itself is handed to it.
     "web": {"web", "devices.snapshot"}
     | {f"engine.{name}" for name in ("counters", "values", "peeraccount", "peertable", "native.choose", "fair")}

@@ -6,10 +6,12 @@
 * `side`, and a module for each kind of socket that has more: `push`, `publish`, `subscribe`, `router`;
 * `topics`: who wants which messages;
 * `queue`: what waits for a peer;
+* `account`: what all that takes, and what is done when it is too much;
 * `peer`: its connection, read and written;
 * `core`: makes them, and knows which peers have something to write.
 """
 
+from .account import Account
 from .core import PythonCore
 
-__all__ = ["PythonCore"]
+__all__ = ["Account", "PythonCore"]

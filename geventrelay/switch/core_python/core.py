@@ -11,6 +11,7 @@ from typing import cast
 from ...engine.counters import OutletCounters, PumpCounters
 from .. import contract
 from ..contract import Destination, SidePlan
+from .account import Account
 from .peer import Peer
 from .publish import Publish
 from .push import Push
@@ -36,11 +37,20 @@ _SIDES: dict[str, type[Side]] = {
 class PythonCore:
     """`geventrelay.switch.contract.Core`: runs everywhere, and is the yardstick for the native one.
 
+    :param account: what is kept for peers is counted there; None for one of its own, without a limit.
+    :ivar account: that.
+    :ivar sides: all of them.
+    :ivar shed: messages dropped for want of memory, since the last `take_shed`.
     :ivar buffer: what all connections are read into, and `view` is the same.
     :ivar now: when the present turn began, by `time.monotonic`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, account: Account | None = None) -> None:
+        self.account = Account() if account is None else account
+        self.account.join(self)
+        self.sides: list[Side] = []
+        self.shed = 0
+        self._attention: Callable[[], None] | None = None
         self.buffer = bytearray(_BUFFER_BYTES)
         self.view = memoryview(self.buffer)
         self.now = 0.0
@@ -53,7 +63,9 @@ class PythonCore:
         """See `geventrelay.switch.contract.Core.side`, and there of `plan`."""
         if plan.type not in _SIDES:
             raise ValueError(f"socket type: expected one of {', '.join(_SIDES)}, got {plan.type!r}")
-        return _SIDES[plan.type](self, plan)
+        made = _SIDES[plan.type](self, plan)
+        self.sides.append(made)
+        return made
 
     def way(self, source: contract.Side, destinations: Sequence[Destination]) -> Way:
         """See `geventrelay.switch.contract.Core.way`, and there of `source` and `destinations`."""
@@ -81,6 +93,15 @@ class PythonCore:
         ended, self._ended = self._ended, []
         return ended
 
+    def take_shed(self) -> int:
+        """See `geventrelay.switch.contract.Core.take_shed`."""
+        shed, self.shed = self.shed, 0
+        return shed
+
+    def set_attention(self, call: Callable[[], None] | None) -> None:
+        """See `geventrelay.switch.contract.Core.set_attention`, and there of `call`."""
+        self._attention = call
+
     def tidy(self, until: float) -> bool:
         """See `geventrelay.switch.contract.Core.tidy`, and there of `until`."""
         while self._unlinking:
@@ -89,6 +110,11 @@ class PythonCore:
             if self.is_over(until):
                 break
         return bool(self._unlinking)
+
+    def call_attention(self) -> None:
+        """The account has had something done here."""
+        if self._attention is not None:
+            self._attention()
 
     # For its peers
 

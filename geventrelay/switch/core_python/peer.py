@@ -33,6 +33,7 @@ class Peer:
     :param core: where it belongs.
     :param side: likewise.
     :param queues_before: see `geventrelay.switch.contract.Side.new_peer`.
+    :ivar core: where it belongs.
     :ivar routing_id: by which a ROUTER knows it; None where it is no ROUTER's.
     :ivar info: what the handshake has told; None without a connection.
     :ivar queue: what waits for it.
@@ -47,14 +48,16 @@ class Peer:
         self.queues_before = queues_before
         self.info: events.Peer | None = None
         self.routing_id: bytes | None = None
-        self.queue = Queue()
+        self.core = core
+        self.queue = Queue(core.account)
         self.more_control: Callable[[], bytes] | None = None
         self.topics: Any = None
         self.is_dirty = False
         self.is_stalled = False
-        self._core = core
         self._fd = -1
         self._rest = bytearray()
+        # What the account has of it.
+        self._rest_bytes = 0
         # Whether the rest may have whole messages, since a read had to stop in front of them.
         self._kept = False
         self._reader: Reader | None = None
@@ -93,6 +96,7 @@ class Peer:
         self._rest = bytearray(rest)
         self._heard += len(rest)
         self._kept = bool(rest)
+        self._count_rest()
         self.is_stalled = False
         self.side.attached(self)
 
@@ -102,19 +106,25 @@ class Peer:
             return
         self._fd = -1
         self.info = self._reader = self.more_control = None
-        self._rest.clear()
+        self.forget_rest()
         self._control.clear()
-        self._kept = False
-        self._core.unmark_ended(self)
+        self.core.unmark_ended(self)
         self.ended = None
         self.queue.rewind()
         self.side.detached(self)
+        self.core.account.keep()
+
+    def forget_rest(self) -> None:
+        """Nothing more is done with what has come and was not moved."""
+        self._rest = bytearray()
+        self._kept = False
+        self._count_rest()
 
     def end(self, fault: Fault | None, what: str) -> None:
         """Have its connection end, because of its `fault` if there is one; `what` is for the log."""
         if self.connected:
             self.ended = Ended(fault, what)
-            self._core.end(self)
+            self.core.end(self)
             self.side.detached(self)
 
     # What comes
@@ -128,7 +138,7 @@ class Peer:
         """See `geventrelay.switch.contract.Peer.read`, and there of `until`."""
         if not self.connected:
             return Progress.ENDED
-        core = self._core
+        core = self.core
         core.now = time.monotonic()
         core.unlink()
         if self.side.way is not None:
@@ -142,13 +152,15 @@ class Peer:
             self.end(None, f"read: {error.strerror or error}")
             progress = Progress.ENDED
         core.flush(until)
+        self._count_rest()
+        core.account.keep()
         if self.ended is not None:
             core.unmark_ended(self)
             return Progress.ENDED
         return progress
 
     def _read(self, until: float) -> Progress:
-        core = self._core
+        core = self.core
         if self._kept:
             self._kept = False
             rest = self._rest
@@ -167,6 +179,8 @@ class Peer:
             if progress is not None:
                 return progress
             core.flush(until)
+            self._count_rest()
+            core.account.keep()
             if count < room:
                 return Progress.NOT_READY
             if core.is_over(until):
@@ -175,7 +189,7 @@ class Peer:
 
     def _fill(self) -> tuple[int, int]:
         """Read into the core's buffer, behind a small rest; how much fits, and how much came, -1 for nothing now."""
-        rest, buffer, view = self._rest, self._core.buffer, self._core.view
+        rest, buffer, view = self._rest, self.core.buffer, self.core.view
         kept = len(rest) if len(rest) <= len(buffer) // 2 else 0
         if kept:
             buffer[:kept] = rest
@@ -186,17 +200,17 @@ class Peer:
 
     def _move_filled(self, count: int, until: float) -> Progress | None:
         self._heard += count
-        rest, buffer = self._rest, self._core.buffer
+        rest, buffer = self._rest, self.core.buffer
         if len(rest) <= len(buffer) // 2:
             size = len(rest) + count
             rest.clear()
             return self._move(buffer, size, until)
-        rest += self._core.view[:count]
+        rest += self.core.view[:count]
         return self._move(rest, len(rest), until)
 
     def _move(self, buffer: Buffer, size: int, until: float) -> Progress | None:
         """Move what there is in `buffer`, and keep the rest of it; None if all that is there wholly is moved."""
-        at, progress, reader, core = 0, None, self._reader, self._core
+        at, progress, reader, core = 0, None, self._reader, self.core
         assert reader is not None
         while True:
             found = reader.next(buffer, at, size, core.now)
@@ -219,6 +233,15 @@ class Peer:
         else:
             self._rest += core.view[at:size]
         return progress
+
+    def _count_rest(self) -> None:
+        self.core.account.used_bytes += len(self._rest) - self._rest_bytes
+        self._rest_bytes = len(self._rest)
+
+    @property
+    def unfinished_bytes(self) -> int:
+        """How much there is of a message that has no end yet."""
+        return 0 if self._kept or not self.connected else self._rest_bytes
 
     def _take(self, found: Found) -> int:
         """Do what was `found`; how many messages of it, or 1 for something else that is done."""
@@ -259,21 +282,43 @@ class Peer:
         if plan.sndhwm_bytes:
             # One at a time: how large the next ones are is not known here.
             room = min(room, 1) if queue.nbytes < plan.sndhwm_bytes else 0
+        if self.core.account.tight and self.side.holds_back:
+            room = min(room, 1 - queue.messages)
         return max(room, 0)
+
+    @property
+    def why_full(self) -> Drop:
+        """Why it takes no message now."""
+        most = self.side.plan.sndhwm
+        short = self.core.account.tight and (not most or self.queue.messages < most)
+        return Drop.MEMORY if short else Drop.FULL
+
+    @property
+    def can_drop_bytes(self) -> int:
+        """How much of what waits may be dropped for want of memory; a message that is written in half stays, alone."""
+        queue = self.queue
+        if self.side.holds_back or (queue.messages == 1 and queue.unwritten):
+            return 0
+        return queue.nbytes
+
+    @property
+    def subscribed_bytes(self) -> int:
+        """How much its subscriptions take, about."""
+        return self.side.subscribed_bytes(self) if self.connected else 0
 
     def make_room(self) -> int:
         """How many messages it may take now, once the kernel has got what it takes."""
         room = self.room()
         if room or self.is_stalled or not self.connected:
             return room
-        self._core.write(self)
+        self.core.write(self)
         return self.room()
 
     def put(self, run: Run) -> None:
         """Have `run` wait for it, which there is room for."""
         self._matched += len(run.ends)
         self.queue.put(run)
-        self._core.dirty(self)
+        self.core.dirty(self)
 
     def drop(self, reason: Drop, messages: int) -> None:
         """Count `messages` that were routed to it as dropped for `reason`, and not kept."""
@@ -302,8 +347,9 @@ class Peer:
             return Progress.ENDED
         self.is_stalled = False
         progress = self.write_now(until)
+        self.core.account.keep()
         if self.ended is not None:
-            self._core.unmark_ended(self)
+            self.core.unmark_ended(self)
             return Progress.ENDED
         # Its caller is told, and waits.
         self.is_stalled = self.wants_write
@@ -351,7 +397,7 @@ class Peer:
     def _send_command(self, command: commands.Command) -> None:
         if len(self._control) < _MOST_CONTROL_BYTES:
             self._control += frames.encode(command.body, command=True)
-            self._core.dirty(self)
+            self.core.dirty(self)
 
     # What is counted
 

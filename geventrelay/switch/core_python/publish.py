@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _UNLINKED_AT_A_TIME = 500
 TOO_SLOW = "it was slow: as much was waiting for it as its high-water mark allows"
 """Why a slow subscriber is ended."""
+_SUBSCRIPTION_BYTES = 500
+"""What one takes beside its topic, about."""
 
 
 class Subscriber:
@@ -30,14 +32,16 @@ class Subscriber:
 
     :param peer: the peer.
     :ivar topics: where each topic is kept.
+    :ivar nbytes: what they take, about.
     :ivar gone: whether nothing is for it any more. Its topics are still unlinked, a few at a time.
     """
 
-    __slots__ = ("gone", "peer", "topics")
+    __slots__ = ("gone", "nbytes", "peer", "topics")
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
         self.topics: dict[bytes, Node[Subscriber]] = {}
+        self.nbytes = 0
         self.gone = False
 
 
@@ -66,16 +70,22 @@ class Publish(Side):
         # A SUB of ZMTP 1.0 chooses by itself, and sends no subscriptions (libzmq's _subscription_required). News of it
         # that would have to wait are not told.
         if v1_0 and not self.apply(peer, Subscription(b"", True)):
-            subscriber.topics[b""] = self._topics.add(b"", subscriber)
+            self._add(subscriber, b"")
         if self.plan.xpub_welcome_msg:
             peer.put(Run.of([[self.plan.xpub_welcome_msg]], time.monotonic()))
 
     def detached(self, peer: Peer) -> None:
         """See `Side.detached`, and there of `peer`."""
+        if not peer.takes:
+            self.forget_subscriptions(peer)
+
+    def forget_subscriptions(self, peer: Peer) -> None:
+        """See `Side.forget_subscriptions`, and there of `peer`."""
         subscriber = _subscriber(peer)
-        if subscriber is None or peer.takes:
+        if subscriber is None:
             return
         peer.topics = None
+        self.core.account.dying_bytes += subscriber.nbytes
         subscriber.gone = True
         if not self._unlink(subscriber) or subscriber.topics:
             self.core.leave_unlinking(subscriber.topics, lambda: self._unlink(subscriber))
@@ -89,6 +99,11 @@ class Publish(Side):
         """See `Side.some_topics_of`, and there of `peer` and `most`."""
         subscriber = _subscriber(peer)
         return [] if subscriber is None else sorted(itertools.islice(reversed(subscriber.topics), most))
+
+    def subscribed_bytes(self, peer: Peer) -> int:
+        """See `Side.subscribed_bytes`, and there of `peer`."""
+        subscriber = _subscriber(peer)
+        return 0 if subscriber is None else subscriber.nbytes
 
     def before_write(self, peer: Peer) -> None:
         """See `Side.before_write`, and there of `peer`."""
@@ -128,8 +143,18 @@ class Publish(Side):
         if (self.plan.xpub_verbose or topic not in self._topics) and not self._tell(b"\1" + topic):
             return False
         if not known:
-            subscriber.topics[topic] = self._topics.add(topic, subscriber)
+            self._add(subscriber, topic)
         return True
+
+    def _add(self, subscriber: Subscriber, topic: bytes) -> None:
+        subscriber.topics[topic] = self._topics.add(topic, subscriber)
+        self._count(subscriber, len(topic) + _SUBSCRIPTION_BYTES)
+
+    def _count(self, subscriber: Subscriber, more: int) -> None:
+        subscriber.nbytes += more
+        self.core.account.used_bytes += more
+        if subscriber.gone:
+            self.core.account.dying_bytes += more
 
     def _forget(self, subscriber: Subscriber, topic: bytes) -> bool:
         node = subscriber.topics[topic]
@@ -137,6 +162,7 @@ class Publish(Side):
             return False
         self._topics.remove(node, subscriber)
         del subscriber.topics[topic]
+        self._count(subscriber, -len(topic) - _SUBSCRIPTION_BYTES)
         return True
 
     def _tell(self, frame: bytes) -> bool:
@@ -160,6 +186,11 @@ class Publish(Side):
     def blocks(self) -> bool:  # type: ignore[override]
         """See `Side.blocks`."""
         return self.plan.slow_subscriber is SlowSubscriber.BLOCK
+
+    @property
+    def holds_back(self) -> bool:
+        """See `Side.holds_back`."""
+        return self.blocks
 
     @property
     def has_room(self) -> bool:
@@ -246,6 +277,10 @@ class Publish(Side):
 
     def _disconnect(self, peer: Peer) -> None:
         peer.lose(Drop.SLOW, peer.queue.clear())
+        self.end_slow(peer)
+
+    def end_slow(self, peer: Peer) -> None:
+        """See `Side.end_slow`, and there of `peer`."""
         peer.end(Fault.SLOW, TOO_SLOW)
 
 

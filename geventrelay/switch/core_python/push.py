@@ -71,13 +71,18 @@ class Push(Side):
         while done < count:
             shares, last = self._share(done, count)
             if not shares:
-                is_there = any(peer.connected for peer in self._takers)
-                counters.drop(Drop.FULL if is_there else Drop.NO_PEER, count - done)
+                counters.drop(self._why_none(), count - done)
                 return
             count_sent(counters, run.piece(done, last))
             for peer, indices in shares:
                 peer.put(run.pick(indices))
             done = last
+
+    def _why_none(self) -> Drop:
+        """Why no peer takes a message."""
+        # A queue without a peer may be full too.
+        reasons = {peer.why_full for peer in self._takers if peer.connected}
+        return Drop.MEMORY if Drop.MEMORY in reasons else Drop.FULL if reasons else Drop.NO_PEER
 
     def _share(self, first: int, last: int) -> tuple[list[tuple[Peer, Sequence[int]]], int]:
         """Who gets which of the messages from `first` to `last`, and up to which one there is room."""

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 
+from .account import Account
 from .run import Run
 
 
 class Queue:
     """Runs in their order, of which the first may be written in part.
 
+    :param account: has what they take, each once.
     :ivar messages: how many wait, one that is written in half among them.
     :ivar nbytes: their bytes, heads of frames among them.
     :ivar v1_0: whether they are written as frames of ZMTP 1.0. Change it only where `rewind` has been called.
     """
 
-    __slots__ = ("_done", "_runs", "_written", "messages", "nbytes", "v1_0")
+    __slots__ = ("_account", "_done", "_runs", "_written", "messages", "nbytes", "v1_0")
 
-    def __init__(self) -> None:
+    def __init__(self, account: Account) -> None:
+        self._account = account
         self.messages = 0
         self.nbytes = 0
         self.v1_0 = False
@@ -29,7 +32,7 @@ class Queue:
 
     def put(self, run: Run) -> None:
         """Have `run` wait."""
-        self._runs.append(run)
+        self._runs.append(self._held(run))
         self.messages += len(run.ends)
         self.nbytes += len(run.data)
 
@@ -99,12 +102,19 @@ class Queue:
         before = self.messages
         while self._runs and before - self.messages < most:
             run = self._runs[0]
-            done = min(len(run.ends), self._done + most - (before - self.messages))
-            if done == len(run.ends):
-                self._pop()
-            else:
-                self._forget(run, done)
-                self._done, self._written = done, self._encoded(run).start(done)
+            self._advance_to(run, self._done + most - (before - self.messages))
+        dropped = before - self.messages
+        self._put_back(half)
+        return dropped
+
+    def drop_to(self, nbytes: int) -> int:
+        """Forget the oldest until `nbytes` wait, but not a message written in half; how many messages."""
+        half = self._take_half()
+        before = self.messages
+        while self._runs and self.nbytes > nbytes:
+            run = self._runs[0]
+            last = run.start(self._done) + self.nbytes - nbytes
+            self._advance_to(run, bisect_left(run.ends, last, self._done) + 1)
         dropped = before - self.messages
         self._put_back(half)
         return dropped
@@ -122,9 +132,22 @@ class Queue:
     def clear(self) -> int:
         """Forget everything; how many messages that were."""
         dropped = self.messages
+        for run in self._runs:
+            self._let_go(run)
         self._runs.clear()
         self._done = self._written = self.messages = self.nbytes = 0
         return dropped
+
+    def _held(self, run: Run) -> Run:
+        run.holders += 1
+        if run.holders == 1:
+            self._account.used_bytes += run.memory_bytes
+        return run
+
+    def _let_go(self, run: Run) -> None:
+        run.holders -= 1
+        if not run.holders:
+            self._account.used_bytes -= run.memory_bytes
 
     def _encoded(self, run: Run) -> Run:
         return run.as_v1_0() if self.v1_0 else run
@@ -134,9 +157,18 @@ class Queue:
         self.messages -= done - self._done
         self.nbytes -= run.start(done) - run.start(self._done)
 
+    def _advance_to(self, run: Run, done: int) -> None:
+        """Forget the messages of the first `run` up to `done`; all if it has no more."""
+        if done >= len(run.ends):
+            self._pop()
+        else:
+            self._forget(run, done)
+            self._done, self._written = done, self._encoded(run).start(done)
+
     def _pop(self) -> None:
         """Forget the first run."""
         run = self._runs.popleft()
+        self._let_go(run)
         self._forget(run, len(run.ends))
         self._done = self._written = 0
 
@@ -151,7 +183,7 @@ class Queue:
         self._done = index + 1
         self._written = self._encoded(run).start(self._done)
         if self._done == len(run.ends):
-            self._runs.popleft()
+            self._let_go(self._runs.popleft())
             self._done = self._written = 0
         return half, written
 
@@ -161,9 +193,10 @@ class Queue:
         if self._done:
             # What is left of a run that is not the first any more.
             run = self._runs.popleft()
-            self._runs.appendleft(run.piece(self._done, len(run.ends)))
+            self._runs.appendleft(self._held(run.piece(self._done, len(run.ends))))
+            self._let_go(run)
         run, written = half
-        self._runs.appendleft(run)
+        self._runs.appendleft(self._held(run))
         self._done, self._written = 0, written
         self.messages += 1
         self.nbytes += len(run.data)

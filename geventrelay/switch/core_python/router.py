@@ -97,7 +97,7 @@ class Router(Side):
         if peer is None:
             return Drop.UNROUTABLE
         if not peer.make_room():
-            return Drop.FULL if peer.takes else Drop.UNROUTABLE
+            return peer.why_full if peer.takes else Drop.UNROUTABLE
         data = piece.data[end:]
         peer.put(Run(data, [len(data)], piece.parts - 1, piece.head_bytes - body, piece.at))
         return None

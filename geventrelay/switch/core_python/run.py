@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from ...zmtp import frames
 
 _LONG = struct.Struct(">Q")
+_RUN_BYTES = 200
+_END_BYTES = 40
 
 
 class Run:
@@ -20,9 +22,10 @@ class Run:
     :param parts: how many parts the messages have together.
     :param head_bytes: how many bytes of `data` are heads of frames.
     :param at: when they came, by `time.monotonic`.
+    :ivar holders: how many queues have it.
     """
 
-    __slots__ = ("_v1_0", "at", "data", "ends", "head_bytes", "parts")
+    __slots__ = ("_v1_0", "at", "data", "ends", "head_bytes", "holders", "parts")
 
     def __init__(self, data: bytes, ends: Sequence[int], parts: int, head_bytes: int, at: float) -> None:
         self.data = data
@@ -30,6 +33,7 @@ class Run:
         self.parts = parts
         self.head_bytes = head_bytes
         self.at = at
+        self.holders = 0
         self._v1_0: Run | None = None
 
     @classmethod
@@ -39,6 +43,11 @@ class Run:
 
     def __len__(self) -> int:
         return len(self.ends)
+
+    @property
+    def memory_bytes(self) -> int:
+        """How much memory it takes, about."""
+        return _RUN_BYTES + len(self.data) + _END_BYTES * len(self.ends)
 
     @property
     def body_bytes(self) -> int:

@@ -95,6 +95,13 @@ class Side:
         """Of these topics of `peer`, the last `most`, sorted."""
         return []
 
+    def subscribed_bytes(self, peer: Peer) -> int:
+        """How much the subscriptions of `peer` take, about."""
+        return 0
+
+    def forget_subscriptions(self, peer: Peer) -> None:
+        """Have `peer`, whose connection has ended, be subscribed to nothing any more."""
+
     # What comes
 
     def receive(self, peer: Peer, run: Run) -> int:
@@ -109,6 +116,14 @@ class Side:
 
     blocks = True
     """Whether a destination of this type blocks where it is asked to."""
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether it takes no more of what comes while memory is short. Elsewhere what waits is dropped."""
+        return True
+
+    def end_slow(self, peer: Peer) -> None:
+        """Disconnect `peer`, a subscriber that is slow."""
 
     def room(self, run: Run) -> int:
         """How many messages of `run`, from its beginning, can go now."""

@@ -205,4 +205,4 @@ def _send_upstream(piece: Run, peers: list[Peer]) -> None:
         if peer.make_room():
             peer.put(piece)
         elif peer.connected:
-            peer.drop(Drop.FULL, 1)
+            peer.drop(peer.why_full, 1)

@@ -1,7 +1,7 @@
 # Messages upstream, to all publishers: XSUB (RFC 29; libzmq's xsub.cpp). Without Python, but for subscriptions.
 
 from .copies cimport put
-from .peer cimport FULL, NO_PEER, Destination, Message, Peer, Side, count_sent, mark_dirty, room_of
+from .peer cimport NO_PEER, Destination, Message, Peer, Side, count_sent, mark_dirty, room_of, why_full
 from .writing cimport write_out
 
 
@@ -42,7 +42,7 @@ cdef inline void send_upstream(Peer *peer, const Message *message) noexcept nogi
     if room_of(peer) and put(peer, message.block, message.at, message.size, 1):
         mark_dirty(peer)
     else:
-        peer.dropped[FULL] += 1
+        peer.dropped[why_full(peer)] += 1
 
 
 cdef inline void follow(Side *side, const unsigned char *topic, size_t size, bint wanted) noexcept with gil:

@@ -5,6 +5,8 @@
 
 from libc.stdlib cimport free, malloc, realloc
 
+from .account cimport Account, give_memory, take_memory
+
 cdef enum:
     # Of the current block, and how much is read at a time. A read of this size stays in the processor's second cache
     # until it is written, and its system call is 1 % of the cost of its messages.
@@ -20,11 +22,14 @@ cdef struct Block:
     size_t size
     # How many bytes queues refer to, each time counted.
     size_t referred
+    # Whether the account has it.
+    bint counted
     # Of those that are spare.
     Block *next
 
 
 cdef struct Heap:
+    Account *account
     Block *current
     # What follows is free in the current block.
     size_t at
@@ -56,8 +61,18 @@ cdef inline Block *new_block(Heap *heap, size_t size) noexcept nogil:
     block.holders = 1
     block.referred = 0
     block.next = NULL
+    block.counted = False
+    set_counted(heap, block, True)
     heap.live += block.size
     return block
+
+
+cdef inline void set_counted(Heap *heap, Block *block, bint counted) noexcept nogil:
+    if counted and not block.counted:
+        take_memory(heap.account, block.size)
+    elif block.counted and not counted:
+        give_memory(heap.account, block.size)
+    block.counted = counted
 
 
 cdef inline Block *grown(Heap *heap, Block *block, size_t size) noexcept nogil:
@@ -65,6 +80,7 @@ cdef inline Block *grown(Heap *heap, Block *block, size_t size) noexcept nogil:
     block = <Block *>realloc(block, sizeof(Block) + size)
     if block != NULL:
         heap.live += size - block.size
+        take_memory(heap.account, size - block.size)
         block.size = size
     return block
 
@@ -75,6 +91,7 @@ cdef inline void let_go(Heap *heap, Block *block) noexcept nogil:
     if block.holders:
         return
     heap.live -= block.size
+    set_counted(heap, block, False)
     if block.size == BLOCK_BYTES and heap.spare_count < MOST_SPARES:
         block.next = heap.spares
         heap.spares = block
@@ -99,8 +116,10 @@ cdef inline bint have_room(Heap *heap, Block **current, size_t *at, size_t room)
     if block == NULL:
         return False
     if current[0] != NULL:
+        set_counted(heap, current[0], True)
         let_go(heap, current[0])
     current[0] = block
+    set_counted(heap, block, False)
     at[0] = 0
     return True
 

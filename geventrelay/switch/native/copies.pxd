@@ -53,6 +53,7 @@ cdef inline bint recode_queue(Peer *peer) noexcept nogil:
     cdef size_t index, size
     cdef const unsigned char *at
     memset(&queue, 0, sizeof(queue))
+    queue.account = peer.queue.account
     queue.v1_0 = not peer.queue.v1_0
     for index in range(peer.queue.count):
         run = run_at(&peer.queue, index)
@@ -73,11 +74,15 @@ cdef inline bint recode_queue(Peer *peer) noexcept nogil:
 cdef inline void compact(Core *core) noexcept nogil:
     # A slow peer for which few messages wait must not keep all that came between them: what it has in a block that is kept
     # for less than half of it moves together with others. The rest is kept once for all that wait for it.
-    cdef Side *side = core.sides
-    cdef Py_ssize_t index
     core.compact_at = max(min(core.compact_at, 4 * core.heap.live), <size_t>FEW_BYTES)
     if core.heap.live < core.compact_at:
         return
+    compact_all(core)
+
+
+cdef inline void compact_all(Core *core) noexcept nogil:
+    cdef Side *side = core.sides
+    cdef Py_ssize_t index
     while side != NULL:
         for index in range(side.count):
             compact_queue(&side.peers[index].queue, &core.heap)

@@ -34,8 +34,14 @@ cdef class NativeCore:
     cdef Core core
     cdef dict stalled
     cdef dict ended
+    cdef NativeAccount account
+    cdef object calls
 
-    def __cinit__(self):
+    def __cinit__(self, account=None):
+        self.account = NativeAccount() if account is None else account
+        self.core.heap.account = &self.account.account
+        self.core.next_core = <Core *>self.account.account.cores
+        self.account.account.cores = &self.core
         self.stalled = {}
         self.ended = {}
         self.core.stalled = <PyObject *>self.stalled
@@ -43,6 +49,7 @@ cdef class NativeCore:
 
     def __dealloc__(self):
         cdef Member *member
+        self.account.remove(&self.core)
         # Its sides have gone, and with them all records.
         while self.core.dead != NULL:
             member = self.core.dead
@@ -75,8 +82,19 @@ cdef class NativeCore:
         return [peer for peer in take_all(self.stalled) if peer.wants_write]
 
     def take_ended(self):
-        """The peers whose connection has turned out to have ended in a write since the last call."""
+        """The peers whose connection has turned out to have ended since the last call, but in a read."""
         return take_all(self.ended)
+
+    def take_shed(self):
+        """Messages dropped for want of memory, see `geventrelay.switch.contract.Core.take_shed`."""
+        cdef long long shed = self.core.shed
+        self.core.shed = 0
+        return shed
+
+    def set_attention(self, call):
+        """See `geventrelay.switch.contract.Core.set_attention`."""
+        self.calls = call
+        self.core.attention = NULL if call is None else <PyObject *>call
 
 
 cdef list take_all(dict peers):
@@ -88,6 +106,7 @@ cdef list take_all(dict peers):
     return taken
 
 
+include "native_account.pxi"
 include "counts.pxi"
 include "faults.pxi"
 include "native_side.pxi"

@@ -7,7 +7,7 @@ from ..contract import PeerCounts
 
 cdef tuple DROPS = (
     Drop.NO_PEER, Drop.FULL, Drop.SLOW, Drop.TOO_OLD, Drop.MALFORMED, Drop.UNROUTABLE, Drop.LEFT, Drop.STOPPED,
-    Drop.BY_REQUEST
+    Drop.BY_REQUEST, Drop.MEMORY
 )
 assert len(DROPS) == DROP_COUNT
 

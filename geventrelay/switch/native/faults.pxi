@@ -4,12 +4,13 @@ import os
 
 from .incoming cimport (
     BAD_COMMAND, BAD_FLAGS, BAD_LENGTH, BAD_PING, COMMAND_TOO_LARGE, CUT, FRAME_TOO_LARGE, MESSAGE_TOO_LARGE,
-    NO_MEMORY, NOTHING, SAME_ID, TAKEN_OVER, TOO_MANY_PARTS, TOO_MANY_TOPICS, TOO_SLOW, TOPIC_TOO_LONG
+    NO_MEMORY, NOTHING, SAME_ID, SUBSCRIPTIONS, TAKEN_OVER, TOO_MANY_PARTS, TOO_MANY_TOPICS, TOO_SLOW, TOPIC_TOO_LONG,
+    UNFINISHED
 )
 from .peer cimport Peer
 
 from ...zmtp.errors import Fault
-from ..contract import Ended
+from ..contract import SUBSCRIPTIONS_WHAT, UNFINISHED_WHAT, Ended
 from ..core_python.publish import TOO_SLOW as WAS_SLOW
 
 
@@ -24,6 +25,10 @@ cdef object explain(NativePeer owner):
         return Ended(None, f"another peer has its routing id, {owner.claimed!r}")
     if peer.fault == TAKEN_OVER:
         return Ended(None, f"another peer has taken over its routing id, {owner.claimed!r}")
+    if peer.fault == UNFINISHED:
+        return Ended(Fault.MEMORY, UNFINISHED_WHAT.format(peer.incoming.refused))
+    if peer.fault == SUBSCRIPTIONS:
+        return Ended(Fault.MEMORY, SUBSCRIPTIONS_WHAT.format(peer.incoming.refused))
     if peer.fault == TOO_SLOW:
         return Ended(Fault.SLOW, WAS_SLOW)
     return Ended(*EXPLAINED[peer.fault](peer.incoming.refused, peer.side.limits))

@@ -36,6 +36,9 @@ cdef enum Event:
     SAME_ID
     TAKEN_OVER
     NO_MEMORY
+    # What it keeps is the most of all, and the budget is used up.
+    UNFINISHED
+    SUBSCRIPTIONS
 
 
 cdef struct Limits:
@@ -66,6 +69,8 @@ cdef struct Incoming:
     size_t first_size
     # Whether all of the message in hand is there.
     bint whole
+    # Whether what is there waits for more to come, and not for room.
+    bint unfinished
     # The last command: where it and its body begin in the block, and the size of that.
     size_t command_at
     size_t command

@@ -12,8 +12,9 @@ from .peer cimport PUBLISHES, ROUTES, Counts, Peer, note
 from .queue cimport run_at
 from .reading cimport ENDED, MOST_SWEPT, NO_ROOM, NOT_READY, TURN_OVER, read_peer
 from .routes cimport add_route, remove_route
+from .shedding cimport keep_to_budget
 from .subscribing cimport sweep, want_everything, welcome
-from .topics cimport topic_size, write_topic
+from .topics cimport write_topic
 from .writing cimport add_control, disconnect, end_peer, free_peer, has_something, write_dirty, write_until
 
 from ...zmtp.greeting import Version
@@ -47,6 +48,7 @@ cdef class NativePeer:
         self.peer.queues_before = queues_before
         self.peer.fd = -1
         self.peer.incoming.need = 1
+        self.peer.queue.account = self.peer.core.heap.account
 
     def __dealloc__(self):
         if self.peer.core != NULL:
@@ -129,6 +131,7 @@ cdef class NativePeer:
         sweep(self.peer.core, MOST_SWEPT)
         # Not now: what an XPUB has told of that is written by its caller.
         write_dirty(self.peer.core, 0)
+        keep_to_budget(self.peer.core.heap.account)
         self.side.core.stalled.pop(self, None)
         self.side.core.ended.pop(self, None)
 
@@ -145,6 +148,7 @@ cdef class NativePeer:
             return Progress.ENDED
         self.peer.stalled = False
         write_until(&self.peer, until)
+        keep_to_budget(self.peer.core.heap.account)
         # Its caller is told here.
         self.side.core.stalled.pop(self, None)
         self.side.core.ended.pop(self, None)
@@ -199,7 +203,7 @@ cdef class NativePeer:
 
 
 cdef bytes topic_of(const Node *node):
-    cdef bytearray topic = bytearray(topic_size(node))
+    cdef bytearray topic = bytearray(node.topic_size)
     cdef unsigned char *start = topic
     write_topic(node, start + len(topic))
     return bytes(topic)

@@ -11,7 +11,8 @@ import random
 from .incoming cimport Limits
 from .nodes cimport Member, Node
 from .peer cimport (
-    ASKS, BLOCK, DISCONNECT, DROP_NEWEST, DROP_OLDEST, PUBLISHES, PUSHES, ROUTES, TAKES_NONE, Counts, Peer, Side, note
+    ASKS, BLOCK, DISCONNECT, DROP_NEWEST, DROP_OLDEST, PUBLISHES, PUSHES, ROUTES, TAKES_NONE, Counts, Peer, Side, note,
+    set_most
 )
 from .queue cimport oldest
 from .topics cimport exact, free_topics, record_of, remove_record, subscribe
@@ -68,6 +69,7 @@ cdef class NativeSide:
         self.core = core
         self.peers = []
         self.side.core = &core.core
+        self.side.topics.account = core.core.heap.account
         self.side.owner = <PyObject *>self
         self.side.kind = KINDS[plan.type]
         self.side.tells = plan.type == "XPUB"
@@ -118,7 +120,7 @@ cdef class NativeSide:
         self.side.max_age = plan.subscriber_max_age_s
         self.side.verbose = plan.xpub_verbose
         self.side.slow = SLOW_OF[plan.slow_subscriber]
-        self.side.credit = 0
+        set_most(&self.side)
         self.made_of = plan
 
     def new_peer(self, *, queues_before):

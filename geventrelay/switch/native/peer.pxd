@@ -4,6 +4,7 @@
 from cpython.ref cimport PyObject
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
+from .account cimport Account
 from .blocks cimport Block, Heap
 from .incoming cimport Event, Incoming, Limits
 from .nodes cimport Member, Topics
@@ -21,6 +22,7 @@ cdef enum:
     LEFT
     STOPPED
     BY_REQUEST
+    MEMORY
     DROP_COUNT
 
 
@@ -127,6 +129,8 @@ cdef struct Side:
     Limits limits
     long long sndhwm
     size_t sndhwm_bytes
+    # How many messages may wait for a peer now: the high-water mark, or 1 while memory is short.
+    long long most
     double max_age
     Slow slow
     # What subscribers have asked for; of a SUB, what it asks for itself.
@@ -185,6 +189,12 @@ cdef struct Way:
 
 cdef struct Core:
     Heap heap
+    # The next one of the same account.
+    Core *next_core
+    # Called when the account has had something done here, unless it is NULL.
+    PyObject *attention
+    # Messages dropped for want of memory.
+    long long shed
     # With how many bytes in blocks it is time to look for those that are kept for little.
     size_t compact_at
     Side *sides
@@ -205,15 +215,6 @@ cdef inline bint takes(const Peer *peer) noexcept nogil:
     return (peer.fd >= 0 and not peer.over) or peer.queues_before
 
 
-cdef inline bint has_connection(const Side *side) noexcept nogil:
-    # Whether some peer is there, even if its queue is full.
-    cdef Py_ssize_t index
-    for index in range(side.count):
-        if side.peers[index].fd >= 0 and not side.peers[index].over:
-            return True
-    return False
-
-
 cdef inline void count_sent(Destination *destination, const Message *message) noexcept nogil:
     destination.sent += 1
     destination.sent_parts += message.parts
@@ -223,11 +224,32 @@ cdef inline void count_sent(Destination *destination, const Message *message) no
 cdef inline Py_ssize_t room_of(Peer *peer) noexcept nogil:
     # How many messages it may take now.
     cdef const Side *side = peer.side
-    cdef long long room = side.sndhwm - peer.queue.messages if side.sndhwm else <long long>1 << 30
+    cdef long long room = side.most - peer.queue.messages
     if side.sndhwm_bytes:
         # One at a time: how large the next ones are is not known here.
         room = min(room, 1) if peer.queue.nbytes < side.sndhwm_bytes else 0
     return max(room, 0)
+
+
+cdef inline bint holds_back(const Side *side) noexcept nogil:
+    # Whether it takes no more of what comes while memory is short. Elsewhere what waits is dropped.
+    return side.kind != PUBLISHES or side.slow == BLOCK
+
+
+cdef inline void set_most(Side *side) noexcept nogil:
+    side.most = side.sndhwm or <long long>1 << 30
+    if side.core.heap.account.tight and holds_back(side):
+        side.most = 1
+    # It is found anew.
+    side.credit = 0
+
+
+cdef inline int why_full(const Peer *peer) noexcept nogil:
+    # Of a peer that takes no message now.
+    cdef const Side *side = peer.side
+    if side.core.heap.account.tight and (not side.sndhwm or peer.queue.messages < side.sndhwm):
+        return MEMORY
+    return FULL
 
 
 cdef inline void mark_dirty(Peer *peer) noexcept nogil:

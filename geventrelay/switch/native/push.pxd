@@ -2,7 +2,7 @@
 
 from .copies cimport put
 from .peer cimport (
-    FULL, NO_PEER, Destination, Message, Peer, Side, count_sent, has_connection, mark_dirty, room_of, takes
+    FULL, MEMORY, NO_PEER, Destination, Message, Peer, Side, count_sent, mark_dirty, room_of, takes, why_full
 )
 from .writing cimport write_out
 
@@ -30,7 +30,7 @@ cdef inline void push(Destination *destination, const Message *message) noexcept
     cdef Side *side = destination.side
     cdef Peer *peer = peer_with_room(side)
     if peer == NULL:
-        destination.dropped[FULL if has_connection(side) else NO_PEER] += 1
+        destination.dropped[why_none(side)] += 1
         return
     side.next += 1
     if not put(peer, message.block, message.at, message.size, 1):
@@ -40,3 +40,14 @@ cdef inline void push(Destination *destination, const Message *message) noexcept
     peer.core.queued += message.size
     mark_dirty(peer)
     count_sent(destination, message)
+
+
+cdef inline int why_none(Side *side) noexcept nogil:
+    # Why no peer takes a message.
+    cdef int reason = NO_PEER
+    cdef Py_ssize_t index
+    for index in range(side.count):
+        # A queue without a peer may be full too.
+        if side.peers[index].fd >= 0 and not side.peers[index].over and reason != MEMORY:
+            reason = why_full(side.peers[index])
+    return reason

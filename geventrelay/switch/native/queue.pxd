@@ -4,6 +4,7 @@ from libc.math cimport INFINITY
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
+from .account cimport Account, give_memory, take_memory
 from .blocks cimport Block, Heap, data_of, let_go
 from .frames cimport message_size
 
@@ -24,6 +25,7 @@ cdef struct Run:
 
 
 cdef struct Queue:
+    Account *account
     # A ring; `room` is 0 or a power of two.
     Run *runs
     size_t room
@@ -81,7 +83,8 @@ cdef inline bint make_more_room(Queue *queue) noexcept nogil:
         return False
     for index in range(queue.count):
         runs[index] = run_at(queue, index)[0]
-    free(queue.runs)
+    free_runs(queue)
+    take_memory(queue.account, room * sizeof(Run))
     queue.runs = runs
     queue.room = room
     queue.first = 0
@@ -102,6 +105,7 @@ cdef inline void pop_run(Queue *queue, Heap *heap) noexcept nogil:
 
 
 cdef inline void free_runs(Queue *queue) noexcept nogil:
+    give_memory(queue.account, queue.room * sizeof(Run))
     free(queue.runs)
     queue.runs = NULL
     queue.room = queue.first = 0
@@ -174,6 +178,20 @@ cdef inline double oldest(Queue *queue) noexcept nogil:
     if queue.count and (not queue.written or run_at(queue, 0).messages > 1):
         return run_at(queue, 0).since
     return run_at(queue, 1).since if queue.count > 1 else INFINITY
+
+
+cdef inline Py_ssize_t drop_to(Queue *queue, Heap *heap, size_t nbytes) noexcept nogil:
+    # Likewise the oldest, until so many bytes wait.
+    cdef long long before = queue.messages
+    cdef size_t start = apart(queue)
+    cdef Run *run
+    while queue.count > start and queue.nbytes > nbytes:
+        run = run_at(queue, start)
+        if run.messages == 1 or queue.nbytes - run.size >= nbytes:
+            drop_run(queue, heap, start)
+        else:
+            pop_first(queue, run, first_size(queue, run))
+    return before - queue.messages
 
 
 cdef inline size_t apart(Queue *queue) noexcept nogil:

@@ -12,6 +12,7 @@ from .incoming cimport (
 from .peer cimport PUBLISHES, ROUTES, Core, Message, Peer, Side, mark_dirty, monotonic
 from .route cimport add_envelope
 from .sending cimport give_groups, move_message
+from .shedding cimport keep_to_budget
 from .subscribing cimport sweep, take_subscription
 from .topics cimport deepest
 from .writing cimport MOST_PONGS, MSG_DONTWAIT, add_control, end_peer, recv, write_dirty
@@ -54,6 +55,8 @@ cdef inline int read_peer(Peer *peer, double until) noexcept nogil:
         if peer.side.way != NULL:
             give_groups(peer.side.way)
         write_dirty(core, until)
+        peer.incoming.unfinished = progress == ALL_MOVED
+        keep_to_budget(core.heap.account)
         if progress == NO_ROOM or peer.over:
             break
         if peer.handled != handled or peer.heard - heard > MOST_UNHANDLED_BYTES:

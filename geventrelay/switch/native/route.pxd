@@ -5,7 +5,9 @@ from libc.string cimport memcpy
 from .blocks cimport data_of, let_go, place_copy
 from .copies cimport put
 from .frames cimport MORE, read_frame, write_head
-from .peer cimport FULL, MALFORMED, UNROUTABLE, Core, Destination, Message, Peer, count_sent, mark_dirty, room_of, takes
+from .peer cimport (
+    FULL, MALFORMED, UNROUTABLE, Core, Destination, Message, Peer, count_sent, mark_dirty, room_of, takes, why_full
+)
 from .routes cimport peer_by_id
 from .writing cimport write_out
 
@@ -27,7 +29,7 @@ cdef inline void route(Destination *destination, const Message *message) noexcep
     if not room_of(peer):
         write_out(peer)
     if not room_of(peer) or not takes(peer):
-        destination.dropped[FULL if takes(peer) else UNROUTABLE] += 1
+        destination.dropped[why_full(peer) if takes(peer) else UNROUTABLE] += 1
         return
     if not put(peer, message.block, message.at + head + length, message.size - head - length, 1):
         destination.dropped[FULL] += 1

@@ -10,7 +10,7 @@ from .incoming cimport NO_MEMORY, NOTHING, TOO_MANY_TOPICS, TOPIC_TOO_LONG, WAIT
 from .nodes cimport Member, Node, Record
 from .peer cimport Core, Message, Peer, Side, monotonic
 from .sending cimport give_groups, move_message
-from .topics cimport exact, record_of, remove_record, subscribe, topic_size, write_topic
+from .topics cimport exact, record_of, remove_record, subscribe, write_topic
 
 
 cdef inline Event take_subscription(Peer *peer, bint wanted, const unsigned char *topic, size_t size) noexcept nogil:
@@ -60,7 +60,7 @@ cdef inline bint welcome(Peer *peer, const unsigned char *body, size_t size) noe
 cdef inline bint forget(Side *side, Record *record) noexcept nogil:
     # Takes a record out; False if the news of that have to wait.
     cdef Node *node = record.node
-    if node.entry_count == 1 and not tell(side, False, NULL, topic_size(node), node):
+    if node.entry_count == 1 and not tell(side, False, NULL, node.topic_size, node):
         return False
     remove_record(record)
     return True

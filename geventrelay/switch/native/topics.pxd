@@ -9,7 +9,8 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 from .nodes cimport (
-    FEW, Entry, Member, Node, Record, Topics, add_entry, child_of, free_parts, make_node, prune, set_entry_room
+    FEW, Entry, Member, Node, Record, Topics, add_entry, child_of, cost_of, count_bytes, free_node, free_parts, make_node,
+    prune, set_entry_room
 )
 
 
@@ -87,9 +88,9 @@ cdef inline bint subscribe(Member *member, const unsigned char *topic, size_t si
         return False
     if record_of(node, member) != NULL:
         return True
-    record = add_entry(node, member)
+    record = add_entry(member.topics, node, member)
     if record == NULL:
-        prune(node)
+        prune(member.topics, node)
         return False
     record.previous = NULL
     record.next = member.first
@@ -97,6 +98,7 @@ cdef inline bint subscribe(Member *member, const unsigned char *topic, size_t si
         member.first.previous = record
     member.first = record
     member.count += 1
+    member.nbytes += cost_of(node)
     member.topics.version += 1
     return True
 
@@ -113,14 +115,6 @@ cdef inline Node *exact(Topics *topics, const unsigned char *topic, size_t size)
     return node
 
 
-cdef inline size_t topic_size(const Node *node) noexcept nogil:
-    cdef size_t size = 0
-    while node != NULL:
-        size += node.label_size
-        node = node.parent
-    return size
-
-
 cdef inline void write_topic(const Node *node, unsigned char *end) noexcept nogil:
     # Writes the topic of a node, so that it ends there. The root has no label.
     while node.parent != NULL:
@@ -132,6 +126,7 @@ cdef inline void write_topic(const Node *node, unsigned char *end) noexcept nogi
 cdef inline void remove_record(Record *record) noexcept nogil:
     cdef Node *node = record.node
     cdef Member *member = record.member
+    cdef Topics *topics = member.topics
     if record.previous != NULL:
         record.previous.next = record.next
     else:
@@ -139,15 +134,19 @@ cdef inline void remove_record(Record *record) noexcept nogil:
     if record.next != NULL:
         record.next.previous = record.previous
     member.count -= 1
-    member.topics.version += 1
+    member.nbytes -= cost_of(node)
+    if member.is_dying:
+        topics.account.dying -= cost_of(node)
+    topics.version += 1
     node.entry_count -= 1
     node.entries[record.at] = node.entries[node.entry_count]
     node.entries[record.at].record.at = record.at
     free(record)
+    count_bytes(topics, -<Py_ssize_t>sizeof(Record))
     if node.entry_room > FEW and node.entry_count <= node.entry_room // 4:
-        set_entry_room(node, node.entry_room // 2)
+        set_entry_room(topics, node, node.entry_room // 2)
     if not node.entry_count:
-        prune(node)
+        prune(topics, node)
 
 
 cdef inline void free_topics(Topics *topics) noexcept nogil:
@@ -162,12 +161,21 @@ cdef inline void free_topics(Topics *topics) noexcept nogil:
             continue
         above = node.parent
         for index in range(node.entry_count):
-            node.entries[index].member.first = NULL
-            node.entries[index].member.count = 0
+            forget_records(node.entries[index].member)
             free(node.entries[index].record)
-        free_parts(node)
-        if node != &topics.root:
-            free(node)
+            count_bytes(topics, -<Py_ssize_t>sizeof(Record))
+        if node == &topics.root:
+            free_parts(topics, node)
+        else:
+            free_node(topics, node)
         node = above
     free(topics.found)
     memset(topics, 0, sizeof(Topics))
+
+
+cdef inline void forget_records(Member *member) noexcept nogil:
+    # They are freed.
+    if member.is_dying:
+        member.topics.account.dying -= member.nbytes
+    member.first = NULL
+    member.count = member.nbytes = 0

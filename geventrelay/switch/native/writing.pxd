@@ -160,10 +160,17 @@ cdef inline void end_peer(Peer *peer, Event fault, int error) noexcept nogil:
 
 cdef inline void bury(Peer *peer) noexcept nogil:
     # It is subscribed to nothing any more, unless messages wait for its next connection; `sweep` does the work.
+    if not takes(peer):
+        bury_member(peer)
+
+
+cdef inline void bury_member(Peer *peer) noexcept nogil:
     cdef Member *member = peer.member
-    if member != NULL and not takes(peer):
+    if member != NULL:
         peer.member = NULL
         member.peer = NULL
+        member.is_dying = True
+        peer.core.heap.account.dying += member.nbytes
         member.topics.version += 1
         member.next_dead = peer.core.dead
         peer.core.dead = member

@@ -1,0 +1,111 @@
+"""What the cores of one hub keep for peers, and what is done when that is too much."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ...engine.counters import Drop
+from ...zmtp.errors import Fault
+from ..contract import SUBSCRIPTIONS_WHAT, UNFINISHED_WHAT, SlowSubscriber
+
+if TYPE_CHECKING:
+    from .core import PythonCore
+    from .peer import Peer
+
+_UNLIMITED = 1 << 62
+_MOST_STEPS = 64
+"""Connections that are ended, or times that queues are cut, in one go."""
+
+
+class Account:
+    """`geventrelay.switch.contract.Account`, for cores in Python.
+
+    :ivar used_bytes: see `geventrelay.switch.contract.Account`.
+    :ivar dying_bytes: of it, what connections that have ended leave behind, which is forgotten a little at a time.
+    :ivar tight: whether senders are held back: from 3/4 of the limit on, until less than 5/8 is used.
+    """
+
+    def __init__(self) -> None:
+        self.used_bytes = 0
+        self.dying_bytes = 0
+        self.tight = False
+        self._limit = _UNLIMITED
+        self._cores: weakref.WeakSet[PythonCore] = weakref.WeakSet()
+
+    @property
+    def limit_bytes(self) -> int:
+        """See `geventrelay.switch.contract.Account`."""
+        return 0 if self._limit == _UNLIMITED else self._limit
+
+    @limit_bytes.setter
+    def limit_bytes(self, limit: int) -> None:
+        """Keep to `limit` from now on."""
+        self._limit = limit or _UNLIMITED
+        self.keep()
+
+    def join(self, core: PythonCore) -> None:
+        """What `core` keeps is counted here."""
+        self._cores.add(core)
+
+    def keep(self) -> None:
+        """Keep to the limit. To be called now and then when memory has been taken or given back."""
+        if self.used_bytes - self.dying_bytes > self._limit:
+            self._shed()
+        if self.tight:
+            if self.used_bytes < self._limit // 8 * 5:
+                self.tight = False
+                for core in list(self._cores):
+                    # Senders may go on.
+                    core.call_attention()
+        elif self.used_bytes > self._limit // 4 * 3:
+            self.tight = True
+
+    def _shed(self) -> None:
+        """Come down to 7/8 of the limit: what this costs then comes seldom."""
+        for _ in range(_MOST_STEPS):
+            if self.used_bytes - self.dying_bytes <= self._limit - self._limit // 8 or not self._shed_largest():
+                break
+        for core in list(self._cores):
+            if core.shed:
+                core.call_attention()
+
+    def _shed_largest(self) -> bool:
+        """Drop or end what is the most of all; False if there is nothing."""
+        peers = list(self._peers())
+        waiting = max((peer.can_drop_bytes for peer in peers), default=0)
+        sender = max(peers, key=lambda peer: peer.unfinished_bytes, default=None)
+        subscriber = max(peers, key=lambda peer: peer.subscribed_bytes, default=None)
+        if sender is None or subscriber is None:
+            return False
+        unfinished, subscribed = sender.unfinished_bytes, subscriber.subscribed_bytes
+        if waiting and waiting >= max(unfinished, subscribed):
+            for peer in peers:
+                if peer.can_drop_bytes and peer.queue.nbytes > waiting // 2:
+                    _cut(peer, waiting // 2)
+        elif unfinished and unfinished >= subscribed:
+            sender.end(Fault.MEMORY, UNFINISHED_WHAT.format(unfinished))
+            sender.forget_rest()
+            sender.core.call_attention()
+        elif subscribed:
+            subscriber.end(Fault.MEMORY, SUBSCRIPTIONS_WHAT.format(subscribed))
+            subscriber.side.forget_subscriptions(subscriber)
+            subscriber.core.call_attention()
+        return bool(waiting or unfinished or subscribed)
+
+    def _peers(self) -> Iterator[Peer]:
+        for core in list(self._cores):
+            for side in core.sides:
+                yield from side.peers
+
+
+def _cut(peer: Peer, nbytes: int) -> None:
+    """Drop the oldest that waits for `peer`, until `nbytes` are left."""
+    if peer.side.plan.slow_subscriber is SlowSubscriber.DISCONNECT and peer.connected:
+        dropped = peer.queue.clear()
+        peer.side.end_slow(peer)
+    else:
+        dropped = peer.queue.drop_to(nbytes)
+    peer.lose(Drop.MEMORY, dropped)
+    peer.core.shed += dropped

@@ -1,0 +1,32 @@
+# What the cores of one hub keep for peers, in bytes of memory, and how much that may be. Without Python.
+#
+# Every block counts but the two that a core fills and fills again, and so do a tree of topics, and where a queue has its runs.
+
+cdef struct Account:
+    size_t used
+    # Of it: what connections that have ended leave behind, which is forgotten a little at a time.
+    size_t dying
+    size_t limit
+    # Whether senders are held back: from 3/4 of the limit on, until it is less than 5/8.
+    bint tight
+    # The first of all cores.
+    void *cores
+
+
+cdef inline void take_memory(Account *account, size_t nbytes) noexcept nogil:
+    account.used += nbytes
+
+
+cdef inline void give_memory(Account *account, size_t nbytes) noexcept nogil:
+    account.used -= nbytes
+
+
+cdef inline bint is_over(const Account *account) noexcept nogil:
+    # Whether more is kept than may be, and there is no end of it in sight.
+    return account.used > account.limit and account.used - account.dying > account.limit
+
+
+cdef inline bint changes_tightness(const Account *account) noexcept nogil:
+    if account.tight:
+        return account.used < account.limit // 8 * 5
+    return account.used > account.limit // 4 * 3

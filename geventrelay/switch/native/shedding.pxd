@@ -1,0 +1,154 @@
+# What is done when the cores of one hub keep too much: messages are dropped, senders held back, connections ended. Without
+# Python, but for the callers that get to know of it.
+
+from cpython.ref cimport PyObject
+
+from .account cimport Account, changes_tightness, is_over
+from .copies cimport compact_all
+from .incoming cimport SUBSCRIPTIONS, TOO_SLOW, UNFINISHED, Incoming, forget, there_is
+from .peer cimport DISCONNECT, MEMORY, Core, Peer, Side, holds_back, set_most
+from .queue cimport drop_all, drop_to
+from .writing cimport bury_member, end_peer
+
+cdef enum:
+    # Connections that are ended, or times that queues are cut, in one go.
+    MOST_STEPS = 64
+
+
+# What is the most of all.
+cdef struct Largest:
+    # Bytes that wait for one subscriber.
+    size_t waiting
+    # The peer with the largest message that has no end yet, and its bytes; and with the most subscriptions.
+    Peer *sender
+    size_t unfinished
+    Peer *subscriber
+    size_t subscribed
+
+
+cdef inline void keep_to_budget(Account *account) noexcept nogil:
+    # To be called now and then when memory has been taken or given back.
+    if is_over(account):
+        shed(account)
+    if changes_tightness(account):
+        set_tight(account, not account.tight)
+
+
+cdef inline void set_tight(Account *account, bint tight) noexcept nogil:
+    cdef Core *core = <Core *>account.cores
+    cdef Side *side
+    account.tight = tight
+    while core != NULL:
+        side = core.sides
+        while side != NULL:
+            set_most(side)
+            side = side.next_side
+        if not tight:
+            # Senders may go on.
+            call_attention(core)
+        core = core.next_core
+
+
+cdef inline void shed(Account *account) noexcept nogil:
+    # Comes down to 7/8 of the limit: what this costs then comes seldom.
+    cdef Largest largest
+    cdef Core *core = <Core *>account.cores
+    cdef int step
+    while core != NULL:
+        compact_all(core)
+        core = core.next_core
+    for step in range(MOST_STEPS):
+        if account.used - account.dying <= account.limit - account.limit // 8:
+            break
+        find_largest(account, &largest)
+        if largest.waiting and largest.waiting >= max(largest.unfinished, largest.subscribed):
+            cut_queues(account, largest.waiting // 2)
+        elif largest.unfinished and largest.unfinished >= largest.subscribed:
+            largest.sender.incoming.refused = largest.unfinished
+            end_peer(largest.sender, UNFINISHED, 0)
+            forget(&largest.sender.incoming, &largest.sender.core.heap)
+            call_attention(largest.sender.core)
+        elif largest.subscribed:
+            largest.subscriber.incoming.refused = largest.subscribed
+            end_peer(largest.subscriber, SUBSCRIPTIONS, 0)
+            bury_member(largest.subscriber)
+            call_attention(largest.subscriber.core)
+        else:
+            break
+    core = <Core *>account.cores
+    while core != NULL:
+        if core.shed:
+            call_attention(core)
+        core = core.next_core
+
+
+cdef inline void find_largest(Account *account, Largest *largest) noexcept nogil:
+    cdef Core *core = <Core *>account.cores
+    cdef Side *side
+    cdef Py_ssize_t index
+    largest.waiting = largest.unfinished = largest.subscribed = 0
+    while core != NULL:
+        side = core.sides
+        while side != NULL:
+            for index in range(side.count):
+                weigh(side.peers[index], largest)
+            side = side.next_side
+        core = core.next_core
+
+
+cdef inline void weigh(Peer *peer, Largest *largest) noexcept nogil:
+    cdef size_t size
+    if not holds_back(peer.side):
+        size = can_drop(peer)
+        largest.waiting = max(largest.waiting, size)
+    if peer.fd < 0 or peer.over:
+        return
+    size = kept_unfinished(&peer.incoming)
+    if size > largest.unfinished:
+        largest.unfinished = size
+        largest.sender = peer
+    if peer.member != NULL and peer.member.nbytes > largest.subscribed:
+        largest.subscribed = peer.member.nbytes
+        largest.subscriber = peer
+
+
+cdef inline size_t can_drop(const Peer *peer) noexcept nogil:
+    # A message that is written in half stays, alone.
+    return 0 if peer.queue.written and peer.queue.messages == 1 else peer.queue.nbytes
+
+
+cdef inline size_t kept_unfinished(Incoming *incoming) noexcept nogil:
+    return there_is(incoming) if incoming.unfinished and incoming.block != NULL else 0
+
+
+cdef inline void cut_queues(Account *account, size_t nbytes) noexcept nogil:
+    # The longest ones, so that no more than so many bytes wait for each subscriber.
+    cdef Core *core = <Core *>account.cores
+    cdef Side *side
+    cdef Py_ssize_t index
+    while core != NULL:
+        side = core.sides
+        while side != NULL:
+            if not holds_back(side):
+                for index in range(side.count):
+                    if side.peers[index].queue.nbytes > nbytes:
+                        cut_queue(side.peers[index], nbytes)
+            side = side.next_side
+        core = core.next_core
+
+
+cdef inline void cut_queue(Peer *peer, size_t nbytes) noexcept nogil:
+    cdef Py_ssize_t dropped
+    if peer.side.slow == DISCONNECT and peer.fd >= 0 and not peer.over:
+        dropped = peer.queue.messages
+        drop_all(&peer.queue, &peer.core.heap)
+        end_peer(peer, TOO_SLOW, 0)
+    else:
+        dropped = drop_to(&peer.queue, &peer.core.heap, nbytes)
+    peer.dropped[MEMORY] += dropped
+    peer.core.shed += dropped
+
+
+cdef inline void call_attention(Core *core) noexcept with gil:
+    if core.attention != NULL:
+        (<object>core.attention)()
