@@ -75,6 +75,10 @@ def largest_part(plan: SocketPlan, settings: DeviceSettings, endpoint: Endpoint)
     return topic if largest < 0 else min(largest, topic)
 
 
+UNFINISHED_BYTES = 256 * 1024 * 1024
+"""``max-unfinished`` where it is not given: more than the largest message, since it is found out from outside."""
+
+
 def usage_bound(plan: SocketPlan, settings: DeviceSettings) -> Bound | None:
     """How much a connection may send before it is ended; None for no bound. Does not yield.
 
@@ -85,6 +89,7 @@ def usage_bound(plan: SocketPlan, settings: DeviceSettings) -> Bound | None:
         return None
     if plan.type in _ONLY_SEND and settings.subscriber_burst_bytes:
         return subscriber_bound(settings.subscriber_burst_bytes, settings.subscriber_rate)
-    if plan.type in _READ and plan.key != "control" and settings.max_unfinished_bytes:
-        return unfinished_bound(settings.max_unfinished_bytes)
+    unfinished = settings.max_unfinished_bytes
+    if plan.type in _READ and plan.key != "control" and unfinished != 0:
+        return unfinished_bound(unfinished or UNFINISHED_BYTES)
     return None

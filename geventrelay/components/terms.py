@@ -25,6 +25,9 @@ NO_LIMIT = 2**31 - 1
 """As many parts as any peer sends; and for bytes there is `_NO_LIMIT_BYTES`."""
 _NO_LIMIT_BYTES = 2**62
 
+UNFINISHED_BYTES = 64 * 1024 * 1024
+"""``max-unfinished`` where it is not given."""
+
 BACKLOG = 1024
 """How many connections may wait to be accepted. With fewer, a burst of connects makes TCP wait a second and more."""
 
@@ -33,9 +36,10 @@ def side_plan(plan: SocketPlan, settings: DeviceSettings) -> SidePlan:
     """What a core is to know of the socket of `plan` in a device of `settings`. Does not yield."""
     options = options_of(plan, settings)
     part = options.get(zmq.MAXMSGSIZE, settings.max_message_size_bytes or -1)
+    unfinished = settings.max_unfinished_bytes
     bounds = Bounds(
         frame_bytes=part if part >= 0 else _NO_LIMIT_BYTES,
-        message_bytes=settings.max_unfinished_bytes or _NO_LIMIT_BYTES,
+        message_bytes=(UNFINISHED_BYTES if unfinished is None else unfinished) or _NO_LIMIT_BYTES,
         # With libzmq's sockets, the routing id is one of them.
         parts=settings.max_parts - (plan.type == zmq.ROUTER) if settings.max_parts else NO_LIMIT,
         topic_bytes=settings.max_topic_size_bytes,
@@ -50,6 +54,7 @@ def side_plan(plan: SocketPlan, settings: DeviceSettings) -> SidePlan:
         sndhwm=0 if plan.type in RECEIVE_ONLY else int(options.get(zmq.SNDHWM, settings.sndhwm)),
         sndhwm_bytes=0 if plan.type in RECEIVE_ONLY else settings.sndhwm_bytes,
         bounds=bounds,
+        max_subscriptions=settings.max_subscriptions,
         slow_subscriber=getattr(of_subscribers, "slow_subscriber", SlowSubscriber.DROP),
         subscriber_max_age_s=getattr(of_subscribers, "subscriber_max_age_s", 0.0),
         xpub_verbose=repeats_subscriptions(plan.key, settings),
@@ -78,6 +83,7 @@ def terms(plan: SocketPlan, settings: DeviceSettings) -> Terms:
         immediate=plan.type in ONLY_SEND and bool(options.get(zmq.IMMEDIATE, settings.immediate)),
         ipv6=bool(options.get(zmq.IPV6, settings.ipv6)),
         redial=_redial(options),
+        most_per_address=settings.max_connections_per_address,
     )
 
 

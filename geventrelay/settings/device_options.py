@@ -192,12 +192,31 @@ class PeerLimits(DeviceGroup):
         bound=True,
         rare=True,
     )
-    max_unfinished_bytes: int = option(
+    max_unfinished_bytes: int | None = option(
         whole(0, 2**63 - 1),
-        "end a TCP connection that sends more of a message that does not end; 0 is no limit",
-        default=256 * 1024 * 1024,
+        "end a connection that sends more of a message that does not end; 0 is no limit",
+        default=None,
+        unset="268435456; 67108864 with engine zmtp",
         bound=True,
         rare=True,
+    )
+    max_subscriptions: int = option(
+        whole(0),
+        "end a connection that subscribes to more topics; 0 is no limit (engine zmtp)",
+        default=100_000,
+        unit="topics",
+        bound=True,
+        rare=True,
+        on_libzmq=(100_000,),
+    )
+    max_connections_per_address: int = option(
+        whole(0),
+        "let no more connections of one address in to a socket; 0 is no limit (engine zmtp)",
+        default=0,
+        unit="connections",
+        bound=True,
+        rare=True,
+        on_libzmq=(0,),
     )
 
 

@@ -29,7 +29,7 @@ from .link import Link
 from .listener import Listener
 from .pulse import Heartbeat
 from .roster import Roster
-from .transport import Transport, close
+from .transport import Transport, close, reset
 
 if TYPE_CHECKING:
     from .contract import Way
@@ -44,9 +44,15 @@ OPTIONS = {
     Fault.TOO_MANY_PARTS: "max-parts",
     Fault.TOPIC_TOO_LONG: "max-topic-size",
     Fault.SLOW: "slow-subscriber",
+    Fault.TOO_MANY_SUBSCRIPTIONS: "max-subscriptions",
     Fault.MEMORY: "memory-budget",
 }
 """The option that says so, where a peer is ended after its handshake."""
+
+TOO_MANY_CONNECTIONS = "too_many_connections"
+"""Why a connection was not let in whose address had too many."""
+
+_HANDSHAKE_OPTIONS = {TOO_SLOW: "handshake-ivl", TOO_MANY_CONNECTIONS: "max-connections-per-address"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,7 @@ class Terms:
     :ivar immediate: whether an endpoint that connects takes messages only while it is connected.
     :ivar ipv6: whether IPv6 goes first for names that have both.
     :ivar redial: when to connect again.
+    :ivar most_per_address: how many connections of one address are let in; 0 for no limit.
     """
 
     transport: Transport = field(default_factory=Transport)
@@ -71,6 +78,7 @@ class Terms:
     immediate: bool = False
     ipv6: bool = False
     redial: Redial = field(default_factory=Redial)
+    most_per_address: int = 0
 
 
 class Station:
@@ -96,7 +104,8 @@ class Station:
         self._callers: dict[Peer, Dialler] = {}
         # Why each failed last, so that the log says it once.
         self._failures: dict[Dialler, str] = {}
-        self._handshakes: set[Handshake] = set()
+        # With the address of the other end.
+        self._handshakes: dict[Handshake, str] = {}
         self._links: dict[Peer, Link] = {}
         self._roster = Roster()
         self._kept_off = KeptOff()
@@ -277,13 +286,25 @@ class Station:
         )
         # Of a connection that was reset, the kernel does not tell it any more.
         address = connections.address(socket.fileno())
+        if dialler is None and self._has_too_many(address):
+            what = f"its address has {terms.most_per_address} connections"
+            reset(socket)
+            self._fail(endpoint, address, TOO_MANY_CONNECTIONS, what)
+            return
         on_end = functools.partial(self._on_shaken, endpoint=endpoint, address=address, dialler=dialler)
         handshake = Handshake(socket, connection, on_end)
-        self._handshakes.add(handshake)
+        self._handshakes[handshake] = address
         if terms.handshake_s:
             # It is not kept until then: strangers could have failed ones fill the memory.
             self.driver.later(terms.handshake_s, functools.partial(self._expire, weakref.ref(handshake)))
         handshake.start()
+
+    def _has_too_many(self, address: str) -> bool:
+        most, host = self._terms.most_per_address, _host(address)
+        if not most:
+            return False
+        others = [*self._handshakes.values(), *(link.address for link in self._links.values())]
+        return sum(_host(other) == host for other in others) >= most
 
     def _expire(self, one: weakref.ref[Handshake]) -> None:
         handshake = one()
@@ -291,12 +312,12 @@ class Station:
             handshake.fail(TOO_SLOW, f"the handshake was not over in {self._terms.handshake_s:g} s")
 
     def _drop(self, handshake: Handshake) -> None:
-        self._handshakes.discard(handshake)
+        self._handshakes.pop(handshake, None)
         handshake.close()
         handshake.socket.close()
 
     def _on_shaken(self, handshake: Handshake, endpoint: str, address: str, dialler: Dialler | None) -> None:
-        self._handshakes.discard(handshake)
+        self._handshakes.pop(handshake, None)
         if handshake.peer is None:
             handshake.socket.close()
             self._fail(endpoint, address, handshake.reason, handshake.what)
@@ -330,6 +351,8 @@ class Station:
         elif reason == Fault.NOT_ZMTP.value:
             keys |= self._advice
             self._advice = {}
+        if reason in _HANDSHAKE_OPTIONS:
+            keys["option"] = _HANDSHAKE_OPTIONS[reason]
         self._note(logging.WARNING, "handshake-failed", **keys, detail=what)
 
     def _tell_end(self, link: Link, why: Ended) -> None:
@@ -357,3 +380,8 @@ class Station:
 
     def _note(self, level: int, name: str, **keys: str) -> None:
         self.driver.tell(level, name, socket=self.side.plan.key, **keys)
+
+
+def _host(address: str) -> str:
+    """What connections of one address have in common; over ipc, the process."""
+    return address.rpartition(":")[0] or address
