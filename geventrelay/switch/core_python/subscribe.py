@@ -55,7 +55,9 @@ class Wishes:
 
     def take(self) -> bytes:
         """Some of it, encoded; it is then no more here."""
-        found: list[bytes] = []
+        # The last of a dict can be taken out without a look at those before it.
+        last = [self._untold.popitem()[0] for _ in range(min(len(self._untold), _ENCODED_AT_A_TIME))]
+        found = [_encode(topic, True, self._version) for topic in reversed(last)]
         while self._news and len(found) < _ENCODED_AT_A_TIME:
             topic, (wanted, _, times) = self._news.popitem(last=False)
             now = min(times, _ENCODED_AT_A_TIME - len(found))
@@ -63,10 +65,6 @@ class Wishes:
             if times > now:
                 self._news[topic] = (wanted, True, times - now)
                 self._news.move_to_end(topic, last=False)
-        count = min(len(self._untold), _ENCODED_AT_A_TIME - len(found))
-        # The last of a dict can be taken out without a look at those before it.
-        last = [self._untold.popitem()[0] for _ in range(count)]
-        found.extend(_encode(topic, True, self._version) for topic in reversed(last))
         return b"".join(found)
 
 
