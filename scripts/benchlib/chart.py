@@ -17,6 +17,7 @@ REFERENCE = "proxy"
 FILLS = {
     "native": "#0f9d8a",
     "python": "#5b8def",
+    "zmtp": "#c2453d",
     "proxy": "#8a8f98",
     "poll": "#d99a2b",
     "green-pair": "#c86b98",
