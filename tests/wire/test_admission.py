@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import zmq
+from support.engines import libzmq_only
 from support.strangers import frame, stranger
 
 from geventrelay import Device, Forwarder
@@ -44,6 +45,7 @@ def test_a_new_subscriber_waits_while_the_ends_of_others_take_long_and_is_let_in
         eventually(lambda: not guard._closed, "the end of the waiting")
 
 
+@libzmq_only("only libzmq takes long over the end of a subscriber")
 def test_a_subscriber_that_comes_and_goes_where_topics_are_few_makes_no_other_wait(device):
     (endpoint,) = device.endpoints["backend"]
     guard = device._assembly.sockets.peers_of("backend")._admission
