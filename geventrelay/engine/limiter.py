@@ -15,7 +15,7 @@ _SUBSCRIBER_LOOK_S = 0.2
 _HURRIED_LOOK_S = 0.02
 _HURRY_AT = 1 / 16
 # Of what one may bring, what is very much where several do.
-_MUCH = 1 / 64
+_MUCH = 1 / 16
 _UNFINISHED_LOOK_S = 0.25
 # While nothing comes in.
 _IDLE_LOOK_S = 1.0

@@ -14,7 +14,10 @@ from geventrelay.engine import admission
 from geventrelay.engine.libzmq import topics_count
 from geventrelay.testing import LOCAL, Peers, eventually
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has these filters")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="only Linux has these filters"),
+    libzmq_only("only libzmq takes long over the end of a subscriber"),
+]
 
 
 @pytest.fixture
@@ -45,7 +48,6 @@ def test_a_new_subscriber_waits_while_the_ends_of_others_take_long_and_is_let_in
         eventually(lambda: not guard._closed, "the end of the waiting")
 
 
-@libzmq_only("only libzmq takes long over the end of a subscriber")
 def test_a_subscriber_that_comes_and_goes_where_topics_are_few_makes_no_other_wait(device):
     (endpoint,) = device.endpoints["backend"]
     guard = device._assembly.sockets.peers_of("backend")._admission

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from gevent import socket
+from support.engines import libzmq_only
 from support.strangers import frame, stranger
 
 from geventrelay import Device, Forwarder
@@ -41,6 +42,7 @@ def test_a_connection_is_as_it_was_once_it_goes_on_and_another_is_left_alone():
         assert size() == 100_000
 
 
+@libzmq_only("engine zmtp takes back few topics at a time")
 @pytest.mark.slow
 def test_of_many_subscribers_with_very_many_topics_some_wait_and_all_are_heard(monkeypatch):
     monkeypatch.setattr(limiter, "_SUBSCRIBER_LOOK_S", 0.002)
@@ -49,7 +51,7 @@ def test_of_many_subscribers_with_very_many_topics_some_wait_and_all_are_heard(m
     monkeypatch.setattr(
         Narrowing, "narrow", lambda self, one, connection: narrowed.append(one) or narrow(self, one, connection)
     )
-    device = Device(Forwarder(frontend=LOCAL, backend=LOCAL, subscriber_burst_bytes=640_000), watch_peers=True)
+    device = Device(Forwarder(frontend=LOCAL, backend=LOCAL, subscriber_burst_bytes=320_000), watch_peers=True)
     device.start()
     try:
         subscribers = [stranger(device.endpoints["backend"][0], b"SUB") for _ in range(4)]
