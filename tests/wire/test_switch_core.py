@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
+import tracemalloc
 from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.switch import NEVER, SMALL, check, command, many, new_world, wire
+from support.switch import NEVER, SMALL, check, command, many, new_world, subscribe, wire
 
 from geventrelay.engine.counters import Drop
 from geventrelay.switch.contract import Destination, Progress, SidePlan
@@ -341,6 +342,44 @@ def test_a_ping_is_answered_also_within_a_message(world):
     source.send(first + command(b"PING", b"\0\1abc") + last + command(b"UNKNOWN", b"?") + wire(b"three"))
     assert sink.got() == [[b"one", b"two"], [b"three"]]
     assert source.bytes() == command(b"PONG", b"abc")
+
+
+def test_a_command_within_a_message_that_has_to_wait_is_found_again(world):
+    push, xpub = world.side("PUSH", sndhwm=1), world.side("XPUB")
+    world.way(xpub, Destination(push))
+    source = world.far(xpub)
+    first, last = frames.encode(b"2", more=True), frames.encode(b"3")
+    assert source.send(first + subscribe(b"a") + command(b"PING", b"\0\0") + last) is Progress.NO_ROOM
+    sink = world.far(push)
+    found = []
+    for _ in range(4):
+        source.read()
+        sink.peer.write(NEVER)
+        found += sink.got()
+    assert found == [[b"\1a"], [b"2", b"3"]]
+    assert source.bytes() == command(b"PONG")
+
+
+def test_commands_within_a_large_message_cost_no_copy_of_it(world):
+    push = world.side("PUSH")
+    pull, _ = world.way("PULL", push)
+    source, sink = world.far(pull), world.far(push)
+    large = frames.encode(bytes(4 << 20), more=True)
+    for at in range(0, len(large), 100_000):
+        source.send(large[at : at + 100_000])
+    tracemalloc.start()
+    try:
+        source.send(command(b"PING", b"\0\0") * 200)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 1 << 20
+    source.send(frames.encode(b"end"))
+    found = sink.frames()
+    while sink.peer.wants_write:
+        sink.peer.write(NEVER)
+        found += sink.frames()
+    assert [len(frame.body) for frame in found] == [4 << 20, 3]
 
 
 def test_of_a_ping_its_time_to_live_is_told(world):

@@ -218,7 +218,7 @@ class Peer:
                 break
             moved = self._take(found)
             if moved:
-                at = reader.ends[moved - 1]
+                at, size = reader.ends[moved - 1], reader.take_out(buffer, size)
             if moved < len(reader.ends):
                 reader.step_back()
                 progress, self._kept = Progress.NO_ROOM, True
@@ -229,7 +229,7 @@ class Peer:
                 progress, self._kept = Progress.TURN_OVER, True
                 break
         if buffer is self._rest:
-            del buffer[:at]
+            del buffer[size:], buffer[:at]
         else:
             self._rest += core.view[at:size]
         return progress

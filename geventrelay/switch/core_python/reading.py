@@ -38,10 +38,13 @@ class Reader:
     :param legacy: whether it speaks 1.0 or 2.0, which have no commands.
     :param subscriptions: whether subscriptions may come.
     :ivar ends: after `next`, where each message of its run ends in the buffer.
+    :ivar between: after `next`, where a command begins and ends that came between the parts of a message; None if it
+        came elsewhere. Call `take_out` once it is obeyed.
     """
 
     def __init__(self, bounds: Bounds, *, v1_0: bool, legacy: bool, subscriptions: bool) -> None:
         self.ends: list[int] = []
+        self.between: tuple[int, int] | None = None
         self._bounds = bounds
         self._legacy = legacy
         self._subscriptions = subscriptions
@@ -60,7 +63,7 @@ class Reader:
     def next(self, buffer: Buffer, start: int, size: int, at: float) -> Found | None:
         """What comes next; None if it is not there wholly.
 
-        :param buffer: where it is. A command within a message is moved in front of that.
+        :param buffer: where it is.
         :param start: where it begins.
         :param size: where what has come ends.
         :param at: when it came.
@@ -72,9 +75,24 @@ class Reader:
                 return run
         return self._one(buffer, start, size, at)
 
+    def take_out(self, buffer: Buffer, size: int) -> int:
+        """Have what follows the command `between` move up to the parts before it, which may be large, and stay.
+
+        :param buffer: where it is.
+        :param size: where what has come ends.
+        :returns: where that ends then.
+        """
+        if self.between is None:
+            return size
+        first, end = self.between
+        self.between = None
+        buffer[first : first + size - end] = buffer[end:size]
+        return first + size - end
+
     def step_back(self) -> None:
         """What `next` has found was not taken, or not wholly: look at what follows from its beginning."""
         self._walked = self._parts = self._body_bytes = 0
+        self.between = None
 
     def _messages(self, buffer: Buffer, start: int, size: int, at: float) -> Run | None:
         """As many whole messages as there are; None if what comes next is something else, or is not there wholly."""
@@ -167,12 +185,10 @@ class Reader:
         if self._legacy:
             raise ProtocolError(Fault.BAD_FRAME, "ZMTP 1.0 and 2.0 have no commands, got one")
         command = commands.parse(bytes(memoryview(buffer)[body:end]))
-        if self._walked:
-            # libzmq puts a PING also between the parts of a message. What there is of that changes places with it.
-            gap = end - start - self._walked
-            buffer[start:end] = buffer[start + self._walked : end] + buffer[start : start + self._walked]
-            end = start + gap
         self.ends = [end]
+        if self._walked:
+            # libzmq puts a PING also between the parts of a message.
+            self.ends, self.between = [start], (start + self._walked, end)
         if self._subscriptions and command.name in (commands.SUBSCRIBE, commands.CANCEL):
             return self._subscription(command.data, wanted=command.name == commands.SUBSCRIBE)
         return command
