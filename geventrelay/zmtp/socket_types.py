@@ -33,6 +33,9 @@ NUMBERS = ("PAIR", "PUB", "SUB", "REQ", "REP", "DEALER", "ROUTER", "PULL", "PUSH
 TELL_ROUTING_ID = frozenset({"REQ", "DEALER", "ROUTER"})
 """The types that tell the other end what they call themselves (libzmq's mechanism_t::add_basic_properties)."""
 
+_LONGEST_TOLD = 40
+"""Of what the other end calls its type: it may be as long as a command, and goes to the log."""
+
 TO_SUBSCRIBERS = frozenset({"PUB", "XPUB"})
 """The types to which subscriptions come."""
 
@@ -44,8 +47,9 @@ def require_fitting(mine: str, other: str) -> None:
     """
     fitting = FITTING[mine]
     if other not in fitting:
+        told = other[:_LONGEST_TOLD]
         raise ProtocolError(
-            Fault.WRONG_TYPE, f"socket type: expected {' or '.join(sorted(fitting))} at a {mine}, got {other!r}"
+            Fault.WRONG_TYPE, f"socket type: expected {' or '.join(sorted(fitting))} at a {mine}, got {told!r}"
         )
 
 

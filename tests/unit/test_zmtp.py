@@ -99,6 +99,15 @@ def test_types_that_do_not_fit_are_refused(mine, theirs):
     assert (theirs in FITTING[mine]) == (mine in FITTING[theirs])
 
 
+def test_of_a_long_type_that_does_not_fit_the_beginning_is_told():
+    connection = Connection("PULL")
+    connection.receive(hello() + ready("x" * 60_000))
+    with pytest.raises(ProtocolError) as raised:
+        connection.next_event()
+    assert raised.value.fault is Fault.WRONG_TYPE
+    assert len(str(raised.value)) < 200
+
+
 @pytest.mark.parametrize(
     ("data", "fault"),
     [
