@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +29,7 @@ class Handshake:
     :param socket: the connection, which does not block; it is the owner's again when `on_end` is called.
     :param connection: this end.
     :param on_end: is called once with this, at the end.
-    :ivar peer: the other end, once the handshake is through.
+    :ivar peer: the other end, once the handshake is through, without its metadata.
     :ivar rest: what has come after it.
     :ivar reason: what to count a failure by; empty without one.
     :ivar what: one sentence about it.
@@ -106,7 +107,8 @@ class Handshake:
             self._connection.receive(data)
             event = self._connection.next_event()
             if isinstance(event, events.Ready):
-                self.peer, self.rest = event.peer, self._connection.take_rest()
+                # What more it has said of itself may take a megabyte, for as long as it stays.
+                self.peer, self.rest = dataclasses.replace(event.peer, metadata={}), self._connection.take_rest()
             self._write()
         if not self.over:
             # It waits for its last words to be written.
