@@ -31,7 +31,7 @@ public class Peer {
         System.out.flush();
     }
 
-    public static void main(String[] where) {
+    public static void main(String[] where) throws InterruptedException {
         ZMQ.Socket bound = context.socket(ZMQ.PUSH);
         say("bound " + bound.bindToRandomPort("tcp://127.0.0.1", 20000, 32000));
 
@@ -55,6 +55,8 @@ public class Peer {
         }
         say("took " + came);
         bound.send("of a bound one");
+        // The end of this thread is the end of the process, also before the message has gone out.
+        Thread.currentThread().join();
     }
 }
 """
