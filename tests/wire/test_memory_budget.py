@@ -60,8 +60,13 @@ def test_subscribers_that_stall_lose_messages_and_a_good_one_none(run, peers: Pe
     for one in stalled:
         one.sendall(frame(b"\1"))
     good = peers.connect(zmq.SUB, address, subscribe=b"")
-    eventually(lambda: len(device.peers()["pub"].peers) == 4, "the subscribers")
-    publisher = peers.connect(zmq.PUB, *device.endpoints["sub"], sndhwm=0)
+
+    def are_subscribed():
+        found = device.peers(accounts=True)["pub"].peers
+        return len(found) == 4 and all(one.account.subscriptions for one in found)
+
+    eventually(are_subscribed, "the subscriptions")
+    publisher = peers.publisher(*device.endpoints["sub"], sndhwm=0)
     before = psutil.Process().memory_info().rss
     most = 0
     for number in range(300):
