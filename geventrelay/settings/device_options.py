@@ -230,7 +230,7 @@ class SubscriberLimits(DeviceGroup):
 
     subscriber_max_age_s: float = option(
         seconds,
-        "drop a message that has waited longer for a slow subscriber (engine zmtp)",
+        "drop a message that has waited longer for a slow subscriber; 0 is no limit (engine zmtp)",
         default=0.0,
         unset="no limit",
         bound=True,
@@ -249,7 +249,7 @@ class ControlOptions(DeviceGroup):
 
     control: Endpoints | None = option(
         endpoints,
-        "where PAUSE, RESUME, TERMINATE, STATISTICS and RELOAD come in",
+        "where commands such as PAUSE and DISCONNECT come in",
         default=None,
         unset="nowhere",
         metavar="ENDPOINT",

@@ -43,7 +43,8 @@ class Need:
     @property
     def refusal(self) -> SettingsError:
         """The same as an error of a device that is to have engine libzmq."""
-        return SettingsError(self.option.field, f"{self.can} with engine libzmq", self.value)
+        rule = f"{self.can} with engine libzmq ({self} needs engine zmtp)"
+        return SettingsError(self.option.field, rule, self.value)
 
     @property
     def can(self) -> str:
@@ -76,13 +77,14 @@ def misfits(values: Mapping[str, Any], types: Mapping[str, str], need: Need | No
     """
     engine = "with engine zmtp" if need is None else f"with engine zmtp ({need} needs it)"
     there = {key: kind for key, kind in types.items() if values.get(key)}
-    unknown = [kind for kind in there.values() if kind not in SPOKEN]
+    unknown = list(dict.fromkeys(kind for kind in there.values() if kind not in SPOKEN))
     if unknown:
         rule = f"engine zmtp speaks {', '.join(SPOKEN)}, and not {', '.join(unknown)}"
         if need is None:
             yield SettingsError("engine", f"auto or libzmq, since {rule}", "zmtp")
         else:
-            yield SettingsError(need.option.field, f"{need.can} here, since {rule}", need.value)
+            can = f"{need.can} here ({need} needs engine zmtp)"
+            yield SettingsError(need.option.field, f"{can}, since {rule}", need.value)
     for key in there:
         yield from _inproc(key, values[key], engine)
         yield from _options(key, values.get("socket_options", {}).get(key, {}), engine)

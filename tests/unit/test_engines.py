@@ -38,7 +38,8 @@ REFUSED = {
               "got 'socks_proxy'"),
     "a policy of libzmq": (
         lambda: Forwarder(**SIDES, engine="libzmq", slow_subscriber="disconnect"),
-        "slow_subscriber: expected drop or block with engine libzmq, got 'disconnect'",
+        "slow_subscriber: expected drop or block with engine libzmq (slow-subscriber disconnect needs engine zmtp), "
+        "got 'disconnect'",
     ),
     "a policy and inproc": (
         lambda: Forwarder(**SIDES | {"backend": "inproc://x"}, slow_subscriber="drop-oldest"),
@@ -52,12 +53,12 @@ REFUSED = {
     ),
     "a policy and PAIR": (
         lambda: Custom(**SIDES, frontend_type="PAIR", backend_type="PUB", slow_subscriber="disconnect"),
-        "slow_subscriber: expected drop or block here, since engine zmtp speaks PULL, PUSH, SUB, PUB, XSUB, XPUB, "
-        "ROUTER, DEALER, and not PAIR, got 'disconnect'",
+        "slow_subscriber: expected drop or block here (slow-subscriber disconnect needs engine zmtp), since "
+        "engine zmtp speaks PULL, PUSH, SUB, PUB, XSUB, XPUB, ROUTER, DEALER, and not PAIR, got 'disconnect'",
     ),
     "an age with libzmq": (
         lambda: Relay(sub=1, pub=2, engine="libzmq", subscriber_max_age_s=2),
-        "subscriber_max_age_s: expected 0 with engine libzmq, got 2.0",
+        "subscriber_max_age_s: expected 0 with engine libzmq (subscriber-max-age 2 needs engine zmtp), got 2.0",
     ),
     "no subscribers": (
         lambda: Relay(sub=1, push=2, slow_subscriber="disconnect"),
@@ -83,7 +84,7 @@ def test_what_engine_zmtp_has_not_is_refused(make, line):
 )
 def test_a_pattern_that_is_not_wholly_there_is_refused(make):
     with pytest.raises(
-        SettingsError, match=r"^engine: expected auto or libzmq, since engine zmtp speaks .+, got 'zmtp'$"
+        SettingsError, match=r"^engine: expected auto or libzmq, since engine zmtp speaks .+, and not PAIR, got 'zmtp'$"
     ):
         make()
 
