@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from geventrelay.cli.top.keys import split
 from geventrelay.cli.top.rates import DeviceRates, rates
+from geventrelay.cli.top.screen import Screen
 from geventrelay.cli.top.since import Always, Since
 from geventrelay.cli.top.table import columns_for
 from geventrelay.cli.top.view import KEYS, SORTINGS, View
@@ -141,18 +142,33 @@ def dropped(name="one", received=0, **reasons):
 def test_only_reasons_that_have_grown_since_it_began_are_told():
     since = Since()
     since.see([dropped(full=3, no_peer=5)])
-    assert since.drops(dropped(full=3, no_peer=5)) == {}
+    assert since.reasons(dropped(full=3, no_peer=5), "dropped") == {}
     since.see([dropped(full=4, no_peer=5)])
-    assert since.drops(dropped(full=4, no_peer=5)) == {"full": 4}
-    assert since.drops(dropped("new", full=1)) == {"full": 1}
-    assert Always().drops(dropped(full=3)) == {"full": 3}
+    assert since.reasons(dropped(full=4, no_peer=5), "dropped") == {"full": 4}
+    assert since.reasons(dropped("new", full=1), "dropped") == {"full": 1}
+    assert Always().reasons(dropped(full=3), "dropped") == {"full": 3}
+
+
+def test_what_slow_subscribers_lose_is_news_as_what_is_dropped_is(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    outlet = {"socket": "pub", "sent": {"messages": 9}, "dropped": {}, "delivered": 5}
+    pump = {"source": "sub", "received": {"messages": 9}}
+    before, after = (
+        {"devices": [{"name": "one", "state": "running", "pumps": [pump | {"outlets": [outlet | {"lost": lost}]}]}]}
+        for lost in ({}, {"slow": 4})
+    )
+    devices = rates(after, rates(before, {}, 0), 1.0)
+    assert devices["one"].needs_a_look
+    lines = Screen("http://127.0.0.1:8080").text({}, devices).splitlines()
+    assert "dropping 0/s  losing 4/s" in lines[1]
+    assert lines[-1] == "one: lost 4 slow"
 
 
 def test_a_server_that_begins_again_counts_from_0():
     since = Since()
     since.see([dropped(received=9, full=3)])
     since.see([dropped(received=2)])
-    assert since.drops(dropped(received=3, full=1)) == {"full": 1}
+    assert since.reasons(dropped(received=3, full=1), "dropped") == {"full": 1}
 
 
 def test_a_failure_of_before_is_told_only_where_the_device_is_still_down():

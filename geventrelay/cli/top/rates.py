@@ -65,7 +65,12 @@ class DeviceRates:
     @property
     def needs_a_look(self) -> bool:
         """Whether it does anything but run."""
-        return self.state != "running" or (self.per_s["dropped"] or 0) > 0 or (self.held or 0) > 0
+        return self.state != "running" or self.missing_per_s > 0 or (self.held or 0) > 0
+
+    @property
+    def missing_per_s(self) -> float:
+        """Messages that it drops in a second, and deliveries that it loses (engine zmtp)."""
+        return (self.per_s["dropped"] or 0) + (self.per_s.get("lost") or 0)
 
     def since(self, before: DeviceRates | None, seconds: float) -> DeviceRates:
         """The same with rates.

@@ -125,8 +125,8 @@ class Screen:
         return max(1, self._console.height - _OTHER_LINES - notes - gaps)
 
     def _notes(self, devices: Sequence[DeviceRates]) -> list[Text]:
-        """A line for each device with news, as far as there is room: those that are down, then those that drop most."""
-        first = sorted(devices, key=lambda one: (one.state != "failed", -(one.per_s["dropped"] or 0)))
+        """A line for each device with news, if there is room: those that are down, then those that lose most."""
+        first = sorted(devices, key=lambda one: (one.state != "failed", -one.missing_per_s))
         return _notes(first, self._since)[: 5 if self._is_roomy else 2]
 
     def _foot(self, first: int, shown: int, devices: int) -> Text:
@@ -156,9 +156,13 @@ def _help() -> RenderableType:
 
 def _totals(devices: Sequence[DeviceRates]) -> Text:
     states = Counter(one.state or "?" for one in devices)
-    received, sent, dropped = (sum(one.per_s[name] or 0 for one in devices) for name in ("received", "sent", "dropped"))
+    received, sent, dropped, lost = (
+        sum(one.per_s.get(name) or 0 for one in devices) for name in ("received", "sent", "dropped", "lost")
+    )
     line = Text(f"in {short(received)}/s  out {short(sent)}/s  ", no_wrap=True, overflow="ellipsis")
     line.append(f"dropping {short(dropped)}/s", style="bold red" if dropped else "dim")
+    if lost:
+        line.append(f"  losing {short(lost)}/s", style="bold red")
     line.append(f"  {len(devices)} device{'' if len(devices) == 1 else 's'}:")
     # The end of the line may not fit: "running" is last.
     for state, number in sorted(states.items(), key=lambda one: state_rank(one[0])):
@@ -167,8 +171,8 @@ def _totals(devices: Sequence[DeviceRates]) -> Text:
 
 
 def _notes(devices: Sequence[DeviceRates], since: Since) -> list[Text]:
-    notes = ((_failure(one, since), _drops(one, since)) for one in devices)
-    return [note for both in notes for note in both if note is not None]
+    notes = ((_failure(one, since), _missing(one, since, "dropped"), _missing(one, since, "lost")) for one in devices)
+    return [note for some in notes for note in some if note is not None]
 
 
 def _failure(one: DeviceRates, since: Since) -> Text | None:
@@ -180,12 +184,12 @@ def _failure(one: DeviceRates, since: Since) -> Text | None:
     return _note(f"{one.name}: {lead}: {one.failure}{times}{again}", "red" if one.state == "failed" else "dim")
 
 
-def _drops(one: DeviceRates, since: Since) -> Text | None:
-    dropped = since.drops(one)
-    if not dropped:
+def _missing(one: DeviceRates, since: Since, name: str) -> Text | None:
+    counts = since.reasons(one, name)
+    if not counts:
         return None
-    reasons = ", ".join(f"{number:,} {reason}" for reason, number in dropped.items())
-    return _note(f"{one.name}: dropped {reasons}", "red" if one.per_s["dropped"] else "dim")
+    reasons = ", ".join(f"{number:,} {reason}" for reason, number in counts.items())
+    return _note(f"{one.name}: {name} {reasons}", "red" if one.per_s.get(name) else "dim")
 
 
 def _note(sentence: str, style: str) -> Text:

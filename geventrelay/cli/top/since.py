@@ -20,9 +20,12 @@ class Since:
             if first is None or (one.total("received") or 0) < (first.total("received") or 0):
                 self._first[one.name] = one
 
-    def drops(self, one: DeviceRates) -> Mapping[str, int]:
-        """The reasons by which a device, `one`, has dropped messages since, each with its count. Does not yield."""
-        before, now = _reasons(self._first.get(one.name)), _reasons(one)
+    def reasons(self, one: DeviceRates, name: str) -> Mapping[str, int]:
+        """The reasons by which a device, `one`, has dropped or lost messages since, with their counts. Does not yield.
+
+        :param name: the value's attribute: ``dropped`` or ``lost``.
+        """
+        before, now = _reasons(self._first.get(one.name), name), _reasons(one, name)
         return {reason: number for reason, number in now.items() if number > before.get(reason, 0)}
 
     def has_failed(self, one: DeviceRates) -> bool:
@@ -43,6 +46,6 @@ class Always(Since):
         return one.failure is not None
 
 
-def _reasons(one: DeviceRates | None) -> Mapping[str, int]:
-    dropped = None if one is None else one.counts["dropped"]
-    return dropped if isinstance(dropped, Mapping) else {}
+def _reasons(one: DeviceRates | None, name: str) -> Mapping[str, int]:
+    count = None if one is None else one.counts.get(name)
+    return count if isinstance(count, Mapping) else {}
