@@ -43,7 +43,7 @@ class Progress(enum.IntEnum):
 
 
 UNFINISHED_WHAT = "the memory budget was used up, and of messages without an end its was the largest: {} bytes"
-SUBSCRIPTIONS_WHAT = "the memory budget was used up, and its subscriptions took the most: {} bytes"
+SUBSCRIPTIONS_WHAT = "the memory budget was used up, and subscriptions kept for it took the most: {} bytes"
 """Why a connection has ended, where that is no fault of one peer alone."""
 
 
@@ -51,7 +51,8 @@ class Account(Protocol):
     """What the cores of one hub keep in memory for peers, counted where it is taken and given back.
 
     That is messages that wait, once for all peers that wait for them; what has come of messages that have no end
-    yet; and subscriptions. Each core has two buffers of 256 KiB besides, which it fills again and again.
+    yet; and subscriptions, also those that a publisher is to be told of and has not read. Each core has two buffers of
+    256 KiB besides, which it fills again and again.
 
     What cores do to keep to the limit, looked at each time that one has read a piece (64 KiB, or more of one message):
 
@@ -60,7 +61,7 @@ class Account(Protocol):
     - above the limit, the largest of these has to go, until 7/8 are left: what waits for subscribers, the oldest first
       (the longest queues are cut to half of the longest, counted `Drop.MEMORY`; a subscriber that is disconnected for
       being slow is disconnected here too); the largest message without an end, with its connection; the subscriptions
-      of the peer that has most, with its connection. Both are `Fault.MEMORY`.
+      that are kept for one peer, because it has asked or is to be told, with its connection. Both are `Fault.MEMORY`.
 
     So no more than the limit, the piece that was read last, and one message for each peer is kept.
 

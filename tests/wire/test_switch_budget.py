@@ -227,6 +227,35 @@ def test_what_a_destination_drops_while_memory_is_short_says_so(both):
     check(way, source, sink)
 
 
+def test_a_publisher_that_reads_no_subscriptions_is_ended_and_a_good_one_is_told_all(both):
+    account, world, _ = both
+    account.limit_bytes = 4 * MIB
+    publishers, subscribers = world.side("XSUB"), world.side("XPUB")
+    world.way(subscribers, Destination(publishers))
+    deaf, good = [world.far(publishers, small=True) for _ in range(3)], world.far(publishers)
+    asking = [world.far(subscribers) for _ in range(20)]
+    told = 0
+    for first in range(0, 6000, 100):
+        asking[first // 100 % 20].send(b"".join(subscribe(b"%d" % number) for number in range(first, first + 100)))
+        good.peer.write(NEVER)
+        told += len(good.frames())
+        assert account.used_bytes < 4 * MIB
+    assert told == 6000
+    assert Fault.MEMORY in [far.peer.ended and far.peer.ended.fault for far in deaf]
+    assert [far.peer.ended for far in (good, *asking)] == [None] * 21
+    before = account.used_bytes
+    late = world.far(publishers)
+    assert account.used_bytes > before + 6000
+    for side, fars in ((publishers, [*deaf, good, late]), (subscribers, asking)):
+        for far in fars:
+            far.hang_up()
+            side.remove(far.peer)
+    world.fars = []
+    while world.core.tidy(NEVER):
+        pass
+    assert account.used_bytes == 0
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_the_account_is_zero_when_all_have_gone_whatever_there_was(both, seed):
     account, *worlds = both

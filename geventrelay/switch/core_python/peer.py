@@ -303,7 +303,7 @@ class Peer:
 
     @property
     def subscribed_bytes(self) -> int:
-        """How much its subscriptions take, about."""
+        """How much the subscriptions take, about, that are kept for it."""
         return self.side.subscribed_bytes(self) if self.connected else 0
 
     def make_room(self) -> int:

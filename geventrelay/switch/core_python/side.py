@@ -96,7 +96,7 @@ class Side:
         return []
 
     def subscribed_bytes(self, peer: Peer) -> int:
-        """How much the subscriptions of `peer` take, about."""
+        """How much the subscriptions take, about, that are kept for `peer`."""
         return 0
 
     def forget_subscriptions(self, peer: Peer) -> None:

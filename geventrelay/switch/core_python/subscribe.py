@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ...engine.counters import Drop, OutletCounters
 from ...zmtp import commands, frames
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from .core import PythonCore
 
 _ENCODED_AT_A_TIME = 100
+_UNTOLD_BYTES, _NEWS_BYTES = 100, 300
+"""What a topic takes, about, that a new publisher is to be told of, and one that has come or gone since. The topic
+itself is there once for all publishers."""
 
 
 class Wishes:
@@ -26,14 +30,26 @@ class Wishes:
 
     :param version: of ZMTP, that it speaks.
     :param wanted: the topics that are wanted as it comes.
+    :ivar counted_bytes: how much of `nbytes` its owner has counted.
     """
 
     def __init__(self, version: Version, wanted: Mapping[bytes, int]) -> None:
+        self.counted_bytes = 0
         self._version = version
         # It has been told of none of these. One copy: a million single steps would hold up the hub for a second.
         self._untold = dict(wanted)
         # Whether a topic is wanted; whether the publisher is subscribed to it as far as it knows; how often to tell it.
         self._news: OrderedDict[bytes, tuple[bool, bool, int]] = OrderedDict()
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory it takes, about."""
+        return len(self._untold) * _UNTOLD_BYTES + len(self._news) * _NEWS_BYTES
+
+    def clear(self) -> None:
+        """Tell nothing any more: its publisher has gone."""
+        self._untold = {}
+        self._news = OrderedDict()
 
     def subscribe(self, topic: bytes, *, known: bool) -> None:
         """Tell that `topic` is wanted; `known` is whether that has been told before, and is told again."""
@@ -57,6 +73,9 @@ class Wishes:
         """Some of it, encoded; it is then no more here."""
         # The last of a dict can be taken out without a look at those before it.
         last = [self._untold.popitem()[0] for _ in range(min(len(self._untold), _ENCODED_AT_A_TIME))]
+        if not self._untold:
+            # It has kept its room.
+            self._untold = {}
         found = [_encode(topic, True, self._version) for topic in reversed(last)]
         while self._news and len(found) < _ENCODED_AT_A_TIME:
             topic, (wanted, _, times) = self._news.popitem(last=False)
@@ -133,8 +152,19 @@ class Subscribe(Side):
         return [peer for peer in self.peers if peer.connected]
 
     def _ask(self, peer: Peer) -> None:
-        peer.more_control = peer.topics.take
+        peer.more_control = functools.partial(self._take, peer)
+        self._count(peer)
         self.core.dirty(peer)
+
+    def _take(self, peer: Peer) -> bytes:
+        taken = cast(Wishes, peer.topics).take()
+        self._count(peer)
+        return taken
+
+    def _count(self, peer: Peer) -> None:
+        wishes: Wishes = peer.topics
+        self.core.account.used_bytes += wishes.nbytes - wishes.counted_bytes
+        wishes.counted_bytes = wishes.nbytes
 
     def attached(self, peer: Peer) -> None:
         """See `Side.attached`, and there of `peer`."""
@@ -142,6 +172,16 @@ class Subscribe(Side):
         peer.topics = Wishes(peer.info.version, self._wanted)
         if self._wanted:
             self._ask(peer)
+
+    def detached(self, peer: Peer) -> None:
+        """See `Side.detached`, and there of `peer`."""
+        if peer.topics is not None:
+            peer.topics.clear()
+            self._count(peer)
+
+    def subscribed_bytes(self, peer: Peer) -> int:
+        """What it has not read of subscriptions; see `Side.subscribed_bytes`, and there of `peer`."""
+        return 0 if peer.topics is None else cast(Wishes, peer.topics).nbytes
 
     # What comes
 

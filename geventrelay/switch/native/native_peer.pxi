@@ -15,7 +15,7 @@ from .routes cimport add_route, remove_route
 from .shedding cimport keep_to_budget
 from .subscribing cimport sweep, want_everything, welcome
 from .topics cimport write_topic
-from .writing cimport add_control, disconnect, end_peer, free_peer, has_something, write_dirty, write_until
+from .writing cimport add_control, count_news, disconnect, end_peer, free_peer, has_something, write_dirty, write_until
 
 from ...zmtp.greeting import Version
 from ..contract import Progress
@@ -88,6 +88,7 @@ cdef class NativePeer:
         if self.side.topics is not None:
             self.news = Wishes(peer.version, self.side.topics)
             self.peer.has_news = len(self.side.topics) > 0
+            count_news(&self.peer, self.news.nbytes)
         if self.side.side.kind == ROUTES:
             self.become_known(peer.routing_id)
 
@@ -126,6 +127,7 @@ cdef class NativePeer:
     def detach(self):
         """The connection has gone, see `geventrelay.switch.contract.Peer.detach`."""
         disconnect(&self.peer)
+        self.news = None
         if not self.peer.queues_before:
             self.become_unknown()
         sweep(self.peer.core, MOST_SWEPT)

@@ -16,7 +16,7 @@ from .peer cimport (
 )
 from .queue cimport oldest
 from .topics cimport exact, free_topics, record_of, remove_record, subscribe
-from .writing cimport drop_before, free_peer
+from .writing cimport count_news, drop_before, free_peer
 
 from ...engine.counters import Drop
 from ..contract import SlowSubscriber
@@ -233,6 +233,7 @@ cdef class NativeSide:
             else:
                 peer.news.cancel(topic)
             peer.peer.has_news = True
+            count_news(&peer.peer, peer.news.nbytes)
             note(self.side.core.stalled, &peer.peer)
         return 0
 

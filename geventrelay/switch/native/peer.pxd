@@ -65,8 +65,9 @@ cdef struct Peer:
     Queue queue
     Control control
     bint has_commands
-    # Whether its owner has subscriptions to tell.
+    # Whether its owner has subscriptions to tell, and how much the account has of them.
     bint has_news
+    size_t news_bytes
     bint v3_1
     # Of a connection to a PUB or XPUB.
     Member *member

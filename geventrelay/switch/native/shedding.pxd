@@ -8,7 +8,7 @@ from .copies cimport compact_all
 from .incoming cimport SUBSCRIPTIONS, TOO_SLOW, UNFINISHED, Incoming, forget, there_is
 from .peer cimport DISCONNECT, MEMORY, Core, Peer, Side, holds_back, set_most
 from .queue cimport drop_all, drop_to
-from .writing cimport bury_member, end_peer
+from .writing cimport bury_member, count_news, end_peer
 
 cdef enum:
     # Connections that are ended, or times that queues are cut, in one go.
@@ -19,7 +19,8 @@ cdef enum:
 cdef struct Largest:
     # Bytes that wait for one subscriber.
     size_t waiting
-    # The peer with the largest message that has no end yet, and its bytes; and with the most subscriptions.
+    # The peer with the largest message that has no end yet, and its bytes; and for which most subscriptions are kept: its
+    # own, or those that it has not read.
     Peer *sender
     size_t unfinished
     Peer *subscriber
@@ -72,6 +73,7 @@ cdef inline void shed(Account *account) noexcept nogil:
             largest.subscriber.incoming.refused = largest.subscribed
             end_peer(largest.subscriber, SUBSCRIPTIONS, 0)
             bury_member(largest.subscriber)
+            forget_news(largest.subscriber)
             call_attention(largest.subscriber.core)
         else:
             break
@@ -110,6 +112,20 @@ cdef inline void weigh(Peer *peer, Largest *largest) noexcept nogil:
     if peer.member != NULL and peer.member.nbytes > largest.subscribed:
         largest.subscribed = peer.member.nbytes
         largest.subscriber = peer
+    if peer.news_bytes > largest.subscribed:
+        largest.subscribed = peer.news_bytes
+        largest.subscriber = peer
+
+
+cdef inline void forget_news(Peer *peer) noexcept nogil:
+    # A publisher that has ended is told nothing more.
+    if peer.news_bytes:
+        count_news(peer, 0)
+        clear_news(peer)
+
+
+cdef inline void clear_news(Peer *peer) noexcept with gil:
+    (<object>peer.owner).news.clear()
 
 
 cdef inline size_t can_drop(const Peer *peer) noexcept nogil:

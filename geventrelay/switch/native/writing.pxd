@@ -5,6 +5,7 @@ from libc.math cimport INFINITY
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
+from .account cimport give_memory, take_memory
 from .blocks cimport data_of
 from .incoming cimport NOTHING, Event, forget
 from .nodes cimport Member
@@ -96,10 +97,19 @@ cdef inline void write_until(Peer *peer, double until) noexcept nogil:
 
 cdef inline void take_news(Peer *peer) noexcept with gil:
     # Some of the subscriptions that are to be told.
-    cdef bytes news = (<object>peer.owner).news.take()
+    cdef object wishes = (<object>peer.owner).news
+    cdef bytes news = wishes.take()
     peer.has_news = len(news) > 0
+    count_news(peer, wishes.nbytes)
     if peer.has_news and not add_control(peer, news, len(news)):
         raise MemoryError
+
+
+cdef inline void count_news(Peer *peer, size_t nbytes) noexcept nogil:
+    # So much memory they take now.
+    take_memory(peer.core.heap.account, nbytes)
+    give_memory(peer.core.heap.account, peer.news_bytes)
+    peer.news_bytes = nbytes
 
 
 cdef inline size_t gather(Peer *peer, iovec *pieces, size_t *wanted) noexcept nogil:
@@ -208,6 +218,7 @@ cdef inline void disconnect(Peer *peer) noexcept nogil:
         peer.side.full = NULL
     peer.fault = NOTHING
     peer.error = 0
+    count_news(peer, 0)
     bury(peer)
     peer.queue.written = 0
     forget(&peer.incoming, &peer.core.heap)
