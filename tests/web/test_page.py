@@ -45,6 +45,22 @@ def test_a_device_is_shown_with_its_rates_peers_and_losses(browser):
         assert complaints(browser, stub) == []
 
 
+def test_what_single_peers_lost_is_told_as_what_is_dropped_is(browser):
+    def devices(seconds):
+        outlet = {"delivered": 5, "lost": {"slow": 1000 + int(50 * seconds)}, "waiting": 2, "matched": 9}
+        some = queue("orders", received=9) | {"engine": "zmtp"}
+        some["pumps"][0]["outlets"][0] |= outlet
+        return [some]
+
+    with StubServer(devices) as stub:
+        browser.open(stub.url)
+        browser.until(f"/^losing [1-9][0-9.]*\\/s$/.test({text(card('orders', '.drop-label'))})")
+        assert browser.evaluate(text(card("orders", ".drop-reason"))).startswith("slow subscriber 1.")
+        assert "lost" in browser.evaluate(text(".tile.dropped .tile-total"))
+        assert "engine zmtp" in browser.evaluate(text(card("orders")))
+        assert complaints(browser, stub) == []
+
+
 def test_what_was_dropped_is_red_only_as_long_as_there_is_more(browser):
     lost = {"dropped": 1000, "each": 50}
 

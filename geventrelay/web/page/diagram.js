@@ -146,7 +146,9 @@ export class Diagram {
   #drops(lane) {
     if (!lane.reasons.length) return draw("g");
     const { x, y, drip, anchor } = lane.drops;
-    const [width, word] = anchor === "middle" ? [118, "dropping"] : [102, "drops"];
+    const width = anchor === "middle" ? 118 : 102;
+    const loses = lane.reasons.some(([what]) => what === "lost");
+    const [past, now] = loses ? ["lost", "losing"] : ["dropped", anchor === "middle" ? "dropping" : "drops"];
     const left = anchor === "middle" ? x - width / 2 : x;
     const label = draw("text", { class: "drop-label", x: left + width / 2, y: y + 15, "text-anchor": "middle" });
     const title = draw("title");
@@ -155,15 +157,16 @@ export class Diagram {
     const root = draw("g", { class: "drops" }, title,
       draw("line", { class: "drip", x1: drip[0], y1: drip[1], x2: drip[2], y2: drip[3] }),
       draw("rect", { x: left, y, width, height: 22, rx: 11 }), label, ...rows);
-    this.#updates.push((now, rates) => {
-      const dropped = find(now, lane)?.dropped ?? {};
-      const perSecond = lane.reasons.reduce((sum, reason) => sum + rates.get(counterKey(lane.source, lane.outlet, `dropped ${reason}`)), 0);
-      const total = lane.reasons.reduce((sum, reason) => sum + (dropped[reason] ?? 0), 0);
+    this.#updates.push((device, rates) => {
+      const outlet = find(device, lane);
+      const counts = lane.reasons.map(([what, reason]) => outlet?.[what]?.[reason] ?? 0);
+      const perSecond = lane.reasons.reduce((sum, reason) => sum + rates.get(counterKey(lane.source, lane.outlet, reason.join(" "))), 0);
+      const total = counts.reduce((sum, one) => sum + one, 0);
       setClass(root, "now", perSecond > 0);
-      setText(label, perSecond > 0 ? `${word} ${rate(perSecond)}` : `dropped ${count(total)}`);
-      lane.reasons.forEach((reason, row) => setText(rows[row], `${dropName(reason)} ${count(dropped[reason] ?? 0)}`));
-      setText(title, [`dropped before ${lane.outlet}: ${exact(total)} messages, ${exact(perSecond)}/s now`,
-        ...lane.reasons.map((reason) => `${exact(dropped[reason] ?? 0)} ${reason}: ${dropMeaning(reason)}`)].join("\n"));
+      setText(label, perSecond > 0 ? `${now} ${rate(perSecond)}` : `${past} ${count(total)}`);
+      lane.reasons.forEach(([, reason], row) => setText(rows[row], `${dropName(reason)} ${count(counts[row])}`));
+      setText(title, [`${past} ${loses ? "at" : "before"} ${lane.outlet}: ${exact(total)} messages, ${exact(perSecond)}/s now`,
+        ...lane.reasons.map(([what, reason], row) => `${exact(counts[row])} ${what}, ${reason}: ${dropMeaning(reason)}`)].join("\n"));
     });
     return root;
   }

@@ -2,6 +2,8 @@
 //
 // Side by side where there is room, one above the other on a phone. Sizes are in pixels; nothing is drawn here.
 
+import { LOSSES } from "./rates.js";
+
 const NARROW = 425;
 const BOX = { widest: 260, narrowest: 146, height: 82 };
 const LANE = { above: 44, below: 14, drops: 40, reason: 15, gap: 6 };
@@ -20,7 +22,8 @@ function lanesOf(device) {
       if (!side.has(outlet.socket)) side.set(outlet.socket, side.get(pump.source) === "left" ? "right" : "left");
       const forward = side.get(pump.source) === "left";
       const [left, right] = forward ? [pump.source, outlet.socket] : [outlet.socket, pump.source];
-      const reasons = Object.keys(outlet.dropped).filter((reason) => outlet.dropped[reason] > 0).sort();
+      const reasons = LOSSES.flatMap((what) =>
+        Object.keys(outlet[what] ?? {}).filter((reason) => outlet[what][reason] > 0).sort().map((reason) => [what, reason]));
       lanes.push({ source: pump.source, outlet: outlet.socket, left, right, forward, reasons });
     }
   }

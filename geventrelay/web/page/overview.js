@@ -6,7 +6,7 @@ import { count, duration, exact, milliseconds, rate } from "./numbers.js";
 const TILES = [
   ["received", "Received", "What all devices read from their sockets"],
   ["sent", "Sent", "What all devices sent; more than they received where each message goes to two sockets"],
-  ["dropped", "Dropped", "Messages that could not be sent"],
+  ["dropped", "Dropped", "Messages that could not be sent. Lost is what single peers missed of those that were sent (engine zmtp)"],
   ["held", "Held", "Messages that were read, and that their destinations do not take"],
 ];
 
@@ -42,8 +42,10 @@ export class Overview {
       const tile = this.#tiles.get(key);
       // A rate needs two events.
       setText(tile.now, known ? rate(perSecond) : "–");
-      setText(tile.total, `${count(total)} in all`);
-      setAttribute(tile.root, "aria-label", `${key}: ${exact(perSecond)} a second, ${exact(total)} in all`);
+      const lost = key === "dropped" ? sumOf(rates, "lost") : 0;
+      setText(tile.total, `${count(total)} in all` + (lost > 0 ? `, ${count(lost)} lost` : ""));
+      setAttribute(tile.root, "aria-label",
+        `${key}: ${exact(perSecond)} a second, ${exact(total)} in all` + (lost > 0 ? `; ${exact(lost)} lost by subscribers and other peers` : ""));
       setClass(tile.root, "some", total > 0);
       setClass(tile.root, "now", perSecond > 0);
     }
@@ -60,6 +62,10 @@ export class Overview {
     setText(this.#server.get("Process"), String(server.pid));
     setText(this.#server.get("Hub delay"), milliseconds(server.hub_delay_s));
   }
+}
+
+function sumOf(rates, key) {
+  return [...rates.values()].reduce((sum, one) => sum + one.total(key), 0);
 }
 
 // Whether the figures are live: shown as text, and in grey if they are not.

@@ -47,11 +47,11 @@ export class PeersTable {
     return [
       ...(this.#allowed ? [["action", "ends the connection of the peer, which may come again", button]] : []),
       ["type", "the type of its socket, and the version of ZMTP that is spoken with it", (peer) => `${peer.type ?? "unknown"}, ${peer.zmtp}`],
-      ["routing id", "what it calls itself", (peer) => peer.routing_id || "none"],
       ["in", "messages that come from it", (peer) => speed(peer.received_per_s, peer.received.messages)],
       ["out", "messages that are delivered to it", (peer) => speed(peer.delivered_per_s, peer.delivered)],
       ["waits", "what waits for it, and for how long the oldest has", waits],
       ...numbers,
+      ["routing id", "what it calls itself", (peer) => peer.routing_id || "none"],
       ["topics", "the last ones that it has subscribed to", topics, "whole"],
     ];
   }

@@ -1,5 +1,8 @@
 // Counters of successive events -> rates. Counters only grow while a server lives.
 
+// What an outlet counts by reason: messages that it did not take, and deliveries that were not made (engine zmtp alone).
+export const LOSSES = ["dropped", "lost"];
+
 // The key of a device's counter, in `counters` and in the rates.
 export function counterKey(source, outlet, what) {
   return `${source}\n${outlet}\n${what}`;
@@ -9,20 +12,22 @@ function counters(device) {
   const all = new Map();
   let received = 0;
   let sent = 0;
-  let dropped = 0;
+  const losses = { dropped: 0, lost: 0 };
   for (const pump of device.pumps) {
     received += pump.received.messages;
     for (const outlet of pump.outlets) {
       sent += outlet.sent.messages;
       all.set(counterKey(pump.source, outlet.socket, "sent"), outlet.sent.messages);
       all.set(counterKey(pump.source, outlet.socket, "bytes"), outlet.sent.bytes);
-      for (const [reason, messages] of Object.entries(outlet.dropped)) {
-        dropped += messages;
-        all.set(counterKey(pump.source, outlet.socket, `dropped ${reason}`), messages);
+      for (const what of LOSSES) {
+        for (const [reason, messages] of Object.entries(outlet[what] ?? {})) {
+          losses[what] += messages;
+          all.set(counterKey(pump.source, outlet.socket, `${what} ${reason}`), messages);
+        }
       }
     }
   }
-  return all.set("received", received).set("sent", sent).set("dropped", dropped);
+  return all.set("received", received).set("sent", sent).set("dropped", losses.dropped).set("lost", losses.lost);
 }
 
 // The rates of one device. A new counter has started from 0.
