@@ -114,7 +114,9 @@ def test_what_has_waited_too_long_for_a_subscriber_is_dropped_though_nothing_mor
     eventually(lambda: (only := accounts(device, "backend")[0]).waiting <= 1 and only.dropped, "them to be dropped")
     (counts,) = accounts(device, "backend")
     assert counts.dropped == {Drop.TOO_OLD: 20 - counts.delivered - counts.waiting}
-    assert numbers(slow.recv_all(counts.delivered + counts.waiting)) == list(range(counts.delivered + counts.waiting))
+    got = numbers(slow.recv_all(counts.delivered + counts.waiting))
+    # There may have been room for one again after others had waited too long.
+    assert got == sorted(set(got)) and got[0] == 0
 
 
 def test_a_high_water_mark_may_be_in_bytes_for_what_is_sent(either, peers: Peers):
