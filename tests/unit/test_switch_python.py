@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geventrelay.switch.core_python.account import Account
+from geventrelay.switch.core_python.account import Kept
 from geventrelay.switch.core_python.queue import Queue
 from geventrelay.switch.core_python.run import Run
 from geventrelay.switch.core_python.topics import Topics
@@ -58,7 +58,7 @@ class NaiveQueue:
 @given(data=st.data(), v1_0=st.booleans())
 @settings(max_examples=60)
 def test_a_queue_forgets_whole_messages_and_writes_the_others_in_their_order(data, v1_0):
-    queue, model = Queue(Account()), NaiveQueue()
+    queue, model = Queue(Kept()), NaiveQueue()
     queue.change_encoding(v1_0=v1_0)
     for now in range(data.draw(st.integers(1, 25))):
         match data.draw(st.sampled_from(["put", "put", "write", "write", "oldest", "older", "rewind", "clear"])):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import random
 
 import pytest
@@ -253,6 +254,21 @@ def test_a_publisher_that_reads_no_subscriptions_is_ended_and_a_good_one_is_told
     world.fars = []
     while world.core.tidy(NEVER):
         pass
+    assert account.used_bytes == 0
+
+
+@pytest.mark.parametrize("kind", list(CORES))
+def test_what_a_core_has_left_when_its_device_stops_goes_with_it(kind):
+    account = ACCOUNTS[kind]()
+    world = World(CORES[kind](account))
+    far = world.far(world.side("PUB"))
+    for first in range(0, 3000, 100):
+        far.send(b"".join(subscribe(b"%d" % number) for number in range(first, first + 100)))
+    assert account.used_bytes > 0
+    # Nothing is tidied.
+    world.close()
+    del world, far
+    gc.collect()
     assert account.used_bytes == 0
 
 

@@ -19,20 +19,40 @@ _MOST_STEPS = 64
 """Connections that are ended, or times that queues are cut, in one go."""
 
 
-class Account:
-    """`geventrelay.switch.contract.Account`, for cores in Python.
+class Kept:
+    """What one core keeps for peers. It goes with the core, whatever was left of it.
 
-    :ivar used_bytes: see `geventrelay.switch.contract.Account`.
+    :ivar used_bytes: all of it.
     :ivar dying_bytes: of it, what connections that have ended leave behind, which is forgotten a little at a time.
-    :ivar tight: whether senders are held back: from 3/4 of the limit on, until less than 5/8 is used.
     """
+
+    __slots__ = ("dying_bytes", "used_bytes")
 
     def __init__(self) -> None:
         self.used_bytes = 0
         self.dying_bytes = 0
+
+
+class Account:
+    """`geventrelay.switch.contract.Account`, for cores in Python.
+
+    :ivar tight: whether senders are held back: from 3/4 of the limit on, until less than 5/8 is used.
+    """
+
+    def __init__(self) -> None:
         self.tight = False
         self._limit = _UNLIMITED
         self._cores: weakref.WeakSet[PythonCore] = weakref.WeakSet()
+
+    @property
+    def used_bytes(self) -> int:
+        """See `geventrelay.switch.contract.Account`."""
+        return sum(core.kept.used_bytes for core in self._cores)
+
+    @property
+    def living_bytes(self) -> int:
+        """The same without what connections that have ended leave behind."""
+        return sum(core.kept.used_bytes - core.kept.dying_bytes for core in self._cores)
 
     @property
     def limit_bytes(self) -> int:
@@ -51,21 +71,23 @@ class Account:
 
     def keep(self) -> None:
         """Keep to the limit. To be called now and then when memory has been taken or given back."""
-        if self.used_bytes - self.dying_bytes > self._limit:
+        used = self.used_bytes
+        if used > self._limit and self.living_bytes > self._limit:
             self._shed()
+            used = self.used_bytes
         if self.tight:
-            if self.used_bytes < self._limit // 8 * 5:
+            if used < self._limit // 8 * 5:
                 self.tight = False
                 for core in list(self._cores):
                     # Senders may go on.
                     core.call_attention()
-        elif self.used_bytes > self._limit // 4 * 3:
+        elif used > self._limit // 4 * 3:
             self.tight = True
 
     def _shed(self) -> None:
         """Come down to 7/8 of the limit: what this costs then comes seldom."""
         for _ in range(_MOST_STEPS):
-            if self.used_bytes - self.dying_bytes <= self._limit - self._limit // 8 or not self._shed_largest():
+            if self.living_bytes <= self._limit - self._limit // 8 or not self._shed_largest():
                 break
         for core in list(self._cores):
             if core.shed:

@@ -11,7 +11,7 @@ from typing import cast
 from ...engine.counters import OutletCounters, PumpCounters
 from .. import contract
 from ..contract import Destination, SidePlan
-from .account import Account
+from .account import Account, Kept
 from .peer import Peer
 from .publish import Publish
 from .push import Push
@@ -39,6 +39,7 @@ class PythonCore:
 
     :param account: what is kept for peers is counted there; None for one of its own, without a limit.
     :ivar account: that.
+    :ivar kept: this core's share.
     :ivar sides: all of them.
     :ivar shed: messages dropped for want of memory, since the last `take_shed`.
     :ivar buffer: what all connections are read into, and `view` is the same.
@@ -47,6 +48,7 @@ class PythonCore:
 
     def __init__(self, account: Account | None = None) -> None:
         self.account = Account() if account is None else account
+        self.kept = Kept()
         self.account.join(self)
         self.sides: list[Side] = []
         self.shed = 0

@@ -49,7 +49,7 @@ class Peer:
         self.info: events.Peer | None = None
         self.routing_id: bytes | None = None
         self.core = core
-        self.queue = Queue(core.account)
+        self.queue = Queue(core.kept)
         self.more_control: Callable[[], bytes] | None = None
         self.topics: Any = None
         self.is_dirty = False
@@ -235,7 +235,7 @@ class Peer:
         return progress
 
     def _count_rest(self) -> None:
-        self.core.account.used_bytes += len(self._rest) - self._rest_bytes
+        self.core.kept.used_bytes += len(self._rest) - self._rest_bytes
         self._rest_bytes = len(self._rest)
 
     @property

@@ -85,7 +85,7 @@ class Publish(Side):
         if subscriber is None:
             return
         peer.topics = None
-        self.core.account.dying_bytes += subscriber.nbytes
+        self.core.kept.dying_bytes += subscriber.nbytes
         subscriber.gone = True
         if not self._unlink(subscriber) or subscriber.topics:
             self.core.leave_unlinking(subscriber.topics, lambda: self._unlink(subscriber))
@@ -152,9 +152,9 @@ class Publish(Side):
 
     def _count(self, subscriber: Subscriber, more: int) -> None:
         subscriber.nbytes += more
-        self.core.account.used_bytes += more
+        self.core.kept.used_bytes += more
         if subscriber.gone:
-            self.core.account.dying_bytes += more
+            self.core.kept.dying_bytes += more
 
     def _forget(self, subscriber: Subscriber, topic: bytes) -> bool:
         node = subscriber.topics[topic]

@@ -5,23 +5,23 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import deque
 
-from .account import Account
+from .account import Kept
 from .run import Run
 
 
 class Queue:
     """Runs in their order, of which the first may be written in part.
 
-    :param account: has what they take, each once.
+    :param kept: has what they take, each once.
     :ivar messages: how many wait, one that is written in half among them.
     :ivar nbytes: their bytes, heads of frames among them.
     :ivar v1_0: whether they are written as frames of ZMTP 1.0. Change it only where `rewind` has been called.
     """
 
-    __slots__ = ("_account", "_done", "_runs", "_written", "messages", "nbytes", "v1_0")
+    __slots__ = ("_done", "_kept", "_runs", "_written", "messages", "nbytes", "v1_0")
 
-    def __init__(self, account: Account) -> None:
-        self._account = account
+    def __init__(self, kept: Kept) -> None:
+        self._kept = kept
         self.messages = 0
         self.nbytes = 0
         self.v1_0 = False
@@ -141,13 +141,13 @@ class Queue:
     def _held(self, run: Run) -> Run:
         run.holders += 1
         if run.holders == 1:
-            self._account.used_bytes += run.memory_bytes
+            self._kept.used_bytes += run.memory_bytes
         return run
 
     def _let_go(self, run: Run) -> None:
         run.holders -= 1
         if not run.holders:
-            self._account.used_bytes -= run.memory_bytes
+            self._kept.used_bytes -= run.memory_bytes
 
     def _encoded(self, run: Run) -> Run:
         return run.as_v1_0() if self.v1_0 else run

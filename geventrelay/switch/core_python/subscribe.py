@@ -163,7 +163,7 @@ class Subscribe(Side):
 
     def _count(self, peer: Peer) -> None:
         wishes: Wishes = peer.topics
-        self.core.account.used_bytes += wishes.nbytes - wishes.counted_bytes
+        self.core.kept.used_bytes += wishes.nbytes - wishes.counted_bytes
         wishes.counted_bytes = wishes.nbytes
 
     def attached(self, peer: Peer) -> None:
