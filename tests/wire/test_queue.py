@@ -10,7 +10,7 @@ import zmq
 from support.engines import is_held_back
 from support.traffic import pump
 
-from geventrelay import Drop, Queue
+from geventrelay import Device, Drop, Queue
 from geventrelay.testing import LOCAL, Peers, eventually, let_run, within
 
 
@@ -49,6 +49,17 @@ def echo(one):
 
 def replies(device):
     return pump(device, "backend").outlets[0]
+
+
+def test_requests_wait_for_a_worker_that_is_away_where_the_backend_connects(peers: Peers, tmp_path):
+    away = f"ipc://{tmp_path}/away"
+    with Device(Queue(frontend=LOCAL, backend=[LOCAL, f">{away}"]), watch_peers=True) as device:
+        there, one = worker(peers, device), client(peers, device)
+        eventually(lambda: device.peers()["backend"].peers, "the worker that is there")
+        for number in (b"1", b"2"):
+            one.send(number)
+        first, late = there.recv(), peers.bind(zmq.DEALER, away)
+        assert sorted([first[-1], late.recv()[-1]]) == [b"1", b"2"]
 
 
 def test_ten_hello_worlds(device, peers: Peers, spawn):

@@ -106,7 +106,7 @@ export class Card {
 
   #aboutText(device) {
     const parts = [device.pattern];
-    if (device.engine === "zmtp") parts.push("engine zmtp");
+    if (device.engine === "zmtp") parts.push("zmtp");
     if (isUp(device) && device.started_at !== null) parts.push(`up ${duration(this.clock() - device.started_at)}`);
     if (device.restarts > 0) parts.push(device.restarts === 1 ? "restarted once" : `restarted ${exact(device.restarts)} times`);
     return parts.join(" · ");
