@@ -230,17 +230,17 @@ def test_what_a_destination_drops_while_memory_is_short_says_so(both):
 
 def test_a_publisher_that_reads_no_subscriptions_is_ended_and_a_good_one_is_told_all(both):
     account, world, _ = both
-    account.limit_bytes = 4 * MIB
+    account.limit_bytes = 8 * MIB
     publishers, subscribers = world.side("XSUB"), world.side("XPUB")
     world.way(subscribers, Destination(publishers))
-    deaf, good = [world.far(publishers, small=True) for _ in range(3)], world.far(publishers)
+    deaf, good = [world.far(publishers, small=True) for _ in range(5)], world.far(publishers)
     asking = [world.far(subscribers) for _ in range(20)]
     told = 0
     for first in range(0, 6000, 100):
         asking[first // 100 % 20].send(b"".join(subscribe(b"%d" % number) for number in range(first, first + 100)))
         good.peer.write(NEVER)
         told += len(good.frames())
-        assert account.used_bytes < 4 * MIB
+        assert account.used_bytes < 8 * MIB
     assert told == 6000
     assert Fault.MEMORY in [far.peer.ended and far.peer.ended.fault for far in deaf]
     assert [far.peer.ended for far in (good, *asking)] == [None] * 21
@@ -261,13 +261,15 @@ def test_a_publisher_that_reads_no_subscriptions_is_ended_and_a_good_one_is_told
 def test_what_a_core_has_left_when_its_device_stops_goes_with_it(kind):
     account = ACCOUNTS[kind]()
     world = World(CORES[kind](account))
-    far = world.far(world.side("PUB"))
+    subscribers = world.side("XPUB")
+    world.way(subscribers, Destination(world.side("XSUB")))
+    far = world.far(subscribers)
     for first in range(0, 3000, 100):
         far.send(b"".join(subscribe(b"%d" % number) for number in range(first, first + 100)))
     assert account.used_bytes > 0
     # Nothing is tidied.
     world.close()
-    del world, far
+    del world, subscribers, far
     gc.collect()
     assert account.used_bytes == 0
 

@@ -24,6 +24,9 @@ _UNTOLD_BYTES, _NEWS_BYTES = 100, 300
 """What a topic takes, about, that a new publisher is to be told of, and one that has come or gone since. The topic
 itself is there once for all publishers."""
 
+_WANTED_BYTES = 600
+"""What a topic takes that publishers are asked for, beside itself, about."""
+
 
 class Wishes:
     """What one publisher is still to be told: of each topic the latest, so that a peer that does not read costs little.
@@ -131,6 +134,7 @@ class Subscribe(Side):
 
     def _begin(self, topic: bytes) -> None:
         self._wanted[topic] = 1
+        self.core.kept.used_bytes += len(topic) + _WANTED_BYTES
         self._nodes[topic] = self._topics.add(topic, self)
         for peer in self._connected():
             peer.topics.subscribe(topic, known=False)
@@ -143,6 +147,7 @@ class Subscribe(Side):
 
     def _end(self, topic: bytes) -> None:
         del self._wanted[topic]
+        self.core.kept.used_bytes -= len(topic) + _WANTED_BYTES
         self._topics.remove(self._nodes.pop(topic), self)
         for peer in self._connected():
             peer.topics.cancel(topic)

@@ -24,6 +24,10 @@ from ..contract import SlowSubscriber
 # How many peers of a ROUTER may call themselves nothing.
 cdef object OWN_IDS = 1 << 32
 
+# What a topic takes that publishers are asked for, beside itself, about.
+cdef enum:
+    WANTED_BYTES = 150
+
 # No bound is larger: sums of two lengths fit.
 cdef long long MOST_LIMIT = <long long>1 << 62
 
@@ -59,6 +63,8 @@ cdef class NativeSide:
     cdef list way
     # Of a SUB or XSUB: how often each topic was asked for.
     cdef dict topics
+    # What the account has of them.
+    cdef Py_ssize_t topics_bytes
     # Of a ROUTER: its peers, and the number of the last one that calls itself nothing.
     cdef dict by_id
     cdef object number
@@ -96,6 +102,7 @@ cdef class NativeSide:
             link[0] = self.side.next_side
         # Members that are left in the list have none of its records then.
         free_topics(&self.side.topics)
+        self.count(-self.topics_bytes)
         free(self.side.wants)
         free(self.side.routes.slots)
         free(self.side.peers)
@@ -212,15 +219,22 @@ cdef class NativeSide:
         if self.side.wants != NULL and not subscribe(self.side.wants, topic, len(topic)):
             raise MemoryError
         self.topics[topic] = 1
+        self.count(len(topic) + WANTED_BYTES)
         return self.tell(topic, True, False)
 
     cdef int end(self, bytes topic) except -1:
         cdef Node *node
         del self.topics[topic]
+        self.count(-len(topic) - WANTED_BYTES)
         if self.side.wants != NULL:
             node = exact(&self.side.topics, topic, len(topic))
             remove_record(record_of(node, self.side.wants))
         return self.tell(topic, False, False)
+
+    cdef void count(self, Py_ssize_t more) noexcept:
+        """Have the account know of what `topics` takes."""
+        self.topics_bytes += more
+        self.core.core.heap.account.used += more
 
     cdef int tell(self, bytes topic, bint wanted, bint known) except -1:
         """Have every peer be told that a topic is wanted, or no more; `known` is whether it was told so before."""
