@@ -55,4 +55,7 @@ def _choice(settings: DeviceSettings) -> tuple[Engine, str]:
     if need is not None:
         return Engine.ZMTP, f"{need} needs it"
     misfit = next(settings.engine_misfits(), None) if by_default is Engine.ZMTP else None
-    return (by_default, "") if misfit is None else (Engine.LIBZMQ, str(misfit))
+    if misfit is None:
+        return by_default, ""
+    # As a user writes the option.
+    return Engine.LIBZMQ, f"{misfit.name.replace('_', '-')}: expected {misfit.rule}, got {misfit.value}"

@@ -118,10 +118,14 @@ def test_the_environment_chooses_for_devices_that_do_not_and_can_have_it(monkeyp
     assert engine_of(Streamer(**SIDES)) is Engine.ZMTP
     assert engine_of(Streamer(**SIDES, engine="libzmq")) is Engine.LIBZMQ
     caplog.set_level("DEBUG", "geventrelay")
-    for cannot in (Relay(sub=1, push="inproc://x"), Custom(**SIDES, frontend_type="PAIR", backend_type="PAIR")):
+    for cannot in (
+        Relay(sub=1, push="inproc://x"), Custom(**SIDES, frontend_type="PAIR", backend_type="PAIR"),
+        Streamer(**SIDES, io_threads=2),
+    ):  # fmt: skip
         assert engine_of(cannot) is Engine.LIBZMQ
         log_engine(cannot)
-    assert ["has no inproc" in caplog.messages[0], "and not PAIR" in caplog.messages[1]] == [True, True]
+    told = ("has no inproc", "and not PAIR", "io-threads: expected 1")
+    assert [one in message for one, message in zip(told, caplog.messages, strict=True)] == [True] * 3
 
 
 @pytest.mark.parametrize(
