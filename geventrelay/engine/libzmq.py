@@ -7,6 +7,8 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
+# gevent imports the pool when it is asked for one, and without a free descriptor `terminate` could not have it then.
+import gevent.threadpool  # noqa: F401
 import zmq
 from gevent.hub import get_hub
 

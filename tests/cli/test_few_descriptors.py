@@ -6,6 +6,8 @@ import contextlib
 import json
 import signal
 import socket
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 
@@ -56,6 +58,11 @@ def test_every_command_says_that_there_are_too_few(run, words):
     assert program.wait() == 1, program.report()
     (line,) = program.errors.splitlines()
     assert line.startswith("cannot start: expected at least 16 free file descriptors, got ")
+
+
+def test_what_the_end_of_a_context_needs_is_loaded_before_descriptors_run_out():
+    program = "import sys, geventrelay.engine.libzmq; sys.exit('gevent.threadpool' not in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=30).returncode == 0
 
 
 @pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="only Linux changes the limits of other processes")
