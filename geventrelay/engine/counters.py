@@ -76,6 +76,8 @@ class Drop(enum.Enum):
         "The memory budget was used up, and it waited for a slow subscriber, or was for a slow peer (engine zmtp).",
     )
 
+    FORBIDDEN = "forbidden", "forbidden", "Its sender has no right to send it."
+
     def __new__(cls, name: str, label: str, help: str) -> Drop:
         """Make a member that is looked up by its name alone: ``Drop("full")``."""
         made = object.__new__(cls)

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..engine.counters import Drop, PumpCounters
+from ..engine.grant import Grant
 from ..terms import Payload, WhenFull
 from ..terms import SlowSubscriber as SlowSubscriber
 from ..zmtp import events
@@ -129,6 +130,8 @@ class PeerCounts:
     :ivar dropped: those that it did not get, by reason.
     :ivar waiting: those in its queue, one half written among them, and `waiting_bytes` their bytes.
     :ivar subscriptions: topics that it is subscribed to now.
+    :ivar forbidden: messages from it that were dropped, since it may not send them.
+    :ivar forbidden_subscriptions: its subscriptions that were ignored, since it may not have them.
     """
 
     received: int = 0
@@ -139,6 +142,8 @@ class PeerCounts:
     waiting: int = 0
     waiting_bytes: int = 0
     subscriptions: int = 0
+    forbidden: int = 0
+    forbidden_subscriptions: int = 0
 
 
 class Peer(Protocol):
@@ -151,14 +156,19 @@ class Peer(Protocol):
     ended: Ended | None
     on_ping: Callable[[int], None] | None
 
-    def attach(self, fd: int, peer: events.Peer, rest: bytes) -> None:
+    def attach(self, fd: int, peer: events.Peer, rest: bytes, grant: Grant | None = None) -> None:
         """Go on with a connection whose handshake is over.
 
         A SUB asks for its topics now. What waits is not written yet: call `write`; nor is `rest` read: call `read`.
 
+        A message that it may not send is received and dropped, `Drop.FORBIDDEN`, and the tap does not see it. A
+        subscription that it may not have is ignored, and so are all from before, if it may not have every one. The peer
+        is told of neither.
+
         :param fd: its descriptor, which does not block. It stays its owner's, and is open until `detach`.
         :param peer: what is known of the other end.
         :param rest: the bytes that have come after the handshake.
+        :param grant: what it may do over this connection; None for everything.
         """
 
     def detach(self) -> None:

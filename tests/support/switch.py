@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from geventrelay.engine.grant import Grant
 from geventrelay.switch.contract import Account, Core, Destination, Peer, Progress, Side, SidePlan, Way
 from geventrelay.switch.core_python import Account as PythonAccount
 from geventrelay.switch.core_python import PythonCore
@@ -139,6 +140,7 @@ class World:
         routing_id: bytes = b"",
         rest: bytes = b"",
         small: bool = False,
+        grant: Grant | None = None,
     ) -> Far:
         """A connection for a `peer`; one that takes little if it is to be `small`."""
         ours, theirs = socket.socketpair()
@@ -148,7 +150,7 @@ class World:
             one.setblocking(False)
         found = Far(peer, ours, theirs, version is Version.V1_0)
         self.fars.append(found)
-        peer.attach(ours.fileno(), events.Peer(version, None, routing_id), rest)
+        peer.attach(ours.fileno(), events.Peer(version, None, routing_id), rest, grant)
         return found
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from support.switch import CORES, NEVER, SMALL, Far, World, command
 
+from geventrelay.engine.grant import Grant
 from geventrelay.switch.contract import Destination
 from geventrelay.terms import Payload, WhenFull
 from geventrelay.zmtp import frames
@@ -16,6 +17,7 @@ from geventrelay.zmtp.greeting import Version
 
 PARTS = [b"", b"a", b"a0", b"a1", b"r0", b"\1a", b"\0a", b"\1", b"ab c", b"x" * 300, b"y" * 260]
 SOURCES = ["PULL", "SUB", "XSUB", "XPUB", "ROUTER", "DEALER"]
+GRANTS = [None, None, None, Grant((b"a", b"r"), (b"", b"a")), Grant((), (b"a",)), Grant((b"ab", b"\1"), ())]
 DESTINATIONS = ["PUSH", "PUB", "XPUB", "ROUTER", "DEALER"]
 
 
@@ -43,7 +45,12 @@ def build(world: World, choose: random.Random) -> tuple[list[Far], Any]:
     destinations = [Destination(one, choose.choice([*WhenFull]), choose.choice([*Payload])) for one in sides]
     _, way = world.way(source, *destinations)
     fars = [
-        world.far(side, version=choose.choice([*Version]), routing_id=b"%s%d" % (name, number))
+        world.far(
+            side,
+            version=choose.choice([*Version]),
+            routing_id=b"%s%d" % (name, number),
+            grant=choose.choice(GRANTS),
+        )
         for side, name in ((source, b"r"), *((one, b"a") for one in sides))
         for number in range(2)
     ]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ...engine.counters import Drop
+from ...engine.grant import Grant
 from ...zmtp import commands, events, frames
 from ...zmtp.errors import Fault, ProtocolError
 from ...zmtp.greeting import Version
@@ -39,6 +40,8 @@ class Peer:
     :ivar queue: what waits for it.
     :ivar more_control: bytes of commands that are to be written, as they are wanted; None if there are none.
     :ivar topics: what a PUB or XPUB knows of its subscriptions.
+    :ivar grant: what it may do.
+    :ivar forbidden: messages from it that it may not send, and `forbidden_subscriptions` likewise.
     """
 
     def __init__(self, core: PythonCore, side: Side, *, queues_before: bool) -> None:
@@ -52,6 +55,8 @@ class Peer:
         self.queue = Queue(core.kept)
         self.more_control: Callable[[], bytes] | None = None
         self.topics: Any = None
+        self.grant = Grant()
+        self.forbidden = self.forbidden_subscriptions = 0
         self.is_dirty = False
         self.is_stalled = False
         self._fd = -1
@@ -78,13 +83,14 @@ class Peer:
         """Whether messages may be routed to it."""
         return self.connected or self.queues_before
 
-    def attach(self, fd: int, peer: events.Peer, rest: bytes) -> None:
-        """See `geventrelay.switch.contract.Peer.attach`; `fd`, `peer` and `rest` are told there."""
+    def attach(self, fd: int, peer: events.Peer, rest: bytes, grant: Grant | None = None) -> None:
+        """See `geventrelay.switch.contract.Peer.attach`; `fd`, `peer`, `rest` and `grant` are told there."""
         if self._fd >= 0:
             raise ValueError("attach: expected a peer without a connection")
         self.ended = None
         self._fd = fd
         self.info = peer
+        self.grant = Grant() if grant is None else grant
         v1_0 = peer.version is Version.V1_0
         self.queue.change_encoding(v1_0=v1_0)
         self._reader = Reader(
@@ -412,6 +418,8 @@ class Peer:
             waiting=self.queue.messages,
             waiting_bytes=self.queue.nbytes,
             subscriptions=self.side.subscriptions_of(self),
+            forbidden=self.forbidden,
+            forbidden_subscriptions=self.forbidden_subscriptions,
         )
 
     @property

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
 from ...engine.counters import Drop, OutletCounters
+from ...engine.grant import allows
 from ...zmtp.errors import Fault, ProtocolError
 from ...zmtp.greeting import Version
 from ..contract import SidePlan, SlowSubscriber
@@ -64,6 +65,8 @@ class Publish(Side):
 
     def attached(self, peer: Peer) -> None:
         """See `Side.attached`, and there of `peer`."""
+        if peer.grant.subscribe is not None:
+            self.forget_subscriptions(peer)
         subscriber = _subscriber(peer) or Subscriber(peer)
         peer.topics = subscriber
         v1_0 = peer.info is not None and peer.info.version is Version.V1_0
@@ -137,6 +140,9 @@ class Publish(Side):
         known = topic in subscriber.topics
         if not subscription.wanted:
             return not known or self._forget(subscriber, topic)
+        if peer.grant.subscribe is not None and not allows(peer.grant.subscribe, topic):
+            peer.forbidden_subscriptions += 1
+            return True
         most = self.plan.max_subscriptions
         if not known and most and len(subscriber.topics) >= most:
             raise ProtocolError(Fault.TOO_MANY_SUBSCRIPTIONS, f"subscriptions: expected at most {most} topics")

@@ -76,7 +76,11 @@ class Router(Side):
         """See `Side.receive`, and there of `peer` and `run`."""
         if peer.routing_id is None:
             return len(run.ends)
-        return super().receive(peer, run.after(frames.encode(peer.routing_id, more=True)))
+        return super().receive(peer, run)
+
+    def in_envelope(self, peer: Peer, run: Run) -> Run:
+        """With its routing id; see `Side.in_envelope`, and there of `peer` and `run`."""
+        return run.after(frames.encode(peer.routing_id or b"", more=True))
 
     def send(self, run: Run, counters: OutletCounters) -> None:
         """See `Side.send`, and there of `run` and `counters`."""

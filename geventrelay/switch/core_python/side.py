@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
 from ...engine.counters import Drop, OutletCounters
+from ...engine.grant import Prefixes, allows
 from .. import contract
 from ..contract import PeerCounts, SidePlan
 from .peer import Peer
@@ -106,7 +108,26 @@ class Side:
 
     def receive(self, peer: Peer, run: Run) -> int:
         """Move a `run` that has come from `peer`; how many of its messages. They go nowhere if there is no way."""
-        return len(run.ends) if self.way is None else self.way.move(run)
+        if self.way is None:
+            return len(run.ends)
+        if peer.grant.send is None:
+            return self.way.move(self.in_envelope(peer, run))
+        done = 0
+        for allowed, count in _allowed(peer.grant.send, run):
+            piece = run.piece(done, done + count)
+            if allowed:
+                moved = self.way.move(self.in_envelope(peer, piece))
+                if moved < count:
+                    return done + moved
+            else:
+                self.way.forbid(piece)
+                peer.forbidden += count
+            done += count
+        return done
+
+    def in_envelope(self, peer: Peer, run: Run) -> Run:
+        """What is moved of a `run` that has come from `peer`."""
+        return run
 
     def apply(self, peer: Peer, subscription: Subscription) -> bool:
         """Do what a `subscription` of `peer` says; False if it has to wait."""
@@ -144,6 +165,13 @@ def count_sent(counters: OutletCounters, run: Run) -> None:
     counters.sent += len(run.ends)
     counters.sent_parts += run.parts
     counters.sent_bytes += run.body_bytes
+
+
+def _allowed(prefixes: Prefixes, run: Run) -> Iterator[tuple[bool, int]]:
+    """Whether the next messages of `run` may be sent, and for how many that is so."""
+    firsts = (run.data[slice(*run.first_part(index))] for index in range(len(run.ends)))
+    for allowed, group in itertools.groupby(allows(prefixes, first) for first in firsts):
+        yield allowed, sum(1 for _ in group)
 
 
 def _sum(several: Sequence[PeerCounts]) -> PeerCounts:

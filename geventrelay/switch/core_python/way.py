@@ -76,6 +76,12 @@ class Way:
         """See `geventrelay.switch.contract.Way.set_tap`, and there of `tap`."""
         self._tap = tap
 
+    def forbid(self, run: Run) -> None:
+        """Drop a `run` that its sender may not send."""
+        self._count(run)
+        for outlet in self.counters.outlets:
+            outlet.drop(Drop.FORBIDDEN, len(run.ends))
+
     def move(self, run: Run) -> int:
         """Move messages of `run`, as many as every destination has room for; how many, from its beginning."""
         moved, count = 0, len(run.ends)

@@ -7,7 +7,7 @@ from ..contract import PeerCounts
 
 cdef tuple DROPS = (
     Drop.NO_PEER, Drop.FULL, Drop.SLOW, Drop.TOO_OLD, Drop.MALFORMED, Drop.UNROUTABLE, Drop.LEFT, Drop.STOPPED,
-    Drop.BY_REQUEST, Drop.MEMORY
+    Drop.BY_REQUEST, Drop.MEMORY, Drop.FORBIDDEN
 )
 assert len(DROPS) == DROP_COUNT
 
@@ -24,6 +24,8 @@ cdef void add_peer(Counts *total, Peer *peer) noexcept:
     total.delivered += peer.delivered
     total.waiting += peer.queue.messages
     total.waiting_bytes += peer.queue.nbytes
+    total.forbidden += peer.forbidden
+    total.forbidden_subscriptions += peer.forbidden_subscriptions
     total.subscriptions += 0 if peer.member == NULL else peer.member.count
     for index in range(DROP_COUNT):
         total.dropped[index] += peer.dropped[index]
@@ -39,4 +41,6 @@ cdef object counts_of(const Counts *total):
         waiting=total.waiting,
         waiting_bytes=total.waiting_bytes,
         subscriptions=total.subscriptions,
+        forbidden=total.forbidden,
+        forbidden_subscriptions=total.forbidden_subscriptions,
     )

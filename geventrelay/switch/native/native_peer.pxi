@@ -15,7 +15,7 @@ from .routes cimport add_route, remove_route
 from .shedding cimport keep_to_budget
 from .subscribing cimport sweep, want_everything, welcome
 from .topics cimport write_topic
-from .writing cimport add_control, count_news, disconnect, end_peer, free_peer, has_something, write_dirty, write_until
+from .writing cimport add_control, bury_member, count_news, disconnect, end_peer, free_peer, has_something, write_dirty, write_until
 
 from ...zmtp.greeting import Version
 from ..contract import Progress
@@ -39,6 +39,9 @@ cdef class NativePeer:
     # By which a ROUTER knows it, and the last one that was to be so.
     cdef bytes routing_id
     cdef bytes claimed
+    # What `peer` points to of what it may do.
+    cdef tuple sends
+    cdef tuple subscribes
 
     def __cinit__(self, NativeSide side, queues_before):
         self.side = side
@@ -54,8 +57,10 @@ cdef class NativePeer:
         if self.peer.core != NULL:
             self.peer.queues_before = False
             free_peer(&self.peer)
+        free_prefixes(&self.peer.sends)
+        free_prefixes(&self.peer.subscribes)
 
-    def attach(self, int fd, peer, bytes rest):
+    def attach(self, int fd, peer, bytes rest, grant=None):
         """Go on with a connection, see `geventrelay.switch.contract.Peer.attach`."""
         cdef bytes greeting
         cdef Incoming *incoming = &self.peer.incoming
@@ -74,6 +79,10 @@ cdef class NativePeer:
         self.peer.v3_1 = peer.version is Version.V3_1
         self.peer.heard += len(rest)
         self.peer.fd = fd
+        self.sends = take_prefixes(&self.peer.sends, None if grant is None else grant.send)
+        self.subscribes = take_prefixes(&self.peer.subscribes, None if grant is None else grant.subscribe)
+        if self.peer.subscribes.limited:
+            bury_member(&self.peer)
         if self.side.side.kind == PUBLISHES and self.peer.member == NULL:
             self.peer.member = new_member(&self.side.side, &self.peer)
             if self.peer.queue.v1_0:

@@ -6,6 +6,7 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from .account cimport Account
 from .blocks cimport Block, Heap
+from .granted cimport Prefixes
 from .incoming cimport Event, Incoming, Limits
 from .nodes cimport Member, Topics
 from .queue cimport Queue
@@ -23,6 +24,7 @@ cdef enum:
     STOPPED
     BY_REQUEST
     MEMORY
+    FORBIDDEN
     DROP_COUNT
 
 
@@ -36,6 +38,8 @@ cdef struct Counts:
     long long waiting
     size_t waiting_bytes
     size_t subscriptions
+    long long forbidden
+    long long forbidden_subscriptions
 
 
 # Commands that go before the messages that wait.
@@ -71,6 +75,9 @@ cdef struct Peer:
     bint v3_1
     # Of a connection to a PUB or XPUB.
     Member *member
+    # What it may send, and subscribe to.
+    Prefixes sends
+    Prefixes subscribes
     # By which a ROUTER knows it.
     unsigned char routing_id[MOST_ID]
     size_t routing_id_size
@@ -80,6 +87,8 @@ cdef struct Peer:
     unsigned long long heard
     long long received
     long long received_bytes
+    long long forbidden
+    long long forbidden_subscriptions
     long long matched
     long long delivered
     long long dropped[DROP_COUNT]

@@ -10,8 +10,9 @@ from .incoming cimport (
     is_between_messages, make_room, next_event, next_message, put_command_back, settle
 )
 from .peer cimport PUBLISHES, ROUTES, Core, Message, Peer, Side, mark_dirty, monotonic
+from .granted cimport allows
 from .route cimport add_envelope
-from .sending cimport give_groups, move_message
+from .sending cimport forbid, give_groups, move_message
 from .shedding cimport keep_to_budget
 from .subscribing cimport sweep, take_subscription
 from .topics cimport deepest
@@ -110,7 +111,10 @@ cdef inline Event take_message(Peer *peer) noexcept nogil:
         return take_subscription(peer, first_part(incoming)[0], first_part(incoming) + 1, incoming.first_size - 1)
     if is_wanted(peer, incoming):
         message = message_of(incoming)
-        if side.kind == ROUTES:
+        if peer.sends.limited and not allows(&peer.sends, first_part(incoming), incoming.first_size):
+            forbid(side.way, &message)
+            peer.forbidden += 1
+        elif side.kind == ROUTES:
             if not add_envelope(peer.core, peer, &message):
                 return NO_MEMORY
             moved = move_message(peer.core, side.way, &message)

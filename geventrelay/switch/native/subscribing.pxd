@@ -6,6 +6,7 @@ from libc.string cimport memcpy
 from .blocks cimport Block, data_of, let_go, place_copy
 from .copies cimport put
 from .frames cimport LARGE_HEAD, write_head
+from .granted cimport allows
 from .incoming cimport NO_MEMORY, NOTHING, TOO_MANY_TOPICS, TOPIC_TOO_LONG, WAITS, Event
 from .nodes cimport Member, Node, Record
 from .peer cimport Core, Message, Peer, Side, monotonic
@@ -22,6 +23,9 @@ cdef inline Event take_subscription(Peer *peer, bint wanted, const unsigned char
         peer.incoming.refused = size
         return TOPIC_TOO_LONG
     if peer.member == NULL:
+        return NOTHING
+    if wanted and peer.subscribes.limited and not allows(&peer.subscribes, topic, size):
+        peer.forbidden_subscriptions += 1
         return NOTHING
     node = exact(&side.topics, topic, size)
     record = NULL if node == NULL else record_of(node, peer.member)
