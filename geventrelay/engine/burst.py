@@ -7,12 +7,13 @@ so what it moves at a time is bounded.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from .counters import Drop, PumpCounters
 from .outlet import Outlet
+from .stages.contract import Stage
 
 CLOCK_INTERVAL_PARTS = 64
 """How many parts a burst reads, at least, between two looks at the clock: a look costs as much as moving a part."""
@@ -87,6 +88,15 @@ class Burst(Protocol):
         The copy is no part of the accounting: a tap that cannot take it, or has gone, does not get it.
 
         :param outlet: has `WhenFull.DROP` and a socket with no other writer at the same time.
+        """
+
+    def set_stages(self, stages: Sequence[Stage]) -> None:
+        """Have each message that is read from now on pass `stages`, in this order. Does not yield.
+
+        What one does not let pass counts as received, and each outlet drops it for the reason of that stage. The tap
+        does not see it.
+
+        :raises TypeError: by the native burst, of a stage that it has not.
         """
 
     def run(self, budget: Budget) -> Status:

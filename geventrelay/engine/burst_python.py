@@ -16,6 +16,7 @@ from .counters import Drop, OutletCounters, PumpCounters
 from .lane_python import DONTWAIT, NOT_NOW, PythonLane
 from .outlet import Outlet, Parts
 from .readiness import Readiness, plain_recv
+from .stages.contract import Stage
 
 
 class PythonBurst:
@@ -32,6 +33,7 @@ class PythonBurst:
         self.counters = PumpCounters(tuple(OutletCounters() for _ in outlets))
         self._lanes = tuple(map(PythonLane, outlets, self.counters.outlets))
         self._tap: PythonLane | None = None
+        self._stages: Sequence[Stage] = ()
         self._straight = self._is_straight()
         self._in_hand: Parts = ()
         self.waiting_for: int | None = None
@@ -45,6 +47,11 @@ class PythonBurst:
     def set_tap(self, outlet: Outlet | None) -> None:
         """Offer a copy of each message that is read from now on to `outlet` too; None ends that. Does not yield."""
         self._tap = None if outlet is None else PythonLane(outlet, OutletCounters())
+        self._straight = self._is_straight()
+
+    def set_stages(self, stages: Sequence[Stage]) -> None:
+        """Have each message that is read from now on pass `stages`, see `geventrelay.engine.burst.Burst`."""
+        self._stages = tuple(stages)
         self._straight = self._is_straight()
 
     def run(self, budget: Budget) -> Status:
@@ -88,7 +95,7 @@ class PythonBurst:
             raise
         if frame is None:
             return None
-        if not self._take_in(frame):
+        if not self._take_in(frame) or not self._passes():
             return None
         if self._tap is not None:
             # Whatever becomes of the copy: a tap must not affect the traffic.
@@ -97,7 +104,17 @@ class PythonBurst:
         return None if self._deliver(0) else Status.OUTLET_FULL
 
     def _is_straight(self) -> bool:
-        return len(self._lanes) == 1 and self._lanes[0].straight and self._tap is None
+        return len(self._lanes) == 1 and self._lanes[0].straight and self._tap is None and not self._stages
+
+    def _passes(self) -> bool:
+        """Whether the message in hand passes all stages; if not, it is dropped."""
+        for stage in self._stages:
+            if not stage.passes(self._in_hand):
+                self._in_hand = ()
+                for outlet in self.counters.outlets:
+                    outlet.drop(stage.reason)
+                return False
+        return True
 
     def _pass_singles(self, most: int, most_bytes: int) -> Any:
         """Pass on up to `most` messages of one part; the first frame that needs more than that, else None.

@@ -3,8 +3,8 @@
 
 The way of a message::
 
-    source  --recv-->  burst  --cut-->  outlet 1  --send-->  destination 1
-                         |    --cut-->  outlet 2  --send-->  destination 2
+    source  --recv-->  burst  --stages, cut-->  outlet 1  --send-->  destination 1
+                         |    --stages, cut-->  outlet 2  --send-->  destination 2
                          |
                          +-- in hand, while an outlet that blocks is full
 
@@ -30,6 +30,7 @@ from .native.choose import native_module, warn_if_slow
 from .outlet import Outlet
 from .readiness import Readiness
 from .socket import RelaySocket
+from .stages.contract import Stage
 from .usage import PART_COST_BYTES
 
 BUDGET = Budget()
@@ -122,6 +123,10 @@ class Pump:
     def set_max_parts(self, most: int) -> None:
         """Drop each message that has more than `most` parts, from now on; 0 is no limit. Does not yield."""
         self._burst.max_parts = most
+
+    def set_stages(self, stages: Sequence[Stage]) -> None:
+        """Have each message that is read from now on pass `stages`, in this order; see `Burst.set_stages`."""
+        self._burst.set_stages(stages)
 
     def finish(self) -> None:
         """Read the rest of a message that is being thrown away; see `Burst.finish`. Does not yield."""

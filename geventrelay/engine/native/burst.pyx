@@ -4,14 +4,14 @@
 `geventrelay.engine.burst` has the contract, `geventrelay.engine.burst_python` the same in Python; a difference in what
 the two do is a bug (tests/wire/test_bursts_agree.py).
 
-    source --zmq_msg_recv--> message in hand --offer--> lane 1 --zmq_msg_send--> destination 1
-                                             --offer--> lane 2 --zmq_msg_send--> destination 2
+    source --zmq_msg_recv--> message in hand --stages--> --offer--> lane 1 --zmq_msg_send--> destination 1
+                                                         --offer--> lane 2 --zmq_msg_send--> destination 2
 
 A lane that is not the last sends copies, which take a reference to a large body; the last one sends the originals and
 so leaves nothing behind.
 
 Here is the loop, and what it has of Python. libzmq.pxd has libzmq's functions, message.pxd the message in hand, lane.pxd
-an outlet's side. Theirs are inline functions: all of it is compiled as one piece.
+an outlet's side, stage.pxd what decides whether a message goes on. Theirs are inline functions: all of it is compiled as one piece.
 """
 
 cimport cython
@@ -31,9 +31,13 @@ from .message cimport (
     BROKEN_OFF, FEW_PARTS, TOO_MANY_PARTS, Message, free_room, make_room, receive, release, skip
 )
 
+from .senders cimport may_send
+from .stage cimport Stage, pass_stages
+
 from ...terms import Payload, WhenFull
 from ..burst import CLOCK_INTERVAL_PARTS, Status
 from ..counters import Drop, OutletCounters, PumpCounters
+from ..stages.senders import PROPERTY, Senders
 from ..subscriptions import Topics
 from .libzmq import events as events
 
@@ -56,6 +60,9 @@ cdef tuple LOAD_BALANCED = (zmq.PUSH, zmq.DEALER)
 cdef tuple NEVER_REFUSE_LATER_PARTS = (zmq.ROUTER, zmq.PUB, zmq.XPUB, zmq.XSUB)
 
 cdef long long CLOCK_INTERVAL = CLOCK_INTERVAL_PARTS
+
+# What stages point to.
+cdef bytes PROPERTY_BYTES = PROPERTY.encode()
 
 
 # `geventrelay.engine.burst.Budget`
@@ -109,6 +116,11 @@ cdef class NativeBurst:
     cdef Lane *lanes
     cdef Py_ssize_t lane_count
 
+    # What each message has to pass.
+    cdef Stage *stages
+    cdef Py_ssize_t stage_count
+    cdef tuple reasons
+
     cdef Message message
     # The lane that has yet to take the message in hand; -1 with none.
     cdef Py_ssize_t at
@@ -126,6 +138,7 @@ cdef class NativeBurst:
 
     def __cinit__(self, source, outlets):
         self.at = -1
+        self.reasons = ()
         self.topics = []
         self.source = source.raw
         self.message.from_xpub = source.raw.type == zmq.XPUB
@@ -168,6 +181,7 @@ cdef class NativeBurst:
 
     def __dealloc__(self):
         cdef Py_ssize_t index
+        free(self.stages)
         if self.message.parts != NULL:
             free_room(&self.message)
         if self.lanes != NULL:
@@ -184,6 +198,23 @@ cdef class NativeBurst:
         if outlet is not None:
             self.set_up(&self.lanes[self.lane_count], outlet)
             self.tap = outlet.socket.raw
+
+    def set_stages(self, stages):
+        """Have each message that is read from now on pass `stages`, see `geventrelay.engine.burst.Burst`."""
+        cdef Py_ssize_t index
+        for one in stages:
+            if type(one) is not Senders:
+                raise TypeError(f"a stage: expected Senders, got {one!r}")
+        free(self.stages)
+        self.stage_count = 0
+        self.stages = <Stage *>calloc(len(stages) or 1, sizeof(Stage))
+        if self.stages == NULL:
+            raise MemoryError
+        self.reasons = tuple([one.reason for one in stages])
+        self.stage_count = len(self.reasons)
+        for index in range(self.stage_count):
+            self.stages[index].passes = may_send
+            self.stages[index].own = <const char *>PROPERTY_BYTES
 
     @property
     def max_parts(self):
@@ -288,6 +319,11 @@ cdef class NativeBurst:
         cdef Py_ssize_t index
         cdef Lane *lane
         failure = None
+        for index in range(self.stage_count):
+            if self.stages[index].dropped:
+                for outlet in self.outlet_counters:
+                    outlet.drop(self.reasons[index], self.stages[index].dropped)
+                self.stages[index].dropped = 0
         for index in range(self.lane_count):
             lane = &self.lanes[index]
             if lane.malformed:
@@ -363,6 +399,11 @@ cdef class NativeBurst:
             self.received += 1
             self.received_parts += self.message.count
             self.received_bytes += self.message.nbytes
+            if self.stage_count and not pass_stages(
+                self.stages, self.stage_count, self.message.parts, self.message.count
+            ):
+                release(&self.message)
+                continue
             if self.lanes[self.lane_count].socket != NULL:
                 # Whatever becomes of the copy: a tap must not affect the traffic.
                 offer(&self.lanes[self.lane_count], &self.message, True)

@@ -32,6 +32,7 @@ cdef:
     void *(*msg_data)(zmq_msg_t *) noexcept nogil
     size_t (*msg_size)(const zmq_msg_t *) noexcept nogil
     int (*msg_get)(const zmq_msg_t *, int) noexcept nogil
+    const char *(*msg_gets)(const zmq_msg_t *, const char *) noexcept nogil
     int (*getsockopt)(void *, int, void *, size_t *) noexcept nogil
     int (*last_error)() noexcept nogil
 

@@ -17,10 +17,11 @@ from .addresses import function_addresses
 
 cdef int connect() except -1:
     global msg_init, msg_init_size, msg_init_data, msg_recv, msg_send, msg_copy, msg_close, msg_more, msg_data
-    global msg_size, msg_get, getsockopt, last_error
+    global msg_size, msg_get, msg_gets, getsockopt, last_error
     cdef dict at = function_addresses((
         "zmq_msg_init", "zmq_msg_init_size", "zmq_msg_init_data", "zmq_msg_recv", "zmq_msg_send", "zmq_msg_copy",
-        "zmq_msg_close", "zmq_msg_more", "zmq_msg_data", "zmq_msg_size", "zmq_msg_get", "zmq_getsockopt", "zmq_errno",
+        "zmq_msg_close", "zmq_msg_more", "zmq_msg_data", "zmq_msg_size", "zmq_msg_get", "zmq_msg_gets",
+        "zmq_getsockopt", "zmq_errno",
     ))
     msg_init = <int (*)(zmq_msg_t *) noexcept nogil><size_t>at["zmq_msg_init"]
     msg_init_size = <int (*)(zmq_msg_t *, size_t) noexcept nogil><size_t>at["zmq_msg_init_size"]
@@ -35,6 +36,7 @@ cdef int connect() except -1:
     msg_data = <void *(*)(zmq_msg_t *) noexcept nogil><size_t>at["zmq_msg_data"]
     msg_size = <size_t (*)(const zmq_msg_t *) noexcept nogil><size_t>at["zmq_msg_size"]
     msg_get = <int (*)(const zmq_msg_t *, int) noexcept nogil><size_t>at["zmq_msg_get"]
+    msg_gets = <const char *(*)(const zmq_msg_t *, const char *) noexcept nogil><size_t>at["zmq_msg_gets"]
     getsockopt = <int (*)(void *, int, void *, size_t *) noexcept nogil><size_t>at["zmq_getsockopt"]
     last_error = <int (*)() noexcept nogil><size_t>at["zmq_errno"]
     return 0

@@ -1,0 +1,1 @@
+"""What sees a message between its recv and its outlets, with engine libzmq."""

@@ -1,0 +1,53 @@
+"""The rights of senders: each message is held against what its sender may send.
+
+libzmq puts what a ZAP handler says of a connection on every message that comes over it (RFC 27, *metadata*;
+zmq_msg_gets). So what the peer may send stands there, and nothing has to be looked up or kept for a connection.
+"""
+
+from __future__ import annotations
+
+import functools
+import secrets
+import string
+
+import zmq
+
+from ..counters import Drop
+from ..grant import Prefixes, allows
+from ..outlet import Parts
+
+_LETTERS = string.ascii_letters + string.digits
+
+PROPERTY = "X-R-" + "".join(secrets.choice(_LETTERS) for _ in range(11))
+"""The name of the property. A peer that guessed it could give itself rights where a ZAP handler says nothing.
+
+With up to 15 characters, no memory is allocated to look it up (std::string).
+"""
+
+
+def written(prefixes: Prefixes | None) -> str:
+    """What a ZAP handler says of a peer whose messages may begin with `prefixes`; None is any. Does not yield."""
+    return "".join(one.hex() + "," for one in ((b"",) if prefixes is None else prefixes))
+
+
+@functools.lru_cache(maxsize=1000)
+def read(text: str) -> Prefixes:
+    """What was `written`, from its `text`. Does not yield."""
+    return tuple(map(bytes.fromhex, text.split(",")[:-1]))
+
+
+class Senders:
+    """Lets a message pass that its sender may send. What comes without a word about that may not be sent.
+
+    That is also what comes over inproc, where no handler is asked. native/senders.pxd is the same in C.
+    """
+
+    reason = Drop.FORBIDDEN
+
+    def passes(self, parts: Parts) -> bool:
+        """See `geventrelay.engine.stages.contract.Stage.passes`, and there of `parts`."""
+        try:
+            text = parts[0].get(PROPERTY)
+        except zmq.ZMQError:
+            return False
+        return allows(read(text), bytes(parts[0].buffer))
