@@ -6,7 +6,8 @@ from is in a module each:
 * `greeting`: which version the other end speaks, and the bytes that say which one this end speaks;
 * `frames`: bytes to frames and back;
 * `commands` and `metadata`: what frames that are commands say;
-* `mechanism`: the handshake between the greeting and the first message;
+* `mechanism`: the handshake between the greeting and the first message; `plain` and `curve` are those with security;
+* `session`: how frames are sealed after a handshake of CURVE, and `sodium`: whose functions do that;
 * `traffic`: what frames mean after it, and `bounds`: what the other end may send;
 * `events`: what comes out.
 

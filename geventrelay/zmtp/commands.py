@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from .errors import Fault, ProtocolError
 
 READY, ERROR = b"READY", b"ERROR"
+HELLO, WELCOME, INITIATE = b"HELLO", b"WELCOME", b"INITIATE"
 SUBSCRIBE, CANCEL = b"SUBSCRIBE", b"CANCEL"
 PING, PONG = b"PING", b"PONG"
+
+# How libzmq writes ERROR of PLAIN: in plain_common.hpp stands "\\x05ERROR", and C reads the E as a part of the number.
+_ERROR_OF_LIBZMQ = b"^RROR"
 
 _TTL_BYTES = 2
 MOST_CONTEXT_BYTES = 16
@@ -34,6 +38,8 @@ def parse(body: bytes) -> Command:
     :raises ProtocolError: BAD_FRAME, if it has no name.
     """
     if not body or not body[0] or len(body) <= body[0]:
+        if body.startswith(_ERROR_OF_LIBZMQ):
+            return Command(ERROR, body[len(_ERROR_OF_LIBZMQ) :])
         raise ProtocolError(Fault.BAD_FRAME, f"a command: expected its name, got {body[:40]!r}")
     return Command(body[1 : 1 + body[0]], body[1 + body[0] :])
 

@@ -6,7 +6,8 @@ What comes in which state, and where that leads::
         |                                                                      v
         +--- ZMTP 1.0 or 2.0 --------> ROUTING_ID ---- a frame -----------> TRAFFIC
 
-An error ends it: nothing that comes later can be understood.
+An error ends it: nothing that comes later can be understood. A mechanism that asks who is there gives `Credentials`
+within the handshake, which then waits for `allow` or `deny`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .events import Event, Peer, Ping, Ready, Subscribe
 from .frames import Frame, FrameReader
 from .greeting import Version
 from .mechanism import Mechanism, Null
+from .session import SEALED_BYTES
 from .traffic import Traffic
 
 _CANCEL, _SUBSCRIBE = 0, 1
@@ -118,6 +120,28 @@ class Connection:
             raise
         return self._events.pop(0)
 
+    def allow(self) -> None:
+        """Go on with the handshake after `Credentials`: the other end may come in.
+
+        :raises ValueError: if no verdict is waited for.
+        :raises ProtocolError: if the other end does not fit all the same; `state` is then FAILED for good.
+        """
+        try:
+            self._go_on(self._mechanism.allow())
+        except ProtocolError:
+            self.state = State.FAILED
+            raise
+
+    def deny(self, status: int) -> None:
+        """End the handshake after `Credentials`: send what `to_send` has, and close.
+
+        :param status: see `Mechanism.deny`.
+        :raises ValueError: if no verdict is waited for.
+        """
+        for command in self._mechanism.deny(status):
+            self._send_command(command)
+        self.state = State.FAILED
+
     def end(self) -> None:
         """Nothing more comes.
 
@@ -147,7 +171,15 @@ class Connection:
         :raises ValueError: before `Ready`, or without parts.
         """
         self._require_traffic()
-        self._output += frames.encode_message(parts, v1_0=self._version is Version.V1_0)
+        if self.peer is None or self.peer.session is None:
+            self._output += frames.encode_message(parts, v1_0=self._version is Version.V1_0)
+            return
+        every = list(parts)
+        if not every:
+            raise ValueError("a message: expected at least one part, got none")
+        seal = self.peer.session.seal
+        for index, part in enumerate(every, 1):
+            self._output += frames.encode(seal(part, more=index < len(every)))
 
     def subscribe(self, topic: bytes) -> None:
         """Ask for the messages that begin with `topic`. With ZMTP 3.1 that is a command, before it a message."""
@@ -216,6 +248,8 @@ class Connection:
             raise ProtocolError(
                 Fault.WRONG_MECHANISM, f"mechanism: expected {self._mechanism.name}, got {found.mechanism!r}"
             )
+        if found.as_server and self._mechanism.as_server:
+            raise ProtocolError(Fault.WRONG_MECHANISM, f"{found.mechanism}: expected a client, got another server")
         for command in self._mechanism.open():
             self._send_command(command)
         self.state = State.HANDSHAKE
@@ -236,11 +270,24 @@ class Connection:
     def _take_handshake(self, frame: Frame) -> None:
         if not frame.command:
             raise ProtocolError(Fault.BAD_HANDSHAKE, "a handshake: expected a command, got a message")
-        for command in self._mechanism.receive(commands.parse(frame.body)):
-            self._send_command(command)
+        waited = self._mechanism.waits
+        self._go_on(self._mechanism.receive(commands.parse(frame.body)))
+        if self._mechanism.credentials is not None and self._mechanism.waits and not waited:
+            self._events.append(self._mechanism.credentials)
+
+    def _go_on(self, answer: list[commands.Command]) -> None:
+        """Send what the mechanism answers; the end of the handshake, if it is through."""
         found = self._mechanism.found
-        if found is None:
-            return
+        peer = None if found is None else self._fitting(found)
+        for command in answer:
+            self._send_command(command)
+        if peer is not None:
+            if peer.session is not None:
+                self._reader.expect_sealed(SEALED_BYTES)
+            self._ready(peer)
+
+    def _fitting(self, found: dict[str, bytes]) -> Peer:
+        """The other end by what it has said of itself, if it fits."""
         socket_type = found.get(metadata.SOCKET_TYPE.lower(), b"").decode("ascii", "backslashreplace")
         socket_types.require_fitting(self._type, socket_type)
         routing_id = found.get(metadata.IDENTITY.lower(), b"")
@@ -249,7 +296,7 @@ class Connection:
                 Fault.BAD_HANDSHAKE,
                 f"identity: expected at most {MOST_ROUTING_ID_BYTES} bytes, got {len(routing_id)}",
             )
-        self._ready(Peer(self._version, socket_type, routing_id, found))
+        return Peer(self._version, socket_type, routing_id, found, self._mechanism.session)
 
     def _take_routing_id(self, frame: Frame) -> None:
         if frame.more or frame.command or len(frame.body) > MOST_ROUTING_ID_BYTES:
@@ -265,6 +312,8 @@ class Connection:
     def _take_traffic(self, frame: Frame) -> None:
         if frame.command and self._version.is_legacy:
             raise ProtocolError(Fault.BAD_FRAME, f"ZMTP {self._version} has no commands, got one")
+        if self.peer is not None and self.peer.session is not None:
+            frame = self._reader.check(self.peer.session.open(frame))
         event = self._traffic.take(frame)
         if isinstance(event, Ping):
             self._send_command(commands.Command(commands.PONG, event.context))
@@ -292,7 +341,10 @@ class Connection:
             raise ValueError(f"expected a connection whose handshake is done, got state {self.state.name}")
 
     def _send_command(self, command: commands.Command) -> None:
-        self._output += frames.encode(command.body, command=True)
+        if self.state is State.TRAFFIC and self.peer is not None and self.peer.session is not None:
+            self._output += frames.encode(self.peer.session.seal(command.body, command=True))
+        else:
+            self._output += frames.encode(command.body, command=True)
 
     def _send_subscription(self, name: bytes, kind: int, topic: bytes) -> None:
         self._require_traffic()

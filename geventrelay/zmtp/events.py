@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .greeting import Version
+from .session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,12 +16,29 @@ class Peer:
     :ivar socket_type: its type, as ``"PUSH"``; None if it speaks ZMTP 1.0, which does not tell.
     :ivar routing_id: what it calls itself; ``b""`` for nothing.
     :ivar metadata: all that it has said of itself, by name in lower case.
+    :ivar session: how frames are sealed; None where they are not.
     """
 
     version: Version
     socket_type: str | None
     routing_id: bytes
     metadata: dict[str, bytes] = field(default_factory=dict)
+    session: Session | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What the other end shows for itself: the handshake goes on after `Connection.allow` or `Connection.deny`.
+
+    :ivar mechanism: as ``"PLAIN"``.
+    :ivar username: of PLAIN, and `password` too; that stands in no repr.
+    :ivar public_key: of CURVE, 32 bytes: the other end has shown that it has the secret key.
+    """
+
+    mechanism: str
+    username: bytes = b""
+    password: bytes = field(default=b"", repr=False)
+    public_key: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,4 +87,4 @@ class Pong:
     context: bytes
 
 
-Event = Ready | Message | Subscribe | Cancel | Ping | Pong
+Event = Credentials | Ready | Message | Subscribe | Cancel | Ping | Pong

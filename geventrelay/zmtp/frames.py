@@ -79,6 +79,7 @@ class FrameReader:
     def __init__(self, most_bytes: int, most_command_bytes: int, *, v1_0: bool = False) -> None:
         self._most = most_bytes
         self._most_command = most_command_bytes
+        self._most_around = 0
         self._head = self._head_1_0 if v1_0 else self._head_2_0
         self._buffer = bytearray()
         # Of the buffer, what has been handed out: to cut it off at each frame would move the rest each time.
@@ -111,6 +112,18 @@ class FrameReader:
             return None
         self._start = end
         return Frame(bytes(memoryview(self._buffer)[start:end]), bool(flags & MORE), bool(flags & COMMAND))
+
+    def expect_sealed(self, more_bytes: int) -> None:
+        """From now on each frame has another within, which is smaller by `more_bytes`: see `check`."""
+        self._most_around = max(self._most, self._most_command) + more_bytes
+
+    def check(self, frame: Frame) -> Frame:
+        """See that a `frame` that was within another is not too large; the same frame.
+
+        :raises ProtocolError: TOO_LARGE.
+        """
+        self._refuse_larger(self._most_command if frame.command else self._most, len(frame.body), frame.command)
+        return frame
 
     def take_rest(self) -> bytes:
         """All bytes that no frame has been made of; they are then no more here."""
@@ -150,6 +163,10 @@ class FrameReader:
         return buffer[at] & MORE, at + 1, length - 1
 
     def _check(self, flags: int, length: int) -> None:
-        most, what = (self._most_command, "command") if flags & COMMAND else (self._most, "frame")
+        command = bool(flags & COMMAND)
+        self._refuse_larger(self._most_around or (self._most_command if command else self._most), length, command)
+
+    def _refuse_larger(self, most: int, length: int, command: bool) -> None:
         if length > most:
+            what = "command" if command else "frame"
             raise ProtocolError(Fault.TOO_LARGE, f"a {what}: expected at most {most} bytes, got {length}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import inspect
 import re
 from pathlib import Path
@@ -14,6 +15,7 @@ from zmq.utils.garbage import gc as zmq_garbage
 
 import geventrelay
 from geventrelay import RelaySocket
+from geventrelay.zmtp import sodium
 
 PACKAGE = Path(geventrelay.__file__).parent
 # Each is used in one module, so that there is one place to mend when it goes.
@@ -23,7 +25,10 @@ HOMES = {
     "_wait_read": "engine/socket.py",
     "_wait_write": "engine/socket.py",
     "zmq.utils.garbage": "testing/leaks.py",
+    "nacl._sodium": "zmtp/sodium.py",
 }
+# What both functions of libsodium take: where to write, what, how much of it, a nonce and a key.
+_BOX = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulonglong, ctypes.c_char_p, ctypes.c_char_p)
 
 
 @pytest.mark.parametrize("name", HOMES)
@@ -74,3 +79,13 @@ def test_pyzmq_still_has_a_send_without_its_python_layer():
 
 def test_pyzmq_still_takes_flags_and_copy_where_they_are_given_by_position():
     assert list(inspect.signature(zmq.Socket.recv).parameters)[1:3] == ["flags", "copy"]
+
+
+def test_pynacl_still_has_libsodiums_functions_where_compiled_code_finds_them():
+    seal, unseal = (ctypes.CFUNCTYPE(ctypes.c_int, *_BOX)(at) for at in sodium.addresses())
+    nonce, key = bytes(24), bytes(range(32))
+    boxed, found = ctypes.create_string_buffer(16 + 5), ctypes.create_string_buffer(5)
+    assert seal(boxed, b"hello", 5, nonce, key) == 0
+    assert boxed.raw == sodium.seal(b"hello", nonce, key)
+    assert unseal(found, boxed.raw, len(boxed.raw), nonce, key) == 0
+    assert found.raw == b"hello"
