@@ -1,0 +1,97 @@
+"""A peer asks to be let in, and one place decides: what is asked, and what the answer can be."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from .rights import Rights
+
+
+class Mechanism(enum.Enum):
+    """How a peer says who it is (RFC 23)."""
+
+    NULL = "NULL"
+    """Not at all."""
+    PLAIN = "PLAIN"
+    """By a user's name and a password, which are sent as they are."""
+    CURVE = "CURVE"
+    """By a key, whose secret half it proves to have."""
+
+
+class Denial(enum.Enum):
+    """Why a peer was not let in: what it is counted by."""
+
+    ADDRESS = "address"
+    """Its address is not allowed."""
+    UNKNOWN_KEY = "unknown_key"
+    """Its key is none of a client's."""
+    UNKNOWN_USER = "unknown_user"
+    """There is no password of such a user."""
+    WRONG_PASSWORD = "wrong_password"
+    """The user has another password."""
+    MECHANISM = "mechanism"
+    """The socket takes peers with another mechanism."""
+    NOT_READY = "not_ready"
+    """No decision could be made yet, or not in time."""
+    FAILED = "failed"
+    """An error came up while it was decided."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a peer says of itself.
+
+    :ivar mechanism: how it says so.
+    :ivar domain: which socket it asks, ``DEVICE.KEY``, e.g. ``streamer.frontend``.
+    :ivar address: its IP address without a port; ``""`` over ipc.
+    :ivar username: with PLAIN.
+    :ivar password: with PLAIN; it is shown nowhere.
+    :ivar public_key: with CURVE, 32 bytes.
+    """
+
+    mechanism: Mechanism
+    domain: str
+    address: str
+    username: str = ""
+    password: str = field(default="", repr=False)
+    public_key: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """It is let in.
+
+    :ivar user: who it is; ``""`` for a peer without a name.
+    :ivar rights: what it may do; None for everything.
+    """
+
+    user: str = ""
+    rights: Rights | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """It is not let in.
+
+    :ivar reason: why.
+    :ivar later: whether it may try again (ZAP 300). If not, a peer of libzmq never does (ZAP 400).
+    """
+
+    reason: Denial
+    later: bool = False
+
+
+Verdict = Allowed | Denied
+
+
+class Decide(Protocol):
+    """Says whether a peer is let in."""
+
+    def __call__(self, request: Request) -> Verdict:
+        """The answer to `request`.
+
+        Pure. May take 0.1 s for a request with PLAIN: call it in the thread pool then. What it raises is no permission:
+        the peer is not let in.
+        """

@@ -1,0 +1,64 @@
+"""From which addresses peers may connect."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+from ..settings.checks import Network
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """Rules for the addresses of peers. A network that is denied wins over one that is allowed.
+
+    A peer over ipc or inproc has no address: it is let in, since who may open an ipc file is what the file's
+    permissions say. IPv4 written as IPv6 (``::ffff:10.0.0.1``) is IPv4, in addresses and in networks.
+
+    :ivar allow: where peers may be; empty for everywhere.
+    :ivar deny: where peers may not be.
+    """
+
+    allow: tuple[Network, ...] = ()
+    deny: tuple[Network, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is a rule."""
+        return bool(self.allow or self.deny)
+
+    def allows(self, address: str) -> bool:
+        """Whether a peer at `address` may connect. Does not yield.
+
+        :param address: an IP address without a port, or ``""`` for a peer over ipc. Any other text is not let in where
+            there is a rule.
+        """
+        if not self or not address:
+            return True
+        try:
+            found = _address(address)
+        except ValueError:
+            return False
+        if any(_contains(network, found) for network in self.deny):
+            return False
+        return not self.allow or any(_contains(network, found) for network in self.allow)
+
+
+def _address(text: str) -> Address:
+    # What follows a % is the interface of a link-local address.
+    found = ipaddress.ip_address(text.partition("%")[0])
+    return getattr(found, "ipv4_mapped", None) or found
+
+
+def _contains(network: Network, address: Address) -> bool:
+    if address.version == 6 or network.version == 4:
+        return address in network
+    # ::ffff:0:0/96 and what is in it are IPv4; a larger network, such as ::/0, is IPv6 alone.
+    mapped = network.network_address.ipv4_mapped
+    if mapped is None or network.prefixlen < _MAPPED_BITS:
+        return False
+    return address in ipaddress.ip_network((mapped, network.prefixlen - _MAPPED_BITS))
+
+
+_MAPPED_BITS = 96
