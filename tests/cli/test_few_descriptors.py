@@ -24,6 +24,20 @@ def limited(run, limit, *words):
     return run(["/bin/sh", "-c", 'ulimit -n "$0" && exec "$@"', str(limit), *GEVENTRELAY, *words])
 
 
+@pytest.fixture
+def streamer(start, peers):
+    """Starts a streamer, with a client and a worker that it knows: of what it has just accepted, it ends what is too much."""
+
+    def start_it(*words):
+        server = start(*words, "--log-level", "debug")
+        client, worker = peers.connect(zmq.PUSH, server["frontend"]), peers.connect(zmq.PULL, server["backend"])
+        for key in ("frontend", "backend"):
+            server.until_logged(f" connected device=streamer socket={key} ")
+        return server, client, worker
+
+    return start_it
+
+
 # From the fewest with which the interpreter finds its modules to more than are needed.
 @pytest.mark.parametrize("limit", [*range(6, 20, 3), *range(20, 40)])
 def test_a_start_either_succeeds_or_ends_with_one_sentence(run, folder, limit):
@@ -75,9 +89,8 @@ def test_a_stop_needs_no_descriptor(start, peers):
 
 
 @pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="only Linux changes the limits of other processes")
-def test_without_free_descriptors_new_connections_are_ended_and_peers_stay(start, peers):
-    server = start(*STREAMER, "--http", "127.0.0.1:0")
-    client, worker = peers.connect(zmq.PUSH, server["frontend"]), peers.connect(zmq.PULL, server["backend"])
+def test_without_free_descriptors_new_connections_are_ended_and_peers_stay(streamer):
+    server, client, worker = streamer(*STREAMER, "--http", "127.0.0.1:0")
     client.send(b"before")
     assert worker.recv() == [b"before"]
     url = json.loads(server.ready_file.read_text())["http"]
@@ -105,9 +118,8 @@ def test_without_free_descriptors_new_connections_are_ended_and_peers_stay(start
 
 
 @pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="only Linux changes the limits of other processes")
-def test_a_connection_that_finds_no_free_descriptor_is_ended_all_the_same(start, peers):
-    server = start(*STREAMER)
-    client, worker = peers.connect(zmq.PUSH, server["frontend"]), peers.connect(zmq.PULL, server["backend"])
+def test_a_connection_that_finds_no_free_descriptor_is_ended_all_the_same(streamer):
+    server, client, worker = streamer(*STREAMER)
     client.send(b"before")
     assert worker.recv() == [b"before"]
     process = psutil.Process(server.pid)
@@ -124,10 +136,11 @@ def test_a_connection_that_finds_no_free_descriptor_is_ended_all_the_same(start,
 
 
 @pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="only Linux changes the limits of other processes")
-def test_connections_over_ipc_are_ended_too_while_few_descriptors_are_free(start, peers, folder):
+def test_connections_over_ipc_are_ended_too_while_few_descriptors_are_free(streamer, folder):
     path = folder / "front"
-    server = start("streamer", "--frontend", f"ipc://{path}", "--backend", "0", "--interface", "127.0.0.1")
-    client, worker = peers.connect(zmq.PUSH, f"ipc://{path}"), peers.connect(zmq.PULL, server["backend"])
+    server, client, worker = streamer(
+        "streamer", "--frontend", f"ipc://{path}", "--backend", "0", "--interface", "127.0.0.1"
+    )
     process = psutil.Process(server.pid)
     limit = process.num_fds() + 12
     process.rlimit(psutil.RLIMIT_NOFILE, (limit, limit))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
+from collections.abc import Iterator
 
 import pytest
 import zmq
+from gevent import socket as green_socket
 from support.engines import libzmq_only
-from support.strangers import MORE, frame, send_until_ended, stranger
+from support.strangers import MORE, frame, send_until_ended, shake_hands, stranger
 from support.traffic import pump
 
 from geventrelay import Custom, Device
@@ -81,19 +85,38 @@ def test_what_it_sent_before_is_delivered_and_others_go_on(watch, peers: Peers):
     assert (peers_now.cut_off, peers_now.connected) == ({"too_many_parts": 1}, 1)
 
 
+@contextlib.contextmanager
+def lowest_free(descriptor: int) -> Iterator[None]:
+    """Have the kernel give out `descriptor` next, once it is free: libzmq tells of a connection's end before it closes it."""
+    eventually(lambda: not os.path.lexists(f"/dev/fd/{descriptor}"), "a free descriptor")
+    taken = [os.open(os.devnull, os.O_RDONLY)]
+    try:
+        while taken[-1] < descriptor:
+            taken.append(os.open(os.devnull, os.O_RDONLY))
+        os.close(taken.pop())
+        yield
+    finally:
+        for one in taken:
+            os.close(one)
+
+
 @libzmq_only("it finds out from which connection a message has come")
 def test_a_message_that_came_over_an_earlier_connection_with_the_descriptor_ends_no_other(watch, peers: Peers):
     device = watch()
     worker = peers.connect(zmq.PULL, *device.endpoints["backend"])
     table = device._assembly.sockets.peers_of("frontend")._table
     device.pause()
-    with stranger(device.endpoints["frontend"][0], b"PUSH") as bad:
-        # Two wake-ups: the pump may be on its way into one wait before it sees that it is paused.
-        bad.sendall(TOO_LONG * 2)
-        eventually(lambda: table.ready, "the peer")
-        earlier = list(table.connections)
-    eventually(lambda: not device.peers()["frontend"].peers, "its end")
-    with stranger(device.endpoints["frontend"][0], b"PUSH") as good:
+    host, _, port = device.endpoints["frontend"][0].removeprefix("tcp://").rpartition(":")
+    with green_socket.socket() as good:
+        with stranger(device.endpoints["frontend"][0], b"PUSH") as bad:
+            # Two wake-ups: the pump may be on its way into one wait before it sees that it is paused.
+            bad.sendall(TOO_LONG * 2)
+            eventually(lambda: table.ready, "the peer")
+            earlier = list(table.connections)
+        eventually(lambda: not device.peers()["frontend"].peers, "its end")
+        with lowest_free(*earlier):
+            good.connect((host, int(port)))
+            shake_hands(good, b"PUSH")
         eventually(lambda: device.peers()["frontend"].peers, "the next peer")
         assert list(table.connections) == earlier, "the kernel was to use the number again"
         device.resume()
