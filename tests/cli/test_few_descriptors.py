@@ -26,7 +26,7 @@ def limited(run, limit, *words):
 
 @pytest.fixture
 def streamer(start, peers):
-    """Starts a streamer, with a client and a worker that it knows: of what it has just accepted, it ends what is too much."""
+    """Starts a streamer, with a client and a worker that it knows. It ends what it has just accepted, not peers."""
 
     def start_it(*words):
         server = start(*words, "--log-level", "debug")

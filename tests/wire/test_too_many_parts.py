@@ -87,7 +87,7 @@ def test_what_it_sent_before_is_delivered_and_others_go_on(watch, peers: Peers):
 
 @contextlib.contextmanager
 def lowest_free(descriptor: int) -> Iterator[None]:
-    """Have the kernel give out `descriptor` next, once it is free: libzmq tells of a connection's end before it closes it."""
+    """Have the kernel give out `descriptor` next. It is not free at once: libzmq tells of an end before it closes."""
     eventually(lambda: not os.path.lexists(f"/dev/fd/{descriptor}"), "a free descriptor")
     taken = [os.open(os.devnull, os.O_RDONLY)]
     try:
