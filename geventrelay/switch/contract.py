@@ -165,8 +165,11 @@ class Peer(Protocol):
         subscription that it may not have is ignored, and so are all from before, if it may not have every one. The peer
         is told of neither.
 
+        With a session of CURVE, each frame that comes is opened before it is understood, and each that goes is sealed
+        before it is written. What the kernel has not taken is sealed anew for the next connection.
+
         :param fd: its descriptor, which does not block. It stays its owner's, and is open until `detach`.
-        :param peer: what is known of the other end.
+        :param peer: what is known of the other end, with its session.
         :param rest: the bytes that have come after the handshake.
         :param grant: what it may do over this connection; None for everything.
         """

@@ -90,7 +90,7 @@ class FrameReader:
         """How many bytes have come that no frame has been made of."""
         return len(self._buffer) - self._start
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | memoryview) -> None:
         """Take in `data` that has come."""
         if self._start:
             del self._buffer[: self._start]

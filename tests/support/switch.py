@@ -14,10 +14,12 @@ from geventrelay.switch.contract import Account, Core, Destination, Peer, Progre
 from geventrelay.switch.core_python import Account as PythonAccount
 from geventrelay.switch.core_python import PythonCore
 from geventrelay.switch.native.choose import native_core_module
-from geventrelay.zmtp import commands, events, frames
+from geventrelay.zmtp import commands, events, frames, sodium
 from geventrelay.zmtp.bounds import Bounds
+from geventrelay.zmtp.errors import ProtocolError
 from geventrelay.zmtp.frames import FrameReader
 from geventrelay.zmtp.greeting import Version
+from geventrelay.zmtp.session import Session
 
 CORES: dict[str, Callable[..., Core]] = {"python": PythonCore}
 ACCOUNTS: dict[str, Callable[[], Account]] = {"python": PythonAccount}
@@ -41,6 +43,12 @@ def many(count: int, size: int = 20, first: int = 0) -> list[bytes]:
     return [b"%d" % number + b"x" * size for number in range(first, first + count)]
 
 
+def sessions() -> tuple[Session, Session]:
+    """Of both ends of a connection of CURVE: the client, and the server."""
+    key = sodium.random_bytes(sodium.KEY_BYTES)
+    return Session(key, as_server=False, sent=2, received=1), Session(key, as_server=True, sent=1, received=2)
+
+
 @dataclass
 class Far:
     """The other end of a peer's connection."""
@@ -49,10 +57,14 @@ class Far:
     ours: socket.socket
     theirs: socket.socket
     v1_0: bool = False
+    session: Session | None = None
     _reader: FrameReader = field(init=False)
+    # Of a connection of CURVE: what is to be sent and is no whole frame as yet.
+    _unsealed: FrameReader = field(init=False)
 
     def __post_init__(self) -> None:
         self._reader = FrameReader(1 << 30, 1 << 30, v1_0=self.v1_0)
+        self._unsealed = FrameReader(1 << 30, 1 << 30)
 
     def send(self, data: bytes) -> Progress:
         """Send `data`, as much as the kernel takes at once, and have the core read."""
@@ -60,13 +72,31 @@ class Far:
         return self.read()
 
     def put(self, data: bytes) -> None:
-        self.theirs.sendall(data)
+        self.theirs.sendall(data if self.session is None else self.sealed(data))
+
+    def sealed(self, data: bytes) -> bytes:
+        """Whole frames of what is put, each in a sealed one; garbage as it is."""
+        assert self.session is not None
+        found = []
+        self._unsealed.feed(data)
+        try:
+            while (frame := self._unsealed.next()) is not None:
+                found.append(self.session.seal(frame.body, more=frame.more, command=frame.command))
+        except ProtocolError:
+            return b"".join(map(frames.encode, found)) + self._unsealed.take_rest()
+        return b"".join(map(frames.encode, found))
 
     def read(self, until: float = NEVER) -> Progress:
         return self.peer.read(until)
 
     def bytes(self) -> bytes:
-        """All that has come, in one piece."""
+        """All that has come, in one piece; of CURVE, the frames within."""
+        if self.session is None:
+            return self.raw()
+        return b"".join(frames.encode(one.body, more=one.more, command=one.command) for one in self.frames())
+
+    def raw(self) -> bytes:
+        """All that has come, as it came."""
         found = []
         with contextlib.suppress(BlockingIOError, ConnectionResetError):
             while data := self.theirs.recv(1 << 20):
@@ -74,11 +104,15 @@ class Far:
         return b"".join(found)
 
     def frames(self) -> list[frames.Frame]:
-        self._reader.feed(self.bytes())
+        self.feed(self.raw())
         found = []
         while (frame := self._reader.next()) is not None:
-            found.append(frame)
+            found.append(frame if self.session is None else self.session.open(frame))
         return found
+
+    def feed(self, data: Any) -> None:
+        """Take in `data`, which was read with `raw`."""
+        self._reader.feed(data)
 
     def got(self) -> list[list[bytes]]:
         """The messages that have come, each as its parts. Commands are left out."""
@@ -140,6 +174,7 @@ class World:
         routing_id: bytes = b"",
         rest: bytes = b"",
         small: bool = False,
+        sealed: bool = False,
         grant: Grant | None = None,
     ) -> Far:
         """A connection for a `peer`; one that takes little if it is to be `small`."""
@@ -148,9 +183,12 @@ class World:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         for one in (ours, theirs):
             one.setblocking(False)
-        found = Far(peer, ours, theirs, version is Version.V1_0)
+        session, own = (None, None) if not sealed else sessions()
+        found = Far(peer, ours, theirs, version is Version.V1_0, session)
         self.fars.append(found)
-        peer.attach(ours.fileno(), events.Peer(version, None, routing_id), rest, grant)
+        if rest and sealed:
+            rest = found.sealed(rest)
+        peer.attach(ours.fileno(), events.Peer(version, None, routing_id, session=own), rest, grant)
         return found
 
     def close(self) -> None:

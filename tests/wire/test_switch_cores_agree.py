@@ -44,16 +44,13 @@ def build(world: World, choose: random.Random) -> tuple[list[Far], Any]:
     sides = [world.side(choose.choice(DESTINATIONS), bounds=SMALL, sndhwm=0) for _ in range(choose.choice([1, 1, 2]))]
     destinations = [Destination(one, choose.choice([*WhenFull]), choose.choice([*Payload])) for one in sides]
     _, way = world.way(source, *destinations)
-    fars = [
-        world.far(
-            side,
-            version=choose.choice([*Version]),
-            routing_id=b"%s%d" % (name, number),
-            grant=choose.choice(GRANTS),
-        )
-        for side, name in ((source, b"r"), *((one, b"a") for one in sides))
-        for number in range(2)
-    ]
+    fars = []
+    for side, name in ((source, b"r"), *((one, b"a") for one in sides)):
+        for number in range(2):
+            version = choose.choice([*Version])
+            sealed = not version.is_legacy and choose.random() < 0.3
+            routing_id, grant = b"%s%d" % (name, number), choose.choice(GRANTS)
+            fars.append(world.far(side, version=version, routing_id=routing_id, grant=grant, sealed=sealed))
     return fars, way
 
 

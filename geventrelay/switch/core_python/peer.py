@@ -16,6 +16,7 @@ from ..contract import Ended, PeerCounts, Progress
 from .queue import Queue
 from .reading import Buffer, Found, Reader
 from .run import Run
+from .sealed import Sealed
 
 if TYPE_CHECKING:
     from .core import PythonCore
@@ -66,6 +67,8 @@ class Peer:
         # Whether the rest may have whole messages, since a read had to stop in front of them.
         self._kept = False
         self._reader: Reader | None = None
+        # Of a connection of CURVE.
+        self._sealed: Sealed | None = None
         self._control = bytearray()
         self._heard = 0
         self._received = self._received_bytes = self._matched = self._delivered = 0
@@ -99,9 +102,14 @@ class Peer:
             legacy=peer.version.is_legacy,
             subscriptions=self.side.takes_subscriptions,
         )
-        self._rest = bytearray(rest)
         self._heard += len(rest)
-        self._kept = bool(rest)
+        self._rest = bytearray()
+        if peer.session is not None:
+            self._sealed = Sealed(peer.session, self.side.plan.bounds)
+            self._sealed.feed(rest)
+        else:
+            self._rest += rest
+            self._kept = bool(rest)
         self._count_rest()
         self.is_stalled = False
         self.side.attached(self)
@@ -111,7 +119,7 @@ class Peer:
         if self._fd < 0:
             return
         self._fd = -1
-        self.info = self._reader = self.more_control = None
+        self.info = self._reader = self._sealed = self.more_control = None
         self.forget_rest()
         self._control.clear()
         self.core.unmark_ended(self)
@@ -123,6 +131,8 @@ class Peer:
     def forget_rest(self) -> None:
         """Nothing more is done with what has come and was not moved."""
         self._rest = bytearray()
+        if self._sealed is not None:
+            self._sealed.forget()
         self._kept = False
         self._count_rest()
 
@@ -174,6 +184,8 @@ class Peer:
             if progress is not None:
                 return progress
             core.flush(until)
+        if self._sealed is not None:
+            return self._read_sealed(self._sealed, until)
         while self.ended is None:
             room, count = self._fill()
             if count < 0:
@@ -192,6 +204,37 @@ class Peer:
             if core.is_over(until):
                 return Progress.TURN_OVER
         return Progress.ENDED
+
+    def _read_sealed(self, sealed: Sealed, until: float) -> Progress:
+        core, rest = self.core, self._rest
+        while self.ended is None:
+            opened = sealed.open_some()
+            if opened:
+                rest += opened
+                progress = self._move(rest, len(rest), until)
+                if progress is not None:
+                    return progress
+                core.flush(until)
+            elif (progress := self._feed(sealed)) is not None:
+                return progress
+            self._count_rest()
+            core.account.keep()
+            if opened and core.is_over(until):
+                return Progress.TURN_OVER
+        return Progress.ENDED
+
+    def _feed(self, sealed: Sealed) -> Progress | None:
+        """Read something that is to be opened; None if there was something."""
+        try:
+            count = os.readv(self._fd, [self.core.view])
+        except (BlockingIOError, InterruptedError):
+            return Progress.NOT_READY
+        if count == 0:
+            self._has_come_to_its_end()
+            return Progress.ENDED
+        self._heard += count
+        sealed.feed(self.core.view[:count])
+        return None
 
     def _fill(self) -> tuple[int, int]:
         """Read into the core's buffer, behind a small rest; how much fits, and how much came, -1 for nothing now."""
@@ -241,8 +284,9 @@ class Peer:
         return progress
 
     def _count_rest(self) -> None:
-        self.core.kept.used_bytes += len(self._rest) - self._rest_bytes
-        self._rest_bytes = len(self._rest)
+        kept = len(self._rest) + (0 if self._sealed is None else self._sealed.unread_bytes)
+        self.core.kept.used_bytes += kept - self._rest_bytes
+        self._rest_bytes = kept
 
     @property
     def unfinished_bytes(self) -> int:
@@ -274,6 +318,8 @@ class Peer:
     def _has_come_to_its_end(self) -> None:
         assert self._reader is not None
         within = bool(self._rest) or self._reader.within_message
+        if self._sealed is not None:
+            within = within or self._sealed.unread_bytes > 0
         if within:
             self.end(Fault.CUT, "the connection has ended within a message")
         else:
@@ -345,7 +391,10 @@ class Peer:
     @property
     def wants_write(self) -> bool:
         """See `geventrelay.switch.contract.Peer.wants_write`."""
-        return self.connected and bool(self.queue.messages or self._control or self.more_control)
+        if not self.connected:
+            return False
+        waits = self.queue.messages or self._control or self.more_control
+        return bool(waits) or (self._sealed is not None and self._sealed.has_output)
 
     def write(self, until: float) -> Progress:
         """See `geventrelay.switch.contract.Peer.write`, and there of `until`."""
@@ -383,6 +432,9 @@ class Peer:
             if not more:
                 self.more_control = None
         queue, control = self.queue, self._control
+        if self._sealed is not None:
+            self._delivered += self._sealed.write(self._fd, control, queue)
+            return
         half = queue.unwritten
         pieces = queue.buffers(_MOST_PIECES)
         if control:

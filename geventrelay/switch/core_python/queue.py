@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
+from collections.abc import Iterator
 
 from .account import Kept
 from .run import Run
@@ -90,6 +91,18 @@ class Queue:
     def rewind(self) -> None:
         """Have a message that is written in half be written from its beginning."""
         self._written = self._encoded(self._runs[0]).start(self._done) if self._runs else 0
+
+    def begin(self) -> None:
+        """Have the first message be one that is written in half, also where it is not known how far: until `rewind`."""
+        self._written = self._encoded(self._runs[0]).start(self._done) + 1
+
+    def from_first(self) -> Iterator[bytes]:
+        """Each message that waits, from its beginning."""
+        first = self._done
+        for run in self._runs:
+            for index in range(first, len(run.ends)):
+                yield run.data[run.start(index) : run.ends[index]]
+            first = 0
 
     def change_encoding(self, *, v1_0: bool) -> None:
         """Have what waits be written as frames of ZMTP 1.0, or no more; a half-written message from its beginning."""

@@ -3,12 +3,13 @@
 import os
 
 from .incoming cimport (
-    BAD_COMMAND, BAD_FLAGS, BAD_LENGTH, BAD_PING, COMMAND_TOO_LARGE, CUT, FRAME_TOO_LARGE, MESSAGE_TOO_LARGE,
-    NO_MEMORY, NOTHING, SAME_ID, SUBSCRIPTIONS, TAKEN_OVER, TOO_MANY_PARTS, TOO_MANY_TOPICS, TOO_SLOW, TOPIC_TOO_LONG,
+    BAD_COMMAND, BAD_FLAGS, BAD_LENGTH, BAD_PING, COMMAND_TOO_LARGE, CUT, FORGED, FRAME_TOO_LARGE, MESSAGE_TOO_LARGE,
+    NO_MEMORY, NOT_SEALED, NOTHING, REPLAYED, SAME_ID, SUBSCRIPTIONS, TAKEN_OVER, TOO_MANY_PARTS, TOO_MANY_TOPICS, TOO_SLOW, TOPIC_TOO_LONG,
     UNFINISHED
 )
 from .peer cimport Peer
 
+from ...zmtp import session
 from ...zmtp.errors import Fault
 from ..contract import SUBSCRIPTIONS_WHAT, UNFINISHED_WHAT, Ended
 from ..core_python.publish import TOO_SLOW as WAS_SLOW
@@ -57,5 +58,8 @@ cdef dict EXPLAINED = {
         Fault.TOO_MANY_SUBSCRIPTIONS, f"subscriptions: expected at most {limits['topics']} topics"
     ),
     BAD_PING: lambda got, limits: (Fault.BAD_FRAME, "PING: expected at least 2 bytes"),
+    NOT_SEALED: lambda got, limits: (Fault.BAD_FRAME, session.NO_MESSAGE),
+    REPLAYED: lambda got, limits: (Fault.REPLAYED, session.OLD_NONCE),
+    FORGED: lambda got, limits: (Fault.FORGED, session.BAD_BOX),
     CUT: lambda got, limits: (Fault.CUT, "the connection has ended within a message"),
 }

@@ -36,6 +36,10 @@ cdef enum Event:
     SAME_ID
     TAKEN_OVER
     NO_MEMORY
+    # Of a peer of CURVE: what is no sealed frame, one with a number that was used before, and one that cannot be opened.
+    NOT_SEALED
+    REPLAYED
+    FORGED
     # What it keeps is the most of all, and the budget is used up.
     UNFINISHED
     SUBSCRIPTIONS
@@ -249,6 +253,17 @@ cdef inline size_t make_room(Incoming *incoming, Heap *heap) noexcept nogil:
     if not move_to_own(incoming, heap, there + min(max(lacking, <size_t>READ_BYTES), max(there, <size_t>BLOCK_BYTES))):
         return 0
     return incoming.block.size - incoming.end
+
+
+cdef inline bint have_place(Incoming *incoming, Heap *heap, size_t size) noexcept nogil:
+    # The same for so many bytes that are put behind `end` at once; False if there is no memory.
+    cdef size_t there
+    if incoming.block.size - incoming.end >= size:
+        return True
+    there = there_is(incoming)
+    if size <= READ_BYTES and there + size <= BLOCK_BYTES - READ_BYTES:
+        return move_to_current(incoming, heap)
+    return move_to_own(incoming, heap, there + max(size, there))
 
 
 cdef inline bint move_to_current(Incoming *incoming, Heap *heap) noexcept nogil:

@@ -15,6 +15,7 @@ from .routes cimport add_route, remove_route
 from .shedding cimport keep_to_budget
 from .subscribing cimport sweep, want_everything, welcome
 from .topics cimport write_topic
+from .unsealing cimport put_raw
 from .writing cimport add_control, bury_member, count_news, disconnect, end_peer, free_peer, has_something, write_dirty, write_until
 
 from ...zmtp.greeting import Version
@@ -66,7 +67,11 @@ cdef class NativePeer:
         cdef Incoming *incoming = &self.peer.incoming
         if self.peer.fd >= 0:
             raise ValueError("attach: expected a peer without a connection")
-        if rest:
+        if peer.session is not None:
+            self.peer.curve = new_curve(peer.session)
+            if rest and not put_raw(&self.peer, rest, len(rest)):
+                raise MemoryError
+        elif rest:
             incoming.block = new_block(&self.peer.core.heap, len(rest))
             if incoming.block == NULL:
                 raise MemoryError

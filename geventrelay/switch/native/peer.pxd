@@ -2,10 +2,13 @@
 # two lists of peers that need attention.
 
 from cpython.ref cimport PyObject
+from libc.stdlib cimport free
+from libc.string cimport memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from .account cimport Account
 from .blocks cimport Block, Heap
+from .curve cimport Curve
 from .granted cimport Prefixes
 from .incoming cimport Event, Incoming, Limits
 from .nodes cimport Member, Topics
@@ -68,6 +71,8 @@ cdef struct Peer:
     Incoming incoming
     Queue queue
     Control control
+    # NULL unless its connection is of CURVE.
+    Curve *curve
     bint has_commands
     # Whether its owner has subscriptions to tell, and how much the account has of them.
     bint has_news
@@ -218,6 +223,11 @@ cdef struct Core:
     # Dicts, as sets in order.
     PyObject *stalled
     PyObject *ended
+
+
+cdef inline void free_control(Control *control) noexcept nogil:
+    free(control.bytes)
+    memset(control, 0, sizeof(Control))
 
 
 cdef inline bint takes(const Peer *peer) noexcept nogil:

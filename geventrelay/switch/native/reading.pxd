@@ -5,6 +5,7 @@ from libc.string cimport memcmp, memcpy
 
 from .blocks cimport data_of, let_go
 from .copies cimport compact
+from .curve cimport Curve
 from .incoming cimport (
     A_COMMAND, BAD_COMMAND, BAD_PING, CUT, MESSAGE, NO_MEMORY, NOTHING, WAITS, Event, Incoming, first_part,
     is_between_messages, make_room, next_event, next_message, put_command_back, settle
@@ -16,6 +17,7 @@ from .sending cimport forbid, give_groups, move_message
 from .shedding cimport keep_to_budget
 from .subscribing cimport sweep, take_subscription
 from .topics cimport deepest
+from .unsealing cimport make_raw_room, open_some, raw_size, settle_raw
 from .writing cimport MOST_PONGS, MSG_DONTWAIT, add_control, end_peer, recv, write_dirty
 
 # `geventrelay.switch.contract.Progress`
@@ -69,7 +71,7 @@ cdef inline int read_peer(Peer *peer, double until) noexcept nogil:
             progress = receive(peer)
         elif progress == TURN_OVER:
             progress = ALL_MOVED
-    if not settle(&peer.incoming, &core.heap):
+    if not settle(&peer.incoming, &core.heap) or (peer.curve != NULL and not settle_raw(peer)):
         end_peer(peer, NO_MEMORY, 0)
     compact(core)
     return ENDED if peer.over else progress
@@ -155,8 +157,11 @@ cdef inline int receive(Peer *peer) noexcept nogil:
     # ALL_MOVED if something has come, for what there was is moved; else NOT_READY or ENDED.
     cdef Core *core = peer.core
     cdef Incoming *incoming = &peer.incoming
-    cdef size_t room = make_room(incoming, &core.heap)
+    cdef size_t room
     cdef Py_ssize_t size
+    if peer.curve != NULL:
+        return receive_sealed(peer)
+    room = make_room(incoming, &core.heap)
     if not room:
         end_peer(peer, NO_MEMORY, 0)
         return ENDED
@@ -170,12 +175,40 @@ cdef inline int receive(Peer *peer) noexcept nogil:
         if incoming.block == core.heap.current:
             core.heap.at = incoming.end
         return ALL_MOVED
+    return has_ended(peer, size)
+
+
+cdef inline int receive_sealed(Peer *peer) noexcept nogil:
+    # The same for a peer of CURVE: what is there is opened before more is read.
+    cdef Curve *curve = peer.curve
+    cdef Event event = open_some(peer)
+    cdef size_t room
+    cdef Py_ssize_t size
+    if event == MESSAGE:
+        return ALL_MOVED
+    room = make_raw_room(peer) if event == NOTHING else 0
+    if not room:
+        end_peer(peer, NO_MEMORY if event == NOTHING else event, 0)
+        return ENDED
+    while True:
+        size = recv(peer.fd, curve.raw + curve.raw_end, room, MSG_DONTWAIT)
+        if size >= 0 or errno != EINTR:
+            break
+    if size > 0:
+        peer.heard += size
+        curve.raw_end += size
+        return ALL_MOVED
+    return has_ended(peer, size)
+
+
+cdef inline int has_ended(Peer *peer, Py_ssize_t size) noexcept nogil:
+    # What a read means that has given nothing.
     if size < 0:
         if errno == EAGAIN:
             return NOT_READY
         end_peer(peer, NOTHING, errno)
     else:
-        end_peer(peer, NOTHING if is_between_messages(incoming) else CUT, 0)
+        end_peer(peer, NOTHING if is_between_messages(&peer.incoming) and not raw_size(peer) else CUT, 0)
     return ENDED
 
 

@@ -8,6 +8,8 @@ from .copies cimport compact_all
 from .incoming cimport SUBSCRIPTIONS, TOO_SLOW, UNFINISHED, Incoming, forget, there_is
 from .peer cimport DISCONNECT, MEMORY, Core, Peer, Side, holds_back, set_most
 from .queue cimport drop_all, drop_to
+from .sealing cimport free_raw
+from .unsealing cimport raw_size
 from .writing cimport bury_member, count_news, end_peer
 
 cdef enum:
@@ -68,6 +70,8 @@ cdef inline void shed(Account *account) noexcept nogil:
             largest.sender.incoming.refused = largest.unfinished
             end_peer(largest.sender, UNFINISHED, 0)
             forget(&largest.sender.incoming, &largest.sender.core.heap)
+            if largest.sender.curve != NULL:
+                free_raw(largest.sender)
             call_attention(largest.sender.core)
         elif largest.subscribed:
             largest.subscriber.incoming.refused = largest.subscribed
@@ -106,6 +110,8 @@ cdef inline void weigh(Peer *peer, Largest *largest) noexcept nogil:
     if peer.fd < 0 or peer.over:
         return
     size = kept_unfinished(&peer.incoming)
+    if peer.incoming.unfinished:
+        size += raw_size(peer)
     if size > largest.unfinished:
         largest.unfinished = size
         largest.sender = peer

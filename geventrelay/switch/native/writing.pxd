@@ -2,15 +2,16 @@
 
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.math cimport INFINITY
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport realloc
 from libc.string cimport memcpy, memset
 
 from .account cimport give_memory, take_memory
 from .blocks cimport data_of
-from .incoming cimport NOTHING, Event, forget
+from .incoming cimport NO_MEMORY, NOTHING, Event, forget
 from .nodes cimport Member
-from .peer cimport TOO_OLD, Control, Core, Peer, monotonic, note, takes
+from .peer cimport TOO_OLD, Control, Core, Peer, free_control, monotonic, note, takes
 from .queue cimport Run, drop_all, drop_older, first_size, run_at, take_written
+from .sealing cimport free_curve, seal_some, take_sealed
 
 cdef extern from *:
     """
@@ -39,7 +40,9 @@ cdef enum:
 
 
 cdef inline bint has_something(Peer *peer) noexcept nogil:
-    return peer.queue.count > 0 or peer.control.size > 0 or peer.has_news
+    if peer.queue.count or peer.control.size or peer.has_news:
+        return True
+    return peer.curve != NULL and peer.curve.out_size > 0
 
 
 cdef inline void write_dirty(Core *core, double until) noexcept nogil:
@@ -77,7 +80,15 @@ cdef inline void write_until(Peer *peer, double until) noexcept nogil:
         if peer.has_news and peer.control.size < MOST_PONGS:
             take_news(peer)
             continue
-        message.msg_iovlen = gather(peer, pieces, &wanted)
+        if peer.curve == NULL:
+            message.msg_iovlen = gather(peer, pieces, &wanted)
+        elif seal_some(peer):
+            message.msg_iovlen = 1
+            pieces[0].iov_base = peer.curve.out + peer.curve.out_written
+            wanted = pieces[0].iov_len = peer.curve.out_size - peer.curve.out_written
+        else:
+            end_peer(peer, NO_MEMORY, 0)
+            return
         taken = sendmsg(peer.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL)
         if taken < 0:
             if errno == EINTR:
@@ -140,6 +151,9 @@ cdef inline size_t gather(Peer *peer, iovec *pieces, size_t *wanted) noexcept no
 
 cdef inline void count_written(Peer *peer, size_t nbytes) noexcept nogil:
     cdef size_t of_control = 0
+    if peer.curve != NULL:
+        peer.delivered += take_sealed(peer, nbytes)
+        return
     if peer.control.size and not peer.queue.written:
         of_control = min(nbytes, peer.control.size - peer.control.written)
         peer.control.written += of_control
@@ -203,11 +217,6 @@ cdef inline bint add_control(Peer *peer, const unsigned char *frame, size_t size
     return True
 
 
-cdef inline void free_control(Control *control) noexcept nogil:
-    free(control.bytes)
-    memset(control, 0, sizeof(Control))
-
-
 # Its connection -----------------------------------------------------------------------------------------------
 
 cdef inline void disconnect(Peer *peer) noexcept nogil:
@@ -221,6 +230,7 @@ cdef inline void disconnect(Peer *peer) noexcept nogil:
     count_news(peer, 0)
     bury(peer)
     peer.queue.written = 0
+    free_curve(peer)
     forget(&peer.incoming, &peer.core.heap)
     free_control(&peer.control)
 
