@@ -18,6 +18,7 @@ from ..switch.transport import Keepalive, Transport
 from ..terms import SlowSubscriber
 from ..zmtp.bounds import Bounds
 from ..zmtp.socket_types import TO_SUBSCRIBERS
+from .door import door_of
 from .new_socket import ONLY_SEND, PROBES, repeats_subscriptions
 from .plan import RECEIVE_ONLY, SocketPlan
 
@@ -84,6 +85,7 @@ def terms(plan: SocketPlan, settings: DeviceSettings) -> Terms:
         ipv6=bool(options.get(zmq.IPV6, settings.ipv6)),
         redial=_redial(options),
         most_per_address=settings.max_connections_per_address,
+        door=door_of(options),
     )
 
 

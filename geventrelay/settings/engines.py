@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import importlib.util
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +17,16 @@ SPOKEN = ("PULL", "PUSH", "SUB", "PUB", "XSUB", "XPUB", "ROUTER", "DEALER")
 """The socket types that engine zmtp speaks."""
 
 OPTIONS = frozenset({
-    "backlog", "bindtodevice", "connect_timeout", "handshake_ivl", "heartbeat_ivl", "heartbeat_timeout",
-    "heartbeat_ttl", "immediate", "ipv6", "legacy_peers", "linger", "maxmsgsize", "rcvbuf", "rcvhwm", "reconnect_ivl",
+    "backlog", "bindtodevice", "connect_timeout", "curve_publickey", "curve_secretkey", "curve_server",
+    "curve_serverkey", "handshake_ivl", "heartbeat_ivl", "heartbeat_timeout", "heartbeat_ttl", "immediate", "ipv6",
+    "legacy_peers", "linger", "maxmsgsize", "plain_password", "plain_username", "rcvbuf", "rcvhwm", "reconnect_ivl",
     "reconnect_ivl_max", "router_handover", "routing_id", "sndbuf", "sndhwm", "tcp_keepalive", "tcp_keepalive_cnt",
     "tcp_keepalive_idle", "tcp_keepalive_intvl", "tcp_maxrt", "tos", "xpub_verbose",
     "xpub_verboser", "xpub_welcome_msg",
 })  # fmt: skip
 """The socket options that engine zmtp has, by name."""
+
+_OF_PYNACL = ("curve_server", "curve_serverkey")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +107,14 @@ def _options(key: str, options: Mapping[int, Any], engine: str) -> Iterator[Sett
         name = BY_NUMBER[number].name
         if name not in OPTIONS:
             yield SettingsError(f"{key}.{name}", f"no {name} {engine}, which does not have it", name)
+        elif name in _OF_PYNACL and not _has_pynacl():
+            what = f"no {name} {engine} without PyNaCl (pip install PyNaCl)"
+            yield SettingsError(f"{key}.{name}", what, name)
+
+
+def _has_pynacl() -> bool:
+    try:
+        return importlib.util.find_spec("nacl") is not None
+    except ValueError:
+        # A program has put something else in its place.
+        return False

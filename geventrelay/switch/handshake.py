@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from ..zmtp import events
 from ..zmtp.connection import Connection
 from ..zmtp.errors import Fault, ProtocolError
+from ..zmtp.mechanism import REFUSED, TRY_AGAIN
+from .door import Answer, Entry, Refusal
 from .watchers import Watchers
 
 HANDSHAKE_S = 10
@@ -29,32 +32,53 @@ class Handshake:
     :param socket: the connection, which does not block; it is the owner's again when `on_end` is called.
     :param connection: this end.
     :param on_end: is called once with this, at the end.
+    :param on_credentials: is called with this and what the other end shows for itself, if its mechanism has that; then
+        `answer` is to be called, now or later.
+    :ivar entry: who the other end is, once it was let in.
     :ivar peer: the other end, once the handshake is through, without its metadata.
     :ivar rest: what has come after it.
     :ivar reason: what to count a failure by; empty without one.
+    :ivar refused: whether it failed since the other end was not let in.
     :ivar what: one sentence about it.
     """
 
     __slots__ = (
         "__weakref__",
         "_connection",
+        "_on_credentials",
         "_on_end",
         "_output",
+        "_question",
+        "_refusal",
         "_watchers",
+        "entry",
         "peer",
         "reason",
+        "refused",
         "rest",
         "socket",
         "what",
     )
 
-    def __init__(self, socket: Any, connection: Connection, on_end: Callable[[Handshake], None]) -> None:
+    def __init__(
+        self,
+        socket: Any,
+        connection: Connection,
+        on_end: Callable[[Handshake], None],
+        on_credentials: Callable[[Handshake, events.Credentials], None] | None = None,
+    ) -> None:
         self.socket = socket
+        self.entry = Entry()
+        self.refused = False
         self.peer: events.Peer | None = None
         self.rest = b""
         self.reason = self.what = ""
         self._connection = connection
         self._on_end = on_end
+        self._on_credentials = on_credentials
+        # What asks in a thread, and what it has said.
+        self._question: Any = None
+        self._refusal: Refusal | None = None
         self._output = b""
         self._watchers = Watchers(socket.fileno())
 
@@ -73,6 +97,11 @@ class Handshake:
         self._end()
 
     @property
+    def mechanism(self) -> str:
+        """The name of the mechanism."""
+        return self._connection.mechanism
+
+    @property
     def over(self) -> bool:
         """Whether it has come to its end."""
         return self._watchers.closed
@@ -80,6 +109,19 @@ class Handshake:
     def close(self) -> None:
         """Stop without an end. May be called twice."""
         self._watchers.close()
+        question, self._question = self._question, None
+        if question is not None:
+            question.kill(block=False)
+
+    def wait_for(self, question: Any) -> None:
+        """The greenlet `question` calls `answer`; it is killed if this comes to its end before."""
+        self._question = question
+
+    def answer(self, answer: Answer) -> None:
+        """Go on after `on_credentials`: let the other end in, or not. May be called at any time."""
+        self._question = None
+        if not self.over:
+            self._attempt(functools.partial(self._decide, answer))
 
     def _on_readable(self) -> None:
         self._attempt(self._read)
@@ -100,19 +142,38 @@ class Handshake:
 
     def _read(self) -> None:
         # All that has come: of a connection that was reset, libuv tells once.
-        while not self.over and self.peer is None:
+        while not self.over and self.peer is None and self._refusal is None:
             data = self.socket.recv(_READ_BYTES)
             if not data:
                 raise ProtocolError(Fault.CUT, "the connection has ended within the handshake")
             self._connection.receive(data)
-            event = self._connection.next_event()
-            if isinstance(event, events.Ready):
-                # What more it has said of itself may take a megabyte, for as long as it stays.
-                self.peer, self.rest = dataclasses.replace(event.peer, metadata={}), self._connection.take_rest()
-            self._write()
+            self._go_on()
         if not self.over:
             # It waits for its last words to be written.
             self._watchers.reader.stop()
+
+    def _go_on(self) -> None:
+        event = self._connection.next_event()
+        if isinstance(event, events.Ready):
+            # What more it has said of itself may take a megabyte, for as long as it stays.
+            self.peer, self.rest = dataclasses.replace(event.peer, metadata={}), self._connection.take_rest()
+        elif isinstance(event, events.Credentials):
+            if self._on_credentials is not None:
+                self._on_credentials(self, event)
+            else:
+                self._decide(self.entry)
+            return
+        self._write()
+
+    def _decide(self, answer: Answer) -> None:
+        if isinstance(answer, Refusal):
+            self._refusal = answer
+            self._connection.deny(TRY_AGAIN if answer.later else REFUSED)
+            self._write()
+        else:
+            self.entry = answer
+            self._connection.allow()
+            self._go_on()
 
     def _write(self) -> None:
         self._output += self._connection.to_send()
@@ -123,6 +184,9 @@ class Handshake:
             self._watchers.writer.start(self._on_writable)
         elif self.peer is not None:
             self._end()
+        elif self._refusal is not None:
+            self.refused = True
+            self.fail(self._refusal.reason, self._refusal.what)
 
     def _end(self) -> None:
         self.close()

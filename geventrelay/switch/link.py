@@ -33,18 +33,20 @@ class Link:
     :param endpoint: the endpoint that it came in at, or goes to.
     :param address: the other end.
     :param info: what the handshake has told of the peer.
+    :param user: who it is; empty for a peer without a name.
     :ivar number: its descriptor.
     :ivar id: tells it from all other connections of this process, also from those that have ended.
     :ivar blocked: whether what was read cannot be taken now.
     """
 
     def __init__(
-        self, socket: Any, peer: Peer, station: Station, endpoint: str, address: str, info: events.Peer
+        self, socket: Any, peer: Peer, station: Station, endpoint: str, address: str, info: events.Peer, user: str = ""
     ) -> None:
         self.socket = socket
         self.number: int = socket.fileno()
         self.id = next(_ids)
         self.info = info
+        self.user = user
         # A peer may have had other connections before.
         self._before = peer.counts()
         self._meter = Meter(time.monotonic())

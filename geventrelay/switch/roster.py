@@ -9,8 +9,6 @@ from collections.abc import Collection, Mapping
 from ..engine.peeraccount import PeerAccount
 from ..engine.peertable import ConnectingSnapshot, PeerSnapshot, PeersSnapshot
 
-_MECHANISM = "NULL"
-
 
 class Roster:
     """The peers of one socket, and counts of what has become of connections."""
@@ -21,15 +19,16 @@ class Roster:
         self._handshake_failures: Counter[str] = Counter()
         self._cut_off: Counter[str] = Counter()
 
-    def connected(self, number: int, address: str, now: float) -> None:
+    def connected(self, number: int, address: str, now: float, mechanism: str = "NULL") -> None:
         """A handshake is through.
 
         :param number: tells the connection from all others.
         :param address: the other end.
         :param now: Unix time, in seconds.
+        :param mechanism: how it has shown who it is.
         """
         self._connected += 1
-        self._peers[number] = PeerSnapshot(address, now, _MECHANISM)
+        self._peers[number] = PeerSnapshot(address, now, mechanism)
 
     def disconnected(self, number: int, fault: str | None) -> None:
         """A connection has ended whose handshake was through.

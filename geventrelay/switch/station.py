@@ -17,13 +17,16 @@ from ..engine.fair import FairYield
 from ..engine.kept_off import KeptOff
 from ..engine.peeraccount import ACCOUNTS_AT_A_TIME, MOST_ACCOUNTS, PeerAccount
 from ..engine.peertable import KEPT_OFF, LEGACY_ADVICE, ConnectingSnapshot, PeersSnapshot
-from ..zmtp import socket_types
+from ..zmtp import events, socket_types
 from ..zmtp.bounds import Bounds
 from ..zmtp.connection import Connection
 from ..zmtp.errors import Fault
 from ..zmtp.greeting import Version
+from ..zmtp.mechanism import Null
+from ..zmtp.plain import PlainServer
 from .contract import Ended, Peer, Side
 from .dialler import Dialler, Redial
+from .door import Admit, Answer, Door, Doorkeeper, Entry, Refusal
 from .handshake import HANDSHAKE_S, TOO_SLOW, Handshake
 from .link import Link
 from .listener import Listener
@@ -68,6 +71,7 @@ class Terms:
     :ivar ipv6: whether IPv6 goes first for names that have both.
     :ivar redial: when to connect again.
     :ivar most_per_address: how many connections of one address are let in; 0 for no limit.
+    :ivar door: which mechanism handshakes have, and who decides who may come in.
     """
 
     transport: Transport = field(default_factory=Transport)
@@ -79,6 +83,7 @@ class Terms:
     ipv6: bool = False
     redial: Redial = field(default_factory=Redial)
     most_per_address: int = 0
+    door: Door = field(default_factory=Door)
 
 
 class Station:
@@ -109,6 +114,7 @@ class Station:
         self._links: dict[Peer, Link] = {}
         self._roster = Roster()
         self._kept_off = KeptOff()
+        self._keeper = Doorkeeper(terms.door.admit)
         self._advice: Mapping[str, str] = {} if terms.legacy_peers else LEGACY_ADVICE
 
     @property
@@ -281,8 +287,13 @@ class Station:
 
     def _shake(self, socket: Any, *, endpoint: str, dialler: Dialler | None = None) -> None:
         terms = self._terms
+        mechanism = terms.door.connecting if dialler else terms.door.accepting
         connection = Connection(
-            self.side.plan.type, terms.routing_id, legacy_peers=terms.legacy_peers, bounds=_HANDSHAKE_BOUNDS
+            self.side.plan.type,
+            terms.routing_id,
+            mechanism=mechanism,
+            legacy_peers=terms.legacy_peers,
+            bounds=_HANDSHAKE_BOUNDS,
         )
         # Of a connection that was reset, the kernel does not tell it any more.
         address = connections.address(socket.fileno())
@@ -291,13 +302,27 @@ class Station:
             reset(socket)
             self._fail(endpoint, address, TOO_MANY_CONNECTIONS, what)
             return
+        entry: Answer = Entry()
+        if dialler is None and mechanism is Null:
+            entry = self._keeper.ask(events.Credentials(Null.name), ip_address(address))
+        if isinstance(entry, Refusal):
+            reset(socket)
+            self._fail(endpoint, address, entry.reason, entry.what)
+            return
         on_end = functools.partial(self._on_shaken, endpoint=endpoint, address=address, dialler=dialler)
-        handshake = Handshake(socket, connection, on_end)
+        handshake = Handshake(socket, connection, on_end, functools.partial(self._ask, ip_address(address)))
+        handshake.entry = entry
         self._handshakes[handshake] = address
         if terms.handshake_s:
             # It is not kept until then: strangers could have failed ones fill the memory.
             self.driver.later(terms.handshake_s, functools.partial(self._expire, weakref.ref(handshake)))
         handshake.start()
+
+    def _ask(self, address: str, handshake: Handshake, credentials: events.Credentials) -> None:
+        if credentials.mechanism == PlainServer.name:
+            handshake.wait_for(self._keeper.check(credentials, address, handshake.answer))
+        else:
+            handshake.answer(self._keeper.ask(credentials, address))
 
     def _has_too_many(self, address: str) -> bool:
         most, host = self._terms.most_per_address, _host(address)
@@ -319,16 +344,18 @@ class Station:
     def _on_shaken(self, handshake: Handshake, endpoint: str, address: str, dialler: Dialler | None) -> None:
         self._handshakes.pop(handshake, None)
         if handshake.peer is None:
-            handshake.socket.close()
+            # The other end has to read why.
+            close(handshake.socket) if handshake.refused else handshake.socket.close()
             self._fail(endpoint, address, handshake.reason, handshake.what)
             if dialler is not None:
                 dialler.lost(handshake.what)
             return
         peer = self.side.new_peer(queues_before=False) if dialler is None else self._diallers[dialler]
-        peer.attach(handshake.socket.fileno(), handshake.peer, handshake.rest)
-        link = Link(handshake.socket, peer, self, endpoint, address, handshake.peer)
+        entry = handshake.entry
+        peer.attach(handshake.socket.fileno(), handshake.peer, handshake.rest, entry.grant)
+        link = Link(handshake.socket, peer, self, endpoint, address, handshake.peer, entry.user)
         self._links[peer] = self.driver.links[peer] = link
-        self._roster.connected(link.id, address, time.time())
+        self._roster.connected(link.id, address, time.time(), handshake.mechanism)
         self._note(logging.DEBUG, "connected", endpoint=endpoint, peer=address)
         if dialler is not None:
             dialler.reached()
@@ -378,8 +405,25 @@ class Station:
             keys["in_s"] = f"{delay_s:.3g}"
         self._note(level, "connect-failed", **keys)
 
+    @property
+    def admit(self) -> Admit | None:
+        """Who decides who may come in; it may be replaced while this runs, for those who come then."""
+        return self._keeper.admit
+
+    @admit.setter
+    def admit(self, admit: Admit | None) -> None:
+        """Have `admit` decide from now on."""
+        self._keeper.admit = admit
+
     def _note(self, level: int, name: str, **keys: str) -> None:
         self.driver.tell(level, name, socket=self.side.plan.key, **keys)
+
+
+def ip_address(address: str) -> str:
+    """The IP address alone in an `address` of `connections.address`; ``""`` over ipc. Does not yield."""
+    if address.startswith("pid "):
+        return ""
+    return address.rpartition(":")[0].strip("[]") or address
 
 
 def _host(address: str) -> str:

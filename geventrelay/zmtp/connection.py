@@ -91,6 +91,11 @@ class Connection:
         if not legacy_peers:
             self._greet(hold_back=0)
 
+    @property
+    def mechanism(self) -> str:
+        """The name of the mechanism, as ``"NULL"``."""
+        return self._mechanism.name
+
     def to_send(self) -> bytes:
         """What is to be sent to the other end; it is then no more here."""
         output = bytes(self._output)

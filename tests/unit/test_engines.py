@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import pytest
 import zmq
-from support.samples import SAMPLES
+from support.samples import PUBLIC, SAMPLES, SECRET
 
 from geventrelay import Custom, Device, Forwarder, Queue, Relay, Streamer
 from geventrelay.components.terms import linger_ms, side_plan, terms
 from geventrelay.devices.engines import VARIABLE, default_engine, engine_of, log_engine
 from geventrelay.devices.live_changes import restart_needed_by
 from geventrelay.devices.patterns import plan
-from geventrelay.errors import SettingsError
+from geventrelay.errors import SettingsError, StartError
 from geventrelay.settings import PATTERNS
 from geventrelay.settings.engines import OPTIONS
 from geventrelay.settings.option import options_of
@@ -168,7 +169,15 @@ def test_an_environment_that_names_no_engine_is_refused(monkeypatch):
 # Where the default is what the other samples say.
 OTHER_SAMPLES = {"tcp_keepalive": 0, "heartbeat_ttl": 100, "legacy_peers": True}
 # docs/engines.rst says why: nothing waits in the device that has come in, and the start of a socket asks for this one.
-NO_TERMS = {"rcvhwm", "backlog"}
+# A public key follows from its secret key.
+NO_TERMS = {"rcvhwm", "backlog", "curve_publickey"}
+# What such an option is given beside.
+BESIDE = {
+    "curve_server": {zmq.CURVE_SECRETKEY: SECRET},
+    "curve_secretkey": {zmq.CURVE_SERVER: 1, zmq.CURVE_SECRETKEY: zmq.curve_keypair()[1]},
+    "curve_serverkey": {zmq.CURVE_PUBLICKEY: PUBLIC, zmq.CURVE_SECRETKEY: SECRET},
+    "plain_password": {zmq.PLAIN_USERNAME: b"a"},
+}
 SOCKETS = {"PUSH": (Streamer, "backend"), "XPUB": (Forwarder, "backend"), "ROUTER": (Queue, "frontend"),
            "PULL": (Streamer, "frontend"), "SUB": (lambda **given: Forwarder(**given, subscribe=""), "frontend"),
            "DEALER": (Queue, "backend")}  # fmt: skip
@@ -185,9 +194,12 @@ def test_each_option_of_a_socket_is_honoured_or_refused_by_its_name(name):
     option = EVERY[name]
     make, key = next(found for kind, found in SOCKETS.items() if not option.types or kind in option.types)
     value = option.read(name, OTHER_SAMPLES.get(name, SAMPLES.get(name, 1)))
-    given = {key: {option.number: value}}
+    before = {key: BESIDE.get(name, {})}
+    given = {key: {**before[key], option.number: value}}
     if name in OPTIONS:
-        changed = terms_of(make(**ZMTP, socket_options=given), key) != terms_of(make(**ZMTP), key)
+        changed = terms_of(make(**ZMTP, socket_options=given), key) != terms_of(
+            make(**ZMTP, socket_options=before), key
+        )
         assert changed is (name not in NO_TERMS)
         return
     with pytest.raises(SettingsError) as refused:
@@ -215,3 +227,16 @@ def test_every_option_that_it_has_is_one_of_zeromqs():
 def test_the_delays_between_tries_to_connect_are_those_of_the_options(given, redial):
     _, found, _ = terms_of(Streamer(**ZMTP, socket_options={"backend": given}), "backend")
     assert found.redial == redial
+
+
+def test_a_key_that_no_connection_can_be_made_with_is_told_at_the_start():
+    options = {zmq.CURVE_PUBLICKEY: PUBLIC, zmq.CURVE_SECRETKEY: SECRET, zmq.CURVE_SERVERKEY: b"\0" * 32}
+    with pytest.raises(StartError, match=r"^curve_serverkey: expected a key of CURVE, got one that no connection can"):
+        terms_of(Streamer(**ZMTP, socket_options={"backend": options}), "backend")
+
+
+def test_curve_without_pynacl_is_refused_with_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "nacl", None)
+    options = {zmq.CURVE_SERVER: 1, zmq.CURVE_SECRETKEY: SECRET}
+    with pytest.raises(SettingsError, match=r"^frontend.curve_server: .* without PyNaCl \(pip install"):
+        Streamer(**ZMTP, socket_options={"frontend": options})
