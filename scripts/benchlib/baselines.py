@@ -15,6 +15,8 @@ from typing import Any
 
 import zmq
 
+from .keys import CURVE_SUFFIX, as_server
+
 SOCKETS = {
     "streamer": {"frontend": zmq.PULL, "backend": zmq.PUSH},
     "forwarder": {"frontend": zmq.XSUB, "backend": zmq.XPUB},
@@ -27,12 +29,15 @@ Outlets = list[tuple[Any, Callable[[list[bytes]], list[bytes]]]]
 
 def open_sockets(context: zmq.Context[Any], pattern: str, hwm: int) -> Sockets:
     sockets = {}
-    for name, kind in SOCKETS[pattern].items():
+    with_curve = pattern.endswith(CURVE_SUFFIX)
+    for name, kind in SOCKETS[pattern.removesuffix(CURVE_SUFFIX)].items():
         socket = sockets[name] = context.socket(kind)
         socket.linger = 0
         socket.sndhwm = socket.rcvhwm = hwm
         if kind == zmq.SUB:
             socket.subscribe(b"")
+        if with_curve:
+            as_server(socket)
         socket.bind("tcp://127.0.0.1:0")
     return sockets
 

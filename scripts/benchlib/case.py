@@ -55,6 +55,12 @@ def _many(name: str, title: str, key: str, *numbers: int) -> Kind:
     return Kind(name, "forwarder", title, key, numbers=numbers, extra=True, only=(100, HWMS[0]))
 
 
+def _with_curve(device: str, title: str, number: int, varies: Literal["peers", "in_flight"] = "peers") -> Kind:
+    """A device whose sockets take peers with CURVE alone."""
+    key = title.replace(" in flight", "inflight").replace(" ", "-").replace("→", "to")
+    return Kind(f"curve-{device}", device, f"{title} with CURVE", f"curve-{key}", varies, (number,), HWMS[0], True)
+
+
 KINDS = {
     kind.name: kind
     for kind in (
@@ -80,6 +86,9 @@ KINDS = {
         _many("hub", "a greenlet beside a forwarder 1→{n}", "hub-1to{n}", 10, 100),
         _many("busy", "a greenlet beside a forwarder 1→{n} and a thread in a loop", "busy-1to{n}", 10),
         _many("idle", "{n} subscribers without messages", "idle-{n}subscribers", 2000),
+        _with_curve("streamer", "streamer", 1),
+        _with_curve("forwarder", "forwarder 1→{n}", 10),
+        _with_curve("queue", "queue {n} in flight", 64, "in_flight"),
         _many("leave", f"{{n}} subscribers to {LEAVING_TOPICS:,} topics each leave", "leave-{n}subscribers", LEAVING),
     )
 }  # fmt: skip
@@ -87,6 +96,8 @@ PATTERNS = tuple(name for name, kind in KINDS.items() if not kind.extra)
 EXTRAS = tuple(name for name, kind in KINDS.items() if kind.extra)
 BESIDE = ("beside", "hub", "busy", "leave")
 """The kinds that have a greenlet in the relay's process; its wake-up delay is what is measured."""
+CURVE = ("curve-streamer", "curve-forwarder", "curve-queue")
+"""The kinds whose peers come with CURVE."""
 UNDER_ATTACK = {f"attack-{name}": name for name in ATTACKS}
 """The attack of a kind."""
 
@@ -178,6 +189,12 @@ GROUPS = {
         *cases(["streamer"], [10_000], HWMS[:1]),
         *cases(["relay", "queue"], [100], HWMS[:1]),
         *cases(["topics"], [], []),
+    ),
+    # What is left of it all with CURVE.
+    "curve": (
+        *cases(CURVE[:1], [100], HWMS[:1]),
+        *cases(CURVE[1:2], [100, 10_000], HWMS[:1]),
+        *cases(CURVE[2:], [100], HWMS[:1]),
     ),
     # Beside other brokers, with clients that cost nothing.
     "brokers": tuple(cases(["broker"], [], [])),

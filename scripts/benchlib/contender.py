@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import hosted
-from .case import BESIDE, EXTRAS, PATTERNS, Case
+from .case import BESIDE, CURVE, EXTRAS, PATTERNS, Case
 from .child import HERE, Child
+from .keys import CURVE_SUFFIX
 
 READY_S = 10.0
 VERSION_S = 10
@@ -118,7 +119,7 @@ class Relay:
 def _server(case: Case, ready: Path, board: Path) -> list[str]:
     if case.attack:
         return ["geventrelay", "run", str(STRANGERS), "--http", "127.0.0.1:0", "--ready-file", str(ready)]
-    if case.pattern in (*BESIDE, "many"):
+    if case.pattern in (*BESIDE, *CURVE, "many"):
         return _hosted(case, ready, board)
     if case.device == "relay":
         ends = ["--sub-port", "0", "--pub-port", "0", "--push-port", "0", "--interface", "127.0.0.1"]
@@ -130,12 +131,13 @@ def _server(case: Case, ready: Path, board: Path) -> list[str]:
 
 def _hosted(case: Case, ready: Path, board: Path, engine: str = "") -> list[str]:
     devices = case.peers if case.pattern == "many" else 1
-    job = hosted.Job(case.device, case.hwm, devices, engine, busy=case.pattern == "busy")
+    curve = case.pattern in CURVE
+    job = hosted.Job(case.device, case.hwm, devices, engine, busy=case.pattern == "busy", curve=curve)
     return ["benchlib.hosted", job.as_json(), str(ready), *([str(board)] if case.pattern in BESIDE else [])]
 
 
 def _zmtp(case: Case, ready: Path, board: Path) -> list[str]:
-    if case.pattern in BESIDE:
+    if case.pattern in (*BESIDE, *CURVE):
         return _hosted(case, ready, board, "zmtp")
     return [*_server(case, ready, board), "--engine", "zmtp"]
 
@@ -148,7 +150,8 @@ def _baseline(kind: str) -> Command:
     def command(case: Case, ready: Path, board: Path) -> list[str]:
         devices = case.peers if case.pattern == "many" else 1
         beside = [str(board)] if case.pattern == "beside" else []
-        return ["benchlib.baselines", kind, case.device, str(case.hwm), str(devices), str(ready), *beside]
+        name = case.device + CURVE_SUFFIX * (case.pattern in CURVE)
+        return ["benchlib.baselines", kind, name, str(case.hwm), str(devices), str(ready), *beside]
 
     return command
 
@@ -165,7 +168,7 @@ def _broker(program: str) -> Command:
     return lambda case, ready, board: ["benchlib.brokers", program, str(ready)]
 
 
-SWITCH_EXTRAS = ("topics", "broker", "hub", "busy", "idle", "leave")
+SWITCH_EXTRAS = ("topics", "broker", "hub", "busy", "idle", "leave", *CURVE)
 """What the engine zmtp is measured with besides the patterns."""
 
 CONTENDERS = (
@@ -211,7 +214,10 @@ CONTENDERS = (
         env={"GEVENTRELAY_BURST": "python"},
     ),
     Contender(
-        "proxy", "zmq.proxy in a thread", _patterns(extras=("many", "memory", "topics", "broker")), _baseline("proxy")
+        "proxy",
+        "zmq.proxy in a thread",
+        _patterns(extras=("many", "memory", "topics", "broker", *CURVE)),
+        _baseline("proxy"),
     ),
     Contender("nats", "nats-server", frozenset({"broker"}), _broker("nats-server")),
     Contender("redis", "redis-server", frozenset({"broker"}), _broker("redis-server")),

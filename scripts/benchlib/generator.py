@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .board import Board
-from .case import Case
+from .case import CURVE, Case
 from .child import Child, ChildError
 
 ANSWER_S = 10.0
@@ -89,6 +89,7 @@ def _job(role: Role, case: Case, limit_s: int) -> dict[str, Any]:
         "size": case.size,
         "in_flight": case.in_flight,
         "by_topic": case.pattern == "topics",
+        "curve": case.pattern in CURVE,
         "limit_s": limit_s,
     }
 
@@ -109,7 +110,7 @@ def roles(case: Case, endpoints: dict[str, list[str]] | None) -> tuple[Role, Rol
     if case.pattern == "topics":
         return _role("topics", "PUB", at["frontend"]), _role("subscribers", "SUB", at["backend"] * subscribers)
     if case.device == "forwarder":
-        taking = "subscribers" if subscribers > 1 else "sink"
+        taking = "subscribers" if subscribers > 1 and case.pattern not in CURVE else "sink"
         return _role("source", "PUB", at["frontend"]), _role(taking, "SUB", at["backend"] * subscribers)
     sink = _role("sink", "SUB", at["pub"])
     # Without a relay, nothing turns a publication into a task.

@@ -11,14 +11,16 @@ import json
 import sys
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import gevent
+import zmq
 
 from .baselines import announce
 from .board import Board
+from .keys import SERVER_SECRET
 
 ANY_PORT = "tcp://127.0.0.1:0"
 SLEEP_S = 0.001
@@ -29,7 +31,7 @@ class Job:
     """What such a process runs.
 
     ``devices``: how many of the pattern; ``engine``: "" for the one that a device has by itself.
-    ``busy``: whether a thread computes all the time.
+    ``busy``: whether a thread computes all the time; ``curve``: whether peers come with CURVE.
     """
 
     pattern: str
@@ -37,6 +39,7 @@ class Job:
     devices: int
     engine: str = ""
     busy: bool = False
+    curve: bool = False
 
     def as_json(self) -> str:
         return json.dumps(asdict(self))
@@ -61,12 +64,18 @@ def _compute() -> None:
 
 def _settings(job: Job) -> Any:
     # Not at the top: relays of other kinds have their greenlet from here, and may not load geventrelay.
-    from geventrelay import Forwarder, Streamer
+    from geventrelay import Forwarder, Queue, Streamer
 
     # An older one has no engine to choose.
     engine = {"engine": job.engine} if job.engine else {}
-    kind: Any = Forwarder if job.pattern == "forwarder" else Streamer
-    return kind(frontend=[ANY_PORT], backend=[ANY_PORT], sndhwm=job.hwm, rcvhwm=job.hwm, **engine)
+    kind: Any = {"forwarder": Forwarder, "queue": Queue}.get(job.pattern, Streamer)
+    more: dict[str, Any] = {}
+    if job.curve:
+        options = {zmq.CURVE_SERVER: 1, zmq.CURVE_SECRETKEY: SERVER_SECRET}
+        more["socket_options"] = {"frontend": options, "backend": options}
+        if "curve_clients" in {one.name for one in fields(kind)}:
+            more["curve_clients"] = "any"
+    return kind(frontend=[ANY_PORT], backend=[ANY_PORT], sndhwm=job.hwm, rcvhwm=job.hwm, **engine, **more)
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ import zmq
 
 from . import protocols
 from .board import Board
+from .keys import as_client
 from .native import NativeLoad, Socket
 from .wire import drain, subscribe, topics_of
 
@@ -35,6 +36,8 @@ def _open(context: zmq.Context[Socket], job: dict[str, Any], kind: str, endpoint
         socket.setsockopt(zmq.XPUB_NODROP, 1)
     if kind == "SUB":
         socket.subscribe(b"")
+    if job["curve"]:
+        as_client(socket)
     if endpoint:
         socket.connect(endpoint)
         return socket, endpoint
