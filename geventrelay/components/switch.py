@@ -8,12 +8,14 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol
 
 import gevent
 import zmq
 
 from ..endpoints import Endpoint
 from ..engine.counters import Drop, OutletCounters, OutletSnapshot, PumpSnapshot
+from ..engine.grant import Grant
 from ..engine.lane_python import PythonLane
 from ..engine.outlet import Outlet
 from ..engine.peertable import PeersSnapshot
@@ -43,21 +45,40 @@ _COUNT_S = 0.2
 _UNCUT_LOOK_S = 0.5
 
 
+class Grants(Protocol):
+    """What the peers of a device may do."""
+
+    def grant(self, socket_type: str, user: str) -> Grant | None:
+        """What a `user` may do at a socket of the type `socket_type`, e.g. ``"XPUB"``; None if it must not connect.
+
+        An empty name is a peer without one. Does not yield.
+        """
+
+
 class Switch(Component):
     """Every socket of a device's pattern, and the ways between them.
 
     :param plan: the pattern's.
     :param settings: the device's.
     :param descriptors: listening sockets that others have bound, see `Device`.
+    :param grants: what peers of a device of given settings may do; may raise `StartError`, and returns None for
+        everything. It is called at `open`.
     :ivar directions: a component for each way, in the order of the plan.
     """
 
     key = "switch"
 
-    def __init__(self, plan: Plan, settings: DeviceSettings, descriptors: Mapping[tuple[str, int], int]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        settings: DeviceSettings,
+        descriptors: Mapping[tuple[str, int], int],
+        grants: Callable[[DeviceSettings], Grants | None],
+    ) -> None:
         self._plan = plan
         self._settings = settings
         self._descriptors = descriptors
+        self._grants = grants
         # Now, since a start may find no descriptor free to load it.
         self._new_core = core_maker()
         self._driver: Driver | None = None
@@ -92,6 +113,7 @@ class Switch(Component):
 
     def open(self) -> None:
         """Make the sockets, join them, bind and connect; see `Component.open`."""
+        grants = self._grants(self._settings)
         self._driver = driver = Driver(self._new_core(), self._settings.name)
         driver.start()
         for plan in self._plan.sockets:
@@ -99,7 +121,9 @@ class Switch(Component):
             for option, value in plan.options:
                 if option == zmq.SUBSCRIBE:
                     side.subscribe(value)
-            self._stations[plan.key] = Station(driver, side, terms(plan, self._settings))
+            grant = None if grants is None else functools.partial(grants.grant, side.plan.type)
+            set_up = dataclasses.replace(terms(plan, self._settings), grant=grant)
+            self._stations[plan.key] = Station(driver, side, set_up)
         driver.expire([station.side for station in self._stations.values()])
         for pump, direction in zip(self._plan.pumps, self.directions, strict=True):
             destinations = [
@@ -314,6 +338,7 @@ def _outlet(key: str, counters: OutletCounters, side: Side) -> OutletSnapshot:
         lost=counts.dropped,
         waiting=counts.waiting,
         waiting_bytes=counts.waiting_bytes,
+        forbidden_subscriptions=counts.forbidden_subscriptions,
     )
 
 

@@ -24,7 +24,7 @@ from ..log import event
 from ..settings import DeviceSettings
 from ..terms import Engine, WhenFull
 from .engines import engine_of, log_engine
-from .features import FEATURES
+from .features import FEATURES, GRANTS
 
 log = logging.getLogger("geventrelay")
 
@@ -73,7 +73,7 @@ class Assembly:
         self.engine = engine_of(settings)
         own = () if self.engine is Engine.ZMTP else plan.sockets
         self.sockets = Sockets(own, settings, context=context, descriptors=descriptors, followed=followed)
-        self._switch = Switch(plan, settings, descriptors) if self.engine is Engine.ZMTP else None
+        self._switch = Switch(plan, settings, descriptors, GRANTS) if self.engine is Engine.ZMTP else None
         self._pumps: Sequence[Direction]
         if self._switch is None:
             self._pumps = pumps_of(plan, self.sockets, settings)

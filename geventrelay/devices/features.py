@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..access import rights_file
 from ..components import control, tap
 from ..components.component import Feature
 
@@ -9,3 +10,6 @@ FEATURES: tuple[Feature, ...] = (
     control.FEATURE,
     tap.FEATURE,
 )
+
+GRANTS = rights_file.grants
+"""What the peers of a device of given settings may do."""

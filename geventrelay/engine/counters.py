@@ -191,6 +191,12 @@ class OutletSnapshot(Frozen, OutletValues):
         path=("waiting_bytes",), metric="waiting_bytes", optional=True,
     )  # fmt: skip
 
+    forbidden_subscriptions: int | None = counter(
+        "subscriptions", "Subscriptions of the socket's peers that were ignored, since they have no right to them "
+        "(engine zmtp).",
+        path=("forbidden_subscriptions",), metric="forbidden_subscriptions", optional=True,
+    )  # fmt: skip
+
     @classmethod
     def of(cls, socket: str, counters: OutletCounters, held: int, **deliveries: object) -> OutletSnapshot:
         """What has been counted up to now. Does not yield.

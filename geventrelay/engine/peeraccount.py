@@ -46,6 +46,14 @@ class PeerAccount:
     delivered_per_s: float | None
     received: int = counter("messages", "Messages that have come from the peer.", path=("received", "messages"))
     received_bytes: int = counter("bytes", "Bytes of the messages from the peer.", path=("received", "bytes"))
+    forbidden: int = counter(
+        "messages", "Messages from the peer that were dropped, since it has no right to send them.",
+        path=("forbidden", "messages"),
+    )  # fmt: skip
+    forbidden_subscriptions: int = counter(
+        "subscriptions", "Subscriptions of the peer that were ignored, since it has no right to them.",
+        path=("forbidden", "subscriptions"),
+    )  # fmt: skip
     subscriptions: int = gauge("topics", "Topics that the peer is subscribed to.", path=("subscriptions",))
     matched: int = counter("deliveries", "Messages that were for the peer.", path=("matched",))
     delivered: int = counter(

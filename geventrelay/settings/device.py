@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ..access.rights_options import RightsOptions
 from ..endpoints import Endpoint, Taken, parse_endpoints
 from ..errors import SettingsError
 from ..terms import Engine
@@ -24,7 +25,7 @@ Checked = tuple[dict[str, Any], list[SettingsError]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceSettings(TapOptions, ControlOptions, PeerLimits, Limits, Common):
+class DeviceSettings(TapOptions, ControlOptions, RightsOptions, PeerLimits, Limits, Common):
     """What can be set for a device of every pattern. All are keywords.
 
     Each base is a group of options, which are described where they are declared; docs/configuration.rst lists them all.

@@ -6,6 +6,7 @@ import enum
 import importlib.util
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from ..endpoints import Endpoint
@@ -53,7 +54,7 @@ class Need:
     @property
     def can(self) -> str:
         """What engine libzmq can do in its place."""
-        return " or ".join(str(_written(one)) for one in self.option.on_libzmq or ())
+        return " or ".join(_told(self.option, one) for one in self.option.on_libzmq or ())
 
 
 def needs(options: Iterable[Option], values: Mapping[str, Any]) -> Iterator[Need]:
@@ -69,7 +70,13 @@ def needs(options: Iterable[Option], values: Mapping[str, Any]) -> Iterator[Need
 
 
 def _written(value: Any) -> Any:
+    if isinstance(value, PurePath):
+        return str(value)
     return value.value if isinstance(value, enum.Enum) else value
+
+
+def _told(option: Option, value: Any) -> str:
+    return f"no {option.name}" if value is None else str(_written(value))
 
 
 def misfits(values: Mapping[str, Any], types: Mapping[str, str], need: Need | None = None) -> Iterator[SettingsError]:

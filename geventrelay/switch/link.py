@@ -166,6 +166,8 @@ class Link:
             delivered_per_s=delivered_per_s,
             received=counts.received,
             received_bytes=counts.received_bytes,
+            forbidden=counts.forbidden,
+            forbidden_subscriptions=counts.forbidden_subscriptions,
             subscriptions=counts.subscriptions,
             matched=counts.matched,
             delivered=counts.delivered,

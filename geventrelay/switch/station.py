@@ -6,7 +6,7 @@ import functools
 import logging
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from ..endpoints import Endpoint
 from ..engine import connections
 from ..engine.counters import Drop
 from ..engine.fair import FairYield
+from ..engine.grant import Grant
 from ..engine.kept_off import KeptOff
 from ..engine.peeraccount import ACCOUNTS_AT_A_TIME, MOST_ACCOUNTS, PeerAccount
 from ..engine.peertable import KEPT_OFF, LEGACY_ADVICE, ConnectingSnapshot, PeersSnapshot
@@ -55,7 +56,14 @@ OPTIONS = {
 TOO_MANY_CONNECTIONS = "too_many_connections"
 """Why a connection was not let in whose address had too many."""
 
-_HANDSHAKE_OPTIONS = {TOO_SLOW: "handshake-ivl", TOO_MANY_CONNECTIONS: "max-connections-per-address"}
+FORBIDDEN = "forbidden"
+"""Why a connection was not let in whose peer would be given messages that it has no right to."""
+
+_HANDSHAKE_OPTIONS = {
+    TOO_SLOW: "handshake-ivl",
+    TOO_MANY_CONNECTIONS: "max-connections-per-address",
+    FORBIDDEN: "rights",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,8 @@ class Terms:
     :ivar redial: when to connect again.
     :ivar most_per_address: how many connections of one address are let in; 0 for no limit.
     :ivar door: which mechanism handshakes have, and who decides who may come in.
+    :ivar grant: what a user may do that has connected to it, or None for one that must not connect; an empty name is a
+        peer without one. None lets each peer do everything, as those do to which it connects itself.
     """
 
     transport: Transport = field(default_factory=Transport)
@@ -84,6 +94,7 @@ class Terms:
     redial: Redial = field(default_factory=Redial)
     most_per_address: int = 0
     door: Door = field(default_factory=Door)
+    grant: Callable[[str], Grant | None] | None = None
 
 
 class Station:
@@ -350,9 +361,14 @@ class Station:
             if dialler is not None:
                 dialler.lost(handshake.what)
             return
-        peer = self.side.new_peer(queues_before=False) if dialler is None else self._diallers[dialler]
         entry = handshake.entry
-        peer.attach(handshake.socket.fileno(), handshake.peer, handshake.rest, entry.grant)
+        grant = self._grant(entry, connects=dialler is not None)
+        if grant is None:
+            handshake.socket.close()
+            self._fail(endpoint, address, FORBIDDEN, "its peer has no right to take messages here")
+            return
+        peer = self.side.new_peer(queues_before=False) if dialler is None else self._diallers[dialler]
+        peer.attach(handshake.socket.fileno(), handshake.peer, handshake.rest, grant)
         link = Link(handshake.socket, peer, self, endpoint, address, handshake.peer, entry.user)
         self._links[peer] = self.driver.links[peer] = link
         self._roster.connected(link.id, address, time.time(), handshake.mechanism)
@@ -363,6 +379,12 @@ class Station:
         # Peers of ZMTP 3.0 need not know PING.
         link.start(self._terms.heartbeat if handshake.peer.version is Version.V3_1 else Heartbeat())
         self.driver.after_move()
+
+    def _grant(self, entry: Entry, *, connects: bool) -> Grant | None:
+        """What the peer of an `entry` may do; None if it must not connect. `connects` is whether this end does."""
+        if entry.grant is not None or connects or self._terms.grant is None:
+            return entry.grant or Grant()
+        return self._terms.grant(entry.user)
 
     def _on_few_descriptors(self, ended: bool) -> None:
         if ended:

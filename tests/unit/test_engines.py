@@ -57,6 +57,10 @@ REFUSED = {
         "slow_subscriber: expected drop or block here (slow-subscriber disconnect needs engine zmtp), since "
         "engine zmtp speaks PULL, PUSH, SUB, PUB, XSUB, XPUB, ROUTER, DEALER, and not PAIR, got 'disconnect'",
     ),
+    "rights with libzmq": (
+        lambda: Streamer(**SIDES, engine="libzmq", rights="rights.toml"),
+        "rights: expected no rights with engine libzmq (rights rights.toml needs engine zmtp), got 'rights.toml'",
+    ),
     "an age with libzmq": (
         lambda: Relay(sub=1, pub=2, engine="libzmq", subscriber_max_age_s=2),
         "subscriber_max_age_s: expected 0 with engine libzmq (subscriber-max-age 2 needs engine zmtp), got 2.0",

@@ -11,7 +11,7 @@ import geventrelay
 
 PACKAGE = Path(geventrelay.__file__).parent
 LAYERS = ["errors", "engine", "components", "devices", "server", "web", "cli"]
-GROUND = {"errors", "log", "endpoints", "version", "terms", "backoff", "printable", "first_process"}
+GROUND = {"errors", "log", "endpoints", "version", "terms", "backoff", "printable", "first_process", "file_state"}
 SHARED = {"settings", "recording"} | GROUND
 FEATURES = {"access", "retention", "balancing", "spool", "backbone"}
 MODULES = {
@@ -28,9 +28,11 @@ MAY_IMPORT = {
     "backoff": set(),
     "printable": set(),
     "first_process": set(),
+    "file_state": set(),
     "version": set(),
     "endpoints": {"errors"},
-    "settings": {"settings", "errors", "endpoints", "terms"},
+    # A feature has its own options.
+    "settings": {"settings", "errors", "endpoints", "terms", "access.rights_options"},
     "recording": {"recording", "errors"},
     "engine": {"engine", "errors", "log", "terms"},
     # The protocol: no sockets, no hub, nothing of ours.
@@ -53,9 +55,6 @@ MAY_IMPORT = {
     | SHARED,
     "web.http": {"web.http", "settings"} | GROUND,
     "cli": {"cli", "web", "server", "devices", "components", "engine"} | SHARED,
-    # They write the files that say who may connect.
-    "cli.commands.keygen": {"cli", "access"} | SHARED,
-    "cli.commands.passwd": {"cli", "access"} | SHARED,
     "testing": {"testing", "devices", "engine"} | SHARED,
     "__main__": {"cli", "first_process"},
     "__init__": set(),

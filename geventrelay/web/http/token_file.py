@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 
 from ...errors import StartError
+from ...file_state import file_state
 from ...log import event
 
 log = logging.getLogger("geventrelay")
@@ -31,12 +32,12 @@ class TokenFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._seen = _state(path)
+        self._seen = file_state(path)
         self._token = _read(path)
 
     def token(self) -> str:
         """The token now. Does not yield."""
-        state = _state(self._path)
+        state = file_state(self._path)
         if state != self._seen:
             self._seen = state
             self._read_again()
@@ -51,17 +52,6 @@ class TokenFile:
         if token != self._token:
             self._token = token
             log.info(event("token-changed", path=self._path))
-
-
-def _state(path: Path) -> tuple[int, ...] | None:
-    """What differs once a file was written or replaced; None for a pipe, which can be read once, and for nothing."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    if not stat.S_ISREG(found.st_mode):
-        return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _read(path: Path) -> str:

@@ -1,0 +1,107 @@
+"""A file with rights, which may change while devices run."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from ..engine.grant import Grant
+from ..errors import SettingsError, StartError
+from ..file_state import file_state
+from ..log import event
+from ..settings import DeviceSettings
+from ..settings.file.positions import MOST_PARTS, loads, too_deep
+from .rights import Rights, RightsTable, read_rights
+
+log = logging.getLogger("geventrelay")
+
+LIMIT_BYTES = 2**20
+"""A larger file is refused."""
+
+
+class RightsFile:
+    """The rights in a file, which is read again whenever the file is another one or has changed.
+
+    Where it cannot be used then, the last rights that it had go on to count, and a line of the log says so.
+
+    :param path: the file; docs/rights.rst says what can stand in it.
+    :raises StartError: if it cannot be used, with a line for each thing that is wrong.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen = file_state(path)
+        self._table = _read(path)
+
+    def of(self, user: str) -> Rights:
+        """What `user` may do now; an empty name is a peer without one. Blocks the hub while the disk is read."""
+        state = file_state(self._path)
+        if state != self._seen:
+            self._seen = state
+            self._read_again()
+        return self._table.of(user)
+
+    def _read_again(self) -> None:
+        try:
+            table = _read(self._path)
+        except StartError as error:
+            log.warning(event("rights-kept", reason=error))
+            return
+        if table != self._table:
+            self._table = table
+            log.info(event("rights-changed", path=self._path))
+
+
+class Grants:
+    """What the peers of a device may do at its sockets.
+
+    :param settings: the device's, with a file of rights.
+    :raises StartError: if the file cannot be used.
+    """
+
+    def __init__(self, settings: DeviceSettings) -> None:
+        assert settings.rights is not None
+        self._device = settings.name
+        self._file = RightsFile(settings.rights)
+
+    def grant(self, socket_type: str, user: str) -> Grant | None:
+        """What a `user` may do at a socket of the type `socket_type`, e.g. ``"XPUB"``; None if it must not connect.
+
+        An empty name is a peer without one. Blocks the hub while the disk is read.
+        """
+        return self._file.of(user).grant(socket_type, self._device)
+
+
+def grants(settings: DeviceSettings) -> Grants | None:
+    """What the peers of a device of `settings` may do; None for everything. Blocks the hub while the disk is read.
+
+    :raises StartError: if the file with that cannot be used.
+    """
+    return None if settings.rights is None else Grants(settings)
+
+
+def _read(path: Path) -> RightsTable:
+    try:
+        with path.open("rb") as file:
+            content = file.read(LIMIT_BYTES + 1)
+    except OSError as error:
+        raise StartError(f"cannot read {path} (--rights): {error.strerror}") from error
+    try:
+        return read_rights(loads(_text(content)))
+    except SettingsError as error:
+        lines = str(error).splitlines()
+    except (ValueError, RecursionError) as error:
+        lines = [f"expected TOML, got: {error}"]
+    raise StartError("\n".join(f"cannot use {path} (--rights): {line}" for line in lines))
+
+
+def _text(content: bytes) -> str:
+    """:raises ValueError: for what a TOML reader is better not given."""
+    if len(content) > LIMIT_BYTES:
+        raise ValueError(f"more than {LIMIT_BYTES} bytes")
+    # Editors on some systems put a byte order mark first.
+    text = content.decode("utf-8-sig")
+    line = too_deep(text)
+    if line is not None:
+        raise ValueError(f"a key of more than {MOST_PARTS} parts in line {line}")
+    return text
