@@ -23,6 +23,8 @@ COMMANDS: dict[str, str] = {
     "run": "run every device of a configuration file",
     "check": "say what is wrong with a configuration file, or what it would run",
     "init": "print a configuration file to begin with",
+    "keygen": "make a pair of keys for CURVE",
+    "passwd": "set a user's password in a file",
     "ctl": "pause, resume, end or ask a running device through its control endpoint",
     "tap": "show the messages that pass through a running device",
     "record": "keep in a file what a tap shows",

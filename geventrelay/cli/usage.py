@@ -99,7 +99,11 @@ def usage_error(command: Command, arguments: Sequence[str]) -> SettingsError:
         rule = "init alone (it prints a file: geventrelay init > relay.toml)"
     else:
         rule = synopsis(command)
-    return SettingsError("usage", rule, " ".join(_without_secrets(arguments, command)))
+    shown = list(_without_secrets(arguments, command))
+    if is_secret(command.name):
+        # One word too many may be the secret itself.
+        shown = [_NOT_SHOWN if word != command.name else word for word in shown]
+    return SettingsError("usage", rule, " ".join(shown))
 
 
 def refuse_secrets(command: Command, arguments: Sequence[str]) -> None:

@@ -64,6 +64,7 @@ INSTEAD = {
     # What is in front is not on the wire: a message begins with where it came in.
     "--direction backend --topic prices": "--topic prices",
     "--sample 100": "--sample 2",
+    "geventrelay passwd users alice": "geventrelay passwd users alice <<< secret",
     "> relay.toml": '> relay.toml && sed -i \'s/= "tcp:..127.0.0.1:[0-9]*"/= "tcp:\\/\\/127.0.0.1:0"/\' relay.toml',
 }
 _PORT = re.compile(r"\b(?:[56]5[56]\d|8080)\b")
