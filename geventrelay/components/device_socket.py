@@ -22,7 +22,7 @@ from .endpoints import bind, connect, reason, unbind
 from .ipc_files import IpcFile, file_of
 from .listeners import use_descriptor
 from .new_socket import new_socket, set_linger
-from .peer_bounds import backlog, largest_part, usage_bound
+from .peer_bounds import backlog, handshake_time, largest_part, peer_limit, usage_bound
 from .plan import RECEIVE_ONLY, Adjustment, SocketPlan
 from .reconnecting import Reconnector
 from .socks import Proxy
@@ -225,6 +225,8 @@ class DeviceSocket:
             bound,
             types=socket_types.told(zmq.SocketType(self.plan.type).name),
             takes_legacy=self._takes_legacy,
+            handshake=handshake_time(self.plan, self._settings),
+            limit=peer_limit(self._settings),
         )
         one.read_events = self._peers.now
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zmq
 
 from ..endpoints import Endpoint
+from ..engine.peerlimit import HandshakeTime, PeerLimit
 from ..engine.usage import Bound, subscriber_bound, unfinished_bound
 from ..settings import DeviceSettings
 from ..settings.checks import SMALLEST_MESSAGE_LIMIT_BYTES
@@ -26,6 +27,11 @@ _CONNECTIONS_WAITING = 1024
 # waiting, it hardly accepts more of a burst than are free before the server hears of them. Peers of libzmq that find no
 # place try again after 0.1 s (ZMQ_RECONNECT_IVL).
 _WAITING_OVER_IPC = 8
+# Through a proxy, a handshake begins before the proxy has let us through: libzmq's own time (ZMQ_HANDSHAKE_IVL).
+_THROUGH_PROXY_S = 30.0
+
+LARGEST_PART_BYTES = 64 * 1024 * 1024
+"""``max-message-size`` where it is not given, and peers are not chosen by a user."""
 
 
 def receive_hwm(plan: SocketPlan, settings: DeviceSettings) -> int:
@@ -61,18 +67,38 @@ def largest_part(plan: SocketPlan, settings: DeviceSettings, endpoint: Endpoint)
     :param settings: its device's.
     :param endpoint: where the peer is.
 
-    Subscribers that connect to a PUB or XPUB send topics. Where such a socket connects itself, the limit would be worse
-    than none: libzmq connects no more after a part that is too large.
+    Subscribers that connect to a PUB or XPUB send topics. Where a socket connects itself, a limit that was not asked
+    for would be worse than none: libzmq connects no more after a part that is too large.
     """
     own = {**dict(plan.options), **settings.socket_options.get(plan.key, {})}.get(zmq.MAXMSGSIZE)
     if own is not None:
         return int(own)
-    largest = settings.max_message_size_bytes or -1
+    default = LARGEST_PART_BYTES if endpoint.binds else 0
+    largest = (default if settings.max_message_size_bytes is None else settings.max_message_size_bytes) or -1
     if plan.type not in _TO_SUBSCRIBERS or not endpoint.binds:
         return largest
     # Handshakes count too, and have to fit.
     topic = max(SMALLEST_MESSAGE_LIMIT_BYTES, settings.max_topic_size_bytes + _COMMAND_BYTES)
     return topic if largest < 0 else min(largest, topic)
+
+
+def peer_limit(settings: DeviceSettings) -> PeerLimit | None:
+    """How many connections a socket of a device with `settings` lets in; None for as many as come. Does not yield."""
+    most, most_per_address = settings.max_peers, settings.max_connections_per_address
+    return PeerLimit(most, most_per_address) if most or most_per_address else None
+
+
+def handshake_time(plan: SocketPlan, settings: DeviceSettings) -> HandshakeTime:
+    """How long a handshake may take, and which option says so. Does not yield.
+
+    :param plan: the socket.
+    :param settings: its device's.
+    """
+    own = settings.socket_options.get(plan.key, {})
+    if zmq.HANDSHAKE_IVL in own:
+        return HandshakeTime(float(own[zmq.HANDSHAKE_IVL]) / 1000, "handshake-ivl")
+    longest = settings.handshake_timeout_s
+    return HandshakeTime(max(longest, _THROUGH_PROXY_S) if longest and zmq.SOCKS_PROXY in own else longest)
 
 
 UNFINISHED_BYTES = 256 * 1024 * 1024

@@ -11,7 +11,6 @@ from ..settings import DeviceSettings
 from ..settings.socket_options import lets_legacy_peers_in
 from ..switch.contract import SidePlan
 from ..switch.dialler import Redial
-from ..switch.handshake import HANDSHAKE_S
 from ..switch.pulse import Heartbeat
 from ..switch.station import Terms
 from ..switch.transport import Keepalive, Transport
@@ -20,6 +19,7 @@ from ..zmtp.bounds import Bounds
 from ..zmtp.socket_types import TO_SUBSCRIBERS
 from .door import door_of
 from .new_socket import ONLY_SEND, PROBES, repeats_subscriptions
+from .peer_bounds import LARGEST_PART_BYTES, handshake_time
 from .plan import RECEIVE_ONLY, SocketPlan
 
 NO_LIMIT = 2**31 - 1
@@ -36,7 +36,8 @@ BACKLOG = 1024
 def side_plan(plan: SocketPlan, settings: DeviceSettings) -> SidePlan:
     """What a core is to know of the socket of `plan` in a device of `settings`. Does not yield."""
     options = options_of(plan, settings)
-    part = options.get(zmq.MAXMSGSIZE, settings.max_message_size_bytes or -1)
+    largest = settings.max_message_size_bytes
+    part = options.get(zmq.MAXMSGSIZE, (LARGEST_PART_BYTES if largest is None else largest) or -1)
     unfinished = settings.max_unfinished_bytes
     bounds = Bounds(
         frame_bytes=part if part >= 0 else _NO_LIMIT_BYTES,
@@ -77,13 +78,14 @@ def terms(plan: SocketPlan, settings: DeviceSettings) -> Terms:
     )
     return Terms(
         transport,
-        handshake_s=options.get(zmq.HANDSHAKE_IVL, HANDSHAKE_S * 1000) / 1000,
+        handshake=handshake_time(plan, settings),
         routing_id=options.get(zmq.ROUTING_ID, b""),
         legacy_peers=lets_legacy_peers_in(plan.key, settings),
         heartbeat=_heartbeat(options),
         immediate=plan.type in ONLY_SEND and bool(options.get(zmq.IMMEDIATE, settings.immediate)),
         ipv6=bool(options.get(zmq.IPV6, settings.ipv6)),
         redial=_redial(options),
+        most_peers=settings.max_peers,
         most_per_address=settings.max_connections_per_address,
         door=door_of(options),
     )

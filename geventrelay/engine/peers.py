@@ -28,7 +28,8 @@ from .limiter import Limiter
 from .monitor import Monitor, MonitorEvent
 from .narrowing import Narrowing
 from .origins import Origins
-from .peertable import LEGACY_ADVICE, NOT_ZMTP, WRONG_TYPE, Connection, PeersSnapshot, PeerTable
+from .peerlimit import HandshakeTime, PeerLimit
+from .peertable import LEGACY_ADVICE, NOT_ZMTP, TOO_SLOW, WRONG_TYPE, Connection, PeersSnapshot, PeerTable
 from .readiness import plain_get
 from .usage import Bound, Offence
 
@@ -63,8 +64,16 @@ _PROTOCOL_ERRORS = {
 }
 _MECHANISMS: dict[int, str] = {zmq.NULL: "NULL", zmq.PLAIN: "PLAIN", zmq.CURVE: "CURVE", zmq.GSSAPI: "GSSAPI"}
 
+# For connections that have come while others were ended.
+_LIMIT_LOOK_S = 1.0
+# Of the time of a handshake: what is seen of its beginning and its end may come late.
+_ABOUT = 0.5
+
 # A greeting has 64 bytes (ZMTP 3.1, RFC 37), and no handshake is through without it.
 _GREETING_BYTES = 64
+
+
+_LIBZMQS = HandshakeTime()
 
 
 class SocketPeers:
@@ -78,6 +87,8 @@ class SocketPeers:
     :param bound: how much each connection may send before it is ended; None for no bound.
     :param types: what the log says of a peer whose type does not fit: the socket's type, and those that would.
     :param takes_legacy: whether the socket takes peers of ZMTP 1.0 and 2.0, of whose handshakes libzmq tells nothing.
+    :param handshake: how long a handshake may take at the socket.
+    :param limit: how many connections of others are let in; None for as many as come.
     :ivar limiter: holds connections to `bound`; None without one.
     :ivar emptied: how many times the socket has had nothing to read.
     """
@@ -92,6 +103,8 @@ class SocketPeers:
         *,
         types: Mapping[str, str] = MappingProxyType({}),
         takes_legacy: bool = False,
+        handshake: HandshakeTime = _LIBZMQS,
+        limit: PeerLimit | None = None,
     ) -> None:
         self._monitor = monitor
         self._observe = observe
@@ -106,7 +119,10 @@ class SocketPeers:
         self._whose = {"device": device, "socket": key}
         self._types = types
         self._mechanism = _MECHANISMS.get(int(plain_get(monitor.socket, zmq.MECHANISM)), "unknown")
-        self._table = PeerTable(_has_spoken, takes_legacy=takes_legacy)
+        self._handshake = handshake
+        self._limit = limit
+        self._table = PeerTable(_has_spoken, takes_legacy=takes_legacy, handshake_s=handshake.longest_s, limit=limit)
+        self._refused: list[tuple[int, Connection, Offence]] = []
         # What the first line about a peer that may be a legacy one says besides.
         self._advice: Mapping[str, str] = {} if takes_legacy else LEGACY_ADVICE
         self._kept_off = KeptOff()
@@ -192,6 +208,8 @@ class SocketPeers:
 
     def _wait_s(self) -> float | None:
         waits = [self._holding.wait_s, None if self._admission is None else self._admission.wait_s]
+        if self._limit is not None:
+            waits.append(_LIMIT_LOOK_S)
         if self.limiter is not None and self._table.connections:
             waits.append(self.limiter.wait_s(time.monotonic()))
         return min((one for one in waits if one is not None), default=None)
@@ -225,7 +243,29 @@ class SocketPeers:
         self._note(logging.WARNING, "cut-off", **where, reason=offence.reason, option=offence.option)
 
     def _read(self) -> bool:
-        """Take in events, so many at most; whether there may be more."""
+        """Take in events, so many at most, and end the connections that are too many; whether there may be more."""
+        more = self._take_in()
+        if self._refused:
+            self._turn_away()
+        return more
+
+    def _turn_away(self) -> None:
+        refused, self._refused = self._refused, []
+        held = []
+        for descriptor, connection, offence in refused:
+            with contextlib.suppress(OSError):
+                held.append((descriptor, connections.Held(descriptor), connection, offence))
+        # As in `_end`: without an event of its end by now, what is held is this connection.
+        self._take_in()
+        for descriptor, one, connection, offence in held:
+            address = connections.address(one.descriptor)
+            if self._table.connections.get(descriptor) is connection and connections.end(one.descriptor):
+                self._table.kept_off(descriptor, offence.reason)
+                where = {"endpoint": connection.endpoint, "peer": address}
+                self._note(logging.WARNING, "handshake-failed", **where, reason=offence.reason, option=offence.option)
+            one.close()
+
+    def _take_in(self) -> bool:
         events = self._monitor.read(_AT_A_TIME)
         for one in events:
             self._take(one)
@@ -253,6 +293,8 @@ class SocketPeers:
             table.gained(value, endpoint, time.time(), accepted=kind == _ACCEPTED)
             self._origins.gained(value, self.emptied())
             self._hold(value)
+            if self._limit is not None and kind == _ACCEPTED:
+                self._let_in(self._limit, value)
             if self._admission is not None and kind == _ACCEPTED:
                 self._admission.accepted(value)
         elif kind == _LOST:
@@ -272,11 +314,25 @@ class SocketPeers:
         elif self._admission is not None and kind == _CLOSED:
             self._admission.not_listening(value)
 
+    def _let_in(self, limit: PeerLimit, descriptor: int) -> None:
+        address = connections.address(descriptor) if limit.most_per_address else ""
+        offence = limit.come(descriptor, address)
+        if offence is not None:
+            self._refused.append((descriptor, self._table.connections[descriptor], offence))
+
     def _hold(self, descriptor: int) -> None:
         self._let_go(descriptor)
         if len(self._held) < _MOST_HELD and descriptors.free() > 2 * descriptors.RESERVE:
             with contextlib.suppress(OSError):
                 self._held[descriptor] = connections.Held(descriptor)
+
+    def _was_slow(self, descriptor: int) -> bool:
+        """Whether a handshake has taken about its time, and the other end has not ended it."""
+        connection, longest_s = self._table.connections.get(descriptor), self._handshake.longest_s
+        if connection is None or not longest_s or time.time() - connection.since < _ABOUT * longest_s:
+            return False
+        held = self._held.get(descriptor)
+        return held is None or not connections.has_ended(held.descriptor)
 
     def _let_go(self, descriptor: int | None) -> bool:
         """Hold a connection no more; whether both ends had come to the READY that follows their greetings."""
@@ -295,7 +351,8 @@ class SocketPeers:
         return set()
 
     def _note_lost(self, descriptor: int, endpoint: str) -> None:
-        lost = self._table.lost(descriptor, endpoint, answered=self._let_go(descriptor))
+        slow = self._was_slow(descriptor)
+        lost = self._table.lost(descriptor, endpoint, answered=self._let_go(descriptor), slow=slow)
         if self._admission is not None:
             self._admission.lost(descriptor, time.monotonic(), was_peer=lost is not None and lost[1] is None)
         if lost is None:
@@ -310,6 +367,8 @@ class SocketPeers:
                 more = self._types
             elif reason == NOT_ZMTP:
                 more, self._advice = self._advice, {}
+            elif reason == TOO_SLOW:
+                more = {"option": self._handshake.option}
             self._note(logging.WARNING, "handshake-failed", **where, reason=reason, **more)
 
     def _name_addresses(self) -> None:

@@ -18,11 +18,13 @@ without an event may have been the peer, and the other one none. What is told sa
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from .peeraccount import PeerAccount
+from .peerlimit import PeerLimit
 from .usage import REASONS
 from .values import Kind, Value, counter, merged, values_of
 
@@ -31,9 +33,12 @@ NOT_ZMTP = "not_zmtp3"
 WRONG_TYPE = "wrong_type"
 """Why a handshake failed that libzmq has answered: the types of the two sockets do not fit, as a SUB's at a PULL."""
 
+TOO_SLOW = "too_slow"
+"""Why a handshake failed that was not over in its time."""
+
 _BROKEN = ("EPIPE", "ECONNRESET")
-# libzmq ends a handshake that takes longer (ZMQ_HANDSHAKE_IVL, 30 s), and a little.
-_LONGEST_HANDSHAKE_S = 31
+# How long libzmq takes to end a handshake whose time is over.
+_LATE_S = 1.0
 
 LEGACY_ADVICE = {"advice": "--legacy-peers lets ZMTP 1.0 and 2.0 in"}
 """What the first line of the log says besides about a peer that may be a legacy one, at a socket that takes none."""
@@ -90,7 +95,8 @@ class PeersSnapshot:
 
     The reasons of `handshake_failures` are an errno's name where the connection broke, ``zmtp_...`` or ``zap_...`` for
     what was wrong, ``auth_STATUS`` where a ZAP handler refused it, ``wrong_type`` where the types of the two
-    sockets do not fit, ``not_zmtp3`` for other bytes, ``kept_off`` where too few descriptors were free.
+    sockets do not fit, ``not_zmtp3`` for other bytes, ``kept_off`` where too few descriptors were free, ``too_slow``
+    where its time was over, ``too_many_peers`` and ``too_many_connections`` where it was one too many.
 
     :ivar peers: who is connected, the longest first.
     :ivar connecting: the endpoints that it connects to; None with engine libzmq, which does not tell.
@@ -142,11 +148,6 @@ OF_SOCKET = (
 """Every value of a socket."""
 
 
-def is_doubtful(connection: Connection, now: float) -> bool:
-    """Whether it is not known at `now` (Unix time, in seconds) if the handshake of a `connection` is through."""
-    return connection.doubtful and now - connection.since < _LONGEST_HANDSHAKE_S
-
-
 @dataclass(slots=True)
 class Connection:
     """A connection that has been made and not ended.
@@ -176,12 +177,23 @@ class PeerTable:
         where several handshakes are under way.
     :param takes_legacy: whether a connection without a handshake may be a peer's, of ZMTP 1.0 or 2.0. Its end is no
         failure then.
+    :param handshake_s: after how long libzmq ends a handshake, in seconds; 0 for never.
+    :param limit: how many connections of others are let in.
     :ivar ready: how many peers are connected, their handshakes through.
     :ivar connections: every connection, by its descriptor; to be read only.
     """
 
-    def __init__(self, spoke: Callable[[int], bool] = lambda descriptor: True, *, takes_legacy: bool = False) -> None:
+    def __init__(
+        self,
+        spoke: Callable[[int], bool] = lambda descriptor: True,
+        *,
+        takes_legacy: bool = False,
+        handshake_s: float = 30.0,
+        limit: PeerLimit | None = None,
+    ) -> None:
         self.ready = 0
+        self._limit = limit or PeerLimit()
+        self._handshake_s = handshake_s
         self._takes_legacy = takes_legacy
         self._spoke = spoke
         self.connections: dict[int, Connection] = {}
@@ -189,6 +201,8 @@ class PeerTable:
         self._pending: dict[int, None] = {}
         self._kept_off: set[int] = set()
         self._failing: dict[str, str] = {}
+        # Where no more is known than that the connection has broken.
+        self._vague: set[str] = set()
         self._denied: dict[str, deque[str]] = {}
         self._connected = self._disconnected = self._retries = 0
         self._failures: Counter[str] = Counter()
@@ -210,10 +224,11 @@ class PeerTable:
         """Whether the connection with this `descriptor` is there, its handshake under way."""
         return descriptor in self._pending
 
-    def kept_off(self, descriptor: int) -> None:
-        """The connection with this `descriptor` is being ended by us. That is how its handshake fails."""
-        self._kept_off.add(descriptor)
-        self._failures[KEPT_OFF] += 1
+    def kept_off(self, descriptor: int, reason: str = KEPT_OFF) -> None:
+        """The connection with this `descriptor` is being ended by us, for this `reason`: its handshake fails."""
+        if descriptor not in self._kept_off:
+            self._kept_off.add(descriptor)
+            self._failures[reason] += 1
 
     def succeeded(self, endpoint: str) -> int | None:
         """A handshake at `endpoint` is through; the descriptor that it is assigned to, None if there can be none."""
@@ -232,7 +247,12 @@ class PeerTable:
         """How many peers are connected at the least, at `now`. Does not yield."""
         if not any(one.doubtful for one in self.connections.values()):
             return self.ready
-        return sum(one.ready and not is_doubtful(one, now) for one in self.connections.values())
+        return sum(one.ready and not self.is_doubtful(one, now) for one in self.connections.values())
+
+    def is_doubtful(self, connection: Connection, now: float) -> bool:
+        """Whether it is not known at `now` (Unix time, in seconds) if the handshake of a `connection` is through."""
+        longest_s = self._handshake_s + _LATE_S if self._handshake_s else math.inf
+        return connection.doubtful and now - connection.since < longest_s
 
     def failed(self, endpoint: str, reason: str, *, detail: bool = True) -> None:
         """A handshake at `endpoint` has failed, for this `reason`; its connection ends next.
@@ -245,6 +265,8 @@ class PeerTable:
             reason = denied.popleft()
         else:
             self._failures[reason] += 1
+            if not detail:
+                self._vague.add(endpoint)
         self._failing[endpoint] = reason
 
     def denied(self, endpoint: str, reason: str) -> None:
@@ -252,14 +274,18 @@ class PeerTable:
         self._failures[reason] += 1
         self._denied.setdefault(endpoint, deque()).append(reason)
 
-    def lost(self, descriptor: int, endpoint: str, *, answered: bool = False) -> tuple[Connection, str | None] | None:
+    def lost(
+        self, descriptor: int, endpoint: str, *, answered: bool = False, slow: bool = False
+    ) -> tuple[Connection, str | None] | None:
         """The connection with this `descriptor`, at `endpoint`, has ended.
 
         :param answered: whether it had come to the READY that follows the greeting.
+        :param slow: whether it has taken as long as a handshake may, and this end has ended it.
 
         Returns it, and why its handshake failed (None if it had gone through); None for one that was never seen.
         """
-        reason = self._failing.pop(endpoint, None)
+        reason, vague = self._failing.pop(endpoint, None), endpoint in self._vague
+        self._vague.discard(endpoint)
         connection = self.connections.get(descriptor)
         if connection is None:
             return None
@@ -275,6 +301,12 @@ class PeerTable:
                 self._failures[reason] -= 1
             self._end(descriptor)
             return connection, None
+        if slow and not connection.ready and not self._denied.get(endpoint) and (reason is None or vague):
+            if reason is not None:
+                self._failures[reason] -= 1
+            self._failures[TOO_SLOW] += 1
+            self._end(descriptor)
+            return connection, TOO_SLOW
         if reason is not None:
             if answered and reason in _BROKEN:
                 self._failures[reason] -= 1
@@ -321,7 +353,7 @@ class PeerTable:
                     one.address or "unknown",
                     one.since,
                     mechanism,
-                    one.ready and not is_doubtful(one, now) and descriptor not in gone,
+                    one.ready and not self.is_doubtful(one, now) and descriptor not in gone,
                 )
                 for descriptor, one in self.connections.items()
                 if one.ready or self._takes_legacy
@@ -354,11 +386,13 @@ class PeerTable:
             if others:
                 self._mark_ready(others[0])
                 del self.connections[descriptor]
+                self._limit.leave(descriptor)
                 return
         self._end(descriptor)
 
     def _end(self, descriptor: int) -> None:
         connection = self.connections.pop(descriptor)
+        self._limit.leave(descriptor)
         if connection.ready:
             self.ready -= 1
             self._disconnected += 1

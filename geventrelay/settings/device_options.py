@@ -134,7 +134,7 @@ class Limits(DeviceGroup):
         whole(SMALLEST_MESSAGE_LIMIT_BYTES, 2**63 - 1, besides=0),
         "disconnect a peer that sends a larger part; 1024 or more, or 0 for no limit",
         default=None,
-        unset="no limit",
+        unset="67108864; no limit where libzmq connects",
         bound=True,
     )
     max_parts: int = option(
@@ -209,14 +209,28 @@ class PeerLimits(DeviceGroup):
         rare=True,
         on_libzmq=(100_000,),
     )
-    max_connections_per_address: int = option(
+    max_peers: int = option(
         whole(0),
-        "let no more connections of one address in to a socket; 0 is no limit (engine zmtp)",
+        "let no more connections in to a socket; 0 is no limit",
         default=0,
         unit="connections",
         bound=True,
         rare=True,
-        on_libzmq=(0,),
+    )
+    max_connections_per_address: int = option(
+        whole(0),
+        "let no more connections of one address in to a socket, loopback aside; 0 is no limit",
+        default=0,
+        unit="connections",
+        bound=True,
+        rare=True,
+    )
+    handshake_timeout_s: float = option(
+        seconds,
+        "end a connection whose handshake takes longer; 0 is no limit",
+        default=10.0,
+        bound=True,
+        rare=True,
     )
 
 

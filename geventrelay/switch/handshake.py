@@ -16,12 +16,6 @@ from ..zmtp.mechanism import REFUSED, TRY_AGAIN
 from .door import Answer, Entry, Refusal
 from .watchers import Watchers
 
-HANDSHAKE_S = 10
-"""How long a handshake may take, in seconds, where `handshake_ivl` says nothing else."""
-
-TOO_SLOW = "too_slow"
-"""Why a handshake failed that was not over in its time."""
-
 # A greeting and a READY fit into this, and so do the first messages after them.
 _READ_BYTES = 8192
 

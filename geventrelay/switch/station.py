@@ -17,7 +17,8 @@ from ..engine.fair import FairYield
 from ..engine.grant import Grant
 from ..engine.kept_off import KeptOff
 from ..engine.peeraccount import ACCOUNTS_AT_A_TIME, MOST_ACCOUNTS, PeerAccount
-from ..engine.peertable import KEPT_OFF, LEGACY_ADVICE, ConnectingSnapshot, PeersSnapshot
+from ..engine.peerlimit import HandshakeTime, PeerLimit
+from ..engine.peertable import KEPT_OFF, LEGACY_ADVICE, TOO_SLOW, ConnectingSnapshot, PeersSnapshot
 from ..zmtp import events, socket_types
 from ..zmtp.bounds import Bounds
 from ..zmtp.connection import Connection
@@ -28,7 +29,7 @@ from ..zmtp.plain import PlainServer
 from .contract import Ended, Peer, Side
 from .dialler import Dialler, Redial
 from .door import Admit, Answer, Door, Doorkeeper, Entry, Refusal
-from .handshake import HANDSHAKE_S, TOO_SLOW, Handshake
+from .handshake import Handshake
 from .link import Link
 from .listener import Listener
 from .pulse import Heartbeat
@@ -53,17 +54,8 @@ OPTIONS = {
 }
 """The option that says so, where a peer is ended after its handshake."""
 
-TOO_MANY_CONNECTIONS = "too_many_connections"
-"""Why a connection was not let in whose address had too many."""
-
 FORBIDDEN = "forbidden"
 """Why a connection was not let in whose peer would be given messages that it has no right to."""
-
-_HANDSHAKE_OPTIONS = {
-    TOO_SLOW: "handshake-ivl",
-    TOO_MANY_CONNECTIONS: "max-connections-per-address",
-    FORBIDDEN: "rights",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,27 +63,29 @@ class Terms:
     """On what terms a socket has connections.
 
     :ivar transport: how they are set up.
-    :ivar handshake_s: how long a handshake may take, in seconds; 0 for no limit.
+    :ivar handshake: how long a handshake may take.
     :ivar routing_id: what it calls itself.
     :ivar legacy_peers: whether peers of ZMTP 1.0 and 2.0 may connect.
     :ivar heartbeat: how it is found out whether peers of ZMTP 3.1 are alive.
     :ivar immediate: whether an endpoint that connects takes messages only while it is connected.
     :ivar ipv6: whether IPv6 goes first for names that have both.
     :ivar redial: when to connect again.
-    :ivar most_per_address: how many connections of one address are let in; 0 for no limit.
+    :ivar most_peers: how many connections are let in; 0 for no limit.
+    :ivar most_per_address: how many of one address; 0 for no limit.
     :ivar door: which mechanism handshakes have, and who decides who may come in.
     :ivar grant: what a user may do that has connected to it, or None for one that must not connect; an empty name is a
         peer without one. None lets each peer do everything, as those do to which it connects itself.
     """
 
     transport: Transport = field(default_factory=Transport)
-    handshake_s: float = HANDSHAKE_S
+    handshake: HandshakeTime = field(default_factory=HandshakeTime)
     routing_id: bytes = b""
     legacy_peers: bool = False
     heartbeat: Heartbeat = field(default_factory=Heartbeat)
     immediate: bool = False
     ipv6: bool = False
     redial: Redial = field(default_factory=Redial)
+    most_peers: int = 0
     most_per_address: int = 0
     door: Door = field(default_factory=Door)
     grant: Callable[[str], Grant | None] | None = None
@@ -120,8 +114,8 @@ class Station:
         self._callers: dict[Peer, Dialler] = {}
         # Why each failed last, so that the log says it once.
         self._failures: dict[Dialler, str] = {}
-        # With the address of the other end.
-        self._handshakes: dict[Handshake, str] = {}
+        self._handshakes: set[Handshake] = set()
+        self._limit = PeerLimit(terms.most_peers, terms.most_per_address)
         self._links: dict[Peer, Link] = {}
         self._roster = Roster()
         self._kept_off = KeptOff()
@@ -263,6 +257,7 @@ class Station:
         self.left_unread = self.left_unread or link.unread > 0
         link.close()
         link.peer.detach()
+        self._limit.leave(link.socket)
         close(link.socket)
         del self._links[link.peer]
         self.driver.links.pop(link.peer, None)
@@ -308,25 +303,26 @@ class Station:
         )
         # Of a connection that was reset, the kernel does not tell it any more.
         address = connections.address(socket.fileno())
-        if dialler is None and self._has_too_many(address):
-            what = f"its address has {terms.most_per_address} connections"
+        offence = self._limit.come(socket, address) if dialler is None else None
+        if offence is not None:
             reset(socket)
-            self._fail(endpoint, address, TOO_MANY_CONNECTIONS, what)
+            self._fail(endpoint, address, offence.reason, "it was not let in", offence.option)
             return
         entry: Answer = Entry()
         if dialler is None and mechanism is Null:
             entry = self._keeper.ask(events.Credentials(Null.name), ip_address(address))
         if isinstance(entry, Refusal):
+            self._limit.leave(socket)
             reset(socket)
             self._fail(endpoint, address, entry.reason, entry.what)
             return
         on_end = functools.partial(self._on_shaken, endpoint=endpoint, address=address, dialler=dialler)
         handshake = Handshake(socket, connection, on_end, functools.partial(self._ask, ip_address(address)))
         handshake.entry = entry
-        self._handshakes[handshake] = address
-        if terms.handshake_s:
+        self._handshakes.add(handshake)
+        if terms.handshake.longest_s:
             # It is not kept until then: strangers could have failed ones fill the memory.
-            self.driver.later(terms.handshake_s, functools.partial(self._expire, weakref.ref(handshake)))
+            self.driver.later(terms.handshake.longest_s, functools.partial(self._expire, weakref.ref(handshake)))
         handshake.start()
 
     def _ask(self, address: str, handshake: Handshake, credentials: events.Credentials) -> None:
@@ -335,37 +331,34 @@ class Station:
         else:
             handshake.answer(self._keeper.ask(credentials, address))
 
-    def _has_too_many(self, address: str) -> bool:
-        most, host = self._terms.most_per_address, _host(address)
-        if not most:
-            return False
-        others = [*self._handshakes.values(), *(link.address for link in self._links.values())]
-        return sum(_host(other) == host for other in others) >= most
-
     def _expire(self, one: weakref.ref[Handshake]) -> None:
         handshake = one()
         if handshake is not None and not handshake.over:
-            handshake.fail(TOO_SLOW, f"the handshake was not over in {self._terms.handshake_s:g} s")
+            handshake.fail(TOO_SLOW, f"the handshake was not over in {self._terms.handshake.longest_s:g} s")
 
     def _drop(self, handshake: Handshake) -> None:
-        self._handshakes.pop(handshake, None)
+        self._handshakes.discard(handshake)
         handshake.close()
+        self._limit.leave(handshake.socket)
         handshake.socket.close()
 
     def _on_shaken(self, handshake: Handshake, endpoint: str, address: str, dialler: Dialler | None) -> None:
-        self._handshakes.pop(handshake, None)
+        self._handshakes.discard(handshake)
         if handshake.peer is None:
+            self._limit.leave(handshake.socket)
             # The other end has to read why.
             close(handshake.socket) if handshake.refused else handshake.socket.close()
-            self._fail(endpoint, address, handshake.reason, handshake.what)
+            option = self._terms.handshake.option if handshake.reason == TOO_SLOW else ""
+            self._fail(endpoint, address, handshake.reason, handshake.what, option)
             if dialler is not None:
                 dialler.lost(handshake.what)
             return
         entry = handshake.entry
         grant = self._grant(entry, connects=dialler is not None)
         if grant is None:
+            self._limit.leave(handshake.socket)
             handshake.socket.close()
-            self._fail(endpoint, address, FORBIDDEN, "its peer has no right to take messages here")
+            self._fail(endpoint, address, FORBIDDEN, "its peer has no right to take messages here", "rights")
             return
         peer = self.side.new_peer(queues_before=False) if dialler is None else self._diallers[dialler]
         peer.attach(handshake.socket.fileno(), handshake.peer, handshake.rest, grant)
@@ -392,7 +385,7 @@ class Station:
         if (keys := self._kept_off.line(ended, time.monotonic())) is not None:
             self._note(logging.WARNING, "kept-off", **keys)
 
-    def _fail(self, endpoint: str, address: str, reason: str, what: str) -> None:
+    def _fail(self, endpoint: str, address: str, reason: str, what: str, option: str = "") -> None:
         self._roster.failed(reason)
         keys = {"endpoint": endpoint, "peer": address, "reason": reason}
         if reason == Fault.WRONG_TYPE.value:
@@ -400,8 +393,8 @@ class Station:
         elif reason == Fault.NOT_ZMTP.value:
             keys |= self._advice
             self._advice = {}
-        if reason in _HANDSHAKE_OPTIONS:
-            keys["option"] = _HANDSHAKE_OPTIONS[reason]
+        if option:
+            keys["option"] = option
         self._note(logging.WARNING, "handshake-failed", **keys, detail=what)
 
     def _tell_end(self, link: Link, why: Ended) -> None:
@@ -446,8 +439,3 @@ def ip_address(address: str) -> str:
     if address.startswith("pid "):
         return ""
     return address.rpartition(":")[0].strip("[]") or address
-
-
-def _host(address: str) -> str:
-    """What connections of one address have in common; over ipc, the process."""
-    return address.rpartition(":")[0] or address

@@ -11,7 +11,8 @@ import pytest
 import zmq
 
 from geventrelay import Streamer
-from geventrelay.switch.handshake import TOO_SLOW, Handshake
+from geventrelay.engine.peertable import TOO_SLOW
+from geventrelay.switch.handshake import Handshake
 from geventrelay.testing import LOCAL, Peers, eventually, let_run
 from geventrelay.zmtp.connection import Connection
 from geventrelay.zmtp.mechanism import Null

@@ -12,7 +12,6 @@ from geventrelay.components import control
 from geventrelay.components import tap as tap_component
 from geventrelay.settings import PATTERNS, ServerSettings
 from geventrelay.settings.option import options_of
-from geventrelay.switch import handshake
 from geventrelay.web import events, report, tap
 from geventrelay.web.http import listener
 
@@ -21,7 +20,6 @@ OPTIONS = {option.name: option for cls in (ServerSettings, *PATTERNS.values()) f
 BOUNDS = sorted(name for name, option in OPTIONS.items() if option.bound)
 
 FIXED = {
-    "the time of a handshake": (handshake.HANDSHAKE_S, "seconds"),
     "listeners to events over HTTP": (events.MAX_LISTENERS, "listeners"),
     "watchers over HTTP": (tap.MAX_WATCHERS, "watchers"),
     "messages for a watcher": (tap_component.WATCH_HWM, "messages"),

@@ -727,7 +727,7 @@ VALUES = {
     "--frontend": ["tcp://a:1", ">tcp://b:2"], "--backend": [3], "--sub-port": 4, "--pub-port": ">5",
     "--push-port": "ipc://x", "--subscribe": ["a", "SUB"], "--push-payload": "parts", "--push-when-full": "block",
     "--slow-subscriber": "block", "--subscriber-max-age": 0.0, "--sndhwm-bytes": 0, "--rcvhwm-bytes": 0,
-    "--max-subscriptions": 100_000, "--max-connections-per-address": 0,
+    "--max-subscriptions": 100_000, "--max-connections-per-address": 4, "--max-peers": 50, "--handshake-timeout": 2.5,
     "--frontend-type": "SUB", "--backend-type": "PUB",
 }  # fmt: skip
 

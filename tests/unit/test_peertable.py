@@ -2,9 +2,11 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geventrelay.engine.peerlimit import PeerLimit
 from geventrelay.engine.peertable import NOT_ZMTP, WRONG_TYPE, PeersSnapshot, PeerTable
 
 HERE, THERE = "tcp://127.0.0.1:1", "tcp://127.0.0.1:2"
@@ -211,3 +213,54 @@ def test_a_descriptor_that_is_used_again_is_kept_off_no_more():
     table.gained(7, "here", 1.0)
     table.lost(7, "here")
     assert table.snapshot("NULL").handshake_failures == {"kept_off": 1, "not_zmtp3": 1}
+
+
+@pytest.mark.parametrize("broken", [None, "EAGAIN", "EPIPE"])
+def test_a_handshake_whose_time_is_over_is_too_slow_however_it_breaks(broken):
+    table = PeerTable()
+    table.gained(5, HERE, 0)
+    if broken:
+        table.failed(HERE, broken, detail=False)
+    assert table.lost(5, HERE, answered=True, slow=True)[1] == "too_slow"
+    assert table.snapshot("NULL") == PeersSnapshot(handshake_failures={"too_slow": 1})
+
+
+def test_what_is_known_to_be_wrong_is_not_too_slow():
+    table = PeerTable()
+    table.gained(5, HERE, 0)
+    table.failed(HERE, "zmtp_mechanism_mismatch")
+    assert table.lost(5, HERE, slow=True)[1] == "zmtp_mechanism_mismatch"
+    table.gained(5, HERE, 0)
+    table.denied(HERE, "auth_400")
+    assert table.lost(5, HERE, slow=True)[1] == "auth_400"
+    table.gained(5, HERE, 0)
+    table.succeeded(HERE)
+    assert table.lost(5, HERE, slow=True)[1] is None
+
+
+def test_peers_are_doubtful_for_as_long_as_a_handshake_may_take():
+    for handshake_s, now, certain in ((30.0, 40.0, 2), (60.0, 40.0, 0), (0.0, 10.0**6, 0)):
+        table = PeerTable(handshake_s=handshake_s)
+        for descriptor in (5, 6):
+            table.gained(descriptor, HERE, 0)
+        table.succeeded(HERE)
+        table.succeeded(HERE)
+        assert table.certainly_ready(now) == certain
+
+
+def test_a_connection_has_a_place_until_it_has_ended_in_any_way():
+    limit = PeerLimit(most=1)
+    table = PeerTable(limit=limit)
+    ends = (
+        lambda: table.lost(5, HERE),
+        lambda: (table.succeeded(HERE), table.lost(5, HERE)),
+        lambda: table.cut_off(5, "unfinished"),
+        lambda: table.gained(5, HERE, 0),
+        lambda: (table.kept_off(5, "too_many_peers"), table.lost(5, HERE)),
+    )
+    for end in ends:
+        table.gained(5, HERE, 0, accepted=True)
+        assert limit.come(5, "") is None
+        end()
+        assert limit.come(6, "") is None
+        limit.leave(6)

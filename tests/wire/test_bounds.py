@@ -11,6 +11,7 @@ from support.strangers import MORE, frame, stranger
 from geventrelay import Forwarder, Streamer
 from geventrelay.components.plan import SocketPlan
 from geventrelay.components.terms import side_plan, terms
+from geventrelay.engine.peerlimit import HandshakeTime
 from geventrelay.testing import LOCAL, Peers, connected, eventually, within
 
 ZMTP = {"frontend": LOCAL, "backend": LOCAL, "engine": "zmtp"}
@@ -27,7 +28,8 @@ def topics(count: int) -> bytes:
 
 BOUNDS = [
     ("PUSH", {"max_message_size_bytes": 2000}, head(2001), "too_large", "max-message-size"),
-    ("PUSH", {}, head(64 * 1024 * 1024 + 1), "unfinished", "max-unfinished"),
+    ("PUSH", {}, head(64 * 1024 * 1024 + 1), "too_large", "max-message-size"),
+    ("PUSH", {"max_message_size_bytes": 0}, head(64 * 1024 * 1024 + 1), "unfinished", "max-unfinished"),
     ("PUSH", {"max_unfinished_bytes": 3000}, 4 * frame(b"x" * 1000, MORE), "unfinished", "max-unfinished"),
     ("PUSH", {}, 1001 * frame(b"", MORE), "too_many_parts", "max-parts"),
     ("PUSH", {"max_parts": 3}, 4 * frame(b"", MORE), "too_many_parts", "max-parts"),
@@ -59,31 +61,12 @@ def test_who_exceeds_a_bound_is_ended_and_counted_and_no_other_waits(
     assert sink.recv() == [b"fine"]
 
 
-def test_a_handshake_has_its_time(run, caplog):
-    device = run(Streamer(**ZMTP, socket_options={"frontend": {zmq.HANDSHAKE_IVL: 20}}))
-    with stranger(device.endpoints["frontend"][0]), within("the end"):
-        eventually(lambda: device.peers()["frontend"].handshake_failures == {"too_slow": 1}, "the count")
-    eventually(lambda: "handshake-failed" in caplog.text, "the log")
-    assert "option=handshake-ivl" in caplog.text
-
-
-def test_an_address_has_so_many_connections(run, caplog):
-    device = run(Streamer(**ZMTP, max_connections_per_address=2))
-    address = device.endpoints["frontend"][0]
-    with stranger(address, b"PUSH"), stranger(address):
-        # The end may come before connect() returns.
-        with within("its end"), contextlib.suppress(ConnectionResetError), stranger(address) as third:
-            assert third.recv(1000) == b""
-        eventually(lambda: device.peers()["frontend"].handshake_failures == {"too_many_connections": 1}, "the count")
-        eventually(lambda: "option=max-connections-per-address" in caplog.text, "the log")
-    eventually(lambda: not device.peers()["frontend"].peers, "room for another")
-    stranger(address, b"PUSH").close()
-
-
 def test_these_are_the_bounds_by_default():
     settings = Forwarder(**ZMTP)
     plan = SocketPlan("backend", zmq.XPUB, settings.backend)
     bounds = side_plan(plan, settings).bounds
     assert (bounds.message_bytes, bounds.parts, bounds.topic_bytes) == (64 * 1024 * 1024, 1000, 8192)
     assert side_plan(plan, settings).max_subscriptions == 100_000
-    assert (terms(plan, settings).handshake_s, terms(plan, settings).most_per_address) == (10, 0)
+    assert bounds.frame_bytes == 64 * 1024 * 1024
+    found = terms(plan, settings)
+    assert (found.handshake, found.most_peers, found.most_per_address) == (HandshakeTime(10), 0, 0)
