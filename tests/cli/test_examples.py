@@ -17,6 +17,8 @@ from typing import NamedTuple
 import pytest
 from support.process import Program, environment
 
+from geventrelay.access.rights import Rights
+from geventrelay.access.rights_file import RightsFile
 from geventrelay.cli import arguments, command
 from geventrelay.cli import help as grammar
 from geventrelay.cli.commands import pattern
@@ -67,7 +69,7 @@ def test_no_block_is_overlooked():
     marked = sum(page.read_text().count(".. code-block::") for page in PAGES)
     assert len(BLOCKS) == marked
     assert len(PYTHON) + len(SHELL) + len(TOML) + len(SHOWN) == marked, "give the other languages a test of their own"
-    assert {block.runner for block in BLOCKS} <= {None, "gunicorn", "pytest"}
+    assert {block.runner for block in BLOCKS} <= {None, "gunicorn", "pytest", "rights"}
     assert under("README.rst")
     assert under("docs/embedding.rst")
 
@@ -105,11 +107,18 @@ def test_an_example_for_gunicorn_answers_in_its_workers(block, folder):
     assert "Traceback" not in server.errors, server.report()
 
 
-@pytest.mark.parametrize("block", TOML, ids=lambda block: block.place)
+@pytest.mark.parametrize("block", [block for block in TOML if block.runner is None], ids=lambda block: block.place)
 def test_a_configuration_is_one(block, tmp_path):
     path = tmp_path / "example.toml"
     path.write_text(block.text)
     assert load(path, {}).devices
+
+
+@pytest.mark.parametrize("block", [block for block in TOML if block.runner == "rights"], ids=lambda block: block.place)
+def test_a_file_of_rights_is_one(block, tmp_path):
+    path = tmp_path / "rights.toml"
+    path.write_text(block.text)
+    assert RightsFile(path).of("") != Rights()
 
 
 @pytest.mark.parametrize("block", SHELL, ids=lambda block: block.place)
