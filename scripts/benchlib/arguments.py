@@ -81,6 +81,16 @@ def select_cases(args: Mapping[str, Any]) -> list[Case]:
     )
 
 
+def read_selection(args: Mapping[str, Any]) -> tuple[list[Case] | None, list[str] | None]:
+    """The cases and contenders to show of a run that was measured before, None for all; raises :class:`UsageError`."""
+    measuring = (*SELECTING, "--quick", "--full", "--bars", "--against", "--rounds", "--json")
+    if wrong := next((option for option in measuring if args[option]), None):
+        raise UsageError(f"--from: expected no {wrong} beside it, for it measures nothing")
+    picked = _chosen(args, "--contender", BY_NAME)
+    names = None if picked is None else [contender.name for contender in picked]
+    return None if args["--case"] is None else named_cases(args["--case"]), names
+
+
 def named_cases(text: str) -> list[Case]:
     """Those with these keys, each once, in the order given."""
     known = every_case()

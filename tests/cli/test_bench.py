@@ -11,6 +11,9 @@ import subprocess
 import sys
 
 import pytest
+from benchlib.case import Case
+from benchlib.schedule import Result
+from benchlib.stored import as_json
 from support.process import SCRIPTS, environment
 
 BENCH = [sys.executable, SCRIPTS / "bench"]
@@ -49,6 +52,43 @@ def test_the_list_has_contenders_and_cases(run):
     assert program.wait() == 0, program.report()
     assert "  native  " in program.output
     assert re.search(r"^  queue-64inflight-100-hwm1000 +queue 64 in flight, 100 B, HWM 1000$", program.output, re.M)
+
+
+def test_a_run_that_was_stored_is_shown_again(run, folder):
+    rows = {"native": [2e6, 0.5], "proxy": [1e6, 1.0], "zmtp": [3e6, 0.25], "poll": [1e5, 9.0]}
+    results = {
+        Case("streamer", 100, 1000): {
+            name: Result(f"this is {name}", True, {0: {"rate": rate, "cpu_us": cpu_us}})
+            for name, (rate, cpu_us) in rows.items()
+        }
+    }
+    file, picture = folder / "run.json", folder / "run.svg"
+    file.write_text(as_json(results, {"cpu": "a quick one", "libraries": "libzmq"}, []))
+    program = run([*BENCH, "--from", file, "--contender", "zmtp,native,proxy", "--chart", picture])
+    assert program.wait() == 0, program.report()
+    assert "a quick one" in program.output
+    assert "engine zmtp, throughput x proxy                 ≥ 1.2            3.00 x  met" in program.output
+    drawn = picture.read_text()
+    assert all(f">this is {name}</text>" in drawn for name in ("native", "proxy", "zmtp"))
+    assert "poll" not in drawn + program.output
+
+
+@pytest.mark.parametrize(
+    ("options", "text", "said"),
+    [
+        (["--rounds", "3"], "{}", "--from: expected no --rounds beside it, for it measures nothing"),
+        ([], "{}", "--from: expected a file that --json has written, got run.json"),
+        ([], "[1", "--from: expected a file that --json has written, got run.json"),
+        ([], None, "--from: cannot read run.json (No such file or directory)"),
+    ],
+)
+def test_what_cannot_be_shown_again_is_one_line(run, folder, options, text, said):
+    file = folder / "run.json"
+    if text is not None:
+        file.write_text(text)
+    program = run([*BENCH, "--from", file, *options])
+    assert program.wait() == 1
+    assert program.errors == said.replace("run.json", str(file)) + "\n"
 
 
 @pytest.mark.slow
