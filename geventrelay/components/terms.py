@@ -56,7 +56,7 @@ def side_plan(plan: SocketPlan, settings: DeviceSettings) -> SidePlan:
         sndhwm=0 if plan.type in RECEIVE_ONLY else int(options.get(zmq.SNDHWM, settings.sndhwm)),
         sndhwm_bytes=0 if plan.type in RECEIVE_ONLY else settings.sndhwm_bytes,
         bounds=bounds,
-        max_subscriptions=settings.max_subscriptions,
+        max_subscriptions=getattr(of_subscribers, "max_subscriptions", 0),
         slow_subscriber=getattr(of_subscribers, "slow_subscriber", SlowSubscriber.DROP),
         subscriber_max_age_s=getattr(of_subscribers, "subscriber_max_age_s", 0.0),
         xpub_verbose=repeats_subscriptions(plan.key, settings),

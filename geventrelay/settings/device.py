@@ -73,11 +73,14 @@ class DeviceSettings(TapOptions, ControlOptions, RightsOptions, PeerLimits, Limi
         errors += cls._check_together(kept)
         types = cls._types(kept)
         kept["socket_options"], wrong = check_options(values.get("socket_options", {}), cls.socket_keys(), types)
-        errors += wrong
+        engine = list(cls._check_engine(kept))
+        # One line for one option: what the engine has not needs nothing beside it.
+        without = {error.name for error in engine}
+        errors += (error for error in wrong if error.name not in without)
         own = {key: (types[key], kept[key]) for key in cls.socket_keys() if kept.get(key) and key in types}
         errors += (SettingsError(key, RULE, way) for (_, key), way in loops({kept.get("name", cls.pattern): own}))
         errors += _without_thread(kept["socket_options"], kept.get("io_threads"))
-        errors += cls._check_engine(kept)
+        errors += engine
         for key in kept["socket_options"]:
             if kept.get(key, ()) is None:
                 errors.append(SettingsError(key, "an endpoint for a socket that is given options", None))

@@ -200,15 +200,6 @@ class PeerLimits(DeviceGroup):
         bound=True,
         rare=True,
     )
-    max_subscriptions: int = option(
-        whole(0),
-        "end a connection that subscribes to more topics; 0 is no limit (engine zmtp)",
-        default=100_000,
-        unit="topics",
-        bound=True,
-        rare=True,
-        on_libzmq=(100_000,),
-    )
     max_peers: int = option(
         whole(0),
         "let no more connections in to a socket; 0 is no limit",
@@ -236,12 +227,21 @@ class PeerLimits(DeviceGroup):
 
 @dataclass(frozen=True, kw_only=True)
 class SubscriberLimits(DeviceGroup):
-    """What waits for a subscriber. A base of the patterns that may have a PUB or XPUB."""
+    """What subscribers may ask for, and what waits for them. A base of the patterns that may have a PUB or XPUB."""
 
     __slots__ = ()
 
     title = "Subscribers of relay, forwarder and custom"
 
+    max_subscriptions: int = option(
+        whole(0),
+        "end a connection that subscribes to more topics; 0 is no limit (engine zmtp)",
+        default=100_000,
+        unit="topics",
+        bound=True,
+        rare=True,
+        on_libzmq=(100_000,),
+    )
     subscriber_max_age_s: float = option(
         seconds,
         "drop a message that has waited longer for a slow subscriber; 0 is no limit (engine zmtp)",
@@ -283,7 +283,7 @@ class ControlOptions(DeviceGroup):
         :param values: those settings that are right, by field.
         """
         if values.get("control", ()) is None and values.get("control_type", ControlType.REP) is not ControlType.REP:
-            yield SettingsError("control", "an endpoint where control_type is given", None)
+            yield SettingsError("control", "an endpoint where control-type is given", None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -110,13 +110,13 @@ def _inproc(key: str, endpoints: Iterable[Endpoint], engine: str) -> Iterator[Se
 
 
 def _options(key: str, options: Mapping[int, Any], engine: str) -> Iterator[SettingsError]:
-    for number in options:
-        name = BY_NUMBER[number].name
-        if name not in OPTIONS:
-            yield SettingsError(f"{key}.{name}", f"no {name} {engine}, which does not have it", name)
-        elif name in _OF_PYNACL and not _has_pynacl():
-            what = f"no {name} {engine} without PyNaCl (pip install PyNaCl)"
-            yield SettingsError(f"{key}.{name}", what, name)
+    for number, value in options.items():
+        option = BY_NUMBER[number]
+        name, shown = f"{key}.{option.name}", option.shown(value)
+        if option.name not in OPTIONS:
+            yield SettingsError(name, f"no {option.written} {engine}, which does not have it", shown)
+        elif option.name in _OF_PYNACL and not _has_pynacl():
+            yield SettingsError(name, f"no {option.written} {engine} without PyNaCl (pip install PyNaCl)", shown)
 
 
 def _has_pynacl() -> bool:

@@ -13,7 +13,7 @@ from .concealed import Unshown
 from .described import describe
 from .device import DeviceSettings
 from .device_options import Endpoints, SubscriberLimits
-from .option import option
+from .option import Option, option, options_of
 from .socket_types import directions
 
 Prefixes = str | bytes | Sequence[str | bytes]
@@ -58,13 +58,14 @@ def _slow_subscriber() -> Any:
     )
 
 
-_OF_SUBSCRIBERS = {"slow_subscriber": SlowSubscriber.DROP, "subscriber_max_age_s": 0}
-"""What is only for devices with a PUB or XPUB, and its default."""
+_OF_SUBSCRIBERS = ("slow_subscriber", "subscriber_max_age_s", "max_subscriptions")
+"""What is only for devices with a PUB or XPUB."""
 
 
-def _of_subscribers(values: Mapping[str, Any]) -> Iterator[str]:
-    """The settings among `values` that are for devices with subscribers, and are given."""
-    return (name for name, default in _OF_SUBSCRIBERS.items() if values.get(name, default) != default)
+def _of_subscribers(cls: type[DeviceSettings], values: Mapping[str, Any]) -> Iterator[Option]:
+    """The options of `cls` that are for devices with subscribers, and among `values` are not as by default."""
+    options = (one for one in options_of(cls) if one.field in _OF_SUBSCRIBERS)
+    return (one for one in options if values.get(one.field, one.default) != one.default)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,8 +141,8 @@ to one PULL at the push port. It needs --pub-port or --push-port, or both."""
         if values.get("pub", ()) is None and values.get("push", ()) is None:
             yield SettingsError("push", "an endpoint for push, for pub or for both", Unshown("neither"))
         if values.get("pub", ()) is None:
-            for name in _of_subscribers(values):
-                yield SettingsError("pub", f"an endpoint where {name} is given", None)
+            for one in _of_subscribers(cls, values):
+                yield SettingsError("pub", f"an endpoint where {one.name} is given", None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,8 +252,8 @@ both directions."""
         if values.get("subscribe") is not None and "SUB" not in types:
             yield SettingsError("subscribe", "a SUB among the two sides", " -> ".join(types))
         if not {"PUB", "XPUB"} & set(types):
-            for name in _of_subscribers(values):
-                yield SettingsError(name, "a PUB or XPUB among the two sides", " -> ".join(types))
+            for one in _of_subscribers(cls, values):
+                yield SettingsError(one.field, "a PUB or XPUB among the two sides", " -> ".join(types))
 
 
 PATTERNS: dict[str, type[DeviceSettings]] = {cls.pattern: cls for cls in (Relay, Forwarder, Queue, Streamer, Custom)}

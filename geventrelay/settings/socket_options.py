@@ -65,6 +65,19 @@ class SocketOption:
             raise with_unit(SettingsError(name, error.rule, Unshown() if hidden else value), self.unit) from None
         return kept
 
+    @property
+    def written(self) -> str:
+        """Its name as a file and the docs have it: with ``-``."""
+        return self.name.replace("_", "-")
+
+    def shown(self, kept: int | bytes) -> object:
+        """What an error shows of `kept`, a value that `read` has returned."""
+        if self.secret:
+            return Unshown()
+        if self.check is switch:
+            return bool(kept)
+        return kept.decode(errors="backslashreplace") if isinstance(kept, bytes) else kept
+
     def misfit(self, name: str, socket_type: str) -> SettingsError | None:
         """What is wrong with giving this to a socket; None if nothing is.
 
@@ -77,18 +90,23 @@ class SocketOption:
         return SettingsError(name, f"a socket of the type {' or '.join(self.types)}{reason}", socket_type)
 
 
-def option_of(written: str) -> SocketOption:
+def option_of(written: str, value: Any) -> SocketOption:
     """The option of a name.
 
     :param written: the option's name, with ``-`` or ``_``.
+    :param value: what it is given, for the error.
     :raises SettingsError: if there is none, or none that a device takes, with the reason.
     :raises KeyError: if ZeroMQ has no such option.
     """
     plain = written.replace("-", "_")
     plain = _ALIASES.get(plain, plain)
     if plain in REFUSED:
-        raise SettingsError(written, f"no {plain} ({REFUSED[plain]})", written)
+        raise SettingsError(written, _no(plain, REFUSED[plain]), value)
     return OPTIONS[plain]
+
+
+def _no(name: str, reason: str) -> str:
+    return f"no {name.replace('_', '-')} ({reason})"
 
 
 _FROM_0 = whole(0)
@@ -280,7 +298,7 @@ def check_options(
         taken: dict[str, int | bytes] = {}
         for number, value in options.items():
             try:
-                option = _numbered(key, number)
+                option = _numbered(key, number, value)
                 taken[option.name] = option.read(f"{key}.{option.name}", value)
             except SettingsError as error:
                 errors.append(error)
@@ -289,7 +307,7 @@ def check_options(
     return kept, errors
 
 
-def _numbered(key: str, number: Any) -> SocketOption:
+def _numbered(key: str, number: Any, value: Any) -> SocketOption:
     option = BY_NUMBER.get(number)
     if option is not None:
         return option
@@ -297,7 +315,7 @@ def _numbered(key: str, number: Any) -> SocketOption:
         name = zmq.SocketOption(number).name.lower()
     except ValueError:
         raise SettingsError(key, "libzmq's number of a socket option", number) from None
-    raise SettingsError(f"{key}.{name}", f"no {name} ({REFUSED.get(name, 'it cannot be set')})", name)
+    raise SettingsError(f"{key}.{name}", _no(name, REFUSED.get(name, "it cannot be set")), value)
 
 
 def _misfits(key: str, socket_type: str | None, options: Mapping[str, Any]) -> Iterator[SettingsError]:
@@ -307,10 +325,13 @@ def _misfits(key: str, socket_type: str | None, options: Mapping[str, Any]) -> I
         if error is not None:
             yield error
     if options.get("curve_server") and "curve_secretkey" not in options:
-        yield SettingsError(f"{key}.curve_server", "curve_secretkey beside it", options["curve_server"])
+        yield SettingsError(f"{key}.curve_server", "curve-secretkey beside it", True)
     secure = [name for name in ("curve_server", "curve_serverkey", "plain_username") if options.get(name)]
     if options.get("legacy_peers") == b"" and secure:
-        yield SettingsError(f"{key}.legacy_peers", f"no {secure[0]} beside it, for that needs ZMTP 3", True)
+        yield SettingsError(
+            f"{key}.legacy_peers", f"no {OPTIONS[secure[0]].written} beside it, for that needs ZMTP 3", True
+        )
     missing = {"curve_publickey", "curve_secretkey"} - set(options)
     if "curve_serverkey" in options and missing:
-        yield SettingsError(f"{key}.curve_serverkey", f"{' and '.join(sorted(missing))} beside it", "it alone")
+        names = " and ".join(OPTIONS[name].written for name in sorted(missing))
+        yield SettingsError(f"{key}.curve_serverkey", f"{names} beside it", Unshown("it alone"))

@@ -124,6 +124,7 @@ class Api:
             name: {
                 "received": [round(rate, 2) for rate in series.received],
                 "dropped": [round(rate, 2) for rate in series.dropped],
+                "lost": [round(rate, 2) for rate in series.lost],
                 "held": list(series.held),
             }
             for name, series in self._history.devices.items()

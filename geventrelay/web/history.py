@@ -12,21 +12,26 @@ KEPT = 15 * 60 // STEP_S
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What had been counted at one moment: messages `received` and `dropped` up to then, and those `held` just then."""
+    """What had been counted at one moment: messages `received` and `dropped` up to then, and those `held` just then.
+
+    Deliveries `lost` are counted with engine zmtp alone.
+    """
 
     received: int
     dropped: int
     held: int
+    lost: int = 0
 
 
 class Series:
-    """Rates of one device, the oldest first: messages `received` and `dropped` per second, and how many were `held`."""
+    """Values of one device, the oldest first: `received`, `dropped` and `lost` per second, and what was `held`."""
 
-    __slots__ = ("_before", "dropped", "held", "received")
+    __slots__ = ("_before", "dropped", "held", "lost", "received")
 
     def __init__(self) -> None:
         self.received: deque[float] = deque(maxlen=KEPT)
         self.dropped: deque[float] = deque(maxlen=KEPT)
+        self.lost: deque[float] = deque(maxlen=KEPT)
         self.held: deque[int] = deque(maxlen=KEPT)
         self._before: tuple[float, Totals] | None = None
 
@@ -39,6 +44,7 @@ class Series:
         # A device that was removed and added again counts from nothing.
         self.received.append(max(0, totals.received - before[1].received) / seconds)
         self.dropped.append(max(0, totals.dropped - before[1].dropped) / seconds)
+        self.lost.append(max(0, totals.lost - before[1].lost) / seconds)
         self.held.append(totals.held)
 
 

@@ -120,8 +120,10 @@ def site_for(server: Server) -> Site:
 
 def _totals(supervised: SupervisedDevice) -> Totals:
     snapshot = supervised.snapshot()
+    outlets = [outlet for pump in snapshot.pumps for outlet in pump.outlets]
     return Totals(
         received=sum(pump.received for pump in snapshot.pumps),
-        dropped=sum(sum(outlet.dropped.values()) for pump in snapshot.pumps for outlet in pump.outlets),
+        dropped=sum(sum(outlet.dropped.values()) for outlet in outlets),
+        lost=sum(sum((outlet.lost or {}).values()) for outlet in outlets),
         held=snapshot.held,
     )

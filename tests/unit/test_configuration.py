@@ -294,7 +294,7 @@ BAD = {
     ),
     "a socket option twice": (
         QUEUE + "control = {bind = 5, tcp-keepalive = 1,  tcp_keepalive = 0}\n",
-        "device.q.control.tcp_keepalive: expected tcp_keepalive once, got 'tcp_keepalive'", 5,
+        "device.q.control.tcp_keepalive: expected tcp-keepalive once, got 'tcp_keepalive'", 5,
     ),
     "a socket option out of range": (
         QUEUE + "control = {bind = 5, tos = 256}\n",
@@ -319,13 +319,13 @@ BAD = {
     ),
     "rcvtimeo": (QUEUE.replace("= 2", "= {bind = 2, rcvtimeo = 5}"), "expected no rcvtimeo (a device waits for its", 4),
     "router_mandatory off": (
-        QUEUE.replace("= 1", "= {bind = 1, router_mandatory = 0}"), "expected no router_mandatory (it is always on", 3
+        QUEUE.replace("= 1", "= {bind = 1, router_mandatory = 0}"), "expected no router-mandatory (it is always on", 3
     ),
     "zap_domain": (
-        QUEUE.replace("= 2", "= {bind = 2, zap-domain = 'x'}"), "expected no zap_domain (the device sets", 4,
+        QUEUE.replace("= 2", "= {bind = 2, zap-domain = 'x'}"), "expected no zap-domain (the device sets", 4,
     ),
     "xpub_manual": (
-        FORWARDER.replace("= 2", "= {bind = 2, xpub-manual = 1}"), "expected no xpub_manual (a forwarder", 4,
+        FORWARDER.replace("= 2", "= {bind = 2, xpub-manual = 1}"), "expected no xpub-manual (a forwarder", 4,
     ),
     "subscribe for a socket": (
         FORWARDER.replace("= 1", "= {bind = 1, subscribe = 'a'}"), "own option subscribe says", 3,
@@ -348,11 +348,11 @@ BAD = {
         QUEUE.replace("= 2", "= {bind = 2, tcp-accept-filter = 'a'}"), "expected a network of IP addresses", 4,
     ),
     "a CURVE server without its key": (
-        QUEUE.replace("= 2", "= {bind = 2, curve-server = true}"), "curve-server: expected curve_secretkey beside it", 4
+        QUEUE.replace("= 2", "= {bind = 2, curve-server = true}"), "curve-server: expected curve-secretkey beside it", 4
     ),
     "a CURVE client without its keys": (
         QUEUE.replace("= 2", f"= {{bind = 2, identity = 'a', curve-serverkey = '{SECRET}'}}"),
-        "curve-serverkey: expected curve_publickey and curve_secretkey beside it", 4,
+        "curve-serverkey: expected curve-publickey and curve-secretkey beside it, got it alone", 4,
     ),
     "a key that is none": (
         QUEUE.replace("= 2", "= {bind = 2, curve-publickey = 'a'}"), "40 characters of Z85, got 'a'", 4,

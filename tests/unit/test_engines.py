@@ -33,10 +33,17 @@ REFUSED = {
     "I/O threads": (lambda: Streamer(**ZMTP, io_threads=2),
                     "io_threads: expected 1 with engine zmtp, which has no I/O threads, got 2"),
     "affinity": (lambda: Streamer(**ZMTP, socket_options={"backend": {zmq.AFFINITY: 1}}),
-                 "backend.affinity: expected no affinity with engine zmtp, which does not have it, got 'affinity'"),
+                 "backend.affinity: expected no affinity with engine zmtp, which does not have it, got 1"),
     "socks": (lambda: Streamer(**ZMTP, socket_options={"frontend": {zmq.SOCKS_PROXY: b"localhost:1080"}}),
-              "frontend.socks_proxy: expected no socks_proxy with engine zmtp, which does not have it, "
-              "got 'socks_proxy'"),
+              "frontend.socks_proxy: expected no socks-proxy with engine zmtp, which does not have it, "
+              "got 'localhost:1080'"),
+    "a password": (lambda: Streamer(**ZMTP, socket_options={"frontend": {zmq.SOCKS_PASSWORD: b"hush"}}),
+                   "frontend.socks_password: expected no socks-password with engine zmtp, which does not have it, "
+                   "got something else"),
+    "what no PULL has, told once": (
+        lambda: Streamer(**ZMTP, socket_options={"frontend": {zmq.PROBE_ROUTER: True}}),
+        "frontend.probe_router: expected no probe-router with engine zmtp, which does not have it, got True",
+    ),
     "a policy of libzmq": (
         lambda: Forwarder(**SIDES, engine="libzmq", slow_subscriber="disconnect"),
         "slow_subscriber: expected drop or block with engine libzmq (slow-subscriber disconnect needs engine zmtp), "
@@ -67,7 +74,7 @@ REFUSED = {
     ),
     "no subscribers": (
         lambda: Relay(sub=1, push=2, slow_subscriber="disconnect"),
-        "pub: expected an endpoint where slow_subscriber is given, got None",
+        "pub: expected an endpoint where slow-subscriber is given, got None",
     ),
     "no engine": (lambda: Streamer(**SIDES, engine="zmq"), "engine: expected one of auto, libzmq, zmtp, got 'zmq'"),
 }  # fmt: skip

@@ -8,9 +8,10 @@ def test_rates_are_what_came_between_two_looks():
     history = History()
     history.add(100.0, {"a": Totals(1000, 10, 0)})
     assert list(history.devices["a"].received) == []
-    history.add(105.0, {"a": Totals(1500, 20, 1)})
-    history.add(115.0, {"a": Totals(1500, 20, 0)})
+    history.add(105.0, {"a": Totals(1500, 20, 1, lost=500)})
+    history.add(115.0, {"a": Totals(1500, 20, 0, lost=510)})
     series = history.devices["a"]
+    assert list(series.lost) == [100.0, 1.0]
     assert (list(series.received), list(series.dropped), list(series.held)) == ([100.0, 0.0], [2.0, 0.0], [1, 0])
 
 

@@ -38,7 +38,7 @@ LETTERS = [
 
 def device(name="one", **changes):
     """A device that runs and does nothing."""
-    per_s = {"received": 0.0, "sent": 0.0, "dropped": 0.0}
+    per_s = {"received": 0.0, "sent": 0.0, "dropped": 0.0, "lost": 0.0}
     made = DeviceRates(
         name, "queue", "running", 0, None, None, {"frontend": 1}, 0, {"received": 0, "sent": 0, "dropped": {}}, per_s
     )
@@ -60,6 +60,8 @@ def names(view, devices, room=99):
         ("o", {"sent": 5.0}, True),
         ("d", {"dropped": 5.0}, True),
         ("t", {"counts": {"received": 0, "sent": 0, "dropped": {"full": 5}}}, True),
+        ("l", {"lost": 5.0}, True),
+        ("a", {"counts": {"received": 0, "sent": 0, "dropped": {}, "lost": {"slow": 5}}}, True),
         ("h", {"held": 5}, True),
         ("p", {"peers": {"frontend": 5, "backend": None}}, True),
     ],

@@ -70,7 +70,9 @@ def varied(number: int) -> list[dict[str, Any]]:
 def prepared(number: int) -> StubServer:
     devices = varied(number)
     stub = StubServer(lambda _: devices, token=TOKEN)
-    stub.history = {one["name"]: {what: [0, 5, 9] for what in ("received", "dropped", "held")} for one in devices}
+    stub.history = {
+        one["name"]: {what: [0, 5, 9] for what in ("received", "dropped", "lost", "held")} for one in devices
+    }
     stub.peers = {
         "sub": [
             {"address": "127.0.0.1:40100", "since": time.time() - 90, "mechanism": "NULL"},

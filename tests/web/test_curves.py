@@ -19,7 +19,8 @@ VALUE, SCALE, TIME = (text(f"{RECEIVED} .spark-{part}") for part in ("value", "s
 def stub():
     """A device that receives nothing now, and has received 0, 1, 2 and so on a second before."""
     with StubServer(lambda _: [queue("orders")]) as server:
-        server.history = {"orders": {"received": list(range(180)), "dropped": [0] * 180, "held": [0] * 180}}
+        none = [0] * 180
+        server.history = {"orders": {"received": list(range(180)), "dropped": none, "lost": none, "held": none}}
         yield server
 
 

@@ -57,6 +57,7 @@ def test_what_single_peers_lost_is_told_as_what_is_dropped_is(browser):
         browser.until(f"/^losing [1-9][0-9.]*\\/s$/.test({text(card('orders', '.drop-label'))})")
         assert browser.evaluate(text(card("orders", ".drop-reason"))).startswith("slow subscriber 1.")
         assert "lost" in browser.evaluate(text(".tile.dropped .tile-total"))
+        browser.until(f"/^[1-9][0-9.]*\\/s$/.test({text('.spark.dropped .spark-value')})")
         assert "queue · zmtp" in browser.evaluate(text(card("orders")))
         assert complaints(browser, stub) == []
 

@@ -248,5 +248,5 @@ def test_what_is_dropped_counts_as_not_ready_where_peers_are_not_certain(run, pe
 def test_curve_and_legacy_peers_exclude_each_other():
     _, secret = zmq.curve_keypair()
     options = {zmq.ZAP_DOMAIN: True, zmq.CURVE_SERVER: 1, zmq.CURVE_SECRETKEY: secret}
-    with pytest.raises(SettingsError, match="legacy_peers: expected no curve_server beside it"):
+    with pytest.raises(SettingsError, match="legacy_peers: expected no curve-server beside it"):
         Streamer(frontend=LOCAL, backend=LOCAL, socket_options={"frontend": options})

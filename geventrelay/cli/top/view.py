@@ -44,6 +44,8 @@ SORTINGS: Mapping[str, Sorting] = {
     "o": Sorting("messages out", _by_rate("sent"), True, "sent"),
     "d": Sorting("messages dropped a second", _by_rate("dropped"), True, "dropped"),
     "t": Sorting("messages dropped in all", lambda one: one.total("dropped") or 0, True, "total"),
+    "l": Sorting("messages lost a second (engine zmtp)", _by_rate("lost"), True, "lost"),
+    "a": Sorting("messages lost in all", lambda one: one.total("lost") or 0, True, "lost"),
     "h": Sorting("messages held", lambda one: one.held or 0, True, "held"),
     "p": Sorting("peers", lambda one: sum(number or 0 for number in one.peers.values()), True, "peers"),
 }

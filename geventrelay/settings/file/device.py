@@ -155,7 +155,7 @@ class DeviceTable:
         if value is WRONG:
             return
         try:
-            option = option_of(written)
+            option = option_of(written, value)
         except KeyError:
             if written in ("type", "socket-type", "socket_type"):
                 self.faults.append(fault(path, self._rule_of_type(key), value))
@@ -167,7 +167,7 @@ class DeviceTable:
             self.faults.append((path, error))
             return
         if option.name in options:
-            self.faults.append(fault(path, f"{option.name} once", written))
+            self.faults.append(fault(path, f"{option.written} once", written))
             return
         self._places[f"{key}.{option.name}"] = path
         try:

@@ -61,7 +61,7 @@ export class Card {
     this.#diagram.update(device, rates, width);
     this.#addresses.update(device);
     this.#curves.received.now(rates.get("received"));
-    this.#curves.dropped.now(rates.get("dropped"));
+    this.#curves.dropped.now(rates.get("missing"));
     this.#curves.held.now(device.held);
     this.details.update(device);
     this.watch.update(device);
@@ -73,9 +73,10 @@ export class Card {
     this.watch.close();
   }
 
-  // Show its last 15 minutes, {received, dropped, held}; `times` says when these were.
+  // Show its last 15 minutes, {received, dropped, lost, held}; `times` says when these were.
   curves(series, times) {
-    for (const [what, curve] of Object.entries(this.#curves)) curve.curve(series[what], times);
+    const shown = { ...series, dropped: series.dropped.map((value, at) => value + series.lost[at]) };
+    for (const [what, curve] of Object.entries(this.#curves)) curve.curve(shown[what], times);
   }
 
   // Show or hide the buttons: possible, the server has a token; allowed, this tab has it.

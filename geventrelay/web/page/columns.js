@@ -20,8 +20,7 @@ export const COLUMNS = [
   figure("out", "Out", ({ rates }) => rounded(rates.get("sent")), ({ rates }) => rateText(rates, "sent"),
     ({ rates }) => `${exact(rates.total("sent"))} messages sent`),
   figure("peers", "Peers", ({ device }) => peersOf(device).number, ({ device }) => peersOf(device).text, ({ device }) => peersOf(device).title),
-  figure("dropped", "Dropped", ({ rates }) => rates.total("dropped"), droppedText,
-    ({ rates }) => `${exact(rates.total("dropped"))} messages dropped, ${exact(rates.get("dropped"))}/s now`),
+  figure("dropped", "Dropped", ({ rates }) => rates.total("missing"), missingText, missingTitle),
   figure("held", "Held", ({ device }) => device.held, ({ device }) => count(device.held), ({ device }) => `${exact(device.held)} ${device.held === 1 ? "message" : "messages"} held`),
 ];
 
@@ -33,9 +32,15 @@ function rateText(rates, what) {
   return rates.known ? rate(rates.get(what)) : "–";
 }
 
-function droppedText({ rates }) {
-  const now = rates.get("dropped");
-  return count(rates.total("dropped")) + (now > 0 ? ` (${rate(now)})` : "");
+function missingText({ rates }) {
+  const now = rates.get("missing");
+  return count(rates.total("missing")) + (now > 0 ? ` (${rate(now)})` : "");
+}
+
+function missingTitle({ rates }) {
+  const lost = rates.total("lost");
+  const alsoLost = lost > 0 ? ` and ${exact(lost)} lost by single peers` : "";
+  return `${exact(rates.total("dropped"))} messages dropped${alsoLost}, ${exact(rates.get("missing"))}/s now`;
 }
 
 // By which column the devices are ordered: none at first, which is the order of the configuration.

@@ -19,7 +19,7 @@ export class History {
   }
 
   of(name) {
-    return this.#devices.get(name) ?? { received: [], dropped: [], held: [] };
+    return this.#devices.get(name) ?? { received: [], dropped: [], lost: [], held: [] };
   }
 
   get points() {
@@ -34,7 +34,7 @@ export class History {
   // Add a point if an interval is over; returns whether it did.
   add(device, rates, nowMs) {
     const since = this.#since.get(device.name);
-    const now = { atMs: nowMs, received: rates.total("received"), dropped: rates.total("dropped") };
+    const now = { atMs: nowMs, received: rates.total("received"), dropped: rates.total("dropped"), lost: rates.total("lost") };
     if (since === undefined || now.received < since.received) {
       this.#since.set(device.name, now);
       return false;
@@ -42,10 +42,11 @@ export class History {
     const seconds = (nowMs - since.atMs) / 1000;
     // Half an event early is on time.
     if (seconds < this.#intervalS - 0.5) return false;
-    const series = this.#devices.get(device.name) ?? { received: [], dropped: [], held: [] };
+    const series = this.of(device.name);
     this.#devices.set(device.name, series);
     this.#push(series.received, (now.received - since.received) / seconds);
     this.#push(series.dropped, (now.dropped - since.dropped) / seconds);
+    this.#push(series.lost, (now.lost - since.lost) / seconds);
     this.#push(series.held, device.held);
     this.#since.set(device.name, now);
     this.#endS.set(device.name, Date.now() / 1000);

@@ -50,8 +50,8 @@ export class Row {
       setText(cell, (text ?? value)(one));
       if (title !== undefined) setAttribute(cell.parentNode, "title", title(one));
     }
-    setClass(this.root, "some-dropped", rates.total("dropped") > 0);
-    setClass(this.root, "drops-now", rates.get("dropped") > 0);
+    setClass(this.root, "some-dropped", rates.total("missing") > 0);
+    setClass(this.root, "drops-now", rates.get("missing") > 0);
     setClass(this.root, "some-held", device.held > 0);
     const failed = device.state === "failed" && device.failure !== null;
     setHidden(this.#failure, !failed);

@@ -9,7 +9,7 @@ const KINDS = [
   ["paused", (device) => device.state === "paused"],
   ["stopped", (device) => device.state === "stopped" || device.state === "stopping"],
   ["failed", (device) => device.state === "failed"],
-  ["dropping", (device, rates) => rates.get("dropped") > 0],
+  ["dropping", (device, rates) => rates.get("missing") > 0],
 ];
 
 const WORTH_IT = 4;
