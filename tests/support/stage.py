@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import gevent
+
 from geventrelay import Device, PumpSnapshot
-from geventrelay.testing import Peer, Peers, eventually
+from geventrelay.testing import Peer, Peers, eventually, within
 
 from .traffic import pump
 
@@ -99,6 +101,18 @@ class Stage:
 
     def snapshot(self, source: str) -> PumpSnapshot:
         return pump(self.device, source)
+
+
+def taken(takers: Sequence[Peer], count: int, *, last: Sequence[Peer] = (), after: int = 0) -> list[list[Parts]]:
+    """What each of `takers` gets of `count` messages; those of `last` wait until the others have so many."""
+    got: list[list[Parts]] = [[] for _ in takers]
+    with within(lambda: f"{count} messages, of which there are {[len(one) for one in got]}"):
+        while (so_far := sum(map(len, got))) < count:
+            for taker, some in zip(takers, got, strict=True):
+                if taker not in last or so_far >= after:
+                    some += taker.recv_now()
+            gevent.sleep(0)
+    return got
 
 
 def is_mark(parts: Parts) -> bool:
