@@ -21,6 +21,7 @@ from ..recording import Record
 from ..recording.questions import RESERVED, Questions
 from ..recording.record import RecordClock, source_name
 from .endpoint import attach
+from .room import Room
 
 # How much to read before other greenlets run, and signals are handled. A message may have a million parts.
 _MESSAGES_AT_A_TIME, _PARTS_AT_A_TIME, _BYTES_AT_A_TIME = 200, 1000, 4 * 1024 * 1024
@@ -58,7 +59,8 @@ class TapStream:
         self._context: Any = zmq.green.Context()
         self._socket = cast(RelaySocket, self._context.socket(zmq.SUB, socket_class=RelaySocket))
         self._socket.set(zmq.LINGER, 0)
-        self._socket.set(zmq.RCVHWM, 100_000)
+        self._room = Room()
+        self._socket.set(zmq.RCVHWM, self._room.messages)
         self._socket.set(zmq.SUBSCRIBE, b"" if direction is None else os.fsencode(direction))
         self._monitor = Monitor(self._socket, _CONNECTED | _DISCONNECTED)
         try:
@@ -151,6 +153,9 @@ class TapStream:
                     self._take(received)
         except zmq.Again:
             pass
+        if received and self._room.after(len(received), nparts, nbytes):
+            # libzmq follows at once (socket_base_t::update_pipe_options).
+            self._socket.set(zmq.RCVHWM, self._room.messages)
         return received
 
     def _take(self, received: list[tuple[int, list[bytes]]]) -> None:

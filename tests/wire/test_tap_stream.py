@@ -7,6 +7,7 @@ import pytest
 import zmq
 
 from geventrelay.cli import tap_stream
+from geventrelay.cli.room import LEAST_MESSAGES, MOST_MESSAGES
 from geventrelay.cli.tap_stream import TapStream
 from geventrelay.endpoints import Endpoint
 from geventrelay.testing import Peers, within
@@ -71,3 +72,20 @@ def test_few_large_messages_are_handed_out_at_a_time(watched):
         while sum(sizes) < 20:
             sizes.append(len(stream.receive()))
     assert max(sizes) <= 4
+
+
+def test_of_large_messages_fewer_may_wait(watched):
+    publisher, stream = watched
+    hwm = lambda: stream._socket.get(zmq.RCVHWM)  # noqa: E731
+    assert hwm() == MOST_MESSAGES
+    for _ in range(300):
+        publisher.send(b"small")
+    publisher.send(bytes(1 << 20))
+    for number in range(200):
+        publisher.send(b"%d" % number)
+    records = []
+    with within("all of them"):
+        while len(records) < 501:
+            records += stream.receive()
+    assert LEAST_MESSAGES < hwm() < MOST_MESSAGES // 2
+    assert [len(one.parts[0]) for one in records[299:302]] == [5, 1 << 20, 1]
