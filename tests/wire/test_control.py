@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import statistics
 import struct
 import time
 
@@ -299,18 +298,20 @@ def test_statistics_answers_while_paused(steered, flow, kind):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ANSWERING)
 def test_statistics_answers_under_a_flood(steered, flow, kind):
-    device, controller = steered(kind)
+    # Over inproc no other thread needs a turn before the answer is there, so turns of the hub are its time.
+    device, controller = steered(kind, control=f"inproc://steering-{next(_names)}")
     tasks = flow(device)
     took = []
     for _ in range(20):
-        # The flood goes on all the while; it may well be somebody else's turn while an answer is under way.
         tasks.until_more()
-        began = time.monotonic()
-        controller.statistics()
-        took.append(time.monotonic() - began)
-    # 50 ms is the promise; a machine that is busy with other things may take one answer longer, but not half of them.
-    assert statistics.median(took) < 0.05, took
-    assert max(took) < 0.5, took
+        controller.peer.send(b"STATISTICS")
+        turns = 0
+        while not controller.peer.socket.readable:
+            let_run(1)
+            turns += 1
+        assert len(controller.peer.recv()) == 8
+        took.append(turns)
+    assert max(took) < 20, took
 
 
 @pytest.mark.slow
@@ -330,9 +331,10 @@ def test_a_flood_of_commands_leaves_time_for_everything_else(steered, flow):
     try:
         longest = 0.0
         for _ in range(20):
-            began = time.monotonic()
+            # The processor time of the hub's thread: others may have the processor meanwhile.
+            began = time.thread_time()
             gevent.sleep(0.001)
-            longest = max(longest, time.monotonic() - began)
+            longest = max(longest, time.thread_time() - began)
         tasks.until_more(1000)
     finally:
         logging.getLogger("geventrelay").disabled = False
