@@ -90,8 +90,8 @@ def test_a_ready_file_of_a_server_that_runs_is_taken_with_a_warning(start, folde
     path = folder / "both.json"
     first = start("relay", *SIDES["relay"], ready_file=path)
     second = start("streamer", *SIDES["streamer"], ready_file=path)
+    second.until_logged("ready-file-taken")
     assert f"pid={first.pid}" in second.errors
-    assert "ready-file-taken" in second.errors
 
 
 def test_ready_file_is_left_alone_by_a_server_that_could_not_start(start, run):
