@@ -73,13 +73,16 @@ def is_free(endpoint: str) -> bool:
 @pytest.fixture
 def settings(tmp_path):
     """Of a device that has everything: names to resolve, files, a control socket and a tap."""
-    with Device(Queue(frontend=LOCAL, backend=LOCAL)) as other:
-        front, back = (other.endpoints[key][0] for key in ("frontend", "backend"))
-    return Queue(
-        frontend=[front.replace("127.0.0.1", "localhost"), f"ipc://{tmp_path}/front"],
-        backend=[back, f"ipc://{tmp_path}/back", ">tcp://localhost:9"],
-        control=LOCAL, tap=LOCAL, linger_ms=20, drain_s=0.01,
-    )  # fmt: skip
+    with socket.socket() as front, socket.socket() as back:
+        for one in (front, back):
+            # While it does not listen, the device can bind the port, and no other program is given it.
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            one.bind(("127.0.0.1", 0))
+        yield Queue(
+            frontend=[f"tcp://localhost:{front.getsockname()[1]}", f"ipc://{tmp_path}/front"],
+            backend=[f"tcp://127.0.0.1:{back.getsockname()[1]}", f"ipc://{tmp_path}/back", ">tcp://localhost:9"],
+            control=LOCAL, tap=LOCAL, linger_ms=20, drain_s=0.01,
+        )  # fmt: skip
 
 
 def assert_nothing_is_left(device: Device, folder: Path) -> None:
