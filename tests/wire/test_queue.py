@@ -213,12 +213,15 @@ def test_with_no_worker_clients_are_stopped_at_the_high_water_marks(run, peers: 
     device = run(Queue(frontend=LOCAL, backend=LOCAL, sndhwm=1, rcvhwm=1))
     one = client(peers, device, sndhwm=1)
     taken, body = 0, b"x" * 1_000_000
-    with contextlib.suppress(AssertionError):
-        while taken < 100:
+    full = False
+    while taken < 100 and not full:
+        try:
             one.send(b"%d" % taken, body, within_s=0.3)
             taken += 1
+        except AssertionError:
+            # A busy machine takes its time too.
+            full = is_held_back(device)
     assert 0 < taken < 60, f"{taken} requests of 1 MB were taken with nobody to serve them"
-    assert is_held_back(device)
     serving = worker(peers, device)
     assert [int(message[1]) for message in serving.recv_all(taken)] == list(range(taken))
 

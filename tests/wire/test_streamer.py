@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import gevent
 import pytest
 import zmq
@@ -41,13 +39,16 @@ def test_pushers_are_stopped_at_the_high_water_marks_and_nothing_is_lost(run, pe
     one = pusher(peers, device, sndhwm=1)
     puller = worker(peers, device, rcvhwm=1) if stalled else None
     taken, body = 0, b"x" * 1_000_000
-    with contextlib.suppress(AssertionError):
-        while taken < 100:
+    full = False
+    while taken < 100 and not full:
+        try:
             one.send(b"%d" % taken, body, within_s=0.3)
             taken += 1
+        except AssertionError:
+            # A busy machine takes its time too.
+            full = is_held_back(device)
     # Four queues of one task each, one in hand, and what the kernel buffers of two connections take.
     assert 0 < taken < 60, f"{taken} tasks of 1 MB were taken with nobody to do them"
-    assert is_held_back(device)
     puller = puller or worker(peers, device)
     assert [int(message[0]) for message in puller.recv_all(taken)] == list(range(taken))
 
