@@ -12,7 +12,7 @@ from support.http import TOKEN, Client, FakeServer, Reloaded
 
 from geventrelay import Forwarder, Relay, SettingsError, StartError, Streamer
 from geventrelay.settings import HttpAddress
-from geventrelay.testing import LOCAL, Peers, eventually
+from geventrelay.testing import LOCAL, Peers, eventually, within
 from geventrelay.web.site import Site
 
 
@@ -180,9 +180,10 @@ def test_events_come_to_everybody_who_listens(client, streamer):
     listeners = [client.events() for _ in range(3)]
     first = [next(one) for one in listeners]
     streamer.pause()
-    second = [next(one) for one in listeners]
     assert [one["devices"][0]["state"] for one in first] == ["running"] * 3
-    assert [one["devices"][0]["state"] for one in second] == ["paused"] * 3
+    with within("the pause at every listener"):
+        # They come every second anyway.
+        assert all(any(event["devices"][0]["state"] == "paused" for event in one) for one in listeners)
     for one in listeners:
         one.close()
 
