@@ -352,8 +352,8 @@ def test_nonsense_and_a_reset_leave_no_traceback(site, connect, nonsense, caplog
 
 def test_a_thousand_connections_cost_others_nothing(site, connect):
     client = site()
-    with within("a thousand connections"):
-        for _ in range(1000):
-            connect(client, source="127.0.0.3")
-            gevent.sleep(0)
+    for _ in range(1000):
+        connect(client, source="127.0.0.3")
+        gevent.sleep(0)
+    with within("an answer beside a thousand connections"):
         assert client.get("/api/devices").status == 200
