@@ -526,7 +526,7 @@ def test_disconnect_ends_the_connection_of_one_peer_or_says_why_not(run, peers: 
     device = run(Streamer(**ends, engine="zmtp"))
     peers.connect(zmq.PULL, *device.endpoints["backend"])
     control = peers.connect(zmq.REQ, *device.endpoints["control"])
-    (peer,) = device.peers(accounts=True)["backend"].peers
+    (peer,) = eventually(lambda: device.peers(accounts=True)["backend"].peers, "the peer")
     answers = []
     for command in (b"DISCONNECT 0", b"DISCONNECT %d" % peer.account.id, b"DISCONNECT x"):
         control.send(command)

@@ -94,7 +94,7 @@ def test_one_peer_is_disconnected_by_who_knows_the_token(serve, run, peers: Peer
     device = run(Streamer(name="tasks", frontend=LOCAL, backend=LOCAL, engine="zmtp"))
     client = serve(FakeServer.of(device))
     peers.connect(zmq.PULL, *device.endpoints["backend"])
-    (peer,) = client.get("/api/devices/tasks/peers").json["sockets"]["backend"]
+    (peer,) = eventually(lambda: client.get("/api/devices/tasks/peers").json["sockets"]["backend"], "the peer")
     path = f"/api/devices/tasks/peers/{peer['id']}/disconnect"
     assert client.post(path, token=None).status == 401
     assert len(device.peers()["backend"].peers) == 1

@@ -46,7 +46,8 @@ def test_each_peer_has_its_account(either, peers: Peers):
 def test_a_peer_has_the_routing_id_that_it_has_announced(either, peers: Peers):
     device = either(Queue(frontend=LOCAL, backend=LOCAL))
     peers.connect(zmq.DEALER, *device.endpoints["frontend"], routing_id=b"a\xff")
-    assert [(one.type, one.routing_id) for one in accounts(device, "frontend")] == [("DEALER", b"a\xff")]
+    (found,) = eventually(lambda: accounts(device, "frontend"), "the peer")
+    assert (found.type, found.routing_id) == ("DEALER", b"a\xff")
 
 
 def test_a_peer_that_is_disconnected_loses_what_waits_and_may_come_again(either, peers: Peers):
@@ -55,7 +56,7 @@ def test_a_peer_that_is_disconnected_loses_what_waits_and_may_come_again(either,
     worker = peers.connect(zmq.PULL, *device.endpoints["backend"], rcvhwm=1, reconnect_ivl=1)
     for _ in range(60):
         source.send(b"x" * 100_000)
-    eventually(lambda: accounts(device, "backend")[0].waiting == 5, "the queue to be full")
+    eventually(lambda: [one.waiting for one in accounts(device, "backend")] == [5], "the queue to be full")
     (before,) = accounts(device, "backend")
     assert before.waiting_bytes > 400_000
     assert before.oldest_s > 0
