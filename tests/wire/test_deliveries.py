@@ -35,8 +35,9 @@ def test_what_a_slow_subscriber_misses_is_counted_while_it_is_there_when_it_leav
     assert len(good.recv()) == 2
     eventually(lambda: deliveries().sent == 100, "all to be moved")
     now = deliveries()
-    assert (now.matched, now.waiting) == (101, 5)
-    assert now.delivered + now.lost[Drop.SLOW] == 96
+    # The kernel may take more of what waits at any time.
+    assert now.matched == 101 == now.delivered + now.lost[Drop.SLOW] + now.waiting
+    assert 0 < now.waiting <= 5
     slow.close()
     eventually(lambda: not deliveries().waiting, "the end of the slow one")
     assert deliveries().lost[Drop.LEFT] in range(1, 6)
