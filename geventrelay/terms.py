@@ -1,4 +1,4 @@
-"""What several folders share: engines, the longest topic, what becomes of a message without a taker, what is sent."""
+"""What several folders share: engines, mechanisms, the longest topic, what has no taker, what is sent."""
 
 from __future__ import annotations
 
@@ -17,6 +17,17 @@ class Engine(enum.Enum):
     """ZeroMQ's library, as every other program has it."""
     ZMTP = "zmtp"
     """Connections of our own, which speak ZeroMQ's protocol."""
+
+
+class Mechanism(enum.Enum):
+    """How a peer says who it is (RFC 23): the mechanism of its handshake."""
+
+    NULL = "NULL"
+    """Not at all: there is its address alone."""
+    PLAIN = "PLAIN"
+    """By a name and a password, which can be read on the way (RFC 24)."""
+    CURVE = "CURVE"
+    """By a key that it has proved to hold (RFC 26)."""
 
 
 class WhenFull(enum.Enum):

@@ -6,18 +6,8 @@ import enum
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ..terms import Mechanism as Mechanism
 from .rights import Rights
-
-
-class Mechanism(enum.Enum):
-    """How a peer says who it is (RFC 23)."""
-
-    NULL = "NULL"
-    """Not at all."""
-    PLAIN = "PLAIN"
-    """By a user's name and a password, which are sent as they are."""
-    CURVE = "CURVE"
-    """By a key, whose secret half it proves to have."""
 
 
 class Denial(enum.Enum):

@@ -19,6 +19,7 @@ from ..settings.socket_options import lets_legacy_peers_in
 from ..zmtp import socket_types
 from . import inproc
 from .endpoints import bind, connect, reason, unbind
+from .guard import Guard
 from .ipc_files import IpcFile, file_of
 from .listeners import use_descriptor
 from .new_socket import new_socket, set_linger
@@ -38,6 +39,7 @@ class DeviceSocket:
     :param context: where to make it.
     :param plan: what it is to be.
     :param settings: the device's.
+    :param guard: what protects it.
     :param follow: whether to follow its peers.
     :raises StartError: naming an option that libzmq refuses, or if there are no descriptors; nothing is left open then.
 
@@ -46,7 +48,15 @@ class DeviceSocket:
     :ivar bound: the addresses that it is bound to.
     """
 
-    def __init__(self, context: Any, plan: SocketPlan, settings: DeviceSettings, *, follow: bool) -> None:
+    def __init__(
+        self,
+        context: Any,
+        plan: SocketPlan,
+        settings: DeviceSettings,
+        guard: Guard,
+        *,
+        follow: bool,
+    ) -> None:
         self.plan = plan
         self.bound: list[str] = []
         self._device = settings.name
@@ -64,7 +74,7 @@ class DeviceSocket:
         self._last_peers: PeersSnapshot | None = None
         self._ending: Monitor | None = None
         self._left_unread = False
-        self.socket = new_socket(context, plan, settings)
+        self.socket = new_socket(context, plan, settings, guard)
         try:
             self._watch(follow)
         except BaseException as error:

@@ -11,6 +11,7 @@ from ..errors import StartError
 from ..settings import DeviceSettings
 from ..settings.socket_options import ZAP_DOMAIN, lets_legacy_peers_in
 from . import socks
+from .guard import Guard
 from .peer_bounds import handshake_time, receive_hwm
 from .plan import RECEIVE_ONLY, SocketPlan
 
@@ -24,12 +25,13 @@ _SUBSCRIBERS_BUFFER_BYTES = 16 * 1024
 PROBES = 3
 
 
-def new_socket(context: Any, plan: SocketPlan, settings: DeviceSettings) -> RelaySocket:
+def new_socket(context: Any, plan: SocketPlan, settings: DeviceSettings, guard: Guard) -> RelaySocket:
     """Make a socket with every option set, and neither bound nor connected yet. Does not yield.
 
     :param context: where to make it.
     :param plan: what it is to be.
     :param settings: the device's.
+    :param guard: what protects it.
     :raises StartError: naming an option that the user wants and libzmq refuses, or if there is no descriptor for it.
     """
     try:
@@ -40,6 +42,7 @@ def new_socket(context: Any, plan: SocketPlan, settings: DeviceSettings) -> Rela
         ) from error
     try:
         _set_options(socket, plan, settings)
+        guard.protect(socket, plan)
     except BaseException:
         # It is not known elsewhere yet, and the end of the context would wait for it without end.
         socket.close(0)

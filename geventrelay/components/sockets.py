@@ -16,6 +16,7 @@ from ..settings import DeviceSettings
 from . import contexts
 from .component import Component, DrainStep
 from .device_socket import DeviceSocket
+from .guard import Guard
 from .plan import Adjustment, SocketPlan
 
 
@@ -29,6 +30,7 @@ class Sockets(Component):
     :param settings: the device's.
     :param context: where to make them; None for the one that devices share.
     :param descriptors: listening sockets that others have bound, see `Device`.
+    :param guard: what protects them.
     :param followed: the keys of the sockets whose peers are to be followed; None for every socket.
     """
 
@@ -42,6 +44,7 @@ class Sockets(Component):
         *,
         context: zmq.Context[Any] | None,
         descriptors: Mapping[tuple[str, int], int],
+        guard: Guard,
         followed: frozenset[str] | None,
     ) -> None:
         self._plans = tuple(plans)
@@ -49,6 +52,7 @@ class Sockets(Component):
         self._context: Any = context
         self._shared: zmq.Context[Any] | None = None
         self._descriptors = descriptors
+        self._guard = guard
         self._followed = followed
         self._sockets: dict[str, DeviceSocket] = {}
         self._last_peers: dict[str, PeersSnapshot] = {}
@@ -112,7 +116,7 @@ class Sockets(Component):
         """
         self._take_context()
         follow = self._followed is None or plan.key in self._followed
-        one = self._sockets[plan.key] = DeviceSocket(self._context, plan, self._settings, follow=follow)
+        one = self._sockets[plan.key] = DeviceSocket(self._context, plan, self._settings, self._guard, follow=follow)
         return one.socket
 
     def open_endpoints(self, key: str) -> None:
@@ -170,6 +174,8 @@ class Sockets(Component):
     def _forget(self) -> None:
         self._last_peers = self.peers()
         self._sockets = {}
+        # It has a socket in the context too.
+        self._guard.close()
         shared, self._shared = self._shared, None
         if shared is not None:
             contexts.give_back(shared)

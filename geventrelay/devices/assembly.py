@@ -24,7 +24,7 @@ from ..log import event
 from ..settings import DeviceSettings
 from ..terms import Engine, WhenFull
 from .engines import engine_of, log_engine
-from .features import FEATURES, GRANTS
+from .features import FEATURES, GRANTS, NEW_GUARD
 
 log = logging.getLogger("geventrelay")
 
@@ -72,7 +72,10 @@ class Assembly:
         followed = None if watch_peers else _dropping(plan)
         self.engine = engine_of(settings)
         own = () if self.engine is Engine.ZMTP else plan.sockets
-        self.sockets = Sockets(own, settings, context=context, descriptors=descriptors, followed=followed)
+        self._guard = NEW_GUARD(settings)
+        self.sockets = Sockets(
+            own, settings, context=context, descriptors=descriptors, guard=self._guard, followed=followed
+        )
         self._switch = Switch(plan, settings, descriptors, GRANTS) if self.engine is Engine.ZMTP else None
         self._pumps: Sequence[Direction]
         if self._switch is None:
@@ -120,6 +123,14 @@ class Assembly:
     def drained(self) -> bool:
         """Whether all that came in has been moved. Does not yield."""
         return all(component.drained for component in self.components)
+
+    def prepare(self, settings: DeviceSettings) -> Callable[[], None]:
+        """Read anew who may connect, for the same sockets with other `settings`. Blocks the hub while files are read.
+
+        :returns: what has it count for new connections.
+        :raises SettingsError: if it cannot be read.
+        """
+        return self._guard.prepare(settings)
 
     def apply(self, settings: DeviceSettings, change: Adjustment) -> None:
         """Go on with other `settings`, whose subscriptions differ by `change`. Does not yield."""

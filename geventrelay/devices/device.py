@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
@@ -10,6 +11,7 @@ import gevent
 import zmq
 
 from ..components.control import statistics
+from ..components.plan import Adjustment
 from ..components.tap import TapReader
 from ..engine.libzmq import unless_gone
 from ..engine.peertable import PeersSnapshot
@@ -157,13 +159,27 @@ class Device:
     def adjust(self, settings: DeviceSettings) -> None:
         """Go on with other `settings`, without a restart: nothing is closed. Does not yield.
 
-        Takes what running sockets can take: the subscriptions of a SUB, `linger_ms` and `drain_s`.
+        Takes what running sockets can take: the subscriptions of a SUB, `linger_ms`, `drain_s`, and who may connect
+        from now on. The files that say this are read anew, which blocks the hub.
 
-        :raises SettingsError: naming the first setting that would need a restart; nothing is changed then.
+        :raises SettingsError: naming the first setting that would need a restart, or a file that cannot be read;
+            nothing is changed then.
+        """
+        self.prepare(settings)()
+
+    def prepare(self, settings: DeviceSettings) -> Callable[[], None]:
+        """Do all of `adjust` that can fail, and return the rest, which does not yield. Blocks the hub as that does.
+
+        :raises SettingsError: as `adjust`.
         """
         self._refuse_child()
         change = adjustment(self.settings, settings)
+        let_in = self._assembly.prepare(settings) if self.started else _nothing
+        return functools.partial(self._adjust, settings, change, let_in)
+
+    def _adjust(self, settings: DeviceSettings, change: Adjustment, let_in: Callable[[], None]) -> None:
         self.settings, self._plan = settings, plan(settings)
+        let_in()
         if not self.started:
             return
         # If a socket or the context has gone, the device is about to fail, and its next start has the new settings.
@@ -276,3 +292,7 @@ class Device:
             descriptors=self._descriptors,
             watch_peers=self._watch_peers,
         )
+
+
+def _nothing() -> None:
+    """Nothing that could change: its next start reads all."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from ..access import rights_file
+from ..access.component import SocketGuard
 from ..components import control, tap
 from ..components.component import Feature
+from ..components.guard import NewGuard
 
 FEATURES: tuple[Feature, ...] = (
     control.FEATURE,
@@ -13,3 +15,6 @@ FEATURES: tuple[Feature, ...] = (
 
 GRANTS = rights_file.grants
 """What the peers of a device of given settings may do."""
+
+NEW_GUARD: NewGuard = SocketGuard
+"""What protects the sockets of a device."""

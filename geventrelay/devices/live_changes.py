@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from typing import Any
 
 import zmq
 
@@ -37,12 +38,20 @@ def restart_needed_by(old: DeviceSettings, new: DeviceSettings) -> str | None:
     """The first setting in which `new` differs from `old` and which needs a restart; None if no restart is needed."""
     if type(old) is not type(new):
         return "pattern"
-    live = {option.field for option in options_of(type(old)) if option.live}
+    # The options of single sockets too: what of them needs a restart is the shape of the rules.
+    live = {"socket_access"} | {option.field for option in options_of(type(old)) if option.live}
     for field in dataclasses.fields(old):
         if field.name not in live and getattr(old, field.name) != getattr(new, field.name):
             return field.name
+    if _shapes(old) != _shapes(new):
+        return "access"
     # With prefixes, a forwarder has other sockets than without.
     return None if _types(old) == _types(new) else "subscribe"
+
+
+def _shapes(settings: DeviceSettings) -> dict[str, tuple[Any, ...]]:
+    """What of the rules of its sockets is set before they are bound."""
+    return {key: rules.shape for key, rules in settings.access_rules.items()}
 
 
 def _types(settings: DeviceSettings) -> list[int]:

@@ -231,10 +231,12 @@ class Server:
         old = self.settings
         result = difference(old, settings)
         by_name = {device.name: device for device in settings.devices}
+        # Also of those that stay as they are: files that say who may connect may have changed. All are read first.
+        kept = [self.devices[name].prepare(by_name[name]) for name in (*result.unchanged, *result.adjusted)]
         added = {name: self._supervise(by_name[name]) for name in result.added}
         self._take_process_options(settings)
-        for name in result.adjusted:
-            self.devices[name].adjust(by_name[name])
+        for go_on in kept:
+            go_on()
         ending = [self.devices[name] for name in (*result.removed, *result.changed)]
         # All of them before any start: addresses may go from one device to another.
         self._stop_all(ending)

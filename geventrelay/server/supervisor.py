@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -171,8 +172,19 @@ class SupervisedDevice:
 
         :raises SettingsError: naming the first setting that would need a restart.
         """
-        if self.device.started:
-            self.device.adjust(settings)
+        self.prepare(settings)()
+
+    def prepare(self, settings: DeviceSettings) -> Callable[[], None]:
+        """Do all of `adjust` that can fail, and return the rest, as `Device.prepare`. Blocks the hub as that does.
+
+        :raises SettingsError: as `adjust`, or naming a file with rules of who may connect that cannot be read.
+        """
+        adjust = self.device.prepare(settings) if self.device.started else None
+        return functools.partial(self._adjust, settings, adjust)
+
+    def _adjust(self, settings: DeviceSettings, adjust: Callable[[], None] | None) -> None:
+        if adjust is not None:
+            adjust()
         self.settings = settings
 
     def restart(self, settings: DeviceSettings) -> None:

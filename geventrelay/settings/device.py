@@ -7,7 +7,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ..access.options import AccessOptions, check_own
 from ..access.rights_options import RightsOptions
+from ..access.socket_rules import SocketRules, problems, rules_of
 from ..endpoints import Endpoint, Taken, parse_endpoints
 from ..errors import SettingsError
 from ..terms import Engine
@@ -25,7 +27,7 @@ Checked = tuple[dict[str, Any], list[SettingsError]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceSettings(TapOptions, ControlOptions, RightsOptions, PeerLimits, Limits, Common):
+class DeviceSettings(TapOptions, ControlOptions, RightsOptions, AccessOptions, PeerLimits, Limits, Common):
     """What can be set for a device of every pattern. All are keywords.
 
     Each base is a group of options, which are described where they are declared; docs/configuration.rst lists them all.
@@ -33,6 +35,8 @@ class DeviceSettings(TapOptions, ControlOptions, RightsOptions, PeerLimits, Limi
 
     :param socket_options: ZeroMQ's own options for single sockets, by the socket's key and libzmq's number of the
         option. They are set last, so they win over the device's. See `geventrelay.settings.socket_options`.
+    :param socket_access: options of `geventrelay.access.options.AccessOptions` for single sockets, by the socket's key
+        and the option's field; they win over the device's, and ``"none"`` leaves one out.
     """
 
     pattern: ClassVar[str] = ""
@@ -44,6 +48,8 @@ class DeviceSettings(TapOptions, ControlOptions, RightsOptions, PeerLimits, Limi
     """What the pattern is for, in a few sentences."""
 
     socket_options: SocketOptions = dataclasses.field(default_factory=dict, repr=False, hash=False)
+
+    socket_access: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict, repr=False, hash=False)
 
     def __post_init__(self) -> None:
         kept, errors = self.check({field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
@@ -73,10 +79,12 @@ class DeviceSettings(TapOptions, ControlOptions, RightsOptions, PeerLimits, Limi
         errors += cls._check_together(kept)
         types = cls._types(kept)
         kept["socket_options"], wrong = check_options(values.get("socket_options", {}), cls.socket_keys(), types)
+        kept["socket_access"], wrong_access = check_own(values.get("socket_access", {}), cls.socket_keys())
         engine = list(cls._check_engine(kept))
         # One line for one option: what the engine has not needs nothing beside it.
         without = {error.name for error in engine}
-        errors += (error for error in wrong if error.name not in without)
+        errors += (error for error in (*wrong, *wrong_access) if error.name not in without)
+        errors += problems(kept, cls.socket_keys())
         own = {key: (types[key], kept[key]) for key in cls.socket_keys() if kept.get(key) and key in types}
         errors += (SettingsError(key, RULE, way) for (_, key), way in loops({kept.get("name", cls.pattern): own}))
         errors += _without_thread(kept["socket_options"], kept.get("io_threads"))
@@ -101,6 +109,13 @@ class DeviceSettings(TapOptions, ControlOptions, RightsOptions, PeerLimits, Limi
         """The ZeroMQ type of each socket, e.g. ``"ROUTER"``, by the socket's key."""
         types = self._types({field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
         return {key: types[key] for key in self.endpoints}
+
+    @property
+    def access_rules(self) -> dict[str, SocketRules]:
+        """Who may connect, by the key of each socket that has rules for it; see `geventrelay.access.socket_rules`."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        found = {key: rules_of(values, key) for key in self.endpoints}
+        return {key: rules for key, rules in found.items() if rules is not None}
 
     def engine_needs(self) -> Iterator[Need]:
         """Which of these settings engine zmtp alone can do; nothing if engine libzmq can do all."""

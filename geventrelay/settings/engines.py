@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from ..access.socket_rules import rules_of
 from ..endpoints import Endpoint
 from ..errors import SettingsError
 from .option import Option
@@ -99,6 +100,13 @@ def misfits(values: Mapping[str, Any], types: Mapping[str, str], need: Need | No
     for key in there:
         yield from _inproc(key, values[key], engine)
         yield from _options(key, values.get("socket_options", {}).get(key, {}), engine)
+        rules = rules_of(values, key)
+        if rules is not None and not rules.lets_each_key_in:
+            yield SettingsError(
+                key,
+                f"no rules of who may connect {engine}, which does not hold to any yet",
+                key,
+            )
     if values.get("io_threads", 1) != 1:
         yield SettingsError("io_threads", f"1 {engine}, which has no I/O threads", values["io_threads"])
 

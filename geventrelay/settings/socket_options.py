@@ -217,7 +217,7 @@ _EVERY = (
     # Security
     _option("curve_publickey", curve_key, "a key of 40 characters"),
     _option("curve_secretkey", curve_key, "a key of 40 characters, never shown"),
-    _option("curve_server", switch, "true or false, with curve_secretkey"),
+    _option("curve_server", switch, "true or false, with curve_secretkey and curve-clients"),
     _option("curve_serverkey", curve_key, "a key of 40 characters, with both keys of its own"),
     _option("plain_password", limited_text(), "text, never shown", _CONNECTS),
     _option("plain_username", limited_text(), "text", _CONNECTS),
@@ -252,7 +252,7 @@ _REASONS: dict[str, tuple[str, ...]] = {
     "messages would no longer be ZeroMQ's": ("router_raw", "stream_notify"),
     "a forwarder passes subscriptions on by itself": ("xpub_manual", "xpub_manual_last_value"),
     "the device sets it, so that bytes that are not ZMTP are refused": ("zap_domain",),
-    "ZAP requests get no answer here, so every peer would be refused": ("zap_enforce_domain", "plain_server"),
+    "the device sets it where there are rules of who may connect": ("zap_enforce_domain", "plain_server"),
     "the server gives it to sockets that it was started with": ("use_fd",),
     "ipv6 is its successor": ("ipv4only",),
     "no device has a REQ": ("req_correlate", "req_relaxed"),

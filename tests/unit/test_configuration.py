@@ -350,9 +350,17 @@ BAD = {
     "a CURVE server without its key": (
         QUEUE.replace("= 2", "= {bind = 2, curve-server = true}"), "curve-server: expected curve-secretkey beside it", 4
     ),
+    "a CURVE client without one of its keys": (
+        QUEUE.replace("= 2", f"= {{bind = 2, curve-publickey = '{SECRET}', curve-serverkey = '{SECRET}'}}"),
+        "curve-serverkey: expected curve-secretkey beside it", 4,
+    ),
+    "a CURVE server of today": (
+        QUEUE.replace("= 2", f"= {{bind = 2, curve-server = true, curve-secretkey = '{SECRET}'}}"),
+        "curve-server: expected curve-clients, a folder with the keys that may connect, or any, beside it", 4,
+    ),
     "a CURVE client without its keys": (
         QUEUE.replace("= 2", f"= {{bind = 2, identity = 'a', curve-serverkey = '{SECRET}'}}"),
-        "curve-serverkey: expected curve-publickey and curve-secretkey beside it, got it alone", 4,
+        "curve-serverkey: expected a socket that connects", 4,
     ),
     "a key that is none": (
         QUEUE.replace("= 2", "= {bind = 2, curve-publickey = 'a'}"), "40 characters of Z85, got 'a'", 4,
@@ -728,6 +736,8 @@ VALUES = {
     "--push-port": "ipc://x", "--subscribe": ["a", "SUB"], "--push-payload": "parts", "--push-when-full": "block",
     "--slow-subscriber": "block", "--subscriber-max-age": 0.0, "--sndhwm-bytes": 0, "--rcvhwm-bytes": 0,
     "--max-subscriptions": 100_000, "--max-connections-per-address": 4, "--max-peers": 50, "--handshake-timeout": 2.5,
+    "--curve-secret": "none", "--curve-clients": "none", "--curve-serverkey": "none", "--plain-passwords": "none",
+    "--allow": ["none"], "--deny": ["none"],
     "--frontend-type": "SUB", "--backend-type": "PUB",
 }  # fmt: skip
 

@@ -31,8 +31,9 @@ MAY_IMPORT = {
     "file_state": set(),
     "version": set(),
     "endpoints": {"errors"},
-    # A feature has its own options.
-    "settings": {"settings", "errors", "endpoints", "terms", "access.rights_options"},
+    # A feature has its own options, and rules of how they go together.
+    "settings": {"settings", "errors", "endpoints", "terms"}
+    | {"access.options", "access.socket_rules", "access.rights_options"},
     "recording": {"recording", "errors"},
     "engine": {"engine", "errors", "log", "terms"},
     # The protocol: no sockets, no hub, nothing of ours.

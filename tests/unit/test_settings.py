@@ -152,7 +152,7 @@ def test_a_device_is_called_after_its_pattern_and_every_setting_has_its_own_opti
     options = [option.name for option in (*options_of(PATTERNS[pattern]), *options_of(ServerSettings))]
     assert len(set(options)) == len(options)
     fields = {field.name for field in dataclasses.fields(PATTERNS[pattern])}
-    assert {option.field for option in options_of(PATTERNS[pattern])} == fields - {"socket_options"}
+    assert {option.field for option in options_of(PATTERNS[pattern])} == fields - {"socket_options", "socket_access"}
     assert PATTERNS[pattern].pattern == pattern
 
 

@@ -85,7 +85,11 @@ def test_an_option_that_libzmq_refuses_is_a_failure_to_start_that_names_it():
 
 def test_messages_pass_under_curve(run, peers):
     server_public, server_secret = zmq.curve_keypair()
-    device = run(Queue, socket_options={"frontend": {zmq.CURVE_SERVER: 1, zmq.CURVE_SECRETKEY: server_secret}})
+    device = run(
+        Queue,
+        socket_options={"frontend": {zmq.CURVE_SERVER: 1, zmq.CURVE_SECRETKEY: server_secret}},
+        curve_clients="any",
+    )
     keys = {"curve_publickey": PUBLIC, "curve_secretkey": SECRET, "curve_serverkey": server_public}
     client = peers.connect(zmq.REQ, *device.endpoints["frontend"], **keys)
     worker = peers.connect(zmq.REP, *device.endpoints["backend"])
@@ -132,6 +136,7 @@ def test_the_largest_handshake_fits_into_the_smallest_message_limit(run, peers, 
         Queue,
         max_message_size_bytes=limit,
         socket_options={"frontend": {zmq.CURVE_SERVER: 1, zmq.CURVE_SECRETKEY: server_secret}},
+        curve_clients="any",
     )
     keys = {"curve_publickey": PUBLIC, "curve_secretkey": SECRET, "curve_serverkey": server_public}
     client = peers.connect(zmq.DEALER, *device.endpoints["frontend"], routing_id=b"r" * 255, **keys)

@@ -53,7 +53,12 @@ def failures(device, reason: str) -> int:
 def test_a_device_is_a_server_of_curve_at_one_socket_and_a_client_at_the_other(either, peers: Peers):
     sink = peers.bind(zmq.PULL, curve_server=1, curve_secretkey=SERVER_SECRET)
     device = either(
-        named(Streamer, backend=">" + sink.endpoint, socket_options={"frontend": SERVER, "backend": CLIENT})
+        named(
+            Streamer,
+            backend=">" + sink.endpoint,
+            socket_options={"frontend": SERVER, "backend": CLIENT},
+            curve_clients="any",
+        )
     )
     source = peers.connect(zmq.PUSH, *device.endpoints["frontend"], **PEER)
     messages = [[b"one"], [b"", b"x" * 300], [b"l" * 200_000, b"end"]]
@@ -65,7 +70,7 @@ def test_a_device_is_a_server_of_curve_at_one_socket_and_a_client_at_the_other(e
 
 
 def test_subscriptions_and_messages_pass_a_forwarder_with_curve_to_each_subscriber(either, peers: Peers):
-    device = either(named(Forwarder, socket_options={"frontend": SERVER, "backend": SERVER}))
+    device = either(named(Forwarder, socket_options={"frontend": SERVER, "backend": SERVER}, curve_clients="any"))
     subscribers = [peers.subscriber(*device.endpoints["backend"], prefix=b"a", **PEER) for _ in range(3)]
     publisher = peers.publisher(*device.endpoints["frontend"], **PEER)
     publisher.send(b"b", b"not wanted")
@@ -74,7 +79,7 @@ def test_subscriptions_and_messages_pass_a_forwarder_with_curve_to_each_subscrib
 
 
 def test_requests_and_replies_pass_a_queue_with_curve(either, peers: Peers):
-    device = either(named(Queue, socket_options={"frontend": SERVER, "backend": SERVER}))
+    device = either(named(Queue, socket_options={"frontend": SERVER, "backend": SERVER}, curve_clients="any"))
     worker = peers.connect(zmq.REP, *device.endpoints["backend"], **PEER)
     client = peers.connect(zmq.REQ, *device.endpoints["frontend"], **PEER)
     client.send(b"question")
@@ -84,7 +89,7 @@ def test_requests_and_replies_pass_a_queue_with_curve(either, peers: Peers):
 
 
 def test_two_devices_talk_curve_to_each_other(either, peers: Peers):
-    last = either(named(Streamer, socket_options={"frontend": SERVER}))
+    last = either(named(Streamer, socket_options={"frontend": SERVER}, curve_clients="any"))
     (endpoint,) = last.endpoints["frontend"]
     first = either(named(Streamer, backend=">" + endpoint, socket_options={"backend": CLIENT}))
     sink = peers.connect(zmq.PULL, *last.endpoints["backend"])
@@ -94,7 +99,7 @@ def test_two_devices_talk_curve_to_each_other(either, peers: Peers):
 
 
 def test_a_client_with_another_key_of_the_server_does_not_get_in(either, peers: Peers):
-    device = either(named(Streamer, socket_options={"frontend": SERVER}))
+    device = either(named(Streamer, socket_options={"frontend": SERVER}, curve_clients="any"))
     wrong = {**PEER, "curve_serverkey": sodium.new_pair()[0]}
     stranger = peers.connect(zmq.PUSH, *device.endpoints["frontend"], wait=False, **wrong)
     eventually(lambda: failures(device, "zmtp_cryptographic"), "the handshake to fail")
@@ -102,7 +107,7 @@ def test_a_client_with_another_key_of_the_server_does_not_get_in(either, peers: 
 
 
 def test_a_client_without_curve_does_not_get_in(either, peers: Peers):
-    device = either(named(Streamer, socket_options={"frontend": SERVER}))
+    device = either(named(Streamer, socket_options={"frontend": SERVER}, curve_clients="any"))
     peers.connect(zmq.PUSH, *device.endpoints["frontend"], wait=False)
     # One of the two ends the connection first.
     eventually(lambda: device.peers()["frontend"].handshake_failures, "the handshake to fail")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ...access.options import FIELDS_BY_NAME
+from ...access.options import OPTIONS as ACCESS
 from ...endpoints import FORMS, Endpoint
 from ...errors import SettingsError
 from ..checks import device_name, word
@@ -119,11 +121,16 @@ class DeviceTable:
         elif endpoints:
             self._values[key] = endpoints
         options: dict[str, int | bytes] = {}
+        access: dict[str, Any] = {}
         for name, value in table.items():
-            if name not in ("bind", "connect"):
+            if name in FIELDS_BY_NAME and not _is_key(name, table):
+                self._read_access(key, name, value, access)
+            elif name not in ("bind", "connect"):
                 self._read_socket_option(key, name, value, options)
         numbers = {OPTIONS[name].number: value for name, value in options.items()}
         self._values.setdefault("socket_options", {})[key] = numbers
+        if access:
+            self._values.setdefault("socket_access", {})[key] = access
 
     def _read_endpoints(self, key: str, verb: str, value: Any) -> Iterator[Endpoint]:
         path = (*self._path, key, verb)
@@ -150,6 +157,16 @@ class DeviceTable:
         except SettingsError as error:
             raise SettingsError("", error.rule, value) from None
 
+    def _read_access(self, key: str, written: str, value: Any, access: dict[str, Any]) -> None:
+        path, field = (*self._path, key, written), FIELDS_BY_NAME[written]
+        if value is WRONG:
+            return
+        self._places[f"{key}.{field}"] = path
+        try:
+            access[field] = ACCESS[field].read(written, value)
+        except SettingsError as error:
+            self.faults.append((path, error))
+
     def _read_socket_option(self, key: str, written: str, value: Any, options: dict[str, int | bytes]) -> None:
         path = (*self._path, key, written)
         if value is WRONG:
@@ -160,7 +177,7 @@ class DeviceTable:
             if written in ("type", "socket-type", "socket_type"):
                 self.faults.append(fault(path, self._rule_of_type(key), value))
                 return
-            known = [name.replace("_", "-") for name in OPTIONS]
+            known = [*(name.replace("_", "-") for name in OPTIONS), *FIELDS_BY_NAME]
             self.faults.append(unknown(path, ["bind", "connect", *known], "a socket"))
             return
         except SettingsError as error:
@@ -189,6 +206,12 @@ class DeviceTable:
         self.endpoints = {key: kept[key] for key in cls.socket_keys() if kept.get(key)}
         if not (len(self.faults) > faults_before or self._wrong):
             self.settings = cls(**self._values)
+
+
+def _is_key(name: str, table: Mapping[str, Any]) -> bool:
+    """Whether the option `name` of a socket's `table` is libzmq's own: a key, which needs two others beside it."""
+    others = {key.replace("-", "_") for key in table} & {"curve_publickey", "curve_secretkey"}
+    return name == "curve-serverkey" and bool(others)
 
 
 def _interface(value: Any) -> str | None:

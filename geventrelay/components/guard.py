@@ -1,0 +1,38 @@
+"""What a device's sockets ask of the feature that protects them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from ..engine.socket import RelaySocket
+from ..settings import DeviceSettings
+from .plan import SocketPlan
+
+
+class Guard(Protocol):
+    """Keeps peers off a device's sockets that must not connect. There is one for each start of a device."""
+
+    def protect(self, socket: RelaySocket, plan: SocketPlan) -> None:
+        """Let no peer in at a `socket` but those that its rules allow. Blocks the hub while files are read.
+
+        It is called with all options set, before the socket is bound or connected.
+
+        :param plan: what the socket was made of.
+        :raises StartError: if it cannot be protected, e.g. since a file cannot be read.
+        """
+
+    def prepare(self, settings: DeviceSettings) -> Callable[[], None]:
+        """Read all that decides who may connect anew. Blocks the hub while files are read.
+
+        :param settings: the device's from now on; they need no restart.
+        :returns: what has it count for new connections.
+        :raises SettingsError: if it cannot be read; what has been read before goes on to count.
+        """
+
+    def close(self) -> None:
+        """Give back all that `protect` has taken; the sockets are closed by then. May yield; may be called twice."""
+
+
+NewGuard = Callable[[DeviceSettings], Guard]
+"""Makes the guard for a device of these settings. Does no I/O."""
