@@ -60,6 +60,11 @@ class Endpoint:
         return self.binds and self.host is not None and is_every_host(self.host)
 
     @property
+    def is_beyond_loopback(self) -> bool:
+        """Whether this opens a port that other hosts may reach, as far as that can be known from its address."""
+        return self.binds and self.host is not None and not _is_loopback(self.host)
+
+    @property
     def how_to_keep_private(self) -> str:
         """What to write so that an endpoint that `is_public` is open to this host only, as a clause."""
         if self.is_bare:
@@ -143,6 +148,15 @@ def is_every_host(host: str) -> bool:
             return False
     mapped = getattr(address, "ipv4_mapped", None)
     return address.is_unspecified or (mapped is not None and mapped.is_unspecified)
+
+
+def _is_loopback(host: str) -> bool:
+    if host in ("localhost", "lo"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 class Taken:

@@ -190,7 +190,7 @@ class ZapHandler:
         elif request is None:
             self._conclude(asked, guarded, Denied(Denial.FAILED, later=True))
         elif not guarded.takes_time:
-            self._conclude(asked, guarded, _verdict(guarded, request))
+            self._conclude(asked, guarded, *_verdict(guarded, request))
         elif len(self._checks) >= _MOST_WAITING:
             self._conclude(asked, guarded, Denied(Denial.NOT_READY, later=True))
         else:
@@ -201,12 +201,15 @@ class ZapHandler:
     def _check(self, asked: zap.Asked, guarded: _Guarded, request: Request) -> None:
         with self._slots:
             if request.mechanism is Mechanism.PLAIN:
-                verdict = self.hub.threadpool.apply(_verdict, (guarded, request))
+                found = self.hub.threadpool.apply(_verdict, (guarded, request))
             else:
-                verdict = _verdict(guarded, request)
-        self._conclude(asked, guarded, verdict)
+                found = _verdict(guarded, request)
+        self._conclude(asked, guarded, *found)
 
-    def _conclude(self, asked: zap.Asked, guarded: _Guarded, verdict: Verdict) -> None:
+    def _conclude(self, asked: zap.Asked, guarded: _Guarded, verdict: Verdict, error: Exception | None = None) -> None:
+        if error is not None:
+            # Its text might have the password in it.
+            log.error(event("zap-failed", device=guarded.device, socket=guarded.key, reason=type(error).__name__))
         if isinstance(verdict, Denied):
             log.warning(event("denied", **_described(guarded, asked.request, verdict)))
         self._answer(asked, verdict)
@@ -218,14 +221,15 @@ class ZapHandler:
                 self._socket.send_multipart(zap.answer(asked, verdict, {}), zmq.DONTWAIT)
 
 
-def _verdict(guarded: _Guarded, request: Request) -> Verdict:
-    """What the socket's rules say; an error of a program's own function lets no peer in. It may run in any thread."""
+def _verdict(guarded: _Guarded, request: Request) -> tuple[Verdict, Exception | None]:
+    """What the socket's rules say, and the error of a program's own function, by which no peer gets in.
+
+    It may run in any thread, and so logs nothing.
+    """
     try:
-        return guarded.policy(request)
+        return guarded.policy(request), None
     except Exception as error:
-        # Its text might have the password in it.
-        log.error(event("zap-failed", device=guarded.device, socket=guarded.key, reason=type(error).__name__))
-        return Denied(Denial.FAILED, later=True)
+        return Denied(Denial.FAILED, later=True), error
 
 
 def _described(guarded: _Guarded, request: Request | None, denied: Denied) -> dict[str, object]:

@@ -52,10 +52,11 @@ is given. Exit codes: 0 stopped on request, 1 could not run, 2 wrong usage or se
 """How a process that runs devices behaves, whatever it runs."""
 
 
-_MORE = "More options, which bound what peers and HTTP clients may cost: geventrelay help bounds"
+_MORE = "More options, for who may connect and what that may cost: geventrelay help bounds"
 _BOUNDS = """\
-What a peer or an HTTP client may cost is bounded. Every pattern has these options, but for those that name some;
-docs/operating.rst says what each of them protects, and what a peer above it sees."""
+Who may connect, and what a peer or an HTTP client may cost. Every pattern has these options, but for those that name
+some. docs/configuration.rst says how to let in known peers alone; docs/operating.rst says what each bound protects, and
+what a peer above it sees."""
 
 
 def overview() -> str:

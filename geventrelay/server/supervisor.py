@@ -305,6 +305,6 @@ def announce(device: Device) -> None:
         for address in addresses:
             log.info(event("bound", **whose, endpoint=address))
         for endpoint, address in zip((one for one in endpoints if one.binds), addresses, strict=False):
-            if endpoint.is_public:
+            if endpoint.is_public and key in device.settings.open_to_all:
                 advice = endpoint.how_to_keep_private
                 log.warning(event("open-to-every-host", **whose, endpoint=address, advice=advice))

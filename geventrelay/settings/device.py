@@ -117,6 +117,16 @@ class DeviceSettings(TapOptions, ControlOptions, RightsOptions, AccessOptions, P
         found = {key: rules_of(values, key) for key in self.endpoints}
         return {key: rules for key, rules in found.items() if rules is not None}
 
+    @property
+    def open_to_all(self) -> list[str]:
+        """The keys of the sockets beyond loopback to which every peer may connect that can reach them."""
+        rules = self.access_rules
+        return [
+            key
+            for key, endpoints in self.endpoints.items()
+            if any(one.is_beyond_loopback for one in endpoints) and (key not in rules or rules[key].lets_all_in)
+        ]
+
     def engine_needs(self) -> Iterator[Need]:
         """Which of these settings engine zmtp alone can do; nothing if engine libzmq can do all."""
         return needs(

@@ -43,6 +43,13 @@ class ServerSettings(HttpOptions):
 
     devices: tuple[DeviceSettings, ...]
     fail_fast: bool = option(flag, "end when a device fails, instead of starting it again", default=False, live=True)
+    require_auth: bool = option(
+        flag,
+        "refuse to start with a socket beyond loopback that lets every peer in",
+        default=False,
+        live=True,
+        rare=True,
+    )
     memory_budget_bytes: int = option(
         whole(SMALLEST_BUDGET_BYTES, 2**63 - 1, besides=0),
         "what all devices with engine zmtp may keep for peers together; 1 MiB or more, or 0 for no limit",
@@ -71,6 +78,8 @@ class ServerSettings(HttpOptions):
             if count > 1:
                 raise SettingsError("devices", "names that differ", name)
         for _, error in apart(self.devices):
+            raise error
+        for _, error in open_to_all(self.devices) if self.require_auth else ():
             raise error
         for _, error in loops_between(self.devices):
             raise error
@@ -109,6 +118,18 @@ def loops_between(devices: Sequence[DeviceSettings]) -> Iterator[tuple[tuple[str
     }
     for (name, key), way in loops(sockets):
         yield (name, key), SettingsError(f"{name}.{key}", RULE, way)
+
+
+def open_to_all(devices: Sequence[DeviceSettings]) -> Iterator[tuple[tuple[str, str], SettingsError]]:
+    """Each socket beyond loopback that lets every peer in: a device's name and the key, with what is wrong.
+
+    :param devices: all of a server that is not to have any.
+    """
+    for device in devices:
+        for key in device.open_to_all:
+            rule = "curve-clients with a folder, plain-passwords or allow for each socket beyond loopback"
+            endpoints = ", ".join(map(str, device.endpoints[key]))
+            yield (device.name, key), SettingsError("require_auth", rule, f"{device.name} {key} at {endpoints}")
 
 
 def apart(devices: Sequence[DeviceSettings]) -> Iterator[tuple[str, SettingsError]]:

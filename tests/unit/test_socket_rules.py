@@ -11,6 +11,9 @@ import zmq
 from geventrelay import Queue, SettingsError, Streamer
 from geventrelay.access.socket_rules import Role
 from geventrelay.devices.live_changes import restart_needed_by
+from geventrelay.endpoints import Endpoint
+from geventrelay.errors import ConfigurationError
+from geventrelay.settings import ServerSettings
 from geventrelay.settings.file.load import load
 from geventrelay.terms import Engine, Mechanism
 
@@ -189,3 +192,55 @@ def test_what_is_wrong_in_a_file_has_its_place(tmp_path, line, text):
     with pytest.raises(Exception) as raised:
         load(path, {})
     assert text in str(raised.value) and "Traceback" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "beyond"),
+    [
+        ("tcp://*:1", True),
+        ("tcp://10.0.0.1:1", True),
+        ("tcp://eth0:1", True),
+        ("tcp://[::]:1", True),
+        ("tcp://127.0.0.1:1", False),
+        ("tcp://127.1.2.3:1", False),
+        ("tcp://[::1]:1", False),
+        ("tcp://localhost:1", False),
+        ("ipc://x", False),
+        ("inproc://x", False),
+        (">tcp://10.0.0.1:1", False),
+    ],
+)
+def test_which_endpoints_other_hosts_may_reach(endpoint, beyond):
+    assert Endpoint.parse(endpoint).is_beyond_loopback is beyond
+
+
+@pytest.mark.parametrize(
+    ("settings", "open_"),
+    [
+        ({}, ["frontend", "backend"]),
+        ({"interface": "127.0.0.1", "frontend": 1, "backend": ">a:1"}, []),
+        ({"control": "tcp://*:1", **CURVE, "socket_access": {"control": {"curve_secret": "none"}}}, ["control"]),
+        ({**CURVE, "curve_clients": "any"}, ["frontend", "backend"]),
+        (CURVE, []),
+    ],
+)
+def test_require_auth_refuses_what_is_open_to_every_peer(settings, open_):
+    made = device(**settings)
+    assert made.open_to_all == open_
+    if not open_:
+        assert ServerSettings(devices=(made,), require_auth=True).require_auth
+        return
+    with pytest.raises(SettingsError, match=f"require_auth: expected .* got 'streamer {open_[0]} at tcp://"):
+        ServerSettings(devices=(made,), require_auth=True)
+
+
+def test_require_auth_in_a_file_tells_each_socket_with_its_line(tmp_path):
+    path = tmp_path / "relay.toml"
+    path.write_text("require-auth = true\n[device.q]\npattern = 'queue'\nfrontend = 1\nbackend = 2\n")
+    with pytest.raises(ConfigurationError) as raised:
+        load(path, {})
+    lines = str(raised.value).splitlines()
+    assert [line.partition(": expected ")[0].rpartition("relay.toml:")[2] for line in lines if "expected" in line] == [
+        "4: device.q.frontend",
+        "5: device.q.backend",
+    ]

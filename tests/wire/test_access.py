@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import subprocess
+import sys
 import threading
 
 import gevent
@@ -16,6 +18,7 @@ from geventrelay.access import component, zap
 from geventrelay.access.keys import new_pair, write_pair
 from geventrelay.access.passwords import set_password
 from geventrelay.errors import SettingsError
+from geventrelay.server.supervisor import announce
 from geventrelay.testing import Peers, eventually, within
 
 ENDS = {
@@ -378,3 +381,33 @@ def test_a_secret_that_others_can_read_is_refused(keys):
     settings = Queue(frontend="tcp://127.0.0.1:0", backend="tcp://127.0.0.1:0", **server_of(keys))
     with pytest.raises(StartError, match="cannot protect queue frontend: curve-secret: expected a file that only"):
         Device(settings).start()
+
+
+def test_the_log_warns_of_sockets_that_are_open_to_every_host_and_of_no_protected_one(run, keys, caplog):
+    rules = {**server_of(keys), "socket_access": {"backend": {"curve_secret": "none"}}}
+    announce(run(Streamer, frontend="tcp://*:0", backend="tcp://*:0", **rules))
+    (warning,) = [one.getMessage() for one in caplog.records if "open-to-every-host" in one.getMessage()]
+    assert "socket=backend" in warning
+
+
+PATCHED = """
+from gevent import monkey
+
+monkey.patch_all()
+import sys
+import zmq
+from geventrelay import Device, Streamer
+from geventrelay.testing import Peers
+
+settings = Streamer(frontend="tcp://127.0.0.1:0", backend="tcp://127.0.0.1:0", plain_passwords=sys.argv[1])
+with Device(settings) as device, Peers(limit_s=20, plain_username=b"alice", plain_password=b"pass") as peers:
+    puller = peers.connect(zmq.PULL, *device.endpoints["backend"])
+    pusher = peers.connect(zmq.PUSH, *device.endpoints["frontend"])
+    pusher.send(b"task")
+    print(puller.recv())
+"""
+
+
+def test_it_works_beside_monkey_patching(passwords):
+    done = subprocess.run([sys.executable, "-c", PATCHED, passwords], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[b'task']\n", done.stderr

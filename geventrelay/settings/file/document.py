@@ -10,7 +10,7 @@ from ...errors import SettingsError
 from ..concealed import ConcealedText, Unshown
 from ..patterns import PATTERNS
 from ..places import place_of
-from ..server import ServerSettings, apart, clashes, loops_between
+from ..server import ServerSettings, apart, clashes, loops_between, open_to_all
 from .device import DeviceTable
 from .keys import WRONG, Faults, Path, fault, keys_of, secret, shown, unknown
 
@@ -39,6 +39,8 @@ def read(tables: Mapping[str, Any], environ: Mapping[str, str], faults: Faults) 
     settings = [device.settings for device in devices.values() if device.settings is not None]
     for name, error in apart(settings):
         faults.append((devices[name].place("io_threads"), error))
+    for (name, key), error in open_to_all(settings) if process.get("require_auth") else ():
+        faults.append((devices[name].place(key), error))
     for (name, key), error in loops_between(settings):
         faults.append((devices[name].place(key), error))
     return None if faults else ServerSettings(devices=tuple(settings), **process)
