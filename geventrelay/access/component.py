@@ -22,6 +22,7 @@ import zmq
 from gevent.hub import get_hub
 from gevent.lock import BoundedSemaphore
 
+from ..components.door import Credentials, Door, Entry, Refusal, asking_door, guarded_door
 from ..components.plan import SocketPlan
 from ..engine import fork as fork
 from ..engine.fair import FairYield
@@ -232,6 +233,23 @@ def _verdict(guarded: _Guarded, request: Request) -> tuple[Verdict, Exception | 
         return Denied(Denial.FAILED, later=True), error
 
 
+def _admit(guarded: _Guarded, shown: Credentials, address: str) -> Entry | Refusal:
+    """The same for engine zmtp, which asks itself; it may run in any thread."""
+    # So that bytes that are no UTF-8 stay what they are, and equal nothing else.
+    username, password = (one.decode(errors="surrogateescape") for one in (shown.username, shown.password))
+    domain = f"{guarded.device}.{guarded.key}"
+    request = Request(Mechanism(shown.mechanism), domain, address, username, password, shown.public_key)
+    verdict, error = _verdict(guarded, request)
+    if isinstance(verdict, Allowed):
+        return Entry(verdict.user)
+    keys = _described(guarded, request, verdict)
+    told = {name: str(value) for name, value in keys.items() if name not in ("device", "socket", "reason")}
+    if error is not None:
+        # Its text might have the password in it.
+        told["error"] = type(error).__name__
+    return Refusal(verdict.reason.value, verdict.later, keys=told)
+
+
 def _described(guarded: _Guarded, request: Request | None, denied: Denied) -> dict[str, object]:
     keys: dict[str, object] = {"device": guarded.device, "socket": guarded.key}
     if request is not None:
@@ -295,11 +313,27 @@ class SocketGuard:
                 self._guard(socket, plan.key, protection)
             _set_keys(socket, protection)
         except (SettingsError, zmq.ZMQError) as error:
-            reason = zmq.strerror(error.errno or 0) if isinstance(error, zmq.ZMQError) else error
-            lines = str(reason).splitlines() or [""]
-            raise StartError(
-                "\n".join(f"cannot protect {self._device} {plan.key}: {line}" for line in lines)
-            ) from error
+            raise self._unprotected(plan, error) from error
+
+    def _unprotected(self, plan: SocketPlan, error: SettingsError | zmq.ZMQError) -> StartError:
+        reason = zmq.strerror(error.errno or 0) if isinstance(error, zmq.ZMQError) else error
+        lines = str(reason).splitlines() or [""]
+        return StartError("\n".join(f"cannot protect {self._device} {plan.key}: {line}" for line in lines))
+
+    def door(self, plan: SocketPlan, door: Door) -> Door:
+        """How peers come in at the socket of a `plan`, by its rules or by `door`; see `Guard.door`."""
+        rules = self._rules.get(plan.key)
+        if rules is None:
+            return door
+        try:
+            protection = read(rules)
+        except SettingsError as error:
+            raise self._unprotected(plan, error) from error
+        secret = None if protection.keys is None else protection.keys.secret
+        if protection.server_key is not None and secret is not None:
+            return asking_door(protection.server_key, secret)
+        guarded = self._guarded[plan.key] = _Guarded(self._device, plan.key, _policy(protection))
+        return guarded_door(rules.mechanism, secret, functools.partial(_admit, guarded), door)
 
     def prepare(self, settings: DeviceSettings) -> Callable[[], None]:
         """Read what counts with other `settings`; see `Guard.prepare`."""

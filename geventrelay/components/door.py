@@ -1,4 +1,4 @@
-"""Which mechanism the handshakes of a socket have, by ZeroMQ's own options. Pure."""
+"""Which mechanism the handshakes of a socket of engine zmtp have: by ZeroMQ's own options, or by its rules. Pure."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ import zmq
 from zmq.utils import z85
 
 from ..errors import StartError
-from ..switch.door import Door
+from ..switch.door import Admit as Admit
+from ..switch.door import Door as Door
+from ..switch.door import Entry as Entry
+from ..switch.door import Refusal as Refusal
+from ..terms import Mechanism
 from ..zmtp import sodium
 from ..zmtp.curve import CurveClient, CurveServer
-from ..zmtp.plain import PlainClient
+from ..zmtp.events import Credentials as Credentials
+from ..zmtp.mechanism import Null
+from ..zmtp.plain import PlainClient, PlainServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,36 @@ def door_of(options: Mapping[int, Any]) -> Door:
         says = AsksPlain(options[zmq.PLAIN_USERNAME], options.get(zmq.PLAIN_PASSWORD, b""))
         return Door(says, says)
     return Door()
+
+
+def asking_door(server_key: bytes, secret_key: bytes) -> Door:
+    """The door of a socket that connects with CURVE. Does not yield.
+
+    :param server_key: the public key of the other end, 32 bytes.
+    :param secret_key: its own, 32 bytes.
+    :raises StartError: as `door_of`.
+    """
+    asks = AsksCurve(secret_key, server_key)
+    _require_usable("curve-serverkey", sodium.shared_key, server_key, secret_key)
+    return Door(asks, asks)
+
+
+def guarded_door(mechanism: Mechanism, secret_key: bytes | None, admit: Admit, door: Door) -> Door:
+    """The door of a socket whose peers have a `mechanism`, and are let in by `admit`. Does not yield.
+
+    :param secret_key: with CURVE: its own, of 32 bytes; None where `door` has it.
+    :param door: how peers come in by ZeroMQ's own options.
+    :raises StartError: as `door_of`.
+    """
+    if mechanism is Mechanism.NULL:
+        return Door(Null, Null, admit)
+    if mechanism is Mechanism.PLAIN:
+        return Door(PlainServer, PlainServer, admit)
+    if secret_key is None:
+        return Door(door.accepting, door.connecting, admit)
+    serves = ServesCurve(secret_key)
+    _require_usable("curve-secret", sodium.public_of, secret_key)
+    return Door(serves, serves, admit)
 
 
 def _key(value: bytes) -> bytes:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from ..engine.socket import RelaySocket
 from ..settings import DeviceSettings
+from .door import Door
 from .plan import SocketPlan
 
 
@@ -20,6 +21,14 @@ class Guard(Protocol):
 
         :param plan: what the socket was made of.
         :raises StartError: if it cannot be protected, e.g. since a file cannot be read.
+        """
+
+    def door(self, plan: SocketPlan, door: Door) -> Door:
+        """How peers come in at a socket of engine zmtp. Blocks the hub while files are read.
+
+        :param plan: what the socket is made of.
+        :param door: how they do by ZeroMQ's own options: the answer where there are no rules.
+        :raises StartError: as `protect`.
         """
 
     def prepare(self, settings: DeviceSettings) -> Callable[[], None]:

@@ -31,6 +31,7 @@ from ..terms import Payload
 from .binding import Binding, bind, inherited
 from .component import Component, DrainStep
 from .endpoints import reason
+from .guard import Guard
 from .plan import RECEIVE_ONLY, Adjustment, Plan, PumpPlan, SocketPlan
 from .pump import log_uncut
 from .terms import BACKLOG, linger_ms, options_of, side_plan, terms
@@ -63,6 +64,7 @@ class Switch(Component):
     :param descriptors: listening sockets that others have bound, see `Device`.
     :param grants: what peers of a device of given settings may do; may raise `StartError`, and returns None for
         everything. It is called at `open`.
+    :param guard: keeps peers off that must not connect.
     :ivar directions: a component for each way, in the order of the plan.
     """
 
@@ -74,11 +76,13 @@ class Switch(Component):
         settings: DeviceSettings,
         descriptors: Mapping[tuple[str, int], int],
         grants: Callable[[DeviceSettings], Grants | None],
+        guard: Guard,
     ) -> None:
         self._plan = plan
         self._settings = settings
         self._descriptors = descriptors
         self._grants = grants
+        self._guard = guard
         # Now, since a start may find no descriptor free to load it.
         self._new_core = core_maker()
         self._driver: Driver | None = None
@@ -122,7 +126,8 @@ class Switch(Component):
                 if option == zmq.SUBSCRIBE:
                     side.subscribe(value)
             grant = None if grants is None else functools.partial(grants.grant, side.plan.type)
-            set_up = dataclasses.replace(terms(plan, self._settings), grant=grant)
+            set_up = terms(plan, self._settings)
+            set_up = dataclasses.replace(set_up, grant=grant, door=self._guard.door(plan, set_up.door))
             self._stations[plan.key] = Station(driver, side, set_up)
         driver.expire([station.side for station in self._stations.values()])
         for pump, direction in zip(self._plan.pumps, self.directions, strict=True):

@@ -76,7 +76,9 @@ class Assembly:
         self.sockets = Sockets(
             own, settings, context=context, descriptors=descriptors, guard=self._guard, followed=followed
         )
-        self._switch = Switch(plan, settings, descriptors, GRANTS) if self.engine is Engine.ZMTP else None
+        self._switch = None
+        if self.engine is Engine.ZMTP:
+            self._switch = Switch(plan, settings, descriptors, GRANTS, self._guard)
         self._pumps: Sequence[Direction]
         if self._switch is None:
             self._pumps = pumps_of(plan, self.sockets, settings)

@@ -101,12 +101,8 @@ def misfits(values: Mapping[str, Any], types: Mapping[str, str], need: Need | No
         yield from _inproc(key, values[key], engine)
         yield from _options(key, values.get("socket_options", {}).get(key, {}), engine)
         rules = rules_of(values, key)
-        if rules is not None and not rules.lets_each_key_in:
-            yield SettingsError(
-                key,
-                f"no rules of who may connect {engine}, which does not hold to any yet",
-                key,
-            )
+        if rules is not None and rules.curve_secret is not None and not _has_pynacl():
+            yield SettingsError("curve_secret", f"no CURVE {engine} without PyNaCl (pip install PyNaCl)", "CURVE")
     if values.get("io_threads", 1) != 1:
         yield SettingsError("io_threads", f"1 {engine}, which has no I/O threads", values["io_threads"])
 

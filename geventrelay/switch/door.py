@@ -13,12 +13,13 @@ from gevent.lock import BoundedSemaphore
 from ..engine.grant import Grant
 from ..zmtp.events import Credentials
 from ..zmtp.mechanism import Mechanism, Null
+from ..zmtp.plain import PlainServer
 
 FAILED = "failed"
 """Why a peer is refused when there is no answer because of an error."""
 
 MOST_CHECKS = 2
-"""How many passwords are checked at a time: each takes a thread for some 50 ms."""
+"""How many peers are decided about at a time: a password takes a thread for some 50 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +41,19 @@ class Refusal:
     :ivar reason: what it is counted by.
     :ivar later: whether it may try again: it is told nothing then. A libzmq client never comes back otherwise.
     :ivar what: one sentence for the log.
+    :ivar keys: what else the log tells of the peer.
     """
 
     reason: str
     later: bool = False
     what: str = "it may not connect"
+    keys: Mapping[str, str] = field(default_factory=dict)
 
 
 Answer = Entry | Refusal
 Admit = Callable[[Credentials, str], Answer]
-"""Answers whether a peer may come in, by what it has shown and its IP address (``""`` over ipc). It must not yield.
-With PLAIN it is called in a thread of the hub's pool, and may take its time."""
+"""Answers whether a peer may come in, by what it has shown and its IP address (``""`` over ipc). With NULL it must not
+yield, with CURVE it may, and with PLAIN it is called in a thread of the hub's pool, and may take its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +89,11 @@ class Doorkeeper:
         return Entry() if self.admit is None else _answer(self.admit, credentials, address)
 
     def check(self, credentials: Credentials, address: str, then: Callable[[Answer], None]) -> Any:
-        """Ask in a thread, and call `then` with the answer; the greenlet that does it. Does not yield.
+        """Ask in a greenlet, which calls `then` with the answer, and for a password in a thread. Does not yield.
 
         :param credentials: what the peer has shown.
         :param address: its IP address; ``""`` over ipc.
+        :returns: the greenlet.
         """
         return gevent.spawn(self._check, credentials, address, then)
 
@@ -99,7 +103,10 @@ class Doorkeeper:
             then(Entry())
             return
         with self._checks:
-            answer = get_hub().threadpool.apply(_answer, (admit, credentials, address))
+            if credentials.mechanism == PlainServer.name:
+                answer = get_hub().threadpool.apply(_answer, (admit, credentials, address))
+            else:
+                answer = _answer(admit, credentials, address)
         then(answer)
 
 

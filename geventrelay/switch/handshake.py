@@ -32,7 +32,8 @@ class Handshake:
     :ivar peer: the other end, once the handshake is through, without its metadata.
     :ivar rest: what has come after it.
     :ivar reason: what to count a failure by; empty without one.
-    :ivar refused: whether it failed since the other end was not let in.
+    :ivar refusal: why the other end was not let in; None if it was, or was not asked.
+    :ivar refused: whether the other end was told so.
     :ivar what: one sentence about it.
     """
 
@@ -43,11 +44,11 @@ class Handshake:
         "_on_end",
         "_output",
         "_question",
-        "_refusal",
         "_watchers",
         "entry",
         "peer",
         "reason",
+        "refusal",
         "refused",
         "rest",
         "socket",
@@ -72,7 +73,7 @@ class Handshake:
         self._on_credentials = on_credentials
         # What asks in a thread, and what it has said.
         self._question: Any = None
-        self._refusal: Refusal | None = None
+        self.refusal: Refusal | None = None
         self._output = b""
         self._watchers = Watchers(socket.fileno())
 
@@ -136,7 +137,7 @@ class Handshake:
 
     def _read(self) -> None:
         # All that has come: of a connection that was reset, libuv tells once.
-        while not self.over and self.peer is None and self._refusal is None:
+        while not self.over and self.peer is None and self.refusal is None:
             data = self.socket.recv(_READ_BYTES)
             if not data:
                 raise ProtocolError(Fault.CUT, "the connection has ended within the handshake")
@@ -161,7 +162,7 @@ class Handshake:
 
     def _decide(self, answer: Answer) -> None:
         if isinstance(answer, Refusal):
-            self._refusal = answer
+            self.refusal = answer
             self._connection.deny(TRY_AGAIN if answer.later else REFUSED)
             self._write()
         else:
@@ -178,9 +179,9 @@ class Handshake:
             self._watchers.writer.start(self._on_writable)
         elif self.peer is not None:
             self._end()
-        elif self._refusal is not None:
+        elif self.refusal is not None:
             self.refused = True
-            self.fail(self._refusal.reason, self._refusal.what)
+            self.fail(self.refusal.reason, self.refusal.what)
 
     def _end(self) -> None:
         self.close()

@@ -25,7 +25,6 @@ from ..zmtp.connection import Connection
 from ..zmtp.errors import Fault
 from ..zmtp.greeting import Version
 from ..zmtp.mechanism import Null
-from ..zmtp.plain import PlainServer
 from .contract import Ended, Peer, Side
 from .dialler import Dialler, Redial
 from .door import Admit, Answer, Door, Doorkeeper, Entry, Refusal
@@ -314,7 +313,7 @@ class Station:
         if isinstance(entry, Refusal):
             self._limit.leave(socket)
             reset(socket)
-            self._fail(endpoint, address, entry.reason, entry.what)
+            self._fail(endpoint, address, entry.reason, entry.what, refusal=entry)
             return
         on_end = functools.partial(self._on_shaken, endpoint=endpoint, address=address, dialler=dialler)
         handshake = Handshake(socket, connection, on_end, functools.partial(self._ask, ip_address(address)))
@@ -326,10 +325,10 @@ class Station:
         handshake.start()
 
     def _ask(self, address: str, handshake: Handshake, credentials: events.Credentials) -> None:
-        if credentials.mechanism == PlainServer.name:
-            handshake.wait_for(self._keeper.check(credentials, address, handshake.answer))
+        if self._keeper.admit is None:
+            handshake.answer(Entry())
         else:
-            handshake.answer(self._keeper.ask(credentials, address))
+            handshake.wait_for(self._keeper.check(credentials, address, handshake.answer))
 
     def _expire(self, one: weakref.ref[Handshake]) -> None:
         handshake = one()
@@ -349,7 +348,7 @@ class Station:
             # The other end has to read why.
             close(handshake.socket) if handshake.refused else handshake.socket.close()
             option = self._terms.handshake.option if handshake.reason == TOO_SLOW else ""
-            self._fail(endpoint, address, handshake.reason, handshake.what, option)
+            self._fail(endpoint, address, handshake.reason, handshake.what, option, handshake.refusal)
             if dialler is not None:
                 dialler.lost(handshake.what)
             return
@@ -385,8 +384,13 @@ class Station:
         if (keys := self._kept_off.line(ended, time.monotonic())) is not None:
             self._note(logging.WARNING, "kept-off", **keys)
 
-    def _fail(self, endpoint: str, address: str, reason: str, what: str, option: str = "") -> None:
+    def _fail(
+        self, endpoint: str, address: str, reason: str, what: str, option: str = "", refusal: Refusal | None = None
+    ) -> None:
         self._roster.failed(reason)
+        if refusal is not None and refusal.keys:
+            self._note(logging.WARNING, "denied", **refusal.keys, reason=refusal.reason)
+            return
         keys = {"endpoint": endpoint, "peer": address, "reason": reason}
         if reason == Fault.WRONG_TYPE.value:
             keys |= socket_types.told(self.side.plan.type)

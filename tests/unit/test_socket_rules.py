@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import pytest
@@ -120,7 +121,6 @@ WRONG = {
     ),
     "no such socket": ({"socket_access": {"sub": {}}}, "socket_access: expected sockets out of"),
     "no such option": ({"socket_access": {"backend": {"deni": 1}}}, "socket_access: expected options out of"),
-    "engine zmtp": ({"engine": "zmtp", **CURVE}, "frontend: expected no rules of who may connect with engine zmtp"),
 }
 
 
@@ -139,6 +139,7 @@ def test_a_curve_server_of_today_with_clients_of_its_own_is_right():
 
 def test_control_alone_may_have_rules_on_engine_zmtp():
     assert device(engine="zmtp", control=1, socket_access={"control": {"allow": ["::1"]}}).engine is Engine.ZMTP
+    assert device(engine="zmtp", **CURVE).engine is Engine.ZMTP
 
 
 def test_what_of_the_rules_needs_a_restart():
@@ -244,3 +245,9 @@ def test_require_auth_in_a_file_tells_each_socket_with_its_line(tmp_path):
         "4: device.q.frontend",
         "5: device.q.backend",
     ]
+
+
+def test_curve_with_engine_zmtp_needs_pynacl(monkeypatch):
+    monkeypatch.setitem(sys.modules, "nacl", None)
+    with pytest.raises(SettingsError, match=r"^curve_secret: expected no CURVE .* without PyNaCl \(pip install"):
+        device(engine="zmtp", **CURVE)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 import gevent
 import pytest
 import zmq
+from gevent import socket
+from gevent.server import StreamServer
 from support.engines import station
 
+from geventrelay.access.keys import KeyPair, fingerprint, write_pair
 from geventrelay.engine.grant import Grant
 from geventrelay.settings import Forwarder, Queue, Streamer
 from geventrelay.switch.door import Door, Entry, Refusal
@@ -260,3 +264,97 @@ def test_a_replaced_answer_counts_for_who_comes_then(guarded, peers: Peers):
     sink = peers.connect(zmq.PULL, *device.endpoints["backend"])
     first.send(b"still in")
     assert sink.recv() == [b"still in"]
+
+
+# The rules of a device's options; tests/wire/test_access.py holds both engines to all of them
+
+
+@pytest.fixture
+def keys(tmp_path):
+    """A folder with the server's keys, and in ``clients`` those of alice."""
+    write_pair("test", tmp_path, "server", KeyPair(SERVER_KEY, SERVER_SECRET))
+    write_pair("test", tmp_path / "clients", "alice", KeyPair(CLIENT_KEY, CLIENT_SECRET))
+    return tmp_path
+
+
+def test_only_known_keys_get_in_and_the_log_says_who_did_not(either, peers: Peers, keys, caplog):
+    device = either(named(Streamer, curve_secret=keys / "server.key_secret", curve_clients=keys / "clients"))
+    alice = peers.connect(zmq.PUSH, *device.endpoints["frontend"], **PEER)
+    public, secret = sodium.new_pair()
+    stranger = {"curve_publickey": public, "curve_secretkey": secret, "curve_serverkey": SERVER_KEY}
+    mallory = peers.connect(zmq.PUSH, *device.endpoints["frontend"], wait=False, **stranger)
+    mallory.wait_for(zmq.EVENT_HANDSHAKE_FAILED_AUTH)
+    sink = peers.connect(zmq.PULL, *device.endpoints["backend"], **PEER)
+    alice.send(b"hers")
+    assert sink.recv() == [b"hers"]
+    (link,) = station(device, "frontend")._links.values()
+    assert link.user == "alice"
+    eventually(lambda: "denied" in caplog.text, "the line of the log")
+    assert f"key={fingerprint(public)}" in caplog.text
+    assert "reason=unknown_key" in caplog.text
+
+
+def test_a_device_with_curve_connects_to_another_and_reads_its_clients_anew(either, peers: Peers, keys):
+    rules = {"curve_secret": keys / "server.key_secret", "curve_clients": keys / "clients"}
+    last = either(named(Streamer, **rules, socket_access={"backend": {"curve_secret": "none"}}))
+    first = either(
+        named(
+            Streamer,
+            backend=">" + last.endpoints["frontend"][0],
+            curve_secret=keys / "clients" / "alice.key_secret",
+            curve_serverkey=keys / "server.key",
+            socket_access={"frontend": {"curve_secret": "none"}},
+        )
+    )
+    sink = peers.connect(zmq.PULL, *last.endpoints["backend"])
+    source = peers.connect(zmq.PUSH, *first.endpoints["frontend"])
+    source.send(b"through both")
+    assert sink.recv() == [b"through both"]
+    (keys / "clients" / "alice.key").unlink()
+    last.adjust(last.settings)
+    late = peers.connect(zmq.PUSH, *last.endpoints["frontend"], wait=False, **PEER)
+    late.wait_for(zmq.EVENT_HANDSHAKE_FAILED_AUTH)
+    source.send(b"who is in stays in")
+    assert sink.recv() == [b"who is in stays in"]
+
+
+@contextlib.contextmanager
+def tapped(endpoint, seen):
+    """An address that leads to an `endpoint`; all bytes that pass go to `seen` too."""
+    host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+
+    def copy(source, target):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                seen.extend(data)
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def serve(client, _):
+        with contextlib.closing(socket.create_connection((host, int(port)))) as target:
+            gevent.joinall([gevent.spawn(copy, client, target), gevent.spawn(copy, target, client)])
+
+    server = StreamServer(("127.0.0.1", 0), serve)
+    server.start()
+    try:
+        yield f"tcp://127.0.0.1:{server.server_port}"
+    finally:
+        server.stop()
+
+
+def test_nothing_of_a_message_can_be_read_on_the_wire(run, peers: Peers, keys):
+    rules = {"curve_secret": keys / "server.key_secret", "curve_clients": keys / "clients"}
+    for engine in ("libzmq", "zmtp"):
+        device = run(named(Forwarder, **rules), engine=engine)
+        seen = bytearray()
+        ends = [device.endpoints[key][0] for key in ("frontend", "backend")]
+        with tapped(ends[0], seen) as front, tapped(ends[1], seen) as back:
+            subscriber = peers.subscriber(back, prefix=b"a topic", **PEER)
+            publisher = peers.publisher(front, **PEER)
+            publisher.send(b"a topic", b"a secret body" * 100)
+            assert subscriber.recv() == [b"a topic", b"a secret body" * 100]
+            subscriber.close()
+            publisher.close()
+        assert seen.count(b"CURVE") >= 4
+        assert not any(word in seen for word in (b"topic", b"secret", b"SUBSCRIBE", b"Socket-Type", b"XSUB"))
+        device.stop(0)
