@@ -13,6 +13,8 @@ from geventrelay.testing import Peer, Peers, eventually, within
 _MARK = b"probe:"
 # How long a queue that is full stays so before everything behind it is taken for full, too.
 _QUIET_S = 0.5
+# After this time another probe is sent.
+_AGAIN_S = 0.1
 
 
 def pump(device: Device, source: str) -> PumpSnapshot:
@@ -46,13 +48,15 @@ def open_way(
                 if one not in latest and one.socket.readable:
                     latest[one] = _probe(one)
                     pulled += one in pullers
+    with within(lambda: f"probe {last!r} at each of {list(subscribers)}"):
+        while not gevent.with_timeout(_AGAIN_S, _read_to, subscribers, last, latest, timeout_value=False):
+            # A full queue on the way has dropped it.
+            last = b"%s %s%d" % (topic, _MARK, count)
+            publisher.socket.send(last)
+            count += 1
     with within("the device to read every probe"):
         while device.snapshot().pumps[0].received < before.received + count:
             gevent.sleep(0.001)
-    with within(f"probe {last!r} at each of {list(subscribers)}"):
-        for one in subscribers:
-            while latest[one] != last:
-                latest[one] = _probe(one)
     if pullers:
         to_come = _pushed(device.snapshot().pumps[0]) - _pushed(before)
         with within(f"all {to_come} probes pushed at {list(pullers)}"):
@@ -67,6 +71,13 @@ def fill_way(sender: Peer, *parts: bytes) -> None:
     sender.send(*parts)
     while gevent.with_timeout(_QUIET_S, sender.send, *parts, timeout_value=False) is None:
         pass
+
+
+def _read_to(subscribers: Sequence[Peer], last: bytes, latest: dict[Peer, bytes]) -> bool:
+    for one in subscribers:
+        while latest[one] != last:
+            latest[one] = _probe(one)
+    return True
 
 
 def _probe(one: Peer) -> bytes:
