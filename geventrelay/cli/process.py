@@ -10,7 +10,8 @@ from collections.abc import Callable
 from ..errors import StartError
 from ..server import logs, signals
 from ..server.output_queue import LAST_S, QueuedStream, is_queueable, takes_at_once
-from ..server.server import Server, Site
+from ..server.server import Server
+from ..server.site import Site
 from ..settings import ServerSettings
 from .output import print_stderr, print_stdout
 

@@ -7,8 +7,8 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import gevent
 from gevent.event import Event
@@ -24,26 +24,14 @@ from . import logs, signals
 from .memory import give_back
 from .ready_file import remove_ready_file, remove_stale_ready_file, write_ready_file
 from .reload import ReloadResult, difference, needs_restart
+from .site import Site
 from .socket_activation import Activation, passed_listeners
 from .spare import keep_spare
 from .supervisor import SupervisedDevice, announce
 from .systemd import Systemd
+from .together import start_all, stop_all
 
 log = logging.getLogger("geventrelay")
-
-
-class Site(Protocol):
-    """What answers HTTP for a server."""
-
-    @property
-    def url(self) -> str | None:
-        """Where it answers; None while it does not."""
-
-    def start(self) -> None:
-        """Begin to answer. Yields while a name is resolved; raises `StartError` if it cannot."""
-
-    def stop(self) -> None:
-        """End every connection. Yields; may be called twice."""
 
 
 class Server:
@@ -193,9 +181,9 @@ class Server:
         return SupervisedDevice(settings, self, delays=self._delays(), reload=self.reload, descriptors=self._activation)
 
     def _start(self) -> None:
-        """Start every device, unless a signal to stop comes first: names can take long to resolve."""
+        """Start every device, unless a signal to stop comes first."""
         budget.set_budget(self.settings.memory_budget_bytes)
-        self._start_devices()
+        start_all(self.devices.values(), self._stop)
         if self._stop.is_set():
             return
         self._start_site()
@@ -212,21 +200,6 @@ class Server:
         for supervised in self.devices.values():
             supervised.supervise()
 
-    def _start_devices(self) -> None:
-        failures: dict[str, Exception] = {}
-        starts = [gevent.spawn(_try_to_start, one, failures) for one in self.devices.values()]
-        running = len(starts)
-        either: list[Any] = [*starts, self._stop] if starts else []
-        for ended in gevent.iwait(either):
-            running -= ended is not self._stop
-            if ended is self._stop or failures or not running:
-                break
-        gevent.killall(starts)
-        first = next((failures[name] for name in self.devices if name in failures), None)
-        if first is not None:
-            self._stop_all(self.devices.values(), 0)
-            raise first
-
     def _change_to(self, settings: ServerSettings) -> ReloadResult:
         old = self.settings
         result = difference(old, settings)
@@ -239,7 +212,7 @@ class Server:
             go_on()
         ending = [self.devices[name] for name in (*result.removed, *result.changed)]
         # All of them before any start: addresses may go from one device to another.
-        self._stop_all(ending)
+        stop_all(ending)
         for name in result.removed:
             log.info(event("accounting", **self.devices[name].snapshot().accounting_keys()))
         both = {**self.devices, **added}
@@ -283,7 +256,7 @@ class Server:
         self._stop.set()
         if self._up:
             self._systemd.stopping()
-        self._stop_all(self.devices.values())
+        stop_all(self.devices.values())
         with self._changing:
             self._up = False
         self._systemd.stop_watchdog()
@@ -293,16 +266,13 @@ class Server:
             # The last, so that one can watch the others go.
             self._site.stop()
 
-    def _stop_all(self, devices: Iterable[SupervisedDevice], timeout: float | None = None) -> None:
-        gevent.joinall([gevent.spawn(one.stop, timeout) for one in devices])
-
     def _start_site(self) -> None:
         if self._make_site is not None and self.settings.http is not None:
             self._site = self._make_site(self)
             try:
                 self._site.start()
             except BaseException:
-                self._stop_all(self.devices.values(), 0)
+                stop_all(self.devices.values(), 0)
                 raise
 
     def _write_ready_file(self) -> None:
@@ -339,7 +309,7 @@ class Server:
         # Whatever keeps the stop from ending, the next signal ends the process.
         self._hurried = True
         signals.let_the_next_kill()
-        self._stop_all(self.devices.values(), 0)
+        stop_all(self.devices.values(), 0)
 
     def _on_reload_signal(self, number: int) -> None:
         log.info(event("reloading", signal=signal.Signals(number).name))
@@ -352,10 +322,3 @@ class Server:
     def _log_accounting(self, number: int) -> None:
         for supervised in self.devices.values():
             log.info(event("accounting", **supervised.snapshot().accounting_keys()))
-
-
-def _try_to_start(supervised: SupervisedDevice, failures: dict[str, Exception]) -> None:
-    try:
-        supervised.start()
-    except Exception as error:
-        failures[supervised.name] = error
