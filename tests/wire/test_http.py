@@ -173,7 +173,7 @@ def test_health_and_readiness(serve, run):
 def test_history_has_the_steps_of_every_device(client):
     told = client.get("/api/history").json
     assert (told["version"], told["interval_s"]) == (1, 5)
-    assert told["devices"]["tasks"] == {"received": [], "dropped": [], "held": []}
+    assert told["devices"]["tasks"] == {"received": [], "dropped": [], "lost": [], "held": []}
 
 
 def test_events_come_to_everybody_who_listens(client, streamer):
