@@ -70,7 +70,8 @@ def _set_options(socket: RelaySocket, plan: SocketPlan, settings: DeviceSettings
     # What these send is subscriptions, and libzmq drops what is above SNDHWM of them without a word (xsub_t).
     socket.set(zmq.SNDHWM, 0 if plan.type in RECEIVE_ONLY else settings.sndhwm)
     socket.set(zmq.RCVHWM, receive_hwm(plan, settings))
-    socket.set(zmq.HANDSHAKE_IVL, round(handshake_time(plan, settings).longest_s * 1000))
+    if zmq.HANDSHAKE_IVL not in settings.socket_options.get(plan.key, {}):
+        socket.set(zmq.HANDSHAKE_IVL, round(handshake_time(plan, settings).longest_s * 1000))
     set_linger(socket, plan, settings)
     socket.set(zmq.IPV6, settings.ipv6)
     # Bytes that are not ZMTP would pass for ZMTP 1.0, which has no greeting, and come out as messages. libzmq refuses
