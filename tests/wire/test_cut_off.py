@@ -14,7 +14,7 @@ from geventrelay import Custom, Device, Forwarder, Relay, Streamer
 from geventrelay.engine import limiter
 from geventrelay.engine.connections import received_bytes
 from geventrelay.engine.peertable import Connection
-from geventrelay.testing import LOCAL, Peers, eventually, within
+from geventrelay.testing import LIMIT_S, LOCAL, Peers, eventually, within
 
 SMALL = 300_000
 
@@ -46,11 +46,13 @@ def followed(device, key):
     return device._assembly.sockets.peers_of(key)
 
 
-def until_seen(device, key, nbytes):
+def until_seen(device, key, nbytes, within_s=LIMIT_S):
     """Wait until a look has found so many bytes of some connection."""
     usages = followed(device, key).limiter
     eventually(
-        lambda: any(usage.received >= nbytes for _, usage in usages._usages.values()), f"{nbytes} bytes at {key}"
+        lambda: any(usage.received >= nbytes for _, usage in usages._usages.values()),
+        f"{nbytes} bytes at {key}",
+        within_s,
     )
 
 
@@ -92,7 +94,7 @@ def test_a_relay_downstream_may_bring_150_000_topics_at_once(watch):
     with stranger(device.endpoints["pub"][0], b"XSUB") as downstream, within("all topics", 30):
         for some in itertools.islice(topics(), 150):
             downstream.sendall(some)
-        until_seen(device, "pub", 150_000 * 11)
+        until_seen(device, "pub", 150_000 * 11, 30)
     assert device.peers()["pub"].cut_off == {}
 
 
