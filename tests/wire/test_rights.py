@@ -12,6 +12,7 @@ import zmq
 from support.engines import station
 
 from geventrelay import Forwarder, Queue, Relay, Streamer
+from geventrelay.access.keys import new_pair, write_pair
 from geventrelay.engine.counters import Drop
 from geventrelay.errors import StartError
 from geventrelay.switch.door import Entry
@@ -111,6 +112,28 @@ def test_a_peer_that_was_let_in_with_a_name_has_the_rights_of_that_user(run, pee
     sender.send(b"users.alice.a")
     assert worker.recv() == [b"users.alice.a"]
     assert forbidden(device) == 1
+
+
+def test_a_key_gives_its_user_the_rights_of_that_name(run, peers, rights, tmp_path):
+    server, alice, bob = (new_pair() for _ in range(3))
+    write_pair("test", tmp_path, "server", server)
+    for name, pair in (("alice", alice), ("bob", bob)):
+        write_pair("test", tmp_path / "clients", name, pair)
+    path = rights('[others]\npublish = ["users.${user}."]\n[user.bob]\nwork = true\n')
+    keys = {"curve_secret": tmp_path / "server.key_secret", "curve_clients": tmp_path / "clients"}
+    device = run(Streamer(**SIDES, **keys, rights=path))
+
+    def shows(pair: Any) -> dict[str, bytes]:
+        return {"curve_publickey": pair.public, "curve_secretkey": pair.secret, "curve_serverkey": server.public}
+
+    worker = peers.connect(zmq.PULL, *device.endpoints["backend"], **shows(bob))
+    sender = peers.connect(zmq.PUSH, *device.endpoints["frontend"], **shows(alice))
+    sender.send(b"users.bob.a")
+    sender.send(b"users.alice.a")
+    assert worker.recv() == [b"users.alice.a"]
+    assert forbidden(device) == 1
+    peers.connect(zmq.PULL, *device.endpoints["backend"], wait=False, **shows(alice))
+    eventually(lambda: device.peers()["backend"].handshake_failures.get("forbidden", 0) > 0, "the refusal")
 
 
 def test_a_client_without_the_right_to_request_gets_no_answer(run, peers, rights):
