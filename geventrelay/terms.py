@@ -1,4 +1,4 @@
-"""What several folders share: engines, mechanisms, the longest topic, what has no taker, what is sent."""
+"""What several folders share: engines, who may connect, the longest topic, what has no taker, what is sent."""
 
 from __future__ import annotations
 
@@ -28,6 +28,25 @@ class Mechanism(enum.Enum):
     """By a name and a password, which can be read on the way (RFC 24)."""
     CURVE = "CURVE"
     """By a key that it has proved to hold (RFC 26)."""
+
+
+class Denial(enum.Enum):
+    """Why a peer was not let in by the rules of who may connect: what it is counted by."""
+
+    ADDRESS = "address"
+    """Its address is not allowed."""
+    UNKNOWN_KEY = "unknown_key"
+    """Its key is none of a client's."""
+    UNKNOWN_USER = "unknown_user"
+    """There is no password of such a user."""
+    WRONG_PASSWORD = "wrong_password"
+    """The user has another password."""
+    MECHANISM = "mechanism"
+    """The socket takes peers with another mechanism."""
+    NOT_READY = "not_ready"
+    """No decision could be made yet, or not in time."""
+    FAILED = "failed"
+    """An error came up while it was decided."""
 
 
 class WhenFull(enum.Enum):

@@ -14,7 +14,7 @@ import contextlib
 import functools
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gevent
@@ -27,6 +27,7 @@ from ..components.plan import SocketPlan
 from ..engine import fork as fork
 from ..engine.fair import FairYield
 from ..engine.libzmq import is_gone
+from ..engine.peertable import PeersSnapshot
 from ..engine.socket import RelaySocket
 from ..errors import SettingsError, StartError
 from ..log import event
@@ -36,6 +37,7 @@ from ..terms import Mechanism
 from . import zap
 from .decision import Allowed, Denial, Denied, Request, Verdict
 from .keys import fingerprint
+from .ledger import Ledger
 from .policy import Policy
 from .protection import Protection, read
 from .socket_rules import Role
@@ -56,11 +58,13 @@ class _Guarded:
     :ivar device: the device's name.
     :ivar key: the socket's.
     :ivar policy: who may connect.
+    :ivar ledger: what was decided.
     """
 
     device: str
     key: str
     policy: Policy
+    ledger: Ledger = field(default_factory=Ledger)
 
     @property
     def takes_time(self) -> bool:
@@ -211,6 +215,7 @@ class ZapHandler:
         if error is not None:
             # Its text might have the password in it.
             log.error(event("zap-failed", device=guarded.device, socket=guarded.key, reason=type(error).__name__))
+        guarded.ledger.note(asked.request, verdict)
         if isinstance(verdict, Denied):
             log.warning(event("denied", **_described(guarded, asked.request, verdict)))
         self._answer(asked, verdict)
@@ -340,6 +345,11 @@ class SocketGuard:
         rules = settings.access_rules
         policies = {key: _policy(read(rules[key])) for key in self._guarded if key in rules}
         return functools.partial(self._go_on, policies)
+
+    def complete(self, key: str, peers: PeersSnapshot) -> PeersSnapshot:
+        """The `peers` of the socket `key` with who they are, and with what was refused; see `Guard.complete`."""
+        guarded = self._guarded.get(key)
+        return peers if guarded is None else guarded.ledger.complete(peers)
 
     def close(self) -> None:
         """Let no more peers in: the sockets are closed. Yields; may be called twice."""

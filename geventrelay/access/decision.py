@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ..terms import Denial as Denial
 from ..terms import Mechanism as Mechanism
 from .rights import Rights
-
-
-class Denial(enum.Enum):
-    """Why a peer was not let in: what it is counted by."""
-
-    ADDRESS = "address"
-    """Its address is not allowed."""
-    UNKNOWN_KEY = "unknown_key"
-    """Its key is none of a client's."""
-    UNKNOWN_USER = "unknown_user"
-    """There is no password of such a user."""
-    WRONG_PASSWORD = "wrong_password"
-    """The user has another password."""
-    MECHANISM = "mechanism"
-    """The socket takes peers with another mechanism."""
-    NOT_READY = "not_ready"
-    """No decision could be made yet, or not in time."""
-    FAILED = "failed"
-    """An error came up while it was decided."""
 
 
 @dataclass(frozen=True, slots=True)

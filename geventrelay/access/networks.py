@@ -37,7 +37,7 @@ class Networks:
         if not self or not address:
             return True
         try:
-            found = _address(address)
+            found = without_mapping(address)
         except ValueError:
             return False
         if any(_contains(network, found) for network in self.deny):
@@ -45,7 +45,11 @@ class Networks:
         return not self.allow or any(_contains(network, found) for network in self.allow)
 
 
-def _address(text: str) -> Address:
+def without_mapping(text: str) -> Address:
+    """The address that `text` is; IPv4 that is written as IPv6 is IPv4. Does not yield.
+
+    :raises ValueError: if it is none.
+    """
     # What follows a % is the interface of a link-local address.
     found = ipaddress.ip_address(text.partition("%")[0])
     return getattr(found, "ipv4_mapped", None) or found

@@ -19,6 +19,8 @@ _KEY_BYTES = 32
 # getnameinfo gives to every socket of this kind.
 _IPC = re.compile(r"(?:localhost)?(?::\d+){3}")
 
+_NO_ADDRESS = "unknown"
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -54,8 +56,8 @@ def _request(domain: str, frames: Sequence[bytes]) -> Request | None:
     if len(frames) < 4:
         return None
     address, name, credentials = _text(frames[1]), frames[3], frames[4:]
-    if _IPC.fullmatch(address):
-        address = ""
+    # Of a connection that has ended, libzmq finds no address: that is not ipc, which rules for addresses let in.
+    address = "" if _IPC.fullmatch(address) else address or _NO_ADDRESS
     if name == b"NULL" and not credentials:
         return Request(Mechanism.NULL, domain, address)
     if name == b"PLAIN" and len(credentials) == 2:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from ..engine.peertable import PeersSnapshot
 from ..engine.socket import RelaySocket
 from ..settings import DeviceSettings
 from .door import Door
@@ -37,6 +38,12 @@ class Guard(Protocol):
         :param settings: the device's from now on; they need no restart.
         :returns: what has it count for new connections.
         :raises SettingsError: if it cannot be read; what has been read before goes on to count.
+        """
+
+    def complete(self, key: str, peers: PeersSnapshot) -> PeersSnapshot:
+        """What is known of a socket's `peers`, with who they are and with what was refused. Does not yield.
+
+        :param key: the socket's; one without rules has nothing to add.
         """
 
     def close(self) -> None:

@@ -106,7 +106,8 @@ class Sockets(Component):
         Does not yield.
         """
         found = {key: one.snapshot() for key, one in self._sockets.items()}
-        return {**self._last_peers, **{key: one for key, one in found.items() if one is not None}}
+        known = {key: self._guard.complete(key, one) for key, one in found.items() if one is not None}
+        return {**self._last_peers, **known}
 
     def make(self, plan: SocketPlan) -> RelaySocket:
         """Make one more socket, neither bound nor connected yet. It is closed with the others. Does not yield.

@@ -23,6 +23,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from ..terms import Denial
 from .peeraccount import PeerAccount
 from .peerlimit import PeerLimit
 from .usage import REASONS
@@ -59,6 +60,8 @@ class PeerSnapshot:
     :ivar mechanism: how it authenticated, e.g. ``NULL``.
     :ivar certain: whether it is certainly there, and a peer. False where its handshake may have been another
         connection's, and where its connection has ended and libzmq does not know yet, since the socket's queue is full.
+    :ivar user: who it is, by the rules of who may connect; ``""`` if it was let in without a name, None if that is not
+        known, or if there are no rules.
     :ivar account: what more is known of it; None if it was not asked for, and with engine libzmq.
     """
 
@@ -66,6 +69,7 @@ class PeerSnapshot:
     since: float
     mechanism: str
     certain: bool = True
+    user: str | None = None
     account: PeerAccount | None = None
 
 
@@ -118,6 +122,10 @@ class PeersSnapshot:
     cut_off: Mapping[str, int] = counter(
         "connections", "Connections to the socket that an option has had ended, by reason.",
         path=("cut_off",), metric="cut_off_connections", by="reason", known=REASONS,
+    )  # fmt: skip
+    denied: Mapping[str, int] = counter(
+        "connections", "Connections to the socket that were refused by the rules of who may connect, by reason.",
+        path=("denied",), metric="denied_connections", by="reason", known=[one.value for one in Denial],
     )  # fmt: skip
     retries: int = counter(
         "attempts", "Times that connecting the socket was tried again.", path=("retries",), metric="connect_retries"

@@ -18,17 +18,21 @@ class Roster:
         self._connected = self._disconnected = self._retries = 0
         self._handshake_failures: Counter[str] = Counter()
         self._cut_off: Counter[str] = Counter()
+        self._denied: Counter[str] = Counter()
 
-    def connected(self, number: int, address: str, now: float, mechanism: str = "NULL") -> None:
+    def connected(
+        self, number: int, address: str, now: float, mechanism: str = "NULL", user: str | None = None
+    ) -> None:
         """A handshake is through.
 
         :param number: tells the connection from all others.
         :param address: the other end.
         :param now: Unix time, in seconds.
         :param mechanism: how it has shown who it is.
+        :param user: who that is; None if it was not asked.
         """
         self._connected += 1
-        self._peers[number] = PeerSnapshot(address, now, mechanism)
+        self._peers[number] = PeerSnapshot(address, now, mechanism, user=user)
 
     def disconnected(self, number: int, fault: str | None) -> None:
         """A connection has ended whose handshake was through.
@@ -44,6 +48,10 @@ class Roster:
     def failed(self, reason: str) -> None:
         """A handshake has failed for `reason`."""
         self._handshake_failures[reason] += 1
+
+    def denied(self, reason: str) -> None:
+        """A peer was refused for `reason`; its handshake fails."""
+        self._denied[reason] += 1
 
     def retried(self) -> None:
         """Connecting was tried again."""
@@ -73,5 +81,6 @@ class Roster:
             disconnected_total=self._disconnected,
             handshake_failures=dict(self._handshake_failures),
             cut_off=dict(self._cut_off),
+            denied=dict(self._denied),
             retries=self._retries,
         )

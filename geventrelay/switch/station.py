@@ -363,7 +363,8 @@ class Station:
         peer.attach(handshake.socket.fileno(), handshake.peer, handshake.rest, grant)
         link = Link(handshake.socket, peer, self, endpoint, address, handshake.peer, entry.user)
         self._links[peer] = self.driver.links[peer] = link
-        self._roster.connected(link.id, address, time.time(), handshake.mechanism)
+        asked = dialler is None and self._keeper.admit is not None
+        self._roster.connected(link.id, address, time.time(), handshake.mechanism, entry.user if asked else None)
         self._note(logging.DEBUG, "connected", endpoint=endpoint, peer=address)
         if dialler is not None:
             dialler.reached()
@@ -388,6 +389,8 @@ class Station:
         self, endpoint: str, address: str, reason: str, what: str, option: str = "", refusal: Refusal | None = None
     ) -> None:
         self._roster.failed(reason)
+        if refusal is not None:
+            self._roster.denied(refusal.reason)
         if refusal is not None and refusal.keys:
             self._note(logging.WARNING, "denied", **refusal.keys, reason=refusal.reason)
             return

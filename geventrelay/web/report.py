@@ -116,6 +116,7 @@ def _peer(peer: PeerSnapshot) -> Json:
         "since": round(peer.since, 3),
         "mechanism": peer.mechanism,
         "certain": peer.certain,
+        "user": None if peer.user is None else printable(peer.user),
     }
     account = peer.account
     if account is None:

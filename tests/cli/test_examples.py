@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from support.process import Program, environment
+from support.process import GEVENTRELAY, Program, Server, environment
 
 from geventrelay.access.rights import Rights
 from geventrelay.access.rights_file import RightsFile
@@ -69,7 +70,7 @@ def test_no_block_is_overlooked():
     marked = sum(page.read_text().count(".. code-block::") for page in PAGES)
     assert len(BLOCKS) == marked
     assert len(PYTHON) + len(SHELL) + len(TOML) + len(SHOWN) == marked, "give the other languages a test of their own"
-    assert {block.runner for block in BLOCKS} <= {None, "gunicorn", "pytest", "rights"}
+    assert {block.runner for block in BLOCKS} <= {None, "gunicorn", "pytest", "rights", "the relay for known peers"}
     assert under("README.rst")
     assert under("docs/embedding.rst")
 
@@ -145,3 +146,25 @@ def test_a_shell_example_of_the_server_is_understood(block):
             parsed, options = arguments.parse(words[1:])
             if parsed.name in PATTERNS:
                 pattern.settings(PATTERNS[parsed.name], options)
+
+
+def test_the_relay_for_known_peers_serves_the_client_and_no_stranger(folder):
+    (relay,) = (block for block in SHELL if block.place.startswith("docs/security.rst"))
+    client, stranger = (block.text for block in PYTHON if block.runner == "the relay for known peers")
+    *keygen, serve = (shlex.split(line, comments=True) for line in relay.text.strip().replace("\\\n", " ").splitlines())
+    for words in keygen:
+        with Program([*GEVENTRELAY, *words[1:]], folder=folder) as program:
+            assert program.wait() == 0, program.report()
+    ports = {"5555": "tcp://127.0.0.1:0", "5556": "tcp://127.0.0.1:0"}
+    with Server(*(ports.get(word, word) for word in serve[1:]), folder=folder) as server:
+        found = {port: server[key].rpartition(":")[2] for port, key in (("5555", "frontend"), ("5556", "backend"))}
+        for text, answer in ((client, "b'task'\n"), (stranger, "400\n")):
+            text = re.sub("5555|5556", lambda port: found[port[0]], text)
+            with Program([sys.executable, "-c", text], folder=folder) as program:
+                assert program.wait() == 0, program.report()
+                assert program.output == answer, program.report()
+        server.until_logged(" reason=unknown_key")
+        shown = re.search(r"^    (denied .*)", (ROOT / "docs" / "security.rst").read_text(), re.MULTILINE)[1]
+        told = re.search(r"denied .*", server.errors)[0]
+        assert re.sub("key=[0-9a-f]{16}", "", told) == re.sub("key=[0-9a-f]{16}", "", shown)
+        assert server.stop()["backend.sent"] == 1

@@ -79,7 +79,9 @@ def keys(value: object) -> object:
     if isinstance(value, dict):
         # What is by reason has other keys each time.
         return {
-            key: keys(one) if key not in ("cut_off", "dropped", "handshake_failures", "lost", "peers") else None
+            key: keys(one)
+            if key not in ("cut_off", "denied", "dropped", "handshake_failures", "lost", "peers")
+            else None
             for key, one in value.items()
         }
     return [keys(one) for one in value[:1] if isinstance(one, dict)] if isinstance(value, list) else None

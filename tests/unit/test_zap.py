@@ -30,7 +30,7 @@ def test_what_libzmq_asks(credentials, request_):
     [
         (b":0:0:4711", ""),
         (b"localhost:0:0:4711", ""),
-        (b"", ""),
+        (b"", "unknown"),
         (b"::1", "::1"),
         (b"1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8"),
         (b"fe80::1%eth0", "fe80::1%eth0"),

@@ -20,7 +20,7 @@ from geventrelay.access.keys import new_pair, write_pair
 from geventrelay.access.passwords import set_password
 from geventrelay.errors import SettingsError
 from geventrelay.server.supervisor import announce
-from geventrelay.testing import Peers, eventually, within
+from geventrelay.testing import LOCAL, Peers, eventually, within
 
 ENDS = {
     zmq.EVENT_DISCONNECTED,
@@ -95,6 +95,32 @@ def test_with_curve_only_known_keys_get_in(run, peers, keys, caplog):
     assert "reason=unknown_key" in caplog.text
     assert z85.encode(MALLORY.public).decode() not in caplog.text
     passes(pusher, puller)
+
+
+def test_peers_are_told_by_their_users_and_refused_ones_are_counted(peers, keys):
+    with Device(Streamer(frontend=LOCAL, backend=LOCAL, **server_of(keys)), watch_peers=True) as device:
+        peers.connect(zmq.PUSH, *device.endpoints["frontend"], **curve(ALICE))
+        refused(peers, device, **curve(MALLORY))
+        eventually(lambda: users(device, "frontend") == ["alice"], "the peer's user")
+        assert device.peers()["frontend"].peers[0].mechanism == "CURVE"
+        assert device.peers()["frontend"].denied == {"unknown_key": 1}
+        assert device.peers()["backend"].denied == {}
+    assert device.peers()["frontend"].denied == {"unknown_key": 1}
+
+
+def test_a_user_is_known_over_ipc_too_and_not_where_several_come_from_one_address(peers, keys, tmp_path):
+    write_pair("test", keys / "clients", "bob", MALLORY)
+    settings = Streamer(frontend=f"ipc://{tmp_path}/in", backend=LOCAL, **server_of(keys))
+    with Device(settings, watch_peers=True) as device:
+        peers.connect(zmq.PUSH, *device.endpoints["frontend"], **curve(ALICE))
+        eventually(lambda: users(device, "frontend") == ["alice"], "the peer's user")
+        for pair in (ALICE, MALLORY):
+            peers.connect(zmq.PULL, *device.endpoints["backend"], **curve(pair))
+        eventually(lambda: users(device, "backend") == [None, None], "both peers")
+
+
+def users(device, key):
+    return [one.user for one in device.peers()[key].peers]
 
 
 def test_what_speaks_another_mechanism_does_not_get_in(peers, run, keys):

@@ -161,6 +161,8 @@ def test_who_may_come_in_is_asked_with_the_key_and_the_address(guarded, peers: P
     assert asked == [("CURVE", CLIENT_KEY, "127.0.0.1")]
     (link,) = station(device, "frontend")._links.values()
     assert link.user == "someone"
+    assert [one.user for one in device.peers()["frontend"].peers] == ["someone"]
+    assert [one.user for one in device.peers()["backend"].peers] == [None]
 
 
 def test_a_firm_no_is_told_to_a_client_of_curve_and_counted(guarded, peers: Peers):
@@ -168,6 +170,7 @@ def test_a_firm_no_is_told_to_a_client_of_curve_and_counted(guarded, peers: Peer
     stranger = peers.connect(zmq.PUSH, *device.endpoints["frontend"], wait=False, **PEER)
     stranger.wait_for(zmq.EVENT_HANDSHAKE_FAILED_AUTH)
     assert failures(device, "unknown_key") == 1
+    assert device.peers()["frontend"].denied == {"unknown_key": 1}
 
 
 def test_a_client_that_may_not_come_in_now_comes_again(guarded, peers: Peers):
@@ -205,6 +208,7 @@ def test_a_peer_of_null_is_refused_by_its_address(guarded, peers: Peers):
     peers.connect(zmq.PUSH, *device.endpoints["frontend"], wait=False)
     eventually(lambda: failures(device, "address"), "the connection to be refused")
     assert asked[0] == ("NULL", "127.0.0.1")
+    assert device.peers()["frontend"].denied["address"] == device.peers()["frontend"].handshake_failures["address"]
     assert not device.peers()["frontend"].peers
 
 

@@ -6,7 +6,7 @@ import { Table } from "./table.js";
 import { columnsOf } from "./values.js";
 
 const ALWAYS = ["socket", "address", "connected for"];
-const LAST = ["mechanism", "certain"];
+const LAST = ["user", "mechanism", "certain"];
 // What "waiting" and the rates say already.
 const SHOWN_OTHERWISE = ["waiting", "waiting bytes", "received", "bytes received", "delivered"];
 
@@ -36,7 +36,7 @@ export class PeersTable {
     this.#table.show(rows.map(([key, peer]) => [
       key, peer.address, duration(this.clock() - peer.since),
       ...columns.map(([, , cell]) => (peer.id === undefined ? "–" : cell(peer))),
-      peer.mechanism ?? "", peer.certain === false ? "no" : "yes",
+      peer.user || (peer.user === "" ? "none" : "–"), peer.mechanism ?? "", peer.certain === false ? "no" : "yes",
     ]));
   }
 
