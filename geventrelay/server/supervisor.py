@@ -144,8 +144,6 @@ class SupervisedDevice:
         :raises StartError: if it cannot; nothing is left of it then.
         """
         self._change(Event.START)
-        # Before what is said of the first try.
-        _tell_connecting(self.device)
         try:
             self.device.start()
         except BaseException:
@@ -290,20 +288,16 @@ class SupervisedDevice:
         return Device(self.settings, reload=self._reload, descriptors=descriptors, watch_peers=True)
 
 
-def _tell_connecting(device: Device) -> None:
-    for key, endpoints in device.settings.endpoints.items():
-        for endpoint in endpoints:
-            if not endpoint.binds:
-                log.info(event("connecting", device=device.name, socket=key, endpoint=endpoint.address))
-
-
 def announce(device: Device) -> None:
-    """Log where `device` is bound, and which of that is open to every host."""
+    """Log where `device` is bound, where it connects to, and which of that is open to every host."""
     for key, endpoints in device.settings.endpoints.items():
         whose = {"device": device.name, "socket": key}
         addresses = device.endpoints.get(key, [])
         for address in addresses:
             log.info(event("bound", **whose, endpoint=address))
+        for endpoint in endpoints:
+            if not endpoint.binds:
+                log.info(event("connecting", **whose, endpoint=endpoint.address))
         for endpoint, address in zip((one for one in endpoints if one.binds), addresses, strict=False):
             if endpoint.is_public and key in device.settings.open_to_all:
                 advice = endpoint.how_to_keep_private
