@@ -19,6 +19,7 @@ from .router import Router
 from .side import Side
 from .subscribe import Subscribe
 from .way import Lane, Way
+from .writing import write_until
 
 _BUFFER_BYTES = 64 << 10
 
@@ -155,7 +156,7 @@ class PythonCore:
 
     def write(self, peer: Peer, until: float = math.inf) -> None:
         """Write what waits for `peer`, up to the time `until`."""
-        peer.write_now(until)
+        write_until(peer, until)
         if peer.wants_write and not peer.is_stalled:
             peer.is_stalled = True
             self._stalled.append(peer)

@@ -12,8 +12,8 @@ from ...engine.grant import allows
 from ...zmtp.errors import Fault, ProtocolError
 from ...zmtp.greeting import Version
 from ..contract import SidePlan, SlowSubscriber
+from .incoming import Subscription
 from .peer import Peer
-from .reading import Subscription
 from .run import Run
 from .side import Side, count_sent
 from .topics import Node, Topics

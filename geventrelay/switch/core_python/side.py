@@ -12,8 +12,8 @@ from ...engine.counters import Drop, OutletCounters
 from ...engine.grant import Prefixes, allows
 from .. import contract
 from ..contract import PeerCounts, SidePlan
+from .incoming import Subscription
 from .peer import Peer
-from .reading import Subscription
 from .run import Run
 
 if TYPE_CHECKING:
