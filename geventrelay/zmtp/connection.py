@@ -15,19 +15,19 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Mapping
 
-from . import commands, frames, greeting, metadata, socket_types
+from . import commands, frames, greeting, introduction, socket_types
 from .bounds import DEFAULT_BOUNDS, Bounds
 from .errors import Fault, ProtocolError
 from .events import Event, Peer, Ping, Ready, Subscribe
 from .frames import Frame, FrameReader
 from .greeting import Version
+from .introduction import MOST_ROUTING_ID_BYTES
 from .mechanism import Mechanism, Null
+from .outgoing import Outgoing
 from .session import SEALED_BYTES
 from .traffic import Traffic
 
 _CANCEL, _SUBSCRIBE = 0, 1
-MOST_ROUTING_ID_BYTES = 255
-"""Of what an end calls itself: zmq_setsockopt(3), ZMQ_ROUTING_ID."""
 
 
 class State(enum.Enum):
@@ -73,7 +73,7 @@ class Connection:
         self.peer: Peer | None = None
         self._type = socket_type
         self._routing_id = routing_id if socket_type in socket_types.TELL_ROUTING_ID else b""
-        self._mechanism = mechanism(self._properties())
+        self._mechanism = mechanism(introduction.properties(socket_type, self._routing_id))
         self._legacy = legacy_peers
         self._bounds = bounds
         self._version = Version.V3_1
@@ -81,7 +81,8 @@ class Connection:
         self._reader = self._new_reader(Version.V3_1)
         self._traffic = Traffic(socket_type, bounds)
         self._events: list[Event] = []
-        self._output = bytearray(greeting.signature(self._routing_id))
+        self._outgoing = Outgoing()
+        self._outgoing.put(greeting.signature(self._routing_id))
         # Of the greeting, what the other end must have spoken first for.
         self._held_back = [
             greeting.MAJOR,
@@ -98,9 +99,7 @@ class Connection:
 
     def to_send(self) -> bytes:
         """What is to be sent to the other end; it is then no more here."""
-        output = bytes(self._output)
-        self._output.clear()
-        return output
+        return self._outgoing.take()
 
     def receive(self, data: bytes) -> None:
         """Take in `data` that has come from the other end. It has no effect before `next_event`."""
@@ -144,7 +143,7 @@ class Connection:
         :raises ValueError: if no verdict is waited for.
         """
         for command in self._mechanism.deny(status):
-            self._send_command(command)
+            self._outgoing.put_command(command)
         self.state = State.FAILED
 
     def end(self) -> None:
@@ -176,15 +175,7 @@ class Connection:
         :raises ValueError: before `Ready`, or without parts.
         """
         self._require_traffic()
-        if self.peer is None or self.peer.session is None:
-            self._output += frames.encode_message(parts, v1_0=self._version is Version.V1_0)
-            return
-        every = list(parts)
-        if not every:
-            raise ValueError("a message: expected at least one part, got none")
-        seal = self.peer.session.seal
-        for index, part in enumerate(every, 1):
-            self._output += frames.encode(seal(part, more=index < len(every)))
+        self._outgoing.put_message(parts, v1_0=self._version is Version.V1_0)
 
     def subscribe(self, topic: bytes) -> None:
         """Ask for the messages that begin with `topic`. With ZMTP 3.1 that is a command, before it a message."""
@@ -203,14 +194,14 @@ class Connection:
         self._require_traffic()
         if self._version is not Version.V3_1:
             raise ValueError(f"PING: expected a peer with ZMTP 3.1, got one with {self._version}")
-        self._send_command(commands.ping(ttl_ds, context))
+        self._outgoing.put_command(commands.ping(ttl_ds, context))
 
     # The greeting
 
     def _greet(self, hold_back: int) -> None:
         """Send the greeting, but so many of its pieces."""
         while len(self._held_back) > hold_back:
-            self._output += self._held_back.pop(0)
+            self._outgoing.put(self._held_back.pop(0))
 
     def _step(self) -> bool:
         """Go on by one frame, or by the greeting; whether there was one."""
@@ -256,16 +247,16 @@ class Connection:
         if found.as_server and self._mechanism.as_server:
             raise ProtocolError(Fault.WRONG_MECHANISM, f"{found.mechanism}: expected a client, got another server")
         for command in self._mechanism.open():
-            self._send_command(command)
+            self._outgoing.put_command(command)
         self.state = State.HANDSHAKE
 
     def _begin_legacy(self, found: greeting.Greeting) -> None:
         if found.version is Version.V1_0:
             # The signature was the head of this frame.
-            self._output += self._routing_id
+            self._outgoing.put(self._routing_id)
         else:
-            self._output += greeting.rest_of_greeting_2_0(socket_types.NUMBERS.index(self._type))
-            self._output += frames.encode(self._routing_id)
+            self._outgoing.put(greeting.rest_of_greeting_2_0(socket_types.NUMBERS.index(self._type)))
+            self._outgoing.put(frames.encode(self._routing_id))
             self._legacy_type = socket_types.by_number(found.type_number)
             socket_types.require_fitting(self._type, self._legacy_type)
         self.state = State.ROUTING_ID
@@ -283,33 +274,16 @@ class Connection:
     def _go_on(self, answer: list[commands.Command]) -> None:
         """Send what the mechanism answers; the end of the handshake, if it is through."""
         found = self._mechanism.found
-        peer = None if found is None else self._fitting(found)
+        peer = None
+        if found is not None:
+            peer = introduction.fitting(self._type, self._version, found, self._mechanism.session)
         for command in answer:
-            self._send_command(command)
+            self._outgoing.put_command(command)
         if peer is not None:
-            if peer.session is not None:
-                self._reader.expect_sealed(SEALED_BYTES)
             self._ready(peer)
 
-    def _fitting(self, found: dict[str, bytes]) -> Peer:
-        """The other end by what it has said of itself, if it fits."""
-        socket_type = found.get(metadata.SOCKET_TYPE.lower(), b"").decode("ascii", "backslashreplace")
-        socket_types.require_fitting(self._type, socket_type)
-        routing_id = found.get(metadata.IDENTITY.lower(), b"")
-        if len(routing_id) > MOST_ROUTING_ID_BYTES:
-            raise ProtocolError(
-                Fault.BAD_HANDSHAKE,
-                f"identity: expected at most {MOST_ROUTING_ID_BYTES} bytes, got {len(routing_id)}",
-            )
-        return Peer(self._version, socket_type, routing_id, found, self._mechanism.session)
-
     def _take_routing_id(self, frame: Frame) -> None:
-        if frame.more or frame.command or len(frame.body) > MOST_ROUTING_ID_BYTES:
-            raise ProtocolError(
-                Fault.BAD_HANDSHAKE,
-                f"identity: expected one frame of at most {MOST_ROUTING_ID_BYTES} bytes, got {len(frame.body)} bytes",
-            )
-        self._ready(Peer(self._version, self._legacy_type, frame.body))
+        self._ready(introduction.legacy(self._version, self._legacy_type, frame))
         if self._version is Version.V1_0 and self._type in socket_types.TO_SUBSCRIBERS:
             # Its SUB chooses by itself, and sends no subscriptions (libzmq's _subscription_required).
             self._events.append(Subscribe(b""))
@@ -321,22 +295,19 @@ class Connection:
             frame = self._reader.check(self.peer.session.open(frame))
         event = self._traffic.take(frame)
         if isinstance(event, Ping):
-            self._send_command(commands.Command(commands.PONG, event.context))
+            self._outgoing.put_command(commands.Command(commands.PONG, event.context))
         if event is not None:
             self._events.append(event)
 
     def _ready(self, peer: Peer) -> None:
         self.peer = peer
+        if peer.session is not None:
+            self._reader.expect_sealed(SEALED_BYTES)
+            self._outgoing.session = peer.session
         self.state = State.TRAFFIC
         self._events.append(Ready(peer))
 
     # Small things
-
-    def _properties(self) -> dict[str, bytes]:
-        found = {metadata.SOCKET_TYPE: self._type.encode()}
-        if self._type in socket_types.TELL_ROUTING_ID:
-            found[metadata.IDENTITY] = self._routing_id
-        return found
 
     def _new_reader(self, version: Version) -> FrameReader:
         return FrameReader(self._bounds.frame_bytes, self._bounds.command_bytes, v1_0=version is Version.V1_0)
@@ -345,16 +316,10 @@ class Connection:
         if self.state is not State.TRAFFIC:
             raise ValueError(f"expected a connection whose handshake is done, got state {self.state.name}")
 
-    def _send_command(self, command: commands.Command) -> None:
-        if self.state is State.TRAFFIC and self.peer is not None and self.peer.session is not None:
-            self._output += frames.encode(self.peer.session.seal(command.body, command=True))
-        else:
-            self._output += frames.encode(command.body, command=True)
-
     def _send_subscription(self, name: bytes, kind: int, topic: bytes) -> None:
         self._require_traffic()
         if self._version is Version.V3_1:
-            self._send_command(commands.Command(name, topic))
+            self._outgoing.put_command(commands.Command(name, topic))
         else:
             self.send([bytes([kind]) + topic])
 
