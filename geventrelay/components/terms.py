@@ -12,7 +12,7 @@ from ..settings.socket_options import lets_legacy_peers_in
 from ..switch.contract import SidePlan
 from ..switch.dialler import Redial
 from ..switch.pulse import Heartbeat
-from ..switch.station import Terms
+from ..switch.terms import Terms
 from ..switch.transport import Keepalive, Transport
 from ..terms import SlowSubscriber
 from ..zmtp.bounds import Bounds

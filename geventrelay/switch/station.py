@@ -3,91 +3,27 @@
 from __future__ import annotations
 
 import functools
-import logging
-import time
-import weakref
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..endpoints import Endpoint
 from ..engine import connections
 from ..engine.counters import Drop
-from ..engine.fair import FairYield
-from ..engine.grant import Grant
-from ..engine.kept_off import KeptOff
-from ..engine.peeraccount import ACCOUNTS_AT_A_TIME, MOST_ACCOUNTS, PeerAccount
-from ..engine.peerlimit import HandshakeTime, PeerLimit
-from ..engine.peertable import KEPT_OFF, LEGACY_ADVICE, TOO_SLOW, ConnectingSnapshot, PeersSnapshot
-from ..zmtp import events, socket_types
-from ..zmtp.bounds import Bounds
-from ..zmtp.connection import Connection
-from ..zmtp.errors import Fault
+from ..engine.peertable import ConnectingSnapshot, PeersSnapshot
 from ..zmtp.greeting import Version
-from ..zmtp.mechanism import Null
 from .contract import Ended, Peer, Side
-from .dialler import Dialler, Redial
-from .door import Admit, Answer, Door, Doorkeeper, Entry, Refusal
-from .handshake import Handshake
+from .dialler import Dialler
+from .door import Admit
+from .entrance import Arrival, Entrance
+from .journal import Journal, accounts_of
 from .link import Link
 from .listener import Listener
 from .pulse import Heartbeat
-from .roster import Roster
-from .transport import Transport, close, reset
+from .terms import Terms
+from .transport import close
 
 if TYPE_CHECKING:
     from .contract import Way
     from .driver import Driver
-
-# A handshake has no messages: what comes before it is over is no larger than a command.
-_HANDSHAKE_BOUNDS = Bounds(frame_bytes=64 << 10, message_bytes=64 << 10)
-
-OPTIONS = {
-    Fault.TOO_LARGE: "max-message-size",
-    Fault.UNFINISHED: "max-unfinished",
-    Fault.TOO_MANY_PARTS: "max-parts",
-    Fault.TOPIC_TOO_LONG: "max-topic-size",
-    Fault.SLOW: "slow-subscriber",
-    Fault.TOO_MANY_SUBSCRIPTIONS: "max-subscriptions",
-    Fault.MEMORY: "memory-budget",
-}
-"""The option that says so, where a peer is ended after its handshake."""
-
-FORBIDDEN = "forbidden"
-"""Why a connection was not let in whose peer would be given messages that it has no right to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """On what terms a socket has connections.
-
-    :ivar transport: how they are set up.
-    :ivar handshake: how long a handshake may take.
-    :ivar routing_id: what it calls itself.
-    :ivar legacy_peers: whether peers of ZMTP 1.0 and 2.0 may connect.
-    :ivar heartbeat: how it is found out whether peers of ZMTP 3.1 are alive.
-    :ivar immediate: whether an endpoint that connects takes messages only while it is connected.
-    :ivar ipv6: whether IPv6 goes first for names that have both.
-    :ivar redial: when to connect again.
-    :ivar most_peers: how many connections are let in; 0 for no limit.
-    :ivar most_per_address: how many of one address; 0 for no limit.
-    :ivar door: which mechanism handshakes have, and who decides who may come in.
-    :ivar grant: what a user may do that has connected to it, or None for one that must not connect; an empty name is a
-        peer without one. None lets each peer do everything, as those do to which it connects itself.
-    """
-
-    transport: Transport = field(default_factory=Transport)
-    handshake: HandshakeTime = field(default_factory=HandshakeTime)
-    routing_id: bytes = b""
-    legacy_peers: bool = False
-    heartbeat: Heartbeat = field(default_factory=Heartbeat)
-    immediate: bool = False
-    ipv6: bool = False
-    redial: Redial = field(default_factory=Redial)
-    most_peers: int = 0
-    most_per_address: int = 0
-    door: Door = field(default_factory=Door)
-    grant: Callable[[str], Grant | None] | None = None
 
 
 class Station:
@@ -111,20 +47,25 @@ class Station:
         self._listeners: list[Listener] = []
         self._diallers: dict[Dialler, Peer] = {}
         self._callers: dict[Peer, Dialler] = {}
-        # Why each failed last, so that the log says it once.
-        self._failures: dict[Dialler, str] = {}
-        self._handshakes: set[Handshake] = set()
-        self._limit = PeerLimit(terms.most_peers, terms.most_per_address)
-        self._links: dict[Peer, Link] = {}
-        self._roster = Roster()
-        self._kept_off = KeptOff()
-        self._keeper = Doorkeeper(terms.door.admit)
-        self._advice: Mapping[str, str] = {} if terms.legacy_peers else LEGACY_ADVICE
+        # By their number.
+        self._links: dict[int, Link] = {}
+        self._journal = Journal(driver, side, legacy_peers=terms.legacy_peers)
+        self._entrance = Entrance(driver, side, terms, self._journal, self._on_arrival)
 
     @property
     def bound(self) -> list[str]:
         """Where it listens."""
         return [listener.address for listener in self._listeners]
+
+    @property
+    def admit(self) -> Admit | None:
+        """Who decides who may come in; it may be replaced while this runs, for those who come then."""
+        return self._entrance.admit
+
+    @admit.setter
+    def admit(self, admit: Admit | None) -> None:
+        """Have `admit` decide from now on."""
+        self._entrance.admit = admit
 
     def listen(self, socket: Any, address: str) -> None:
         """Accept connections at a listening `socket`, which is closed with this.
@@ -135,8 +76,8 @@ class Station:
             socket,
             address,
             self._terms.transport,
-            functools.partial(self._shake, endpoint=address),
-            self._on_few_descriptors,
+            functools.partial(self._entrance.shake, endpoint=address),
+            self._journal.few_descriptors,
             self.driver.later,
         )
         self._listeners.append(listener)
@@ -149,8 +90,8 @@ class Station:
             self._terms.transport,
             self._terms.redial,
             ipv6=self._terms.ipv6,
-            on_connect=lambda socket, one: self._shake(socket, endpoint=endpoint.address, dialler=one),
-            on_failure=self._on_no_connection,
+            on_connect=lambda socket, one: self._entrance.shake(socket, endpoint=endpoint.address, dialler=one),
+            on_failure=self._journal.no_connection,
         )
         self._add_caller(dialler)
         dialler.start()
@@ -178,8 +119,7 @@ class Station:
         self.stop_listening()
         for dialler in self._diallers:
             dialler.stop()
-        for handshake in list(self._handshakes):
-            self._drop(handshake)
+        self._entrance.close()
         for link in list(self._links.values()):
             link.finish()
 
@@ -206,26 +146,17 @@ class Station:
 
         :param accounts: whether to tell all of each peer, of the first `MOST_ACCOUNTS`; this yields.
         """
-        known = self._accounts() if accounts else {}
+        known = accounts_of(self._links.values()) if accounts else {}
         # What is not read is not heard to end either.
         unread = (link for link in self._links.values() if link.blocked or self.paused)
         gone = {link.id for link in unread if connections.has_ended(link.number)}
         connecting = tuple(self._connecting(dialler, peer) for dialler, peer in self._diallers.items())
-        return self._roster.snapshot(gone, connecting, known)
-
-    def _accounts(self) -> dict[int, PeerAccount]:
-        found: dict[int, PeerAccount] = {}
-        with FairYield() as turn:
-            for link in list(self._links.values())[:MOST_ACCOUNTS]:
-                found[link.id] = link.account(time.monotonic())
-                if len(found) % ACCOUNTS_AT_A_TIME == 0:
-                    turn.wait()
-        return found
+        return self._journal.snapshot(gone, connecting, known)
 
     def _connecting(self, dialler: Dialler, peer: Peer) -> ConnectingSnapshot:
         return ConnectingSnapshot(
             dialler.endpoint.address,
-            peer in self._links,
+            peer in self.driver.links,
             dialler.tries,
             dialler.last_failure or None,
             dialler.failed_at,
@@ -237,10 +168,10 @@ class Station:
 
         What waits for its peer is lost, `Drop.BY_REQUEST`, but not where this end connects: then it connects again.
         """
-        link = next((one for one in self._links.values() if one.id == id), None)
+        link = self._links.get(id)
         if link is None:
             return False
-        self._note(logging.INFO, "disconnected-on-request", endpoint=link.endpoint, peer=link.address, id=str(id))
+        self._journal.on_request(link)
         self.ended(link, Ended(None, "it was disconnected on request"), Drop.BY_REQUEST)
         self.driver.after_move()
         return True
@@ -256,11 +187,11 @@ class Station:
         self.left_unread = self.left_unread or link.unread > 0
         link.close()
         link.peer.detach()
-        self._limit.leave(link.socket)
+        self._entrance.leave(link.socket)
         close(link.socket)
-        del self._links[link.peer]
+        del self._links[link.id]
         self.driver.links.pop(link.peer, None)
-        self._tell_end(link, why)
+        self._journal.ended(link, why)
         dialler = self._callers.get(link.peer)
         if dialler is None:
             self.side.remove(link.peer, lost)
@@ -278,8 +209,7 @@ class Station:
         self.stop_listening()
         for dialler in list(self._diallers):
             dialler.close()
-        for handshake in list(self._handshakes):
-            self._drop(handshake)
+        self._entrance.close()
         for link in list(self._links.values()):
             self.ended(link, Ended(None, "the device stops"), Drop.STOPPED)
         while self._callers:
@@ -290,159 +220,16 @@ class Station:
         peer = self.side.new_peer(queues_before=not self._terms.immediate)
         self._diallers[dialler], self._callers[peer] = peer, dialler
 
-    def _shake(self, socket: Any, *, endpoint: str, dialler: Dialler | None = None) -> None:
-        terms = self._terms
-        mechanism = terms.door.connecting if dialler else terms.door.accepting
-        connection = Connection(
-            self.side.plan.type,
-            terms.routing_id,
-            mechanism=mechanism,
-            legacy_peers=terms.legacy_peers,
-            bounds=_HANDSHAKE_BOUNDS,
-        )
-        # Of a connection that was reset, the kernel does not tell it any more.
-        address = connections.address(socket.fileno())
-        offence = self._limit.come(socket, address) if dialler is None else None
-        if offence is not None:
-            reset(socket)
-            self._fail(endpoint, address, offence.reason, "it was not let in", offence.option)
-            return
-        entry: Answer = Entry()
-        if dialler is None and mechanism is Null:
-            entry = self._keeper.ask(events.Credentials(Null.name), ip_address(address))
-        if isinstance(entry, Refusal):
-            self._limit.leave(socket)
-            reset(socket)
-            self._fail(endpoint, address, entry.reason, entry.what, refusal=entry)
-            return
-        on_end = functools.partial(self._on_shaken, endpoint=endpoint, address=address, dialler=dialler)
-        handshake = Handshake(socket, connection, on_end, functools.partial(self._ask, ip_address(address)))
-        handshake.entry = entry
-        self._handshakes.add(handshake)
-        if terms.handshake.longest_s:
-            # It is not kept until then: strangers could have failed ones fill the memory.
-            self.driver.later(terms.handshake.longest_s, functools.partial(self._expire, weakref.ref(handshake)))
-        handshake.start()
-
-    def _ask(self, address: str, handshake: Handshake, credentials: events.Credentials) -> None:
-        if self._keeper.admit is None:
-            handshake.answer(Entry())
-        else:
-            handshake.wait_for(self._keeper.check(credentials, address, handshake.answer))
-
-    def _expire(self, one: weakref.ref[Handshake]) -> None:
-        handshake = one()
-        if handshake is not None and not handshake.over:
-            handshake.fail(TOO_SLOW, f"the handshake was not over in {self._terms.handshake.longest_s:g} s")
-
-    def _drop(self, handshake: Handshake) -> None:
-        self._handshakes.discard(handshake)
-        handshake.close()
-        self._limit.leave(handshake.socket)
-        handshake.socket.close()
-
-    def _on_shaken(self, handshake: Handshake, endpoint: str, address: str, dialler: Dialler | None) -> None:
-        self._handshakes.discard(handshake)
-        if handshake.peer is None:
-            self._limit.leave(handshake.socket)
-            # The other end has to read why.
-            close(handshake.socket) if handshake.refused else handshake.socket.close()
-            option = self._terms.handshake.option if handshake.reason == TOO_SLOW else ""
-            self._fail(endpoint, address, handshake.reason, handshake.what, option, handshake.refusal)
-            if dialler is not None:
-                dialler.lost(handshake.what)
-            return
-        entry = handshake.entry
-        grant = self._grant(entry, connects=dialler is not None)
-        if grant is None:
-            self._limit.leave(handshake.socket)
-            handshake.socket.close()
-            self._fail(endpoint, address, FORBIDDEN, "its peer has no right to take messages here", "rights")
-            return
+    def _on_arrival(self, arrival: Arrival) -> None:
+        dialler = arrival.dialler
         peer = self.side.new_peer(queues_before=False) if dialler is None else self._diallers[dialler]
-        peer.attach(handshake.socket.fileno(), handshake.peer, handshake.rest, grant)
-        link = Link(handshake.socket, peer, self, endpoint, address, handshake.peer, entry.user)
-        self._links[peer] = self.driver.links[peer] = link
-        asked = dialler is None and self._keeper.admit is not None
-        self._roster.connected(link.id, address, time.time(), handshake.mechanism, entry.user if asked else None)
-        self._note(logging.DEBUG, "connected", endpoint=endpoint, peer=address)
+        peer.attach(arrival.socket.fileno(), arrival.peer, arrival.rest, arrival.grant)
+        link = Link(arrival.socket, peer, self, arrival.endpoint, arrival.address, arrival.peer, arrival.user)
+        self._links[link.id] = self.driver.links[peer] = link
+        self._journal.connected(link, arrival.mechanism, arrival.user if arrival.asked else None)
         if dialler is not None:
             dialler.reached()
-            self._failures.pop(dialler, None)
+            self._journal.reached(dialler)
         # Peers of ZMTP 3.0 need not know PING.
-        link.start(self._terms.heartbeat if handshake.peer.version is Version.V3_1 else Heartbeat())
+        link.start(self._terms.heartbeat if arrival.peer.version is Version.V3_1 else Heartbeat())
         self.driver.after_move()
-
-    def _grant(self, entry: Entry, *, connects: bool) -> Grant | None:
-        """What the peer of an `entry` may do; None if it must not connect. `connects` is whether this end does."""
-        if entry.grant is not None or connects or self._terms.grant is None:
-            return entry.grant or Grant()
-        return self._terms.grant(entry.user)
-
-    def _on_few_descriptors(self, ended: bool) -> None:
-        if ended:
-            self._roster.failed(KEPT_OFF)
-        if (keys := self._kept_off.line(ended, time.monotonic())) is not None:
-            self._note(logging.WARNING, "kept-off", **keys)
-
-    def _fail(
-        self, endpoint: str, address: str, reason: str, what: str, option: str = "", refusal: Refusal | None = None
-    ) -> None:
-        self._roster.failed(reason)
-        if refusal is not None:
-            self._roster.denied(refusal.reason)
-        if refusal is not None and refusal.keys:
-            self._note(logging.WARNING, "denied", **refusal.keys, reason=refusal.reason)
-            return
-        keys = {"endpoint": endpoint, "peer": address, "reason": reason}
-        if reason == Fault.WRONG_TYPE.value:
-            keys |= socket_types.told(self.side.plan.type)
-        elif reason == Fault.NOT_ZMTP.value:
-            keys |= self._advice
-            self._advice = {}
-        if option:
-            keys["option"] = option
-        self._note(logging.WARNING, "handshake-failed", **keys, detail=what)
-
-    def _tell_end(self, link: Link, why: Ended) -> None:
-        # A peer that dies in the middle of a message has done nothing wrong.
-        fault = None if why.fault in (None, Fault.CUT) else why.fault
-        self._roster.disconnected(link.id, None if fault is None else fault.value)
-        keys = {"endpoint": link.endpoint, "peer": link.address}
-        if fault is None:
-            self._note(logging.DEBUG, "disconnected", **keys)
-            return
-        keys["reason"] = fault.value
-        if fault in OPTIONS:
-            keys["option"] = OPTIONS[fault]
-        keys["detail"] = why.what
-        self._note(logging.WARNING, "cut-off", **keys)
-
-    def _on_no_connection(self, dialler: Dialler, reason: str, delay_s: float | None) -> None:
-        self._roster.retried()
-        level = logging.DEBUG if self._failures.get(dialler) == reason else logging.WARNING
-        self._failures[dialler] = reason
-        keys = {"endpoint": dialler.endpoint.address, "reason": reason}
-        if delay_s is not None:
-            keys["in_s"] = f"{delay_s:.3g}"
-        self._note(level, "connect-failed", **keys)
-
-    @property
-    def admit(self) -> Admit | None:
-        """Who decides who may come in; it may be replaced while this runs, for those who come then."""
-        return self._keeper.admit
-
-    @admit.setter
-    def admit(self, admit: Admit | None) -> None:
-        """Have `admit` decide from now on."""
-        self._keeper.admit = admit
-
-    def _note(self, level: int, name: str, **keys: str) -> None:
-        self.driver.tell(level, name, socket=self.side.plan.key, **keys)
-
-
-def ip_address(address: str) -> str:
-    """The IP address alone in an `address` of `connections.address`; ``""`` over ipc. Does not yield."""
-    if address.startswith("pid "):
-        return ""
-    return address.rpartition(":")[0].strip("[]") or address

@@ -40,7 +40,7 @@ def connections_of(device: Device, key: str) -> int:
     """How many connections the socket `key` has, those within their handshake among them."""
     if device.engine == Engine.ZMTP.value:
         found = station(device, key)
-        return len(found._handshakes) + len(found._links)
+        return len(found._entrance._handshakes) + len(found._links)
     return len(device._assembly.sockets.peers_of(key)._table.connections)
 
 

@@ -51,7 +51,7 @@ def station(device: Device, key: str) -> Station:
 
 def accounts(device: Device, key: str):
     """What has been counted of each peer that is connected to the socket `key`."""
-    return [peer.counts() for peer in station(device, key)._links]
+    return [link.peer.counts() for link in station(device, key)._links.values()]
 
 
 def publishing(start, **options):
@@ -207,9 +207,9 @@ def test_libzmqs_heartbeats_and_ours_keep_a_connection_in_both_directions(either
         zmq.PUSH, *device.endpoints["frontend"], heartbeat_ivl=20, heartbeat_timeout=500, heartbeat_ttl=500
     )  # fmt: skip
     eventually(lambda: station(device, "frontend")._links, "the connection")
-    (peer,) = station(device, "frontend")._links
+    (link,) = station(device, "frontend")._links.values()
     # Some 5 PINGs and PONGs each.
-    eventually(lambda: peer.heard > 100, "signs of life")
+    eventually(lambda: link.peer.heard > 100, "signs of life")
     found = device.peers()["frontend"]
     assert (found.connected_total, found.connected, found.cut_off) == (1, 1, {})
 
