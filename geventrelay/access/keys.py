@@ -69,12 +69,24 @@ def read_pair(name: str, source: str | Path) -> KeyPair:
 
     :param name: what to call the input in an error.
     :param source: a secret file, or ``env:VARIABLE`` for a secret key in the environment.
-    :raises SettingsError: if there is no secret key, or if others can read the file.
+    :raises SettingsError: if there is no secret key, if others can read the file, or if its public key is another's.
     """
     variable = _variable(source)
     if variable is not None:
         return _pair(name, _from_environment(name, variable), str(source))
-    return _pair(name, _read(name, Path(source), secret=True).get("secret-key", ""), str(source))
+    path = Path(source)
+    try:
+        values = _read(name, path, secret=True)
+    except SettingsError:
+        # To close a public file to others would not help.
+        if path.is_file():
+            _check_secret(name, path, _read(name, path, secret=False))
+        raise
+    _check_secret(name, path, values)
+    pair = _pair(name, values.get("secret-key", ""), str(source))
+    if values.get("public-key", "") not in ("", z85.encode(pair.public).decode()):
+        raise SettingsError(name, "a file whose public-key belongs to its secret-key", str(source))
+    return pair
 
 
 def read_public_key(name: str, source: str | Path) -> bytes:
@@ -162,6 +174,12 @@ def _unquoted(value: str) -> str:
 def _public_key(name: str, path: Path, values: dict[str, str]) -> bytes:
     rule = f"a file with a public-key, {_KEY_RULE} (geventrelay keygen makes it)"
     return _decoded(name, values.get("public-key", ""), rule, str(path))
+
+
+def _check_secret(name: str, path: Path, values: dict[str, str]) -> None:
+    if "public-key" in values and "secret-key" not in values:
+        rule = f"a file with a secret-key ({SECRET} is its usual end), and not one with a public key alone"
+        raise SettingsError(name, rule, str(path))
 
 
 def _pair(name: str, text: str, source: str) -> KeyPair:

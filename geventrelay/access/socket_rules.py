@@ -108,8 +108,8 @@ def problems(values: Mapping[str, Any], keys: tuple[str, ...]) -> Iterator[Setti
     :param keys: the sockets that there can be.
     """
     there = [key for key in keys if values.get(key)]
-    for key in there:
-        yield from _problems_of(values, key)
+    # What is wrong with an option of the device is told once, and not for each socket.
+    yield from {str(error): error for key in there for error in _problems_of(values, key)}.values()
     roles = {_role(values, key) for key in there}
     if values.get("curve_serverkey") is not None and Role.CLIENT not in roles:
         yield SettingsError("curve_serverkey", "a socket that connects", values["curve_serverkey"])

@@ -107,8 +107,16 @@ def networks(name: str, value: Any) -> tuple[Network, ...]:
                 raise ValueError
             found.append(ipaddress.ip_network(one))
         except ValueError:
-            raise SettingsError(name, "an IP address or a network such as 10.0.0.0/8", one) from None
+            raise SettingsError(name, f"an IP address or a network such as 10.0.0.0/8{_meant(one)}", one) from None
     return tuple(found)
+
+
+def _meant(value: Any) -> str:
+    """What to write in the place of a network with bits of a host."""
+    try:
+        return f" (did you mean {ipaddress.ip_network(value, strict=False)}?)" if isinstance(value, str) else ""
+    except ValueError:
+        return ""
 
 
 def level(name: str, value: Any) -> str:

@@ -29,6 +29,7 @@ OPTIONS = frozenset({
 """The socket options that engine zmtp has, by name."""
 
 _OF_PYNACL = ("curve_server", "curve_serverkey")
+_INSTALL = "pip install PyNaCl, or pipx inject geventrelay PyNaCl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +101,9 @@ def misfits(values: Mapping[str, Any], types: Mapping[str, str], need: Need | No
     for key in there:
         yield from _inproc(key, values[key], engine)
         yield from _options(key, values.get("socket_options", {}).get(key, {}), engine)
-        rules = rules_of(values, key)
-        if rules is not None and rules.curve_secret is not None and not _has_pynacl():
-            yield SettingsError("curve_secret", f"no CURVE {engine} without PyNaCl (pip install PyNaCl)", "CURVE")
+    secrets = [rules.curve_secret for key in there if (rules := rules_of(values, key)) and rules.curve_secret]
+    if secrets and not _has_pynacl():
+        yield SettingsError("curve_secret", f"no CURVE {engine} without PyNaCl ({_INSTALL})", secrets[0])
     if values.get("io_threads", 1) != 1:
         yield SettingsError("io_threads", f"1 {engine}, which has no I/O threads", values["io_threads"])
 
@@ -120,7 +121,7 @@ def _options(key: str, options: Mapping[int, Any], engine: str) -> Iterator[Sett
         if option.name not in OPTIONS:
             yield SettingsError(name, f"no {option.written} {engine}, which does not have it", shown)
         elif option.name in _OF_PYNACL and not _has_pynacl():
-            yield SettingsError(name, f"no {option.written} {engine} without PyNaCl (pip install PyNaCl)", shown)
+            yield SettingsError(name, f"no {option.written} {engine} without PyNaCl ({_INSTALL})", shown)
 
 
 def _has_pynacl() -> bool:

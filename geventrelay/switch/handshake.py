@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..zmtp import events
-from ..zmtp.connection import Connection
+from ..zmtp.connection import Connection, State
 from ..zmtp.errors import Fault, ProtocolError
 from ..zmtp.mechanism import REFUSED, TRY_AGAIN
 from .door import Answer, Entry, Refusal
@@ -140,12 +140,18 @@ class Handshake:
         while not self.over and self.peer is None and self.refusal is None:
             data = self.socket.recv(_READ_BYTES)
             if not data:
-                raise ProtocolError(Fault.CUT, "the connection has ended within the handshake")
+                raise ProtocolError(Fault.CUT, f"the connection has ended within the handshake{self._likely()}")
             self._connection.receive(data)
             self._go_on()
         if not self.over:
             # It waits for its last words to be written.
             self._watchers.reader.stop()
+
+    def _likely(self) -> str:
+        # libzmq's stream_engine.cpp ends a connection as soon as it reads of another mechanism than its own, before
+        # its own is sent. So it is not known here.
+        other = self.mechanism if self._connection.state is State.GREETING else "NULL"
+        return "" if other == "NULL" else f"; a peer that does not use {other} ends it so"
 
     def _go_on(self) -> None:
         event = self._connection.next_event()

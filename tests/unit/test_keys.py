@@ -119,9 +119,20 @@ def test_a_public_file_has_no_secret_and_a_missing_one_is_named(tmp_path, pair):
     public, _ = keys.write_pair("DIR", tmp_path, "alice", pair)
     public.chmod(0o600)
     assert "a secret-key" in refusal(keys.read_pair, public)
+    # Where it is open to others, as it should be, the advice is not to close it.
+    public.chmod(0o644)
+    assert "a secret-key" in refusal(keys.read_pair, public)
     assert refusal(keys.read_pair, tmp_path / "none").endswith(f"got '{tmp_path}/none'")
     public.write_bytes(b"\xff\xfe")
     assert "text in UTF-8" in refusal(keys.read_public_key, public)
+
+
+def test_a_file_with_halves_of_two_pairs_is_refused(tmp_path, pair):
+    _, secret = keys.write_pair("DIR", tmp_path, "alice", pair)
+    secret.write_text(secret.read_text().replace(z85.encode(pair.public).decode(), "a" * 40))
+    assert "whose public-key belongs to its secret-key" in refusal(keys.read_pair, secret)
+    secret.write_text("".join(line for line in secret.read_text().splitlines(True) if "public-key" not in line))
+    assert keys.read_pair("curve_secret", secret) == pair
 
 
 def test_a_folder_of_clients_gives_each_key_its_user(tmp_path, pair):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geventrelay import SettingsError
 from geventrelay.access.networks import Networks
 from geventrelay.settings.checks import networks
 
@@ -86,3 +87,10 @@ def test_what_is_no_address_is_never_let_in_by_a_rule(text):
     except ValueError:
         assert not rules(["0.0.0.0/0", "::/0"]).allows(text)
         assert not rules([], ["10.0.0.0/8"]).allows(text)
+
+
+def test_the_error_for_a_network_with_bits_of_a_host_has_the_network():
+    with pytest.raises(SettingsError, match=r"\(did you mean 127\.0\.0\.0/8\?\), got '127\.0\.0\.1/8'$"):
+        networks("allow", "127.0.0.1/8")
+    with pytest.raises(SettingsError, match=r"such as 10\.0\.0\.0/8, got 'localhost'"):
+        networks("allow", "localhost")

@@ -249,5 +249,14 @@ def test_require_auth_in_a_file_tells_each_socket_with_its_line(tmp_path):
 
 def test_curve_with_engine_zmtp_needs_pynacl(monkeypatch):
     monkeypatch.setitem(sys.modules, "nacl", None)
-    with pytest.raises(SettingsError, match=r"^curve_secret: expected no CURVE .* without PyNaCl \(pip install"):
+    with pytest.raises(
+        SettingsError, match=r"^curve_secret: expected no CURVE .* without PyNaCl \(pip install"
+    ) as told:
         device(engine="zmtp", **CURVE)
+    assert str(told.value).count("\n") == 0
+
+
+def test_what_is_wrong_for_each_socket_is_told_once():
+    with pytest.raises(SettingsError, match=r"^curve_clients: expected a folder") as told:
+        device(curve_secret=CURVE["curve_secret"])
+    assert str(told.value).count("\n") == 0

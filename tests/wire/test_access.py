@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import socket
 import subprocess
 import sys
 import threading
 
 import gevent
+import gevent.socket
 import pytest
 import zmq
 from support.engines import ZMTP, libzmq_only
@@ -129,6 +131,17 @@ def test_what_speaks_another_mechanism_does_not_get_in(peers, run, keys):
     device = run(Streamer, **server_of(keys))
     for options in ({}, plain("alice", "pass")):
         refused(peers, device, **options)
+
+
+def test_engine_zmtp_names_what_a_peer_lacks_that_ends_before_its_mechanism_is_told(run, passwords, caplog):
+    device = run(Streamer, engine="zmtp", plain_passwords=passwords)
+    address = device.endpoints["frontend"][0].removeprefix("tcp://").split(":")
+    with caplog.at_level(logging.WARNING), gevent.socket.create_connection(address, timeout=10) as stranger:
+        # The signature, and the major version.
+        stranger.sendall(b"\xff" + b"\0" * 8 + b"\x7f\x03")
+        stranger.shutdown(socket.SHUT_WR)
+        eventually(lambda: "handshake-failed" in caplog.text, "the log line")
+    assert "ended within the handshake; a peer that does not use PLAIN ends it so" in caplog.text
 
 
 @libzmq_only("it is about ZAP")
