@@ -17,7 +17,7 @@ from support.engines import ZMTP, libzmq_only
 from zmq.utils import z85
 
 from geventrelay import Device, Queue, StartError, Streamer
-from geventrelay.access import component, zap
+from geventrelay.access import component, zap, zap_handler
 from geventrelay.access.keys import new_pair, write_pair
 from geventrelay.access.passwords import set_password
 from geventrelay.errors import SettingsError
@@ -267,7 +267,7 @@ def rules_for(mechanism, keys, passwords):
 @libzmq_only("it is about ZAP")
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_without_any_handler_no_peer_gets_in(run, peers, keys, passwords, monkeypatch, mechanism):
-    monkeypatch.setattr(component.ZapHandler, "open", lambda self: None)
+    monkeypatch.setattr(zap_handler.ZapHandler, "open", lambda self: None)
     rules, credentials = rules_for(mechanism, keys, passwords)
     device = run(Streamer, socket_options=SOON, **rules)
     refused(peers, device, **credentials)
@@ -280,7 +280,7 @@ def test_while_the_handler_is_slow_those_that_are_in_stay_in(run, peers, keys, p
     device = run(Streamer, **rules)
     pusher = peers.connect(zmq.PUSH, *device.endpoints["frontend"], **credentials)
     puller = peers.connect(zmq.PULL, *device.endpoints["backend"], **credentials)
-    handler = next(iter(component._handlers.values()))
+    handler = next(iter(zap_handler._handlers.values()))
     decide, asked, go_on = handler._decide, gevent.event.Event(), gevent.event.Event()
 
     def slowly(question):
@@ -303,7 +303,7 @@ def test_while_the_handler_is_slow_those_that_are_in_stay_in(run, peers, keys, p
 @libzmq_only("it is about ZAP")
 def test_a_handler_that_is_killed_is_there_again(run, peers, keys, caplog):
     device = run(Streamer, **server_of(keys))
-    handler = next(iter(component._handlers.values()))
+    handler = next(iter(zap_handler._handlers.values()))
     handler._greenlet.kill()
     pusher = peers.connect(zmq.PUSH, *device.endpoints["frontend"], **curve(ALICE))
     puller = peers.connect(zmq.PULL, *device.endpoints["backend"], **curve(ALICE))
@@ -316,7 +316,7 @@ def test_where_libzmq_cannot_be_held_to_its_domain_a_device_does_not_start(keys,
     monkeypatch.setattr(component, "_ENFORCE", 9999)
     with pytest.raises(StartError, match="cannot protect streamer frontend: Invalid argument"):
         Device(Streamer(frontend="tcp://127.0.0.1:0", backend="tcp://127.0.0.1:0", **server_of(keys))).start()
-    assert not component._handlers
+    assert not zap_handler._handlers
 
 
 def test_rules_hold_for_one_device_and_not_for_its_neighbour_of_the_same_name(run, peers, keys):
@@ -332,7 +332,7 @@ def test_rules_hold_for_one_device_and_not_for_its_neighbour_of_the_same_name(ru
     # The handler goes with its last user, and comes with the next one.
     peers.connect(zmq.PUSH, *other.endpoints["frontend"], **curve(MALLORY))
     other.stop(0)
-    assert not component._handlers
+    assert not zap_handler._handlers
     bare.stop(0)
     again = run(Streamer, **server_of(keys))
     peers.connect(zmq.PUSH, *again.endpoints["frontend"], **curve(ALICE))
@@ -392,7 +392,7 @@ def test_another_hub_cannot_hold_rules_in_the_same_context(run, keys):
 
 @libzmq_only("it is about ZAP")
 def test_too_many_that_wait_for_a_check_are_to_come_again(run, peers, passwords, monkeypatch, caplog):
-    monkeypatch.setattr(component, "_MOST_WAITING", 0)
+    monkeypatch.setattr(zap_handler, "_MOST_WAITING", 0)
     device = run(Streamer, plain_passwords=passwords, socket_options={"frontend": {zmq.HANDSHAKE_IVL: 1000}})
     # A quarter of a second, and not a minute as for other peers here.
     alice = refused(peers, device, reconnect_ivl=250, **plain("alice", "pass"))

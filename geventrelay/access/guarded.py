@@ -1,0 +1,74 @@
+"""A socket that is protected: who may connect to it, and what was decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..components.door import Credentials, Entry, Refusal
+from ..terms import Mechanism
+from .decision import Allowed, Denial, Denied, Request, Verdict
+from .keys import fingerprint
+from .ledger import Ledger
+from .policy import Policy
+
+
+@dataclass(slots=True)
+class Guarded:
+    """A protected socket.
+
+    :ivar device: the device's name.
+    :ivar key: the socket's.
+    :ivar policy: who may connect.
+    :ivar ledger: what was decided.
+    """
+
+    device: str
+    key: str
+    policy: Policy
+    ledger: Ledger = field(default_factory=Ledger)
+
+    @property
+    def takes_time(self) -> bool:
+        """Whether an answer takes long, or may yield since a program's own function gives it."""
+        return self.policy.mechanism is Mechanism.PLAIN or callable(self.policy.clients)
+
+    def verdict(self, request: Request) -> tuple[Verdict, Exception | None]:
+        """What its rules say of a `request`, and the error of a program's own function, by which no peer gets in.
+
+        It may run in any thread, and so logs nothing.
+        """
+        try:
+            return self.policy(request), None
+        except Exception as error:
+            return Denied(Denial.FAILED, later=True), error
+
+    def admit(self, shown: Credentials, address: str) -> Entry | Refusal:
+        """The same for engine zmtp, by what a peer has `shown` and its IP address. It may run in any thread."""
+        # So that bytes that are no UTF-8 stay what they are, and equal nothing else.
+        username, password = (one.decode(errors="surrogateescape") for one in (shown.username, shown.password))
+        domain = f"{self.device}.{self.key}"
+        request = Request(Mechanism(shown.mechanism), domain, address, username, password, shown.public_key)
+        verdict, error = self.verdict(request)
+        if isinstance(verdict, Allowed):
+            return Entry(verdict.user)
+        keys = self.described(request, verdict)
+        told = {name: str(value) for name, value in keys.items() if name not in ("device", "socket", "reason")}
+        if error is not None:
+            # Its text might have the password in it.
+            told["error"] = type(error).__name__
+        return Refusal(verdict.reason.value, verdict.later, keys=told)
+
+    def described(self, request: Request | None, denied: Denied) -> dict[str, object]:
+        """The keys with which the log tells who was refused. Does not yield.
+
+        :param request: what was asked; None if it could not be read.
+        :param denied: the answer.
+        """
+        keys: dict[str, object] = {"device": self.device, "socket": self.key}
+        if request is not None:
+            keys |= {"address": request.address or "ipc", "mechanism": request.mechanism.value}
+            if request.public_key:
+                keys["key"] = fingerprint(request.public_key)
+            if request.username:
+                keys["user"] = request.username
+        return {**keys, "reason": denied.reason.value}
