@@ -131,6 +131,9 @@ def read_clients(name: str, folder: str | Path) -> dict[bytes, str]:
 
 
 def _client(name: str, path: Path) -> tuple[bytes, str]:
+    # Opening a pipe waits for its other end, maybe for ever, and with it a reload.
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise SettingsError(name, "a file that can be read (this is of another kind)", str(path))
     values = _read(name, path, secret=False)
     key = _public_key(name, path, values)
     try:
