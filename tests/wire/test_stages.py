@@ -125,6 +125,9 @@ def new_rig(make_burst: Callable[..., Any], source_type: int = zmq.PULL) -> Iter
         made = Outlet("outlet", outlet)
         yield Rig(context, source, make_burst(source.readiness, [made]), made, sink, handler)
     finally:
+        # The handler, which is the first, after those that ask it: as devices do.
+        for one in reversed(sockets):
+            one.close(0)
         context.destroy(linger=0)
 
 
