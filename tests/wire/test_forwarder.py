@@ -192,8 +192,8 @@ def test_while_it_waits_for_a_slow_subscriber_subscriptions_still_travel_and_not
     before = pump(device, "frontend")
     gevent.sleep(0.2)
     after = pump(device, "frontend")
-    # What is under way may still arrive.
-    assert after.bursts - before.bursts < 5 + 2 * (after.received - before.received), "the pump was to sleep"
+    # What is under way may still arrive, each message in some bursts. One that spins has thousands in this time.
+    assert after.bursts - before.bursts < 100 + 5 * (after.received - before.received), "the pump was to sleep"
     late = peers.subscriber(back(device), prefix=b"late")
     assert publisher.recv() == [b"\x01late"]
     late.close()
