@@ -43,6 +43,8 @@ class Denial(enum.Enum):
     """The user has another password."""
     MECHANISM = "mechanism"
     """The socket takes peers with another mechanism."""
+    FORBIDDEN = "forbidden"
+    """It would be given messages that it has no right to."""
     NOT_READY = "not_ready"
     """No decision could be made yet, or not in time."""
     FAILED = "failed"

@@ -9,14 +9,19 @@ import zmq
 
 from ..components.door import Door, asking_door, guarded_door
 from ..components.plan import SocketPlan
+from ..engine.grant import Grant
 from ..engine.peertable import PeersSnapshot
 from ..engine.socket import RelaySocket
+from ..engine.stages.contract import Stage
+from ..engine.stages.senders import Senders
 from ..errors import SettingsError, StartError
 from ..settings import DeviceSettings
 from ..terms import Mechanism
 from .guarded import Guarded
 from .policy import Policy
 from .protection import Protection, read
+from .rights_file import Grants, grants_on_libzmq
+from .rights_rules import SENT_BY_PEERS
 from .socket_rules import Role
 from .zap_handler import ZapHandler, give_back, take
 
@@ -31,20 +36,24 @@ class SocketGuard:
 
     def __init__(self, settings: DeviceSettings) -> None:
         self._device = settings.name
+        self._settings = settings
         self._rules = settings.access_rules
+        self._with_rights = settings.rights_rules
+        self._grants: Grants | None = None
         self._handler: ZapHandler | None = None
         self._domains: dict[str, str] = {}
         self._guarded: dict[str, Guarded] = {}
 
     def protect(self, socket: RelaySocket, plan: SocketPlan) -> None:
         """Let no peer in at a new `socket` of a `plan` but those that its rules allow; see `Guard.protect`."""
-        rules = self._rules.get(plan.key)
+        grant = self._grant(plan)
+        rules = self._rules.get(plan.key) if grant is None else self._with_rights[plan.key]
         if rules is None:
             return
         try:
             protection = read(rules)
             if rules.role is Role.SERVER:
-                self._guard(socket, plan.key, protection)
+                self._guard(socket, plan.key, protection, grant)
             _set_keys(socket, protection)
         except (SettingsError, zmq.ZMQError) as error:
             raise self._unprotected(plan, error) from error
@@ -53,6 +62,14 @@ class SocketGuard:
         reason = zmq.strerror(error.errno or 0) if isinstance(error, zmq.ZMQError) else error
         lines = str(reason).splitlines() or [""]
         return StartError("\n".join(f"cannot protect {self._device} {plan.key}: {line}" for line in lines))
+
+    def stages(self, plan: SocketPlan) -> tuple[Stage, ...]:
+        """What each message read from the socket of a `plan` has to pass; see `Guard.stages`."""
+        guarded = self._guarded.get(plan.key)
+        kind = zmq.SocketType(plan.type).name
+        if guarded is None or guarded.grant is None or kind not in SENT_BY_PEERS:
+            return ()
+        return (Senders(subscriptions=kind == "XPUB"),)
 
     def door(self, plan: SocketPlan, door: Door) -> Door:
         """How peers come in at the socket of a `plan`, by its rules or by `door`; see `Guard.door`."""
@@ -90,10 +107,25 @@ class SocketGuard:
             self._guarded = {}
             give_back(handler)
 
-    def _guard(self, socket: RelaySocket, key: str, protection: Protection) -> None:
+    def _grant(self, plan: SocketPlan) -> Callable[[str], Grant | None] | None:
+        """What a user may do at a socket of the pattern; None for everything."""
+        if plan.key not in self._settings.socket_types:
+            return None
+        if self._grants is None:
+            self._grants = grants_on_libzmq(self._settings)
+        if self._grants is None or plan.key not in self._with_rights:
+            return None
+        return functools.partial(self._grants.grant, zmq.SocketType(plan.type).name)
+
+    def _guard(
+        self, socket: RelaySocket, key: str, protection: Protection, grant: Callable[[str], Grant | None] | None
+    ) -> None:
         if self._handler is None:
             self._handler = take(socket.context)
-        guarded = Guarded(self._device, key, _policy(protection))
+        if grant is not None and not self._handler.answers:
+            reason = "a ZAP handler of this program's own decides who may connect; --engine zmtp asks none"
+            raise StartError(f"cannot hold peers to their rights ({self._device} {key}): {reason}")
+        guarded = Guarded(self._device, key, _policy(protection), grant)
         domain = self._handler.guard(f"{self._device}.{key}", guarded)
         self._domains[key], self._guarded[key] = domain, guarded
         socket.set(zmq.ZAP_DOMAIN, domain.encode())

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ..engine.grant import Grant
 from ..terms import Denial as Denial
 from ..terms import Mechanism as Mechanism
-from .rights import Rights
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,11 @@ class Allowed:
     """It is let in.
 
     :ivar user: who it is; ``""`` for a peer without a name.
-    :ivar rights: what it may do; None for everything.
+    :ivar grant: what it may do at this socket, as libzmq has to be told; None for everything.
     """
 
     user: str = ""
-    rights: Rights | None = None
+    grant: Grant | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..components.door import Credentials, Entry, Refusal
+from ..engine.grant import Grant
 from ..terms import Mechanism
 from .decision import Allowed, Denial, Denied, Request, Verdict
 from .keys import fingerprint
@@ -19,12 +21,15 @@ class Guarded:
     :ivar device: the device's name.
     :ivar key: the socket's.
     :ivar policy: who may connect.
+    :ivar grant: with engine libzmq and rights: what a user may do here, None if it must not connect. None for
+        everything, and with engine zmtp, which asks by itself.
     :ivar ledger: what was decided.
     """
 
     device: str
     key: str
     policy: Policy
+    grant: Callable[[str], Grant | None] | None = None
     ledger: Ledger = field(default_factory=Ledger)
 
     @property
@@ -41,6 +46,13 @@ class Guarded:
             return self.policy(request), None
         except Exception as error:
             return Denied(Denial.FAILED, later=True), error
+
+    def limited(self, verdict: Allowed) -> Verdict:
+        """A `verdict` with what the user may do; a refusal if it must not connect. Blocks the hub to read the disk."""
+        if self.grant is None:
+            return verdict
+        grant = self.grant(verdict.user)
+        return Denied(Denial.FORBIDDEN) if grant is None else Allowed(verdict.user, grant)
 
     def admit(self, shown: Credentials, address: str) -> Entry | Refusal:
         """The same for engine zmtp, by what a peer has `shown` and its IP address. It may run in any thread."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from .decision import Allowed, Denial, Denied, Mechanism, Request, Verdict
 from .networks import Networks
 from .passwords import Passwords
-from .rights import RightsTable
 
 AskUser = Callable[[str, str, bytes], "str | None"]
 """What an embedding program decides by: ``(domain, address, public_key)`` -> the user, None to refuse."""
@@ -23,14 +22,12 @@ class Policy:
     :ivar clients: with CURVE: the users of public keys, or a program's own function for them; None lets any key in,
         without a name.
     :ivar passwords: with PLAIN.
-    :ivar rights: what users may do; None for everything.
     """
 
     mechanism: Mechanism = Mechanism.NULL
     networks: Networks = field(default_factory=Networks)
     clients: Mapping[bytes, str] | AskUser | None = None
     passwords: Passwords = field(default_factory=Passwords)
-    rights: RightsTable | None = None
 
     def __call__(self, request: Request) -> Verdict:
         """The answer to `request`. Takes some 50 ms for PLAIN, without the interpreter's lock, and does not yield.
@@ -44,7 +41,7 @@ class Policy:
         user = self._user(request)
         if isinstance(user, Denial):
             return Denied(user)
-        return Allowed(user, None if self.rights is None else self.rights.of(user))
+        return Allowed(user)
 
     def _user(self, request: Request) -> str | Denial:
         if self.mechanism is Mechanism.CURVE:

@@ -90,6 +90,9 @@ class Template:
 
     pieces: tuple[str, ...]
 
+    def __str__(self) -> str:
+        return _USER.join(self.pieces)
+
     def fill(self, user: str) -> str | None:
         """The text for `user`; None if it has none. Does not yield.
 
@@ -141,9 +144,14 @@ class RightsTable:
         return self.users.get(user, self.others).rights(user)
 
     @property
-    def limits_subscribers(self) -> bool:
-        """Whether there is a topic to which some user must not subscribe. Does not yield."""
-        return any(Template(("",)) not in one.subscribe for one in (*self.users.values(), self.others))
+    def narrowed(self) -> tuple[str, list[str]] | None:
+        """A table whose users must not subscribe to every topic: its name, and what they may subscribe to.
+
+        Does not yield. None where there is no such table.
+        """
+        tables = {**{f"user.{name}": one for name, one in self.users.items()}, "others": self.others}
+        found = ((name, one.subscribe) for name, one in tables.items() if Template(("",)) not in one.subscribe)
+        return next(((name, list(map(str, may))) for name, may in found), None)
 
 
 # What is written -----------------------------------------------------------------------------------------------------

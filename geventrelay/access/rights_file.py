@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from ..engine.grant import Grant
@@ -12,11 +13,14 @@ from ..log import event
 from ..settings import DeviceSettings
 from ..settings.file.positions import MOST_PARTS, loads, too_deep
 from .rights import Rights, RightsTable, read_rights
+from .rights_rules import TO_SUBSCRIBERS
 
 log = logging.getLogger("geventrelay")
 
 LIMIT_BYTES = 2**20
 """A larger file is refused."""
+
+Check = Callable[[RightsTable], None]
 
 
 class RightsFile:
@@ -25,13 +29,15 @@ class RightsFile:
     Where it cannot be used then, the last rights that it had go on to count, and a line of the log says so.
 
     :param path: the file; docs/rights.rst says what can stand in it.
+    :param check: raises `SettingsError` for rights that cannot be held to; None for none.
     :raises StartError: if it cannot be used, with a line for each thing that is wrong.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, check: Check | None = None) -> None:
         self._path = path
+        self._check = check
         self._seen = file_state(path)
-        self._table = _read(path)
+        self._table = _read(path, check)
 
     def of(self, user: str) -> Rights:
         """What `user` may do now; an empty name is a peer without one. Blocks the hub while the disk is read."""
@@ -43,7 +49,7 @@ class RightsFile:
 
     def _read_again(self) -> None:
         try:
-            table = _read(self._path)
+            table = _read(self._path, self._check)
         except StartError as error:
             log.warning(event("rights-kept", reason=error))
             return
@@ -56,13 +62,14 @@ class Grants:
     """What the peers of a device may do at its sockets.
 
     :param settings: the device's, with a file of rights.
+    :param check: see `RightsFile`.
     :raises StartError: if the file cannot be used.
     """
 
-    def __init__(self, settings: DeviceSettings) -> None:
+    def __init__(self, settings: DeviceSettings, check: Check | None = None) -> None:
         assert settings.rights is not None
         self._device = settings.name
-        self._file = RightsFile(settings.rights)
+        self._file = RightsFile(settings.rights, check)
 
     def grant(self, socket_type: str, user: str) -> Grant | None:
         """What a `user` may do at a socket of the type `socket_type`, e.g. ``"XPUB"``; None if it must not connect.
@@ -80,14 +87,36 @@ def grants(settings: DeviceSettings) -> Grants | None:
     return None if settings.rights is None else Grants(settings)
 
 
-def _read(path: Path) -> RightsTable:
+def grants_on_libzmq(settings: DeviceSettings) -> Grants | None:
+    """The same of `settings` with engine libzmq, which cannot keep subscribers from topics. Blocks the hub likewise.
+
+    :raises StartError: if the file cannot be used, or asks for that.
+    """
+    if settings.rights is None:
+        return None
+    types = settings.socket_types
+    keys = ", ".join(key for key in settings.rights_rules if types[key] in TO_SUBSCRIBERS)
+
+    def check(table: RightsTable) -> None:
+        narrowed = table.narrowed
+        if keys and narrowed is not None:
+            rule = f'[""] with engine libzmq, which cannot keep subscribers ({keys}) from topics; --engine zmtp can'
+            raise SettingsError(f"{narrowed[0]}.subscribe", rule, narrowed[1])
+
+    return Grants(settings, check)
+
+
+def _read(path: Path, check: Check | None) -> RightsTable:
     try:
         with path.open("rb") as file:
             content = file.read(LIMIT_BYTES + 1)
     except OSError as error:
         raise StartError(f"cannot read {path} (--rights): {error.strerror}") from error
     try:
-        return read_rights(loads(_text(content)))
+        table = read_rights(loads(_text(content)))
+        if check is not None:
+            check(table)
+        return table
     except SettingsError as error:
         lines = str(error).splitlines()
     except (ValueError, RecursionError) as error:

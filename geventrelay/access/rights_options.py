@@ -20,10 +20,9 @@ class RightsOptions(DeviceGroup):
 
     rights: Path | None = option(
         path,
-        "a file that says what peers may publish, subscribe to, request and work for (engine zmtp)",
+        "a file that says what peers may publish, subscribe to, request and work for",
         default=None,
         unset="everything",
         metavar="FILE",
         rare=True,
-        on_libzmq=(None,),
     )

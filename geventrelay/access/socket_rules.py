@@ -83,7 +83,7 @@ def rules_of(values: Mapping[str, Any], key: str) -> SocketRules | None:
 
     :param values: the device's settings by field. Where they do not go together, `problems` says so.
     """
-    role = _role(values, key)
+    role = role_of(values, key)
     if role is None:
         return None
     merged = _merged(values, key)
@@ -110,7 +110,7 @@ def problems(values: Mapping[str, Any], keys: tuple[str, ...]) -> Iterator[Setti
     there = [key for key in keys if values.get(key)]
     # What is wrong with an option of the device is told once, and not for each socket.
     yield from {str(error): error for key in there for error in _problems_of(values, key)}.values()
-    roles = {_role(values, key) for key in there}
+    roles = {role_of(values, key) for key in there}
     if values.get("curve_serverkey") is not None and Role.CLIENT not in roles:
         yield SettingsError("curve_serverkey", "a socket that connects", values["curve_serverkey"])
     has_key = values.get("curve_secret") is not None or any(_is_curve_server(values, key) for key in there)
@@ -123,20 +123,20 @@ def problems(values: Mapping[str, Any], keys: tuple[str, ...]) -> Iterator[Setti
 
 def _problems_of(values: Mapping[str, Any], key: str) -> Iterator[SettingsError]:
     own = {field: value for field, value in values.get("socket_access", {}).get(key, {}).items() if value}
-    merged, role = _merged(values, key), _role(values, key)
+    merged, role = _merged(values, key), role_of(values, key)
     rules = {field: value for field, value in merged.items() if value}
     if role is None:
         if own:
             yield _error(key, own, next(iter(own)), "tcp or ipc (over inproc, no peer is asked who it is)", None)
         return
-    if _is_of_both_kinds(values[key]) and (rules or _is_curve_server(values, key)):
+    if is_of_both_kinds(values[key]) and (rules or _is_curve_server(values, key)):
         rule = "endpoints that all bind or all connect, where there are rules of who may connect"
         yield SettingsError(key, rule, ", ".join(map(str, values[key])))
     if role is Role.CLIENT:
         yield from _of_client(key, own, merged, values.get("socket_options", {}).get(key, {}))
     else:
         yield from _of_server(key, own, merged, is_server=_is_curve_server(values, key))
-    yield from _of_libzmq(values, key, own, rules_of(values, key))
+    yield from misfits_of_libzmq(values, key, own, rules_of(values, key))
 
 
 def _of_client(
@@ -173,10 +173,21 @@ def _of_server(
         yield _error(key, own, "curve_clients", "curve-secret beside it", _shown(clients))
 
 
-def _of_libzmq(
-    values: Mapping[str, Any], key: str, own: Mapping[str, Any], rules: SocketRules | None
+def misfits_of_libzmq(
+    values: Mapping[str, Any],
+    key: str,
+    own: Mapping[str, Any],
+    rules: SocketRules | None,
+    where: str = "where there are rules of who may connect",
 ) -> Iterator[SettingsError]:
-    """What of libzmq's own options, and of legacy peers, cannot be had beside the `rules` of a socket."""
+    """What of libzmq's own options, and of legacy peers, cannot be had beside the `rules` of a socket. Does not yield.
+
+    :param values: the device's settings by field.
+    :param key: the socket.
+    :param own: its own options of who may connect.
+    :param rules: its rules; None for none.
+    :param where: the end of the sentence that says so.
+    """
     if rules is None:
         return
     options = values.get("socket_options", {}).get(key, {})
@@ -188,12 +199,12 @@ def _of_libzmq(
     name = next((name for number, name in refused.items() if options.get(number)), None)
     if name is not None:
         written = name.replace("_", "-")
-        yield SettingsError(f"{key}.{name}", f"no {written} where there are rules of who may connect", written)
+        yield SettingsError(f"{key}.{name}", f"no {written} {where}", written)
     legacy = options.get(zmq.ZAP_DOMAIN)
     if legacy == b"":
-        yield SettingsError(f"{key}.legacy_peers", "false where there are rules of who may connect", True)
+        yield SettingsError(f"{key}.legacy_peers", f"false {where}", True)
     elif legacy is None and values.get("legacy_peers") and key not in ("control", "tap"):
-        yield SettingsError("legacy_peers", f"false where there are rules of who may connect ({key} has some)", True)
+        yield SettingsError("legacy_peers", f"false {where} ({key} has some)", True)
 
 
 def _merged(values: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -201,7 +212,8 @@ def _merged(values: Mapping[str, Any], key: str) -> dict[str, Any]:
     return {field: own.get(field, values.get(field, one.default)) for field, one in OPTIONS.items()}
 
 
-def _role(values: Mapping[str, Any], key: str) -> Role | None:
+def role_of(values: Mapping[str, Any], key: str) -> Role | None:
+    """Which side of a handshake the socket `key` is, by the `values` of settings; None if none. Does not yield."""
     kinds = {endpoint.binds for endpoint in _on_a_network(values.get(key) or ())}
     if not kinds:
         return None
@@ -212,7 +224,8 @@ def _on_a_network(endpoints: tuple[Endpoint, ...]) -> list[Endpoint]:
     return [endpoint for endpoint in endpoints if endpoint.transport != "inproc"]
 
 
-def _is_of_both_kinds(endpoints: tuple[Endpoint, ...]) -> bool:
+def is_of_both_kinds(endpoints: tuple[Endpoint, ...]) -> bool:
+    """Whether some `endpoints` of tcp and ipc bind and others connect. Does not yield."""
     return len({endpoint.binds for endpoint in _on_a_network(endpoints)}) > 1
 
 

@@ -23,6 +23,7 @@ from ..engine import fork as fork
 from ..engine.fair import FairYield
 from ..engine.libzmq import is_gone
 from ..engine.socket import RelaySocket
+from ..engine.stages import senders
 from ..errors import StartError
 from ..log import event
 from ..settings.socket_options import ZAP_DOMAIN
@@ -106,6 +107,11 @@ class ZapHandler:
         self._guarded.pop(domain, None)
 
     @property
+    def answers(self) -> bool:
+        """Whether it decides itself, and no handler of this program's own does. Does not yield."""
+        return self._socket is not None
+
+    @property
     def in_use(self) -> bool:
         """Whether it decides for any socket. Does not yield."""
         return bool(self._guarded)
@@ -182,6 +188,8 @@ class ZapHandler:
         if error is not None:
             # Its text might have the password in it.
             log.error(event("zap-failed", device=guarded.device, socket=guarded.key, reason=type(error).__name__))
+        if isinstance(verdict, Allowed):
+            verdict = guarded.limited(verdict)
         guarded.ledger.note(asked.request, verdict)
         if isinstance(verdict, Denied):
             log.warning(event("denied", **guarded.described(asked.request, verdict)))
@@ -191,7 +199,14 @@ class ZapHandler:
         if self._socket is not None:
             with contextlib.suppress(zmq.ZMQError):
                 # The connection may have ended meanwhile, or the context. There is no limit to what is queued.
-                self._socket.send_multipart(zap.answer(asked, verdict, {}), zmq.DONTWAIT)
+                self._socket.send_multipart(zap.answer(asked, verdict, _metadata(verdict)), zmq.DONTWAIT)
+
+
+def _metadata(verdict: Verdict) -> dict[str, str]:
+    """What libzmq is to put on every message of the peer: what it may send, where that has to be known."""
+    if isinstance(verdict, Denied) or verdict.grant is None:
+        return {}
+    return {senders.PROPERTY: senders.written(verdict.grant.send)}
 
 
 # By process and context: see `take`.

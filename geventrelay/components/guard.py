@@ -7,6 +7,7 @@ from typing import Protocol
 
 from ..engine.peertable import PeersSnapshot
 from ..engine.socket import RelaySocket
+from ..engine.stages.contract import Stage
 from ..settings import DeviceSettings
 from .door import Door
 from .plan import SocketPlan
@@ -22,6 +23,12 @@ class Guard(Protocol):
 
         :param plan: what the socket was made of.
         :raises StartError: if it cannot be protected, e.g. since a file cannot be read.
+        """
+
+    def stages(self, plan: SocketPlan) -> tuple[Stage, ...]:
+        """What each message has to pass that is read from a socket of libzmq after `protect`. Does not yield.
+
+        :param plan: what the socket was made of.
         """
 
     def door(self, plan: SocketPlan, door: Door) -> Door:

@@ -65,6 +65,7 @@ class PumpComponent(Component):
         outlets = [self._outlet(outlet) for outlet in self._plan.outlets]
         self._pump = Pump(self.key, self._sockets[self.key], outlets, self._refused, self._log_uncut)
         self._pump.set_max_parts(self._settings.max_parts)
+        self._pump.set_stages(self._sockets.stages(self.key))
         self._sockets.count_read(self.key, self._pump.read_bytes, self._pump.emptied)
         fork.pause_in_children(self._pump)
 

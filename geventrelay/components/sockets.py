@@ -11,6 +11,7 @@ import zmq
 from ..engine.peers import SocketPeers
 from ..engine.peertable import PeersSnapshot
 from ..engine.socket import RelaySocket
+from ..engine.stages.contract import Stage
 from ..engine.usage import Offence
 from ..settings import DeviceSettings
 from . import contexts
@@ -76,6 +77,10 @@ class Sockets(Component):
     def peers_of(self, key: str) -> SocketPeers | None:
         """Knows whether a peer of the socket `key` is there; None where that cannot be known. Does not yield."""
         return self._sockets[key].peers
+
+    def stages(self, key: str) -> tuple[Stage, ...]:
+        """What each message has to pass that is read from the socket `key`. Does not yield."""
+        return self._guard.stages(self._sockets[key].plan)
 
     def count_read(self, key: str, read_bytes: Callable[[], int], emptied: Callable[[], int]) -> None:
         """Let the socket `key` know what has been read from it: `read_bytes`, and how often it was `emptied`.

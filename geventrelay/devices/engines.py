@@ -30,8 +30,9 @@ def default_engine() -> Engine:
 def engine_of(settings: DeviceSettings) -> Engine:
     """The engine of a device of `settings`: LIBZMQ or ZMTP. Does not yield.
 
-    A device that does not choose has ZMTP where one of its options needs that, whatever the environment says. Where the
-    environment alone asks for one that cannot do what the device needs, it is LIBZMQ.
+    A device that does not choose has ZMTP where one of its options needs that, whatever the environment says. It has
+    ZMTP with rights too, if it can. Where the environment alone asks for one that cannot do what the device needs, it
+    is LIBZMQ.
 
     :raises SettingsError: if the environment names no engine.
     """
@@ -54,8 +55,11 @@ def _choice(settings: DeviceSettings) -> tuple[Engine, str]:
     need = next(settings.engine_needs(), None)
     if need is not None:
         return Engine.ZMTP, f"{need} needs it"
+    wish = ""
+    if settings.rights is not None:
+        by_default, wish = Engine.ZMTP, f"rights {settings.rights}: it keeps subscribers to theirs too"
     misfit = next(settings.engine_misfits(), None) if by_default is Engine.ZMTP else None
     if misfit is None:
-        return by_default, ""
+        return by_default, wish
     # As a user writes the option.
     return Engine.LIBZMQ, f"{misfit.name.replace('_', '-')}: expected {misfit.rule}, got {misfit.value}"

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from ..access.options import AccessOptions, check_own
 from ..access.rights_options import RightsOptions
+from ..access.rights_rules import problems_with_rights, rules_with_rights
 from ..access.socket_rules import SocketRules, problems, rules_of
 from ..endpoints import Endpoint, Taken, parse_endpoints
 from ..errors import SettingsError
@@ -118,6 +119,15 @@ class DeviceSettings(TapOptions, ControlOptions, RightsOptions, AccessOptions, P
         return {key: rules for key, rules in found.items() if rules is not None}
 
     @property
+    def rights_rules(self) -> dict[str, SocketRules]:
+        """How engine libzmq asks who a peer is, by the key of each socket of the pattern whose peers have rights."""
+        if self.rights is None:
+            return {}
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        found = {key: rules_with_rights(values, key) for key in self._pattern_types(values) if values.get(key)}
+        return {key: rules for key, rules in found.items() if rules is not None}
+
+    @property
     def open_to_all(self) -> list[str]:
         """The keys of the sockets beyond loopback to which every peer may connect that can reach them."""
         rules = self.access_rules
@@ -142,12 +152,17 @@ class DeviceSettings(TapOptions, ControlOptions, RightsOptions, AccessOptions, P
     def _check_engine(cls, values: Mapping[str, Any]) -> Iterator[SettingsError]:
         """What of `values`, which are right one by one, the engine has not that they ask for or need."""
         found = list(needs(options_of(cls), values))
+        types = cls._pattern_types(values)
+        on_libzmq = list(problems_with_rights(values, types)) if values.get("rights") is not None else []
         if values.get("engine") is Engine.LIBZMQ:
             yield from (need.refusal for need in found)
+            yield from on_libzmq
         elif values.get("engine") is Engine.ZMTP:
-            yield from misfits(values, cls._pattern_types(values))
+            yield from misfits(values, types)
         elif found:
-            yield from misfits(values, cls._pattern_types(values), found[0])
+            yield from misfits(values, types, found[0])
+        elif on_libzmq and any(misfits(values, types)):
+            yield from on_libzmq
 
     @classmethod
     def _types(cls, values: Mapping[str, Any]) -> dict[str, str]:

@@ -750,7 +750,7 @@ def on_command_line(option, value):
 
 @pytest.mark.parametrize("name", PATTERNS)
 def test_the_command_line_and_the_file_agree(tmp_path, name):
-    # Rights cannot be had with libzmq.
+    # With libzmq, there are no rights beside legacy peers.
     flags = [option.flag for option in options_of(PATTERNS[name]) if option.name not in ("name", "rights")]
     device = {flag: VALUES[flag] for flag in flags}
     # These sockets are open to every peer.

@@ -26,6 +26,7 @@ from geventrelay.terms import Engine
 
 SIDES = {"frontend": 1, "backend": 2}
 ZMTP = SIDES | {"engine": "zmtp"}
+RIGHTS = SIDES | {"engine": "libzmq", "rights": "rights.toml"}
 
 REFUSED = {
     "inproc": (lambda: Streamer(**ZMTP | {"backend": "inproc://x"}),
@@ -64,9 +65,32 @@ REFUSED = {
         "slow_subscriber: expected drop or block here (slow-subscriber disconnect needs engine zmtp), since "
         "engine zmtp speaks PULL, PUSH, SUB, PUB, XSUB, XPUB, ROUTER, DEALER, and not PAIR, got 'disconnect'",
     ),
-    "rights with libzmq": (
-        lambda: Streamer(**SIDES, engine="libzmq", rights="rights.toml"),
-        "rights: expected no rights with engine libzmq (rights rights.toml needs engine zmtp), got 'rights.toml'",
+    "rights and legacy peers": (
+        lambda: Streamer(**RIGHTS, legacy_peers=True),
+        "legacy_peers: expected false where there are rights with engine libzmq (frontend has some), got True",
+    ),
+    "rights and legacy peers of one socket": (
+        lambda: Streamer(**RIGHTS, socket_options={"backend": {zmq.ZAP_DOMAIN: b""}}),
+        "backend.legacy_peers: expected false where there are rights with engine libzmq, got True",
+    ),
+    "rights and both ways": (
+        lambda: Streamer(**RIGHTS | {"frontend": ["tcp://127.0.0.1:1", ">tcp://127.0.0.1:3"]}),
+        "frontend: expected endpoints that all bind or all connect where there are rights with engine libzmq, "
+        "got 'tcp://127.0.0.1:1, >tcp://127.0.0.1:3'",
+    ),
+    "rights and inproc": (
+        lambda: Streamer(**RIGHTS | {"frontend": ["tcp://127.0.0.1:1", "inproc://x"]}),
+        "frontend: expected no inproc beside other endpoints where there are rights with engine libzmq, "
+        "got 'inproc://x'",
+    ),
+    "rights and a mechanism of libzmq's": (
+        lambda: Streamer(**RIGHTS, socket_options={"frontend": {zmq.PLAIN_USERNAME: b"a"}}),
+        "frontend.plain_username: expected no plain-username where there are rights with engine libzmq, "
+        "got 'plain-username'",
+    ),
+    "rights, no engine chosen, and neither can": (
+        lambda: Streamer(**RIGHTS | {"engine": "auto"}, legacy_peers=True, io_threads=2),
+        "legacy_peers: expected false where there are rights with engine libzmq (frontend has some), got True",
     ),
     "an age with libzmq": (
         lambda: Relay(sub=1, pub=2, engine="libzmq", subscriber_max_age_s=2),
@@ -122,6 +146,25 @@ def test_auto_is_libzmq(monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
     assert engine_of(Streamer(**SIDES)) is Engine.LIBZMQ
     assert Device(Streamer(**SIDES)).engine == "libzmq"
+
+
+def test_with_rights_it_is_zmtp_where_that_can_be_had(monkeypatch, caplog):
+    caplog.set_level("INFO", "geventrelay")
+    for default in ("", "libzmq"):
+        monkeypatch.setenv(VARIABLE, default)
+        settings = Streamer(**RIGHTS | {"engine": "auto"})
+        assert engine_of(settings) is Engine.ZMTP
+        log_engine(settings)
+        assert "rights rights.toml: it keeps subscribers to theirs too" in caplog.messages[-1]
+        assert engine_of(replace(settings, io_threads=2)) is Engine.LIBZMQ
+        assert engine_of(Streamer(**RIGHTS)) is Engine.LIBZMQ
+
+
+def test_rights_ask_who_a_peer_is_only_where_peers_connect():
+    settings = Relay(sub=">tcp://127.0.0.1:1", pub="inproc://x", push=2, engine="libzmq", rights="rights.toml")
+    assert list(settings.rights_rules) == ["push"]
+    assert settings.rights_rules["push"].lets_all_in
+    assert settings.open_to_all == ["push"]
 
 
 def test_the_environment_chooses_for_devices_that_do_not_and_can_have_it(monkeypatch, caplog):

@@ -14,7 +14,6 @@ from geventrelay.access.decision import Allowed, Denial, Denied, Mechanism, Requ
 from geventrelay.access.networks import Networks
 from geventrelay.access.passwords import Hashed, Passwords
 from geventrelay.access.policy import Policy
-from geventrelay.access.rights import Rights, read_rights
 
 KEYS = {b"a" * 32: "alice", b"b" * 32: "bob"}
 HERE = Networks(allow=(ipaddress.ip_network("10.0.0.0/8"),))
@@ -72,13 +71,6 @@ def test_a_program_decides_by_itself_and_what_it_raises_is_no_permission():
     assert asked[0] == ("device.frontend", "10.1.1.1", b"a" * 32)
     with pytest.raises(TypeError, match="got True"):
         policy(request(Mechanism.CURVE, public_key=b"b" * 32))
-
-
-def test_who_is_in_has_its_rights_and_everything_where_there_are_none():
-    table = read_rights({"user": {"alice": {"publish": ["${user}."]}}})
-    policy = Policy(Mechanism.CURVE, clients=KEYS, rights=table)
-    assert policy(request(Mechanism.CURVE, public_key=b"a" * 32)) == Allowed("alice", Rights(publish=(b"alice.",)))
-    assert policy(request(Mechanism.CURVE, public_key=b"b" * 32)) == Allowed("bob", Rights())
 
 
 @pytest.mark.parametrize(("own", "theirs"), list(itertools.permutations(Mechanism, 2)))

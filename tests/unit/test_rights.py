@@ -88,11 +88,12 @@ def test_a_peer_without_the_right_to_work_must_not_connect_where_messages_are_sh
     assert Rights().grant("ROUTER", "here") == Grant(send=())
 
 
-def test_it_is_known_whether_subscribers_are_limited():
+def test_it_is_known_which_table_limits_subscribers():
     everything = {"subscribe": ["", "a"]}
-    assert TABLE.limits_subscribers and RightsTable().limits_subscribers
-    assert not read_rights({"others": everything, "user": {"a": everything}}).limits_subscribers
-    assert read_rights({"others": everything, "user": {"a": {"publish": [""]}}}).limits_subscribers
+    assert RightsTable().narrowed == ("others", [])
+    assert read_rights({"others": everything, "user": {"a": everything}}).narrowed is None
+    assert read_rights({"others": everything, "user": {"a": {"publish": [""]}}}).narrowed == ("user.a", [])
+    assert read_rights({"others": {"subscribe": ["a", "${user}."]}}).narrowed == ("others", ["a", "${user}."])
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ SENDER_OF = {
     zmq.DEALER: zmq.DEALER,
     zmq.REP: zmq.DEALER,
     zmq.PAIR: zmq.PAIR,
+    zmq.XPUB: zmq.XSUB,
 }
 # ZMQ_METADATA: what a peer says of itself. It is a draft, and there in libzmq all the same.
 METADATA = 95
@@ -146,7 +147,9 @@ def rights(send: Rights) -> dict[str, str]:
     return {PROPERTY: senders.written(send)}
 
 
-@pytest.mark.parametrize("source_type", SENDER_OF, ids=lambda type: zmq.SocketType(type).name)
+@pytest.mark.parametrize(
+    "source_type", [one for one in SENDER_OF if one != zmq.XPUB], ids=lambda type: zmq.SocketType(type).name
+)
 def test_a_sender_has_through_what_it_may_send(make_burst, source_type):
     with new_rig(make_burst, source_type) as rig:
         # Of a message to a ROUTER, the first part is the routing id; one of a REP begins with an empty part.
@@ -204,6 +207,22 @@ def test_what_comes_without_a_word_about_rights_may_not_be_sent(make_burst, prop
         rig.sender(properties).send(b"a")
         rig.move(1)
         assert rig.burst.counters.outlets[0].dropped == {Drop.FORBIDDEN: 1}
+
+
+def test_what_a_subscriber_says_passes_if_it_is_a_subscription_or_may_be_sent(make_burst):
+    with new_rig(make_burst, zmq.XPUB) as rig:
+        rig.burst.set_stages((Senders(subscriptions=True),))
+        subscriber = rig.sender(rights((b"news.",)))
+        for message in ([b"\1a"], [b"news.a", b"x"], [b"prices"], [b""], [b"\2"], [b"\0a"]):
+            subscriber.send_multipart(message)
+        rig.move(6)
+        subscriber.send(b"\1b")
+        rig.move(7)
+        subscriber.close()
+        # What is cancelled for a peer that has left comes without a word about it.
+        rig.move(8)
+        assert rig.got() == [[b"\1a"], [b"news.a", b"x"], [b"\0a"], [b"\1b"], [b"\0b"]]
+        assert rig.burst.counters.outlets[0].dropped == {Drop.FORBIDDEN: 3}
 
 
 def test_a_peer_cannot_give_itself_rights(make_burst):

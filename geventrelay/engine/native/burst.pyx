@@ -31,7 +31,7 @@ from .message cimport (
     BROKEN_OFF, FEW_PARTS, TOO_MANY_PARTS, Message, free_room, make_room, receive, release, skip
 )
 
-from .senders cimport may_send
+from .senders cimport may_send, may_send_upstream
 from .stage cimport Stage, pass_stages
 
 from ...terms import Payload, WhenFull
@@ -213,7 +213,7 @@ cdef class NativeBurst:
         self.reasons = tuple([one.reason for one in stages])
         self.stage_count = len(self.reasons)
         for index in range(self.stage_count):
-            self.stages[index].passes = may_send
+            self.stages[index].passes = may_send_upstream if stages[index].subscriptions else may_send
             self.stages[index].own = <const char *>PROPERTY_BYTES
 
     @property

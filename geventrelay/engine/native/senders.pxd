@@ -9,6 +9,13 @@ cdef inline bint may_send(const void *name, zmq_msg_t *parts, Py_ssize_t count) 
     return text != NULL and begins_with_any(<const unsigned char *>msg_data(parts), msg_size(parts), text)
 
 
+cdef inline bint may_send_upstream(const void *name, zmq_msg_t *parts, Py_ssize_t count) noexcept nogil:
+    # The same for what an XPUB has read: a subscription is no message of its sender's.
+    if msg_size(parts) and (<const unsigned char *>msg_data(parts))[0] <= 1:
+        return True
+    return may_send(name, parts, count)
+
+
 cdef inline bint begins_with_any(const unsigned char *data, size_t size, const char *text) noexcept nogil:
     # Prefixes stand in the text in hexadecimal digits, each with a comma behind it.
     cdef size_t at

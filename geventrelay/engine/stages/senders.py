@@ -40,12 +40,20 @@ class Senders:
     """Lets a message pass that its sender may send. What comes without a word about that may not be sent.
 
     That is also what comes over inproc, where no handler is asked. native/senders.pxd is the same in C.
+
+    :ivar subscriptions: whether what begins with 0 or 1 passes: in what an XPUB has read, it is a subscription, and at
+        the end of a connection one that libzmq cancels without a word about its sender.
     """
 
     reason = Drop.FORBIDDEN
 
+    def __init__(self, *, subscriptions: bool = False) -> None:
+        self.subscriptions = subscriptions
+
     def passes(self, parts: Parts) -> bool:
         """See `geventrelay.engine.stages.contract.Stage.passes`, and there of `parts`."""
+        if self.subscriptions and bytes(parts[0].buffer[:1]) in (b"\0", b"\1"):
+            return True
         try:
             text = parts[0].get(PROPERTY)
         except zmq.ZMQError:
