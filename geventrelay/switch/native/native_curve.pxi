@@ -6,7 +6,7 @@ from libc.string cimport memcpy
 
 from .curve cimport KEY, Box, Curve
 
-from ...zmtp import sodium
+from .boxes import addresses
 
 
 cdef Curve *new_curve(session) except NULL:
@@ -14,7 +14,7 @@ cdef Curve *new_curve(session) except NULL:
     cdef uintptr_t seal, unseal
     cdef Curve *curve
     cdef bytes key = session.key, own = session.own_prefix, other = session.other_prefix
-    seal, unseal = sodium.addresses()
+    seal, unseal = addresses()
     if len(key) != KEY or len(own) != 16 or len(other) != 16:
         raise ValueError("a session: expected a key of 32 bytes, and nonces that begin with 16")
     curve = <Curve *>calloc(1, sizeof(Curve))
