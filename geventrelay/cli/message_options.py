@@ -8,12 +8,13 @@ from pathlib import Path
 
 from ..recording import RecordFilter
 from ..settings.checks import path, seconds, text, whole
-from ..settings.option import Group, option
+from ..settings.option import option
+from .client_keys import ClientKeys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FilterOptions(Group):
-    """Which messages are wanted."""
+class FilterOptions(ClientKeys):
+    """Which messages are wanted, and the keys for where they come from or go to."""
 
     title = "Which messages"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import gevent
@@ -56,10 +56,11 @@ class Sender:
     :param kind: the socket type.
     :param endpoint: where to connect or bind.
     :param limit_s: how long to wait for a receiver each time, in seconds; None is no limit.
+    :param keys: see `geventrelay.cli.client_keys.ClientKeys.socket_options`.
     :raises StartError: if it cannot connect or bind there.
     """
 
-    def __init__(self, kind: SenderType, endpoint: Endpoint, limit_s: float | None) -> None:
+    def __init__(self, kind: SenderType, endpoint: Endpoint, limit_s: float | None, keys: Mapping[int, bytes]) -> None:
         self._limit_s = limit_s
         self._linger_ms = -1 if limit_s is None else int(limit_s * 1000)
         self._topics: set[bytes] = set()
@@ -68,6 +69,8 @@ class Sender:
         self._context: Any = zmq.green.Context()
         socket_type = zmq.XPUB if self._publishes else zmq.SocketType[kind.value]
         self._socket = cast(RelaySocket, self._context.socket(socket_type, socket_class=RelaySocket))
+        for number, value in keys.items():
+            self._socket.set(number, value)
         if self._publishes:
             self._socket.set(zmq.XPUB_NODROP, 1)
         else:

@@ -122,12 +122,15 @@ def watch(name: str, where: str, options: WatchOptions) -> MessageSource:
     """
     stream: Stream
     if where.startswith(("http://", "https://")):
+        for flag, given in options.given():
+            raise SettingsError(flag, "an endpoint of ZeroMQ to go with it", given)
         stream = open_http(name, where, options)
         # The server has applied the filter already.
         return MessageSource(where, stream, RecordFilter(), options.count, options.seconds_s)
     for flag, value in (("--device", options.device), ("--token-file", options.token_file)):
         if value is not None:
             raise SettingsError(flag, "an http:// address to go with it", where)
-    stream = TapStream(read_endpoint(name, where), options.direction, os.fsencode(options.topic))
+    endpoint, keys = read_endpoint(name, where), options.socket_options()
+    stream = TapStream(endpoint, options.direction, os.fsencode(options.topic), keys)
     hint = " (a tap or a publisher; for the port of --http, give http://HOST:PORT)"
     return MessageSource(where, stream, options.filter, options.count, options.seconds_s, hint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import gevent
@@ -44,10 +44,11 @@ class TapStream:
     :param endpoint: where it is.
     :param direction: the key of the socket where messages came in; None is every one.
     :param topic: at a publisher that is no tap, what to subscribe to.
+    :param keys: see `geventrelay.cli.client_keys.ClientKeys.socket_options`.
     :raises StartError: if it cannot connect or bind there.
     """
 
-    def __init__(self, endpoint: Endpoint, direction: str | None, topic: bytes) -> None:
+    def __init__(self, endpoint: Endpoint, direction: str | None, topic: bytes, keys: Mapping[int, bytes]) -> None:
         self._endpoint, self._direction, self._topic = endpoint, direction, topic
         self._is_tap = self._connected = False
         self._questions, self._clock = Questions(), RecordClock()
@@ -59,6 +60,8 @@ class TapStream:
         self._context: Any = zmq.green.Context()
         self._socket = cast(RelaySocket, self._context.socket(zmq.SUB, socket_class=RelaySocket))
         self._socket.set(zmq.LINGER, 0)
+        for number, value in keys.items():
+            self._socket.set(number, value)
         self._room = Room()
         self._socket.set(zmq.RCVHWM, self._room.messages)
         self._socket.set(zmq.SUBSCRIBE, b"" if direction is None else os.fsencode(direction))

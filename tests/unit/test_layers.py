@@ -56,7 +56,8 @@ MAY_IMPORT = {
     | SHARED,
     "web.http": {"web.http", "settings"} | GROUND,
     "cli": {"cli", "web", "server", "devices", "components", "engine"} | SHARED,
-    # They write the files that say who may connect.
+    # They read and write the files that say who may connect.
+    "cli.client_keys": {"cli", "access"} | SHARED,
     "cli.commands.keygen": {"cli", "access"} | SHARED,
     "cli.commands.passwd": {"cli", "access"} | SHARED,
     "testing": {"testing", "devices", "engine"} | SHARED,

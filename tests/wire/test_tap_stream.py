@@ -18,7 +18,7 @@ def watched(peers: Peers, monkeypatch):
     """A publisher that is no tap, and the stream of its messages."""
     monkeypatch.setattr(tap_stream, "_ANSWER_S", 0.1)
     publisher = peers.bind(zmq.XPUB)
-    stream = TapStream(Endpoint.parse(">" + publisher.endpoint), None, b"")
+    stream = TapStream(Endpoint.parse(">" + publisher.endpoint), None, b"", {})
     with within("the connection"):
         assert not stream.begin()
     # What is sent before its subscription has come would be lost.

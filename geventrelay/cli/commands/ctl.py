@@ -6,10 +6,13 @@ import json
 import math
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import zmq
+from zmq.utils.monitor import recv_monitor_message
 
 from ...components.control import DISCONNECT, MOST_PART_BYTES, RELOAD, STATISTIC, STATISTICS
 from ...components.endpoints import needs_ipv6, reason
@@ -19,8 +22,9 @@ from ...errors import SettingsError, StartError
 from ...printable import printable
 from ...settings import ControlType
 from ...settings.checks import flag, one_of, seconds
-from ...settings.option import Group, option, read_group
+from ...settings.option import option, read_group
 from ..arguments import given_options
+from ..client_keys import ClientKeys
 from ..command import Command, Options, sections_of
 from ..output import print_stdout
 
@@ -35,6 +39,14 @@ _LINE = "{side:<9} received {received_parts} parts, {received_bytes} bytes; sent
 # How much is shown of the reason why a reload failed.
 _SHOWN_BYTES = 4096
 _COUNTS = ("received_parts", "received_bytes", "sent_parts", "sent_bytes")
+_OTHER_KEYS = "the device may ask for keys, for other ones, or for a password: see docs/security.rst"
+# Why the other end takes no command, by the event of a monitor: see zmq_socket_monitor(3).
+_REFUSALS = {
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH: "the device does not let in these keys, or this user, or this address",
+    # Both are what a mechanism of its own looks like: which one depends on whose greeting came first.
+    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: _OTHER_KEYS,
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: _OTHER_KEYS,
+}
 # No answer has more parts. What comes beyond them is read, and not kept.
 _MOST_PARTS = 10
 # Not a REQ: libzmq's looks for an answer of the right form for as long as others come, whatever its time limit.
@@ -48,8 +60,10 @@ _PEERS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CtlOptions(Group):
+class CtlOptions(ClientKeys):
     """The options of ``geventrelay ctl``."""
+
+    title = "Command"
 
     control_type: ControlType = option(
         one_of(ControlType),
@@ -67,7 +81,8 @@ def execute(options: Options) -> int:
     word = next(word for word in WORDS if options[word])
     endpoint = _read_peer(options["ENDPOINT"])
     peer = _read_number(options["PEER"]) if word == "disconnect" else None
-    answer = command(endpoint, chosen.control_type, word, chosen.timeout_s, peer)
+    options_of_socket = chosen.socket_options()
+    answer = command(endpoint, chosen.control_type, word, chosen.timeout_s, peer, options_of_socket)
     print_stdout(show(word, answer, chosen.json))
     return 0
 
@@ -89,7 +104,12 @@ def _read_number(text: str) -> int:
 
 
 def command(
-    endpoint: Endpoint, control_type: ControlType, word: str, timeout_s: float, peer: int | None = None
+    endpoint: Endpoint,
+    control_type: ControlType,
+    word: str,
+    timeout_s: float,
+    peer: int | None = None,
+    keys: Mapping[int, bytes] = MappingProxyType({}),
 ) -> list[bytes]:
     """Send one command and return the parts of the answer, of which there may be none. Blocks the hub.
 
@@ -98,6 +118,7 @@ def command(
     :param word: one of `WORDS`.
     :param timeout_s: how long all of it may take, in seconds.
     :param peer: the number of the peer that is to be disconnected.
+    :param keys: options of libzmq's sockets, to be set before it connects: see `ClientKeys.socket_options`.
     :raises SettingsError: if that control socket cannot answer this command.
     :raises StartError: if no peer took or answered it in time, or if the answer says that it was not done.
     """
@@ -105,7 +126,11 @@ def command(
     if name == STATISTICS and control_type in (ControlType.PULL, ControlType.SUB):
         raise SettingsError("--control-type", "a type that can answer: REP, PAIR or ROUTER", control_type.value)
     answers = control_type is ControlType.REP or name == STATISTICS
-    with zmq.Context() as context, context.socket(_PEERS[control_type]) as socket:
+    with (
+        zmq.Context() as context,
+        context.socket(_PEERS[control_type]) as socket,
+        socket.get_monitor_socket(sum(_REFUSALS)) as monitor,
+    ):
         talk = _Talk(socket, control_type, timeout_s)
         socket.linger = 0
         socket.maxmsgsize = MOST_PART_BYTES
@@ -114,17 +139,29 @@ def command(
             socket.immediate = True
         try:
             socket.ipv6 = needs_ipv6(endpoint)
+            for number, value in keys.items():
+                socket.set(number, value)
             socket.connect(encoded(endpoint.address))
             answer = talk.ask(name if peer is None else b"%b %d" % (name, peer), answers)
         except (zmq.ZMQError, OSError) as error:
             why = f"no answer within {timeout_s:g} s" if error.errno == zmq.EAGAIN else reason(error)
-            raise StartError(f"cannot {_VERBS.get(word, word)} {endpoint.address}: {why}{talk.warning}") from None
+            why += _refused(monitor) or talk.warning
+            raise StartError(f"cannot {_VERBS.get(word, word)} {endpoint.address}: {why}") from None
     if answers and (answer is None or not _is_answer(name, answer)):
         strange = "expected the answer of a control socket, got other bytes"
         raise StartError(f"{endpoint.address}: {strange}{talk.warning}")
     if name in _EXPLAINED and answer and answer[0]:
         raise StartError(printable(answer[0][:_SHOWN_BYTES].decode(errors="replace")))
     return answer or []
+
+
+def _refused(monitor: zmq.Socket[bytes]) -> str:
+    """Why no handshake came to its end, as far as `monitor` tells; "" if none has failed."""
+    try:
+        event = recv_monitor_message(monitor, zmq.DONTWAIT)
+    except zmq.Again:
+        return ""
+    return f"; {_REFUSALS[zmq.Event(event['event'])]}"
 
 
 def _is_answer(name: bytes, answer: list[bytes]) -> bool:

@@ -91,12 +91,12 @@ def execute(options: Options) -> int:
     """Replay the recording that `options` name; the exit code. Yields meanwhile."""
     chosen = read_group(ReplayOptions, given_options(options))
     path, endpoint = options["FILE"], read_endpoint("--to", chosen.target)
-    wanted = chosen.filter
+    wanted, keys = chosen.filter, chosen.socket_options()
     try:
         with _opened(path) as (file, nbytes):
             reader = Reader(file)
             counted, shown = _Counted(wanted), _with_progress(reader, nbytes)
-            sender, began = Sender(chosen.type, endpoint, chosen.timeout_s), time.monotonic()
+            sender, began = Sender(chosen.type, endpoint, chosen.timeout_s, keys), time.monotonic()
             with contextlib.closing(shown):
                 outcomes, stop_reason = _replay(_paced(filter(counted, shown), chosen.speed), sender, chosen.skip_parts)
             if not sender.close(hastily=stop_reason is not None):
