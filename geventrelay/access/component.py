@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Mapping
 
 import zmq
@@ -15,6 +16,7 @@ from ..engine.socket import RelaySocket
 from ..engine.stages.contract import Stage
 from ..engine.stages.senders import Senders
 from ..errors import SettingsError, StartError
+from ..log import event
 from ..settings import DeviceSettings
 from ..terms import Mechanism
 from .guarded import Guarded
@@ -24,6 +26,8 @@ from .rights_file import Grants, grants_on_libzmq
 from .rights_rules import SENT_BY_PEERS
 from .socket_rules import Role
 from .zap_handler import ZapHandler, give_back, take
+
+log = logging.getLogger("geventrelay")
 
 _ENFORCE = zmq.ZAP_ENFORCE_DOMAIN
 
@@ -83,13 +87,13 @@ class SocketGuard:
         secret = None if protection.keys is None else protection.keys.secret
         if protection.server_key is not None and secret is not None:
             return asking_door(protection.server_key, secret)
-        guarded = self._guarded[plan.key] = Guarded(self._device, plan.key, _policy(protection))
+        guarded = self._guarded[plan.key] = Guarded(self._device, plan.key, self._policy(plan.key, protection))
         return guarded_door(rules.mechanism, secret, guarded.admit, door)
 
     def prepare(self, settings: DeviceSettings) -> Callable[[], None]:
         """Read what counts with other `settings`; see `Guard.prepare`."""
         rules = settings.access_rules
-        policies = {key: _policy(read(rules[key])) for key in self._guarded if key in rules}
+        policies = {key: self._policy(key, read(rules[key])) for key in self._guarded if key in rules}
         return functools.partial(self._go_on, policies)
 
     def complete(self, key: str, peers: PeersSnapshot) -> PeersSnapshot:
@@ -125,7 +129,7 @@ class SocketGuard:
         if grant is not None and not self._handler.answers:
             reason = "a ZAP handler of this program's own decides who may connect; --engine zmtp asks none"
             raise StartError(f"cannot hold peers to their rights ({self._device} {key}): {reason}")
-        guarded = Guarded(self._device, key, _policy(protection), grant)
+        guarded = Guarded(self._device, key, self._policy(key, protection), grant)
         domain = self._handler.guard(f"{self._device}.{key}", guarded)
         self._domains[key], self._guarded[key] = domain, guarded
         socket.set(zmq.ZAP_DOMAIN, domain.encode())
@@ -136,15 +140,21 @@ class SocketGuard:
         elif protection.rules.mechanism is Mechanism.CURVE:
             socket.set(zmq.CURVE_SERVER, 1)
 
+    def _policy(self, key: str, protection: Protection) -> Policy:
+        """Who may connect to the socket `key`; the log says so if no peer can."""
+        assert protection.policy is not None  # it is a server
+        if protection.knows_no_peer:
+            rules = protection.rules
+            plain = rules.mechanism is Mechanism.PLAIN
+            source, lacks = (rules.plain_passwords, "user") if plain else (rules.curve_clients, "public key (NAME.key)")
+            reason = f"no peer can connect: there is no {lacks} in it"
+            log.warning(event("no-peer-is-known", device=self._device, socket=key, path=source, reason=reason))
+        return protection.policy
+
     def _go_on(self, policies: Mapping[str, Policy]) -> None:
         for key, policy in policies.items():
             if key in self._guarded:
                 self._guarded[key].policy = policy
-
-
-def _policy(protection: Protection) -> Policy:
-    assert protection.policy is not None  # it is a server
-    return protection.policy
 
 
 def _set_keys(socket: RelaySocket, protection: Protection) -> None:

@@ -131,9 +131,6 @@ def read_clients(name: str, folder: str | Path) -> dict[bytes, str]:
 
 
 def _client(name: str, path: Path) -> tuple[bytes, str]:
-    # Opening a pipe waits for its other end, maybe for ever, and with it a reload.
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise SettingsError(name, "a file that can be read (this is of another kind)", str(path))
     values = _read(name, path, secret=False)
     key = _public_key(name, path, values)
     try:
@@ -221,12 +218,11 @@ def write_pair(name: str, folder: Path, user: str, pair: KeyPair) -> tuple[Path,
     public, secret = folder / f"{user}{PUBLIC}", folder / f"{user}{SECRET}"
     if public.exists():
         raise SettingsError(name, "no such file there: a key is never overwritten", str(public))
-    secret_files.create(name, secret, _text(user, pair, secret=True), secret=True)
-    try:
-        secret_files.create(name, public, _text(user, pair, secret=False), secret=False)
-    except SettingsError:
-        secret.unlink(missing_ok=True)
-        raise
+    secret_files.create(
+        name,
+        secret_files.NewFile(secret, _text(user, pair, secret=True), secret=True),
+        secret_files.NewFile(public, _text(user, pair, secret=False), secret=False),
+    )
     return public, secret
 
 

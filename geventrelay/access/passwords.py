@@ -103,7 +103,7 @@ def read_passwords(name: str, path: Path) -> Passwords:
 def set_password(name: str, path: Path, user: str, password: str) -> bool:
     """Give `user` a password in a file, which is made where it is missing. Blocks for some 50 ms.
 
-    Every other line stays as it is.
+    Every other line stays as it is, and no other call of this, in any process, changes the file meanwhile.
 
     :param name: what to call the file in an error.
     :param path: the file.
@@ -114,13 +114,14 @@ def set_password(name: str, path: Path, user: str, password: str) -> bool:
     """
     check_password(name, password)
     hashed = Hashed.of(password, os.urandom(_SALT_BYTES))
-    if path.exists():
-        known = read_passwords(name, path).knows(user)
-        lines = secret_files.read_text(name, path, secret=True).rstrip("\n").split("\n")
-    else:
-        known, lines = False, []
-    kept = [line for line in lines if line.startswith("#") or line.partition(":")[0].strip() != user]
-    secret_files.replace(name, path, "\n".join([*kept, _line(user, hashed)]) + "\n")
+    with secret_files.changed_by_one(name, path):
+        if path.exists():
+            known = read_passwords(name, path).knows(user)
+            lines = secret_files.read_text(name, path, secret=True).rstrip("\n").split("\n")
+        else:
+            known, lines = False, []
+        kept = [line for line in lines if line.startswith("#") or line.partition(":")[0].strip() != user]
+        secret_files.replace(name, path, "\n".join([*kept, _line(user, hashed)]) + "\n")
     return known
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,14 @@ class Protection:
     keys: KeyPair | None = None
     server_key: bytes | None = None
     policy: Policy | None = None
+
+    @property
+    def knows_no_peer(self) -> bool:
+        """Whether this is a server of keys or passwords, and there is none. Does not yield."""
+        if self.policy is None or self.policy.mechanism is Mechanism.NULL:
+            return False
+        known = self.policy.passwords.users if self.policy.mechanism is Mechanism.PLAIN else self.policy.clients
+        return isinstance(known, Mapping) and not known
 
 
 def read(rules: SocketRules) -> Protection:

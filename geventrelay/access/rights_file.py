@@ -12,6 +12,7 @@ from ..file_state import file_state
 from ..log import event
 from ..settings import DeviceSettings
 from ..settings.file.positions import MOST_PARTS, loads, too_deep
+from .regular_file import open_regular
 from .rights import Rights, RightsTable, read_rights
 from .rights_rules import TO_SUBSCRIBERS
 
@@ -108,7 +109,7 @@ def grants_on_libzmq(settings: DeviceSettings) -> Grants | None:
 
 def _read(path: Path, check: Check | None) -> RightsTable:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             content = file.read(LIMIT_BYTES + 1)
     except OSError as error:
         raise StartError(f"cannot read {path} (--rights): {error.strerror}") from error

@@ -186,8 +186,3 @@ def test_a_fingerprint_is_short_plain_and_the_keys_own(pair):
     assert len(found) == 16 and int(found, 16) >= 0
     assert found == keys.fingerprint(bytes(pair.public)) != keys.fingerprint(pair.secret)
     assert repr(pair.secret) not in repr(pair)
-
-
-def test_a_pipe_in_a_folder_of_clients_is_refused_and_not_waited_for(tmp_path):
-    os.mkfifo(tmp_path / "alice.key")
-    assert "a file that can be read" in refusal(keys.read_clients, tmp_path)

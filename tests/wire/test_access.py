@@ -424,6 +424,22 @@ def test_a_folder_that_cannot_be_read_leaves_all_as_it_was(run, peers, keys):
     peers.connect(zmq.PUSH, *device.endpoints["frontend"], **curve(ALICE))
 
 
+def test_a_folder_or_a_file_that_knows_no_peer_is_warned_of(run, peers, keys, passwords, caplog):
+    (keys / "clients" / "alice.key").rename(keys / "clients" / "alice.pub")
+    device = run(Streamer, **server_of(keys))
+    lines = [one for one in caplog.messages if one.startswith("no-peer-is-known")]
+    assert len(lines) == 2 and all(
+        f"path={keys / 'clients'} " in line and "no peer can connect" in line for line in lines
+    )
+    (keys / "clients" / "alice.pub").rename(keys / "clients" / "alice.key")
+    device.adjust(device.settings)
+    peers.connect(zmq.PUSH, *device.endpoints["frontend"], **curve(ALICE))
+    passwords.write_text("# alice:\n")
+    run(Streamer, plain_passwords=passwords)
+    assert any("no-peer-is-known" in line and f"path={passwords}" in line for line in caplog.messages)
+    assert len([line for line in caplog.messages if "no-peer-is-known" in line]) == 4
+
+
 def test_rules_that_come_or_go_need_a_restart(run, keys):
     device = run(Streamer)
     with pytest.raises(SettingsError, match="does not change while the device runs"):
