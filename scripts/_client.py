@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 try:
     import zmq
+    import zmq.auth
     from docopt import DocoptExit, docopt
 except ImportError:
     VENV = Path(__file__).resolve().parent.parent / ".venv"
@@ -120,6 +121,7 @@ def attach(socket: zmq.Socket[bytes], options: dict[str, Any]) -> None:
     # With it, libzmq asks for IPv6 addresses of names too, and takes only these.
     socket.ipv6 = endpoint.startswith("tcp://[")
     socket.linger = options.get("--linger", 0)
+    show_keys(socket, options)
     try:
         getattr(socket, verb)(endpoint)
     except zmq.ZMQError as error:
@@ -128,6 +130,28 @@ def attach(socket: zmq.Socket[bytes], options: dict[str, Any]) -> None:
         raise (UsageError if malformed else GaveUp)(line) from None
     if verb == "bind" and endpoint.endswith((":0", ":*")):
         print(f"bound to {socket.getsockopt_string(zmq.LAST_ENDPOINT)}", file=sys.stderr, flush=True)
+
+
+def show_keys(socket: zmq.Socket[bytes], options: dict[str, Any]) -> None:
+    """Have the socket speak CURVE, where the files of its keys are given."""
+    secret, server = options["--curve-secret"], options["--curve-serverkey"]
+    for name, file, beside in (("--curve-secret", secret, server), ("--curve-serverkey", server, secret)):
+        if file is not None and beside is None:
+            raise UsageError(f"{name}: expected --curve-secret and --curve-serverkey, both or none, got {file}")
+    if secret is not None:
+        socket.curve_publickey, socket.curve_secretkey = read_keys("--curve-secret", secret)
+        socket.curve_serverkey, _ = read_keys("--curve-serverkey", server)
+
+
+def read_keys(name: str, file: str) -> tuple[bytes, bytes]:
+    """The public and the secret key in a file that geventrelay keygen has made."""
+    try:
+        public, secret = zmq.auth.load_certificate(file)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{name}: expected a file with keys, got {file} ({error})") from None
+    if secret is None and name == "--curve-secret":
+        raise UsageError(f"{name}: expected a file with a secret key, got {file}")
+    return public, secret or b""
 
 
 def payloads(options: dict[str, Any]) -> Iterator[bytes]:

@@ -13,6 +13,7 @@ import pytest
 import zmq
 from support.process import LIMIT_S, SCRIPTS
 
+from geventrelay.access.keys import new_pair, write_pair
 from geventrelay.testing import eventually
 
 CLIENTS = ["pub", "sub", "push", "pull", "req", "rep"]
@@ -90,6 +91,34 @@ def test_pub_sub_and_pull_through_a_relay(start, client, peers):
 
 
 # What is sent
+
+
+def test_keys_open_a_streamer_that_lets_known_peers_in(start, client, folder):
+    for name in ("relay", "alice"):
+        write_pair("DIR", folder, name, new_pair())
+    (folder / "clients").mkdir()
+    (folder / "alice.key").rename(folder / "clients" / "alice.key")
+    server = start(*STREAMER, "--curve-secret", "relay.key_secret", "--curve-clients", "clients")
+    keys = ("--curve-secret", "alice.key_secret", "--curve-serverkey", "relay.key")
+    pull = client("pull", "--count", "1", *keys, server["backend"])
+    expect(client("push", *keys, server["frontend"], "task"))
+    expect(pull, output="task\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "errors"),
+    [
+        (["--curve-secret", "a"], "--curve-secret: expected --curve-secret and --curve-serverkey, both or none, got a"),
+        (["--curve-secret", "a", "--curve-serverkey", "b"], "--curve-secret: expected a file with keys, got a ("),
+        (["--curve-secret", "b", "--curve-serverkey", "b"], "--curve-secret: expected a file with a secret key, got b"),
+    ],
+)
+def test_wrong_keys_are_wrong_usage(client, folder, arguments, errors):
+    write_pair("DIR", folder, "relay", new_pair())
+    (folder / "relay.key").rename(folder / "b")
+    program = client("pull", *arguments, "5999")
+    assert program.wait() == 2, program.report()
+    assert program.errors.startswith(f"pull: {errors}")
 
 
 def test_lines_of_standard_input_are_the_messages(start, client):
