@@ -19,6 +19,7 @@ from ..errors import SettingsError, StartError
 from ..log import event
 from ..settings import DeviceSettings
 from ..terms import Mechanism
+from .disk import in_thread
 from .guarded import Guarded
 from .policy import Policy
 from .protection import Protection, read
@@ -55,7 +56,7 @@ class SocketGuard:
         if rules is None:
             return
         try:
-            protection = read(rules)
+            protection = in_thread(read, rules)
             if rules.role is Role.SERVER:
                 self._guard(socket, plan.key, protection, grant)
             _set_keys(socket, protection)
@@ -81,7 +82,7 @@ class SocketGuard:
         if rules is None:
             return door
         try:
-            protection = read(rules)
+            protection = in_thread(read, rules)
         except SettingsError as error:
             raise self._unprotected(plan, error) from error
         secret = None if protection.keys is None else protection.keys.secret
@@ -93,7 +94,8 @@ class SocketGuard:
     def prepare(self, settings: DeviceSettings) -> Callable[[], None]:
         """Read what counts with other `settings`; see `Guard.prepare`."""
         rules = settings.access_rules
-        policies = {key: self._policy(key, read(rules[key])) for key in self._guarded if key in rules}
+        read_again = {key: in_thread(read, rules[key]) for key in list(self._guarded) if key in rules}
+        policies = {key: self._policy(key, protection) for key, protection in read_again.items()}
         return functools.partial(self._go_on, policies)
 
     def complete(self, key: str, peers: PeersSnapshot) -> PeersSnapshot:
@@ -129,7 +131,8 @@ class SocketGuard:
         if grant is not None and not self._handler.answers:
             reason = "a ZAP handler of this program's own decides who may connect; --engine zmtp asks none"
             raise StartError(f"cannot hold peers to their rights ({self._device} {key}): {reason}")
-        guarded = Guarded(self._device, key, self._policy(key, protection), grant)
+        refresh = None if grant is None or self._grants is None else self._grants.refresh
+        guarded = Guarded(self._device, key, self._policy(key, protection), grant, refresh)
         domain = self._handler.guard(f"{self._device}.{key}", guarded)
         self._domains[key], self._guarded[key] = domain, guarded
         socket.set(zmq.ZAP_DOMAIN, domain.encode())

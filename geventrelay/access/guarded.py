@@ -23,6 +23,7 @@ class Guarded:
     :ivar policy: who may connect.
     :ivar grant: with engine libzmq and rights: what a user may do here, None if it must not connect. None for
         everything, and with engine zmtp, which asks by itself.
+    :ivar refresh: has `grant` know what counts now; it yields. None without rights.
     :ivar ledger: what was decided.
     """
 
@@ -30,12 +31,13 @@ class Guarded:
     key: str
     policy: Policy
     grant: Callable[[str], Grant | None] | None = None
+    refresh: Callable[[], None] | None = None
     ledger: Ledger = field(default_factory=Ledger)
 
     @property
     def takes_time(self) -> bool:
-        """Whether an answer takes long, or may yield since a program's own function gives it."""
-        return self.policy.mechanism is Mechanism.PLAIN or callable(self.policy.clients)
+        """Whether an answer takes long, or may yield since a program's own function gives it or the disk is asked."""
+        return self.refresh is not None or self.policy.mechanism is Mechanism.PLAIN or callable(self.policy.clients)
 
     def verdict(self, request: Request) -> tuple[Verdict, Exception | None]:
         """What its rules say of a `request`, and the error of a program's own function, by which no peer gets in.
@@ -48,7 +50,7 @@ class Guarded:
             return Denied(Denial.FAILED, later=True), error
 
     def limited(self, verdict: Allowed) -> Verdict:
-        """A `verdict` with what the user may do; a refusal if it must not connect. Blocks the hub to read the disk."""
+        """A `verdict` with what the user may do; a refusal if it must not connect. Does not yield."""
         if self.grant is None:
             return verdict
         grant = self.grant(verdict.user)

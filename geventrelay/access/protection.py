@@ -41,7 +41,7 @@ class Protection:
 
 
 def read(rules: SocketRules) -> Protection:
-    """What `rules` ask for. Blocks the hub while files are read.
+    """What `rules` ask for. Blocks while files are read.
 
     :raises SettingsError: with a line for each thing that is wrong.
     """

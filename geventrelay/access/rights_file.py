@@ -6,12 +6,15 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from gevent.lock import BoundedSemaphore
+
 from ..engine.grant import Grant
 from ..errors import SettingsError, StartError
 from ..file_state import file_state
 from ..log import event
 from ..settings import DeviceSettings
 from ..settings.file.positions import MOST_PARTS, loads, too_deep
+from .disk import in_thread
 from .regular_file import open_regular
 from .rights import Rights, RightsTable, read_rights
 from .rights_rules import TO_SUBSCRIBERS
@@ -25,9 +28,10 @@ Check = Callable[[RightsTable], None]
 
 
 class RightsFile:
-    """The rights in a file, which is read again whenever the file is another one or has changed.
+    """The rights in a file, which `refresh` reads again if the file is another one or has changed.
 
-    Where it cannot be used then, the last rights that it had go on to count, and a line of the log says so.
+    Where it cannot be used then, the last rights that it had go on to count, and a line of the log says so. To make
+    one yields while a thread reads the disk.
 
     :param path: the file; docs/rights.rst says what can stand in it.
     :param check: raises `SettingsError` for rights that cannot be held to; None for none.
@@ -37,20 +41,34 @@ class RightsFile:
     def __init__(self, path: Path, check: Check | None = None) -> None:
         self._path = path
         self._check = check
-        self._seen = file_state(path)
-        self._table = _read(path, check)
+        self._seen = in_thread(file_state, path)
+        self._table = in_thread(_read, path, check)
+        self._looking = BoundedSemaphore()
+        # How many looks have begun.
+        self._looks = 0
 
     def of(self, user: str) -> Rights:
-        """What `user` may do now; an empty name is a peer without one. Blocks the hub while the disk is read."""
-        state = file_state(self._path)
-        if state != self._seen:
-            self._seen = state
-            self._read_again()
+        """What `user` may do, by the last `refresh`; an empty name is a peer without one. Does not yield."""
         return self._table.of(user)
 
-    def _read_again(self) -> None:
+    def refresh(self) -> None:
+        """Look whether the file has changed since this was called. Yields while a thread reads the disk.
+
+        Of several calls at once, those that have to wait for another one share the next look.
+        """
+        wanted = self._looks + 1
+        with self._looking:
+            if self._looks < wanted:
+                self._looks += 1
+                self._look()
+
+    def _look(self) -> None:
+        state = in_thread(file_state, self._path)
+        if state == self._seen:
+            return
+        self._seen = state
         try:
-            table = _read(self._path, self._check)
+            table = in_thread(_read, self._path, self._check)
         except StartError as error:
             log.warning(event("rights-kept", reason=error))
             return
@@ -72,16 +90,20 @@ class Grants:
         self._device = settings.name
         self._file = RightsFile(settings.rights, check)
 
+    def refresh(self) -> None:
+        """Read the file again if it has changed; see `RightsFile.refresh`. Yields while a thread reads the disk."""
+        self._file.refresh()
+
     def grant(self, socket_type: str, user: str) -> Grant | None:
         """What a `user` may do at a socket of the type `socket_type`, e.g. ``"XPUB"``; None if it must not connect.
 
-        An empty name is a peer without one. Blocks the hub while the disk is read.
+        An empty name is a peer without one. Does not yield.
         """
         return self._file.of(user).grant(socket_type, self._device)
 
 
 def grants(settings: DeviceSettings) -> Grants | None:
-    """What the peers of a device of `settings` may do; None for everything. Blocks the hub while the disk is read.
+    """What the peers of a device of `settings` may do; None for everything. Yields while a thread reads the disk.
 
     :raises StartError: if the file with that cannot be used.
     """
@@ -89,7 +111,7 @@ def grants(settings: DeviceSettings) -> Grants | None:
 
 
 def grants_on_libzmq(settings: DeviceSettings) -> Grants | None:
-    """The same of `settings` with engine libzmq, which cannot keep subscribers from topics. Blocks the hub likewise.
+    """The same of `settings` with engine libzmq, which cannot keep subscribers from topics. Yields likewise.
 
     :raises StartError: if the file cannot be used, or asks for that.
     """

@@ -177,6 +177,8 @@ class ZapHandler:
             check.link(self._checks.discard)
 
     def _check(self, asked: zap.Asked, guarded: Guarded, request: Request) -> None:
+        if guarded.refresh is not None:
+            guarded.refresh()
         with self._slots:
             if request.mechanism is Mechanism.PLAIN:
                 found = self.hub.threadpool.apply(guarded.verdict, (request,))

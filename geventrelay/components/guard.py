@@ -17,7 +17,7 @@ class Guard(Protocol):
     """Keeps peers off a device's sockets that must not connect. There is one for each start of a device."""
 
     def protect(self, socket: RelaySocket, plan: SocketPlan) -> None:
-        """Let no peer in at a `socket` but those that its rules allow. Blocks the hub while files are read.
+        """Let no peer in at a `socket` but those that its rules allow. Yields while a thread reads files.
 
         It is called with all options set, before the socket is bound or connected.
 
@@ -32,7 +32,7 @@ class Guard(Protocol):
         """
 
     def door(self, plan: SocketPlan, door: Door) -> Door:
-        """How peers come in at a socket of engine zmtp. Blocks the hub while files are read.
+        """How peers come in at a socket of engine zmtp. Yields while a thread reads files.
 
         :param plan: what the socket is made of.
         :param door: how they do by ZeroMQ's own options: the answer where there are no rules.
@@ -40,7 +40,7 @@ class Guard(Protocol):
         """
 
     def prepare(self, settings: DeviceSettings) -> Callable[[], None]:
-        """Read all that decides who may connect anew. Blocks the hub while files are read.
+        """Read all that decides who may connect anew. Yields while a thread reads files.
 
         :param settings: the device's from now on; they need no restart.
         :returns: what has it count for new connections.

@@ -49,6 +49,9 @@ _UNCUT_LOOK_S = 0.5
 class Grants(Protocol):
     """What the peers of a device may do."""
 
+    def refresh(self) -> None:
+        """Know what counts now. Yields while a thread reads the disk."""
+
     def grant(self, socket_type: str, user: str) -> Grant | None:
         """What a `user` may do at a socket of the type `socket_type`, e.g. ``"XPUB"``; None if it must not connect.
 
@@ -127,7 +130,9 @@ class Switch(Component):
                     side.subscribe(value)
             grant = None if grants is None else functools.partial(grants.grant, side.plan.type)
             set_up = terms(plan, self._settings)
-            set_up = dataclasses.replace(set_up, grant=grant, door=self._guard.door(plan, set_up.door))
+            refresh = None if grants is None else grants.refresh
+            door = self._guard.door(plan, set_up.door)
+            set_up = dataclasses.replace(set_up, grant=grant, refresh=refresh, door=door)
             self._stations[plan.key] = Station(driver, side, set_up)
         driver.expire([station.side for station in self._stations.values()])
         for pump, direction in zip(self._plan.pumps, self.directions, strict=True):

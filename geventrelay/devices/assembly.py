@@ -91,7 +91,7 @@ class Assembly:
         self.components: list[Component] = [self.sockets, *movers, *added]
 
     def open(self) -> None:
-        """Open every component. Yields while host names are resolved; after an error, `close` is to be called.
+        """Open every component. Yields to resolve host names and read files; after an error, `close` is to be called.
 
         :raises StartError: naming the endpoint that could not be had.
         """
@@ -127,7 +127,7 @@ class Assembly:
         return all(component.drained for component in self.components)
 
     def prepare(self, settings: DeviceSettings) -> Callable[[], None]:
-        """Read anew who may connect, for the same sockets with other `settings`. Blocks the hub while files are read.
+        """Read anew who may connect, for the same sockets with other `settings`. Yields while a thread reads files.
 
         :returns: what has it count for new connections.
         :raises SettingsError: if it cannot be read.

@@ -157,10 +157,10 @@ class Device:
         return self._life.join(timeout)
 
     def adjust(self, settings: DeviceSettings) -> None:
-        """Go on with other `settings`, without a restart: nothing is closed. Does not yield.
+        """Go on with other `settings`, without a restart: nothing is closed. Yields while a thread reads files.
 
         Takes what running sockets can take: the subscriptions of a SUB, `linger_ms`, `drain_s`, and who may connect
-        from now on. The files that say this are read anew, which blocks the hub.
+        from now on. The files that say this are read anew.
 
         :raises SettingsError: naming the first setting that would need a restart, or a file that cannot be read;
             nothing is changed then.
@@ -168,7 +168,7 @@ class Device:
         self.prepare(settings)()
 
     def prepare(self, settings: DeviceSettings) -> Callable[[], None]:
-        """Do all of `adjust` that can fail, and return the rest, which does not yield. Blocks the hub as that does.
+        """Do all of `adjust` that can fail, and return the rest, which does not yield. Yields as that does.
 
         :raises SettingsError: as `adjust`.
         """

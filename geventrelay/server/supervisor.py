@@ -173,7 +173,7 @@ class SupervisedDevice:
         self.prepare(settings)()
 
     def prepare(self, settings: DeviceSettings) -> Callable[[], None]:
-        """Do all of `adjust` that can fail, and return the rest, as `Device.prepare`. Blocks the hub as that does.
+        """Do all of `adjust` that can fail, and return the rest, as `Device.prepare`. Yields as that does.
 
         :raises SettingsError: as `adjust`, or naming a file with rules of who may connect that cannot be read.
         """

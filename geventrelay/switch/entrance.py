@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import gevent
+
 from ..engine import connections
 from ..engine.grant import Grant
 from ..engine.peerlimit import PeerLimit
@@ -137,6 +139,13 @@ class Entrance:
             # It is not kept until then: strangers could have failed ones fill the memory.
             expire = functools.partial(self._expire, weakref.ref(handshake))
             self._driver.later(self._terms.handshake.longest_s, expire)
+        if dialler is None and self._terms.refresh is not None:
+            handshake.wait_for(gevent.spawn(self._start_refreshed, self._terms.refresh, handshake))
+        else:
+            handshake.start()
+
+    def _start_refreshed(self, refresh: Callable[[], None], handshake: Handshake) -> None:
+        refresh()
         handshake.start()
 
     def _connection(self, *, connects: bool) -> Connection:

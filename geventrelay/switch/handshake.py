@@ -78,7 +78,10 @@ class Handshake:
         self._watchers = Watchers(socket.fileno())
 
     def start(self) -> None:
-        """Say the first words. The handshake may end before this returns."""
+        """Say the first words, unless this has come to its end. The handshake may end before this returns."""
+        self._question = None
+        if self.over:
+            return
         self._watchers.reader.start(self._on_readable)
         self._attempt(self._write)
 
@@ -109,7 +112,7 @@ class Handshake:
             question.kill(block=False)
 
     def wait_for(self, question: Any) -> None:
-        """The greenlet `question` calls `answer`; it is killed if this comes to its end before."""
+        """The greenlet `question` calls `start` or `answer`; it is killed if this comes to its end before."""
         self._question = question
 
     def answer(self, answer: Answer) -> None:

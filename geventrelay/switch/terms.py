@@ -30,6 +30,7 @@ class Terms:
     :ivar door: which mechanism handshakes have, and who decides who may come in.
     :ivar grant: what a user may do that has connected to it, or None for one that must not connect; an empty name is a
         peer without one. None lets each peer do everything, as those do to which it connects itself.
+    :ivar refresh: has `grant` know what counts now, before a handshake begins; it yields. None where nothing changes.
     """
 
     transport: Transport = field(default_factory=Transport)
@@ -44,3 +45,4 @@ class Terms:
     most_per_address: int = 0
     door: Door = field(default_factory=Door)
     grant: Callable[[str], Grant | None] | None = None
+    refresh: Callable[[], None] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 
+import gevent.event
 import pytest
 
 from geventrelay.access.rights import Rights
@@ -12,6 +13,7 @@ from geventrelay.access.rights_file import LIMIT_BYTES, RightsFile, grants
 from geventrelay.engine.grant import Grant
 from geventrelay.errors import StartError
 from geventrelay.settings import Streamer
+from geventrelay.testing import eventually
 
 
 @pytest.fixture
@@ -65,13 +67,19 @@ def test_a_byte_order_mark_is_no_part_of_it(path):
     assert RightsFile(path).of("") == Rights(work=True)
 
 
+def now(file, user=""):
+    """What a user may do by what the file has now."""
+    file.refresh()
+    return file.of(user)
+
+
 def test_a_file_that_changes_is_read_again(path, caplog):
     caplog.set_level(logging.INFO)
     write(path, "[others]\nwork = true\n")
     file = RightsFile(path)
-    assert file.of("") == Rights(work=True)
+    assert now(file) == Rights(work=True)
     write(path, '[others]\nrequest = ["a"]\n')
-    assert file.of("") == Rights(request=("a",)) == file.of("alice")
+    assert now(file) == Rights(request=("a",)) == now(file, "alice")
     assert caplog.text.count("rights-changed") == 1
 
 
@@ -79,13 +87,32 @@ def test_the_last_rights_count_while_the_file_is_wrong(path, caplog):
     write(path, "[others]\nwork = true\n")
     file = RightsFile(path)
     write(path, "[others]\nwork = 1\n")
-    assert file.of("") == Rights(work=True) == file.of("")
+    assert now(file) == Rights(work=True) == now(file)
     assert caplog.text.count("rights-kept") == 1
     path.unlink()
-    assert file.of("") == Rights(work=True)
+    assert now(file) == Rights(work=True)
     assert "cannot read" in caplog.text
     write(path, "")
-    assert file.of("") == Rights()
+    assert now(file) == Rights()
+
+
+def test_those_that_wait_share_one_look_that_begins_after_they_came(path, monkeypatch):
+    write(path, "")
+    file = RightsFile(path)
+    looks, go_on = [], gevent.event.Event()
+
+    def look(self):
+        looks.append(1)
+        go_on.wait()
+
+    monkeypatch.setattr(RightsFile, "_look", look)
+    first = gevent.spawn(file.refresh)
+    eventually(lambda: looks, "the first look")
+    others = [gevent.spawn(file.refresh) for _ in range(5)]
+    gevent.idle()
+    go_on.set()
+    gevent.joinall([first, *others], timeout=30, raise_error=True)
+    assert len(looks) == 2
 
 
 def test_a_device_without_rights_has_none_and_one_with_them_has_its_own(path):
