@@ -102,12 +102,25 @@ class Doorkeeper:
         if admit is None:
             then(Entry())
             return
-        with self._checks:
-            if credentials.mechanism == PlainServer.name:
-                answer = get_hub().threadpool.apply(_answer, (admit, credentials, address))
-            else:
+        if credentials.mechanism == PlainServer.name:
+            answer = self._in_thread(admit, credentials, address)
+        else:
+            with self._checks:
                 answer = _answer(admit, credentials, address)
         then(answer)
+
+    def _in_thread(self, admit: Admit, credentials: Credentials, address: str) -> Answer:
+        """The same from a thread. Its place is taken until the thread is done, even if its peer has gone by then."""
+        self._checks.acquire()
+        try:
+            asked = get_hub().threadpool.spawn(_answer, admit, credentials, address)
+        except BaseException:
+            self._checks.release()
+            raise
+        asked.rawlink(lambda _: self._checks.release())
+        answer = asked.get()
+        assert answer is not None  # what `_answer` returns
+        return answer
 
 
 def _answer(admit: Admit, credentials: Credentials, address: str) -> Answer:

@@ -15,10 +15,11 @@ from support.engines import station
 from geventrelay.access.keys import KeyPair, fingerprint, write_pair
 from geventrelay.engine.grant import Grant
 from geventrelay.settings import Forwarder, Queue, Streamer
-from geventrelay.switch.door import Door, Entry, Refusal
-from geventrelay.testing import Peers, eventually
+from geventrelay.switch.door import MOST_CHECKS, Door, Doorkeeper, Entry, Refusal
+from geventrelay.testing import Peers, eventually, within
 from geventrelay.zmtp import sodium
 from geventrelay.zmtp.curve import CurveServer
+from geventrelay.zmtp.events import Credentials
 from geventrelay.zmtp.mechanism import Null
 from geventrelay.zmtp.plain import PlainServer
 
@@ -257,6 +258,32 @@ def test_a_password_that_is_not_checked_in_time_lets_none_in(guarded, peers: Pee
         stranger.close()
     finally:
         go.set()
+
+
+def test_peers_that_leave_at_once_do_not_have_more_passwords_checked_at_a_time():
+    begun, goes_on = [], threading.Event()
+
+    def admit(credentials, address):
+        begun.append(goes_on.is_set())
+        goes_on.wait(10)
+        return Refusal("wrong_password")
+
+    keeper, answers = Doorkeeper(admit), []
+    shown = Credentials("PLAIN", b"user", b"wrong")
+    try:
+        gone = [keeper.check(shown, "127.0.0.1", answers.append) for _ in range(MOST_CHECKS)]
+        eventually(lambda: len(begun) == MOST_CHECKS, "the checks to begin")
+        gevent.killall(gone)
+        next_one = keeper.check(shown, "127.0.0.1", answers.append)
+        # If it had begun, it would have done so before this.
+        gevent.sleep(0)
+        gevent.get_hub().threadpool.apply(bool)
+    finally:
+        goes_on.set()
+    with within("the last check"):
+        next_one.get()
+    assert begun == [False] * MOST_CHECKS + [True]
+    assert answers == [Refusal("wrong_password")]
 
 
 def test_a_replaced_answer_counts_for_who_comes_then(guarded, peers: Peers):
