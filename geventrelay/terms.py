@@ -73,6 +73,26 @@ class SlowSubscriber(enum.Enum):
     """Every subscriber waits, and so do the senders."""
 
 
+class RatePer(enum.Enum):
+    """What has a rate of its own, at each socket that messages come in at."""
+
+    DEVICE = "device"
+    """All peers together."""
+    USER = "user"
+    """All connections of one user; peers without a name are one."""
+    PEER = "peer"
+    """Each connection."""
+
+
+class WhenOverRate(enum.Enum):
+    """What happens to messages beyond the rate."""
+
+    WAIT = "wait"
+    """They are not read before there is room again: senders get backpressure."""
+    DROP = "drop"
+    """They are dropped and counted."""
+
+
 class Payload(enum.Enum):
     """Which part of a message is sent on."""
 

@@ -19,6 +19,7 @@ from ..settings import DeviceSettings
 from .component import Component, DrainStep
 from .new_socket import repeats_subscriptions
 from .plan import Adjustment, OutletPlan, Plan, PumpPlan
+from .rates import rate_limit
 from .sockets import Sockets
 
 log = logging.getLogger("geventrelay")
@@ -65,6 +66,10 @@ class PumpComponent(Component):
         outlets = [self._outlet(outlet) for outlet in self._plan.outlets]
         self._pump = Pump(self.key, self._sockets[self.key], outlets, self._refused, self._log_uncut)
         self._pump.set_max_parts(self._settings.max_parts)
+        limit = rate_limit(self._settings)
+        # libzmq hands subscriptions over as messages. They have bounds of their own.
+        if limit is not None and self._sockets[self.key].type != zmq.XPUB:
+            self._pump.set_rate(limit)
         self._pump.set_stages(self._sockets.stages(self.key))
         self._sockets.count_read(self.key, self._pump.read_bytes, self._pump.emptied)
         fork.pause_in_children(self._pump)

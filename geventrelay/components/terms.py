@@ -14,13 +14,14 @@ from ..switch.dialler import Redial
 from ..switch.pulse import Heartbeat
 from ..switch.terms import Terms
 from ..switch.transport import Keepalive, Transport
-from ..terms import SlowSubscriber
+from ..terms import RatePer, SlowSubscriber
 from ..zmtp.bounds import Bounds
 from ..zmtp.socket_types import TO_SUBSCRIBERS
 from .door import door_of
 from .new_socket import ONLY_SEND, PROBES, repeats_subscriptions
 from .peer_bounds import LARGEST_PART_BYTES, handshake_time
 from .plan import RECEIVE_ONLY, SocketPlan
+from .rates import rate_limit
 
 NO_LIMIT = 2**31 - 1
 """As many parts as any peer sends; and for bytes there is `_NO_LIMIT_BYTES`."""
@@ -88,6 +89,8 @@ def terms(plan: SocketPlan, settings: DeviceSettings) -> Terms:
         most_peers=settings.max_peers,
         most_per_address=settings.max_connections_per_address,
         door=door_of(options),
+        rate=rate_limit(settings),
+        rate_per=RatePer(settings.max_rate_per),
     )
 
 

@@ -77,6 +77,7 @@ class Drop(enum.Enum):
     )
 
     FORBIDDEN = "forbidden", "forbidden", "Its sender has no right to send it."
+    RATE = "rate", "over the rate", "More came within a second than max-rate or max-rate-bytes allows."
 
     def __new__(cls, name: str, label: str, help: str) -> Drop:
         """Make a member that is looked up by its name alone: ``Drop("full")``."""
@@ -139,6 +140,10 @@ class PumpValues:
         "bytes", "Bytes of the messages read from the socket.", path=("received", "bytes"), metric="received_bytes"
     )
     bursts: int = counter("runs", "Times that the inner loop read from the socket.", path=("bursts",), metric="bursts")
+    rate_waits: int = counter(
+        "waits", "Times that reading had to wait, since more came than max-rate or max-rate-bytes allows.",
+        path=("rate_waits",), metric="rate_waits",
+    )  # fmt: skip
 
 
 @dataclass(slots=True)

@@ -54,6 +54,10 @@ class PeerAccount:
         "subscriptions", "Subscriptions of the peer that were ignored, since it has no right to them.",
         path=("forbidden", "subscriptions"),
     )  # fmt: skip
+    over_rate: int = counter(
+        "messages", "Messages from the peer that were dropped, since more came than max-rate or max-rate-bytes allows.",
+        path=("over_rate",),
+    )  # fmt: skip
     subscriptions: int = gauge("topics", "Topics that the peer is subscribed to.", path=("subscriptions",))
     matched: int = counter("deliveries", "Messages that were for the peer.", path=("matched",))
     delivered: int = counter(

@@ -10,6 +10,7 @@ cdef class Pump:
     cdef tuple _outlets
     cdef tuple _destinations
     cdef readonly object _burst
+    cdef object _rated
     cdef bint _paused
     cdef object _gate
     cdef object _on_uncut

@@ -28,6 +28,8 @@ from .counters import Drop, OutletSnapshot, PumpSnapshot
 from .fair import FairYield
 from .native.choose import native_module, warn_if_slow
 from .outlet import Outlet
+from .rate import RateLimit
+from .rated import Rated
 from .readiness import Readiness
 from .socket import RelaySocket
 from .stages.contract import Stage
@@ -73,6 +75,7 @@ class Pump:
         self._burst = _new_burst(source.readiness, outlets)
         self._burst.on_refused = on_refused
         self._on_uncut = on_uncut if any(one.payload is Payload.AUTO for one in outlets) else None
+        self._rated: Rated | None = None
         self._paused = False
         self._gate = Event()
 
@@ -83,9 +86,11 @@ class Pump:
         warn_if_slow()
         with FairYield() as turn:
             while True:
+                if self._rated is not None:
+                    self._rated.wait()
                 if self._paused:
                     self._gate.wait()
-                status = burst.run(BUDGET)
+                status = burst.run(BUDGET) if self._rated is None else self._rated.run()
                 if self._on_uncut is not None:
                     self._look_for_uncut(self._on_uncut)
                 blocked = self._blocked_by() if status is _OUTLET_FULL else None
@@ -124,9 +129,14 @@ class Pump:
         """Drop each message that has more than `most` parts, from now on; 0 is no limit. Does not yield."""
         self._burst.max_parts = most
 
+    def set_rate(self, limit: RateLimit) -> None:
+        """Read no more than `limit` allows; to be called before `run` and `set_stages`. Does not yield."""
+        self._rated = Rated(self._source, self._burst, limit, BUDGET)
+        self.set_stages(())
+
     def set_stages(self, stages: Sequence[Stage]) -> None:
         """Have each message that is read from now on pass `stages`, in this order; see `Burst.set_stages`."""
-        self._burst.set_stages(stages)
+        self._burst.set_stages((*(() if self._rated is None else self._rated.stages), *stages))
 
     def finish(self) -> None:
         """Read the rest of a message that is being thrown away; see `Burst.finish`. Does not yield."""

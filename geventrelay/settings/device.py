@@ -18,6 +18,7 @@ from .device_options import Common, ControlOptions, Limits, PeerLimits, TapOptio
 from .engines import Need, misfits, needs
 from .loops import RULE, loops
 from .option import Group, Option, options_of
+from .rate_options import RateOptions
 from .socket_options import AFFINITY, check_options
 
 SocketOptions = Mapping[str, Mapping[int, int | bytes]]
@@ -28,7 +29,7 @@ Checked = tuple[dict[str, Any], list[SettingsError]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceSettings(TapOptions, ControlOptions, RightsOptions, AccessOptions, PeerLimits, Limits, Common):
+class DeviceSettings(TapOptions, ControlOptions, RightsOptions, AccessOptions, RateOptions, PeerLimits, Limits, Common):
     """What can be set for a device of every pattern. All are keywords.
 
     Each base is a group of options, which are described where they are declared; docs/configuration.rst lists them all.

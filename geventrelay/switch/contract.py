@@ -23,6 +23,7 @@ from typing import Protocol
 
 from ..engine.counters import Drop, PumpCounters
 from ..engine.grant import Grant
+from ..engine.rate import RateLimit
 from ..terms import Payload, WhenFull
 from ..terms import SlowSubscriber as SlowSubscriber
 from ..zmtp import events
@@ -41,11 +42,26 @@ class Progress(enum.IntEnum):
     """The time is over and there may be more: let others go first."""
     ENDED = 3
     """The connection has ended, and `Peer.ended` says why: call `Peer.detach`, then close the descriptor."""
+    OVER_RATE = 4
+    """Of a read alone: more has come than `Peer.rate` allows. Read again after `Rate.wait_s`."""
 
 
 UNFINISHED_WHAT = "the memory budget was used up, and of messages without an end its was the largest: {} bytes"
 SUBSCRIPTIONS_WHAT = "the memory budget was used up, and subscriptions kept for it took the most: {} bytes"
 """Why a connection has ended, where that is no fault of one peer alone."""
+
+
+class Rate(Protocol):
+    """What has come from one peer or several of late, see `geventrelay.engine.rate.Rate`."""
+
+    def has_room(self, now: float) -> bool:
+        """Whether a message may come in at the time `now`, by `time.monotonic`."""
+
+    def wait_s(self, now: float) -> float:
+        """How long from `now` to wait until more may come in, in seconds."""
+
+    def is_full(self, now: float) -> bool:
+        """Whether at the time `now` it is as a new one."""
 
 
 class Account(Protocol):
@@ -132,6 +148,7 @@ class PeerCounts:
     :ivar subscriptions: topics that it is subscribed to now.
     :ivar forbidden: messages from it that were dropped, since it may not send them.
     :ivar forbidden_subscriptions: its subscriptions that were ignored, since it may not have them.
+    :ivar over_rate: messages from it that were dropped, since more came than its rate allows.
     """
 
     received: int = 0
@@ -144,6 +161,7 @@ class PeerCounts:
     subscriptions: int = 0
     forbidden: int = 0
     forbidden_subscriptions: int = 0
+    over_rate: int = 0
 
 
 class Peer(Protocol):
@@ -172,6 +190,13 @@ class Peer(Protocol):
         :param peer: what is known of the other end, with its session.
         :param rest: the bytes that have come after the handshake.
         :param grant: what it may do over this connection; None for everything.
+        """
+
+    def set_rate(self, rate: Rate | None) -> None:
+        """Move no more of its messages than `rate` allows, which others may have too; None for any number.
+
+        More is dropped, `Drop.RATE`, and the tap does not see it; or a read ends with OVER_RATE, and it is moved later.
+        Once the way is stopped, it does not hold.
         """
 
     def detach(self) -> None:
@@ -308,6 +333,9 @@ class Core(Protocol):
         :param plan: what it is to be.
         :raises ValueError: if the core does not speak its type.
         """
+
+    def rate(self, limit: RateLimit) -> Rate:
+        """Make a rate for its peers, which has a `limit`."""
 
     def way(self, source: Side, destinations: Sequence[Destination]) -> Way:
         """Join sides: each message read from a peer of `source` goes to every one of `destinations`, in order.

@@ -19,6 +19,7 @@ from ..log import LogEvent, event
 from .contract import Core, Peer, Side, Way
 from .expiry import Expiry
 from .link import Link
+from .over_rate import OverRate
 from .turns import Job, Turns
 
 log = logging.getLogger("geventrelay")
@@ -31,6 +32,7 @@ class Driver:
     :param device: its name in the log.
     :ivar turns: shares the time.
     :ivar links: the connection of each peer that has one.
+    :ivar over_rate: the connections that wait since more came than their rate allows.
     :ivar dead: whether this is a forked child of the process whose connections these are.
     :ivar failed: gets the error that nothing has expected.
     """
@@ -39,6 +41,7 @@ class Driver:
         self.core = core
         self.turns = Turns(self._fail)
         self.links: dict[Peer, Link] = {}
+        self.over_rate = OverRate(self.later)
         self.dead = False
         self.failed: AsyncResult[None] = AsyncResult()
         self._device = device

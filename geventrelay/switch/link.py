@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..engine.peeraccount import MOST_TOPIC_BYTES, MOST_TOPICS, PeerAccount
 from ..zmtp import events
-from .contract import Ended, Peer, Progress
+from .contract import Ended, Peer, Progress, Rate
 from .heart import Heart
 from .meter import Meter
 from .pulse import Heartbeat
@@ -34,19 +34,30 @@ class Link:
     :param address: the other end.
     :param info: what the handshake has told of the peer.
     :param user: who it is; empty for a peer without a name.
+    :param rate: how much may come from it; None for any number.
     :ivar number: its descriptor.
     :ivar id: tells it from all other connections of this process, also from those that have ended.
     :ivar blocked: whether what was read cannot be taken now.
     """
 
     def __init__(
-        self, socket: Any, peer: Peer, station: Station, endpoint: str, address: str, info: events.Peer, user: str = ""
+        self,
+        socket: Any,
+        peer: Peer,
+        station: Station,
+        endpoint: str,
+        address: str,
+        info: events.Peer,
+        user: str = "",
+        rate: Rate | None = None,
     ) -> None:
         self.socket = socket
         self.number: int = socket.fileno()
         self.id = next(_ids)
         self.info = info
         self.user = user
+        self._rate = rate
+        peer.set_rate(rate)
         # A peer may have had other connections before.
         self._before = peer.counts()
         self._meter = Meter(time.monotonic())
@@ -96,7 +107,7 @@ class Link:
             self._turns.queue(self._reads)
 
     def take_room(self) -> None:
-        """Go on reading after `Progress.NO_ROOM`."""
+        """Go on reading after `Progress.NO_ROOM` or `Progress.OVER_RATE`."""
         self.blocked = False
         if not self._station.paused:
             self.resume()
@@ -168,6 +179,7 @@ class Link:
             received_bytes=counts.received_bytes,
             forbidden=counts.forbidden,
             forbidden_subscriptions=counts.forbidden_subscriptions,
+            over_rate=counts.over_rate,
             subscriptions=counts.subscriptions,
             matched=counts.matched,
             delivered=counts.delivered,
@@ -229,8 +241,14 @@ class Link:
             self.blocked = True
             self._watchers.reader.stop()
             self._driver.wait_for_room(self, self._station.way)
+        elif progress == Progress.OVER_RATE and self._rate is not None:
+            self.blocked = True
+            self._watchers.reader.stop()
+            self._driver.over_rate.wait(self, self._rate)
         elif progress == Progress.ENDED:
             self._station.ended(self, self.peer.ended)
+        if self._rate is not None:
+            self._driver.over_rate.go_on(self._rate)
         self._driver.after_move()
         return progress == Progress.TURN_OVER and not self.closed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from typing import TYPE_CHECKING, Any
 
 from ..endpoints import Endpoint
@@ -18,6 +19,7 @@ from .journal import Journal, accounts_of
 from .link import Link
 from .listener import Listener
 from .pulse import Heartbeat
+from .rates import Rates
 from .terms import Terms
 from .transport import close
 
@@ -50,6 +52,7 @@ class Station:
         # By their number.
         self._links: dict[int, Link] = {}
         self._journal = Journal(driver, side, legacy_peers=terms.legacy_peers)
+        self._rates = Rates(driver.core.rate, terms.rate, terms.rate_per)
         self._entrance = Entrance(driver, side, terms, self._journal, self._on_arrival)
 
     @property
@@ -188,6 +191,7 @@ class Station:
         link.close()
         link.peer.detach()
         self._entrance.leave(link.socket)
+        self._rates.leave(link.user)
         close(link.socket)
         del self._links[link.id]
         self.driver.links.pop(link.peer, None)
@@ -224,7 +228,8 @@ class Station:
         dialler = arrival.dialler
         peer = self.side.new_peer(queues_before=False) if dialler is None else self._diallers[dialler]
         peer.attach(arrival.socket.fileno(), arrival.peer, arrival.rest, arrival.grant)
-        link = Link(arrival.socket, peer, self, arrival.endpoint, arrival.address, arrival.peer, arrival.user)
+        rate = self._rates.come(arrival.user, time.monotonic())
+        link = Link(arrival.socket, peer, self, arrival.endpoint, arrival.address, arrival.peer, arrival.user, rate)
         self._links[link.id] = self.driver.links[peer] = link
         self._journal.connected(link, arrival.mechanism, arrival.user if arrival.asked else None)
         if dialler is not None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from ..engine.grant import Grant
 from ..engine.peerlimit import HandshakeTime
+from ..engine.rate import RateLimit
+from ..terms import RatePer
 from .dialler import Redial
 from .door import Door
 from .pulse import Heartbeat
@@ -28,6 +30,8 @@ class Terms:
     :ivar most_peers: how many connections are let in; 0 for no limit.
     :ivar most_per_address: how many of one address; 0 for no limit.
     :ivar door: which mechanism handshakes have, and who decides who may come in.
+    :ivar rate: how much may come in; None for any number.
+    :ivar rate_per: what has such a rate of its own.
     :ivar grant: what a user may do that has connected to it, or None for one that must not connect; an empty name is a
         peer without one. None lets each peer do everything, as those do to which it connects itself.
     :ivar refresh: has `grant` know what counts now, before a handshake begins; it yields. None where nothing changes.
@@ -44,5 +48,7 @@ class Terms:
     most_peers: int = 0
     most_per_address: int = 0
     door: Door = field(default_factory=Door)
+    rate: RateLimit | None = None
+    rate_per: RatePer = RatePer.DEVICE
     grant: Callable[[str], Grant | None] | None = None
     refresh: Callable[[], None] | None = None

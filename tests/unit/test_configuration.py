@@ -736,6 +736,7 @@ VALUES = {
     "--push-port": "ipc://x", "--subscribe": ["a", "SUB"], "--push-payload": "parts", "--push-when-full": "block",
     "--slow-subscriber": "block", "--subscriber-max-age": 0.0, "--sndhwm-bytes": 0, "--rcvhwm-bytes": 0,
     "--max-subscriptions": 100_000, "--max-connections-per-address": 4, "--max-peers": 50, "--handshake-timeout": 2.5,
+    "--max-rate": 40, "--max-rate-bytes": 5000, "--max-rate-per": "device", "--when-over-rate": "drop",
     "--curve-secret": "none", "--curve-clients": "none", "--curve-serverkey": "none", "--plain-passwords": "none",
     "--allow": ["none"], "--deny": ["none"],
     "--frontend-type": "SUB", "--backend-type": "PUB",

@@ -7,11 +7,23 @@ import pytest
 import zmq
 
 from geventrelay import Device, Streamer
+from geventrelay.engine.counters import Drop
 from geventrelay.engine.outlet import Outlet
 from geventrelay.engine.pump import BUDGET, Pump
+from geventrelay.engine.rate import RateLimit
+from geventrelay.engine.stages.senders import Senders
 from geventrelay.testing import Peers, eventually, let_run, within
 
 LOCAL = "tcp://127.0.0.1:0"
+
+
+# A power of two, so that no sum is rounded.
+SLOW = 2.0**-30
+
+
+def once(messages: int, *, drops: bool = False) -> RateLimit:
+    """So many messages, and then none for as long as a test lasts."""
+    return RateLimit(messages * SLOW, drops=drops, seconds_at_once=1 / SLOW)
 
 
 @pytest.fixture
@@ -189,3 +201,56 @@ def test_a_paused_device_moves_nothing_until_it_is_resumed(run, peers: Peers):
     assert device.snapshot().pumps[0].received == seen
     device.resume()
     assert worker.recv_all(4) == [[b"more"], [b"more"], [b"more"], [b"last"]]
+
+
+def test_a_pump_with_a_rate_waits_without_looking_again_and_delivers_what_is_in_hand(joined):
+    pusher, pump, worker, start = joined(sndhwm=1)
+    pump.set_rate(once(20))
+    for number in range(50):
+        pusher.send(b"%d" % number)
+    start()
+    assert worker.recv_all(20) == [[b"%d" % number] for number in range(20)]
+    eventually(lambda: pump.snapshot().rate_waits == 1, "it to wait")
+    stopped = pump.snapshot()
+    assert (stopped.received, stopped.held) == (20, 0)
+    let_run(20)
+    assert pump.snapshot() == stopped
+    assert not pump.drained
+
+
+def test_a_rate_that_is_used_up_waits_for_nothing_where_nothing_comes(joined):
+    pusher, pump, worker, start = joined()
+    pump.set_rate(once(1))
+    pusher.send(b"only")
+    start()
+    assert worker.recv() == [b"only"]
+    let_run(20)
+    assert pump.snapshot().rate_waits == 0
+    assert pump.drained
+
+
+def test_a_pump_that_is_paused_while_it_waits_for_its_rate_reads_nothing_before_it_is_resumed(joined):
+    pusher, pump, worker, start = joined()
+    pump.set_rate(RateLimit(messages_per_s=1000, seconds_at_once=0.005))
+    for _ in range(30):
+        pusher.send(b"x")
+    start()
+    eventually(lambda: pump.snapshot().rate_waits, "it to wait")
+    pump.pause()
+    before = pump.snapshot().received
+    let_run(50)
+    assert pump.snapshot().received == before
+    pump.resume()
+    assert len(worker.recv_all(30)) == 30
+
+
+def test_what_is_over_the_rate_is_dropped_before_its_sender_s_rights_are_asked_for(joined):
+    pusher, pump, _worker, start = joined()
+    pump.set_rate(once(2, drops=True))
+    # No handler of ZAP has said anything of these.
+    pump.set_stages([Senders()])
+    for _ in range(5):
+        pusher.send(b"x")
+    start()
+    eventually(lambda: pump.snapshot().received == 5, "all to be read")
+    assert pump.snapshot().outlets[0].dropped == {Drop.FORBIDDEN: 2, Drop.RATE: 3}

@@ -307,5 +307,5 @@ def test_the_native_burst_refuses_a_stage_that_it_does_not_have():
     class Other:
         reason = Drop.FORBIDDEN
 
-    with new_rig(BURSTS["native"]) as rig, pytest.raises(TypeError, match="a stage: expected Senders, got <"):
+    with new_rig(BURSTS["native"]) as rig, pytest.raises(TypeError, match="Senders or Allowance, got <"):
         rig.burst.set_stages((Other(),))

@@ -19,14 +19,15 @@ from cpython.ref cimport PyObject
 from libc.math cimport INFINITY
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 import zmq
 
+from .allowance cimport Allowance, may_pass
 from .lane cimport AUTO, PARTS, SPACE, SWAP, WHOLE, Lane, has_to_wait, offer
 from .libzmq cimport (
     SRCFD, exception_of, handle_of, is_not_now, msg_close, msg_data, msg_get, msg_init, msg_init_size, take_raised
 )
+from .limits cimport Limits, is_over
 from .message cimport (
     BROKEN_OFF, FEW_PARTS, TOO_MANY_PARTS, Message, free_room, make_room, receive, release, skip
 )
@@ -37,6 +38,7 @@ from .stage cimport Stage, pass_stages
 from ...terms import Payload, WhenFull
 from ..burst import CLOCK_INTERVAL_PARTS, Status
 from ..counters import Drop, OutletCounters, PumpCounters
+from ..stages.allowance import Allowance as RunAllowance
 from ..stages.senders import PROPERTY, Senders
 from ..subscriptions import Topics
 from .libzmq import events as events
@@ -63,25 +65,6 @@ cdef long long CLOCK_INTERVAL = CLOCK_INTERVAL_PARTS
 
 # What stages point to.
 cdef bytes PROPERTY_BYTES = PROPERTY.encode()
-
-
-# `geventrelay.engine.burst.Budget`
-cdef struct Limits:
-    long long messages
-    long long nbytes
-    long long parts
-    double time_s
-    double skip_s
-
-
-cdef bint is_over(double *until, double time_s) noexcept nogil:
-    """Whether it is time to end. The first look sets `until`, which has to be INFINITY then, to `time_s` from now."""
-    cdef timespec now
-    cdef double now_s
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    now_s = now.tv_sec + now.tv_nsec * 1e-9
-    until[0] = min(until[0], now_s + time_s)
-    return now_s >= until[0]
 
 
 @cython.final
@@ -120,6 +103,9 @@ cdef class NativeBurst:
     cdef Stage *stages
     cdef Py_ssize_t stage_count
     cdef tuple reasons
+    # What is set before each run, and tells after it what is left; None without such a stage.
+    cdef object allowance
+    cdef Allowance allowed
 
     cdef Message message
     # The lane that has yet to take the message in hand; -1 with none.
@@ -203,18 +189,24 @@ cdef class NativeBurst:
         """Have each message that is read from now on pass `stages`, see `geventrelay.engine.burst.Burst`."""
         cdef Py_ssize_t index
         for one in stages:
-            if type(one) is not Senders:
-                raise TypeError(f"a stage: expected Senders, got {one!r}")
+            if type(one) not in (Senders, RunAllowance):
+                raise TypeError(f"a stage: expected Senders or Allowance, got {one!r}")
         free(self.stages)
         self.stage_count = 0
+        self.allowance = None
         self.stages = <Stage *>calloc(len(stages) or 1, sizeof(Stage))
         if self.stages == NULL:
             raise MemoryError
         self.reasons = tuple([one.reason for one in stages])
         self.stage_count = len(self.reasons)
-        for index in range(self.stage_count):
-            self.stages[index].passes = may_send_upstream if stages[index].subscriptions else may_send
-            self.stages[index].own = <const char *>PROPERTY_BYTES
+        for index, one in enumerate(stages):
+            if type(one) is RunAllowance:
+                self.allowance = one
+                self.stages[index].passes = may_pass
+                self.stages[index].own = &self.allowed
+            else:
+                self.stages[index].passes = may_send_upstream if one.subscriptions else may_send
+                self.stages[index].own = <const char *>PROPERTY_BYTES
 
     @property
     def max_parts(self):
@@ -239,8 +231,12 @@ cdef class NativeBurst:
             self.set_limits(budget)
         self.look_up_handles()
         self.bursts += 1
+        if self.allowance is not None:
+            self.allowed.messages, self.allowed.nbytes = self.allowance.messages, self.allowance.nbytes
         with nogil:
             outcome = self.move()
+        if self.allowance is not None:
+            self.allowance.messages, self.allowance.nbytes = self.allowed.messages, self.allowed.nbytes
         self.waiting_for = None if self.at < 0 else self.at
         failure = self.add_up_drops()
         if self.broken_off or self.too_many_parts:

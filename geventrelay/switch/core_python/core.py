@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence, Sized
 from typing import cast
 
 from ...engine.counters import OutletCounters, PumpCounters
+from ...engine.rate import Rate, RateLimit
 from .. import contract
 from ..contract import Destination, SidePlan
 from .account import Account, Kept
@@ -69,6 +70,10 @@ class PythonCore:
         made = _SIDES[plan.type](self, plan)
         self.sides.append(made)
         return made
+
+    def rate(self, limit: RateLimit) -> Rate:
+        """See `geventrelay.switch.contract.Core.rate`, and there of `limit`."""
+        return Rate(limit)
 
     def way(self, source: contract.Side, destinations: Sequence[Destination]) -> Way:
         """See `geventrelay.switch.contract.Core.way`, and there of `source` and `destinations`."""

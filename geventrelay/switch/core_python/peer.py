@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ...engine.counters import Drop
 from ...engine.grant import Grant
+from ...engine.rate import Rate
 from ...zmtp import commands, events
 from ...zmtp.errors import Fault
 from ...zmtp.greeting import Version
+from .. import contract
 from ..contract import Ended, PeerCounts, Progress
 from .incoming import Reader
 from .queue import Queue
@@ -38,6 +40,7 @@ class Peer:
     :ivar more_control: bytes of commands that are to be written, as they are wanted; None if there are none.
     :ivar topics: what a PUB or XPUB knows of its subscriptions.
     :ivar grant: what it may do.
+    :ivar rate: how much may come from it; None for any number.
     :ivar fd: its connection's descriptor; -1 without one.
     :ivar reader: finds what has come over it; None without one.
     :ivar rest: what has come and was not moved, and `rest_bytes` what the account has of that.
@@ -51,6 +54,7 @@ class Peer:
     def __init__(self, core: PythonCore, side: Side, *, queues_before: bool) -> None:
         self.ended: Ended | None = None
         self.on_ping: Callable[[int], None] | None = None
+        self.rate: Rate | None = None
         self.side = side
         self.queues_before = queues_before
         self.info: events.Peer | None = None
@@ -72,7 +76,7 @@ class Peer:
         self.heard = 0
         self.received = self.received_bytes = self.matched = self.delivered = 0
         self.dropped: dict[Drop, int] = {}
-        self.forbidden = self.forbidden_subscriptions = 0
+        self.forbidden = self.forbidden_subscriptions = self.over_rate = 0
 
     # Its connection
 
@@ -113,6 +117,10 @@ class Peer:
         self.count_rest()
         self.is_stalled = False
         self.side.attached(self)
+
+    def set_rate(self, rate: contract.Rate | None) -> None:
+        """See `geventrelay.switch.contract.Peer.set_rate`, and there of `rate`."""
+        self.rate = cast("Rate | None", rate)
 
     def detach(self) -> None:
         """See `geventrelay.switch.contract.Peer.detach`."""
@@ -257,6 +265,7 @@ class Peer:
             subscriptions=self.side.subscriptions_of(self),
             forbidden=self.forbidden,
             forbidden_subscriptions=self.forbidden_subscriptions,
+            over_rate=self.over_rate,
         )
 
     @property

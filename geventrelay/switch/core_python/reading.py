@@ -162,7 +162,7 @@ def _move_some(peer: Peer, buffer: Buffer, size: int, until: float) -> Progress 
             at, size = reader.ends[moved - 1], reader.take_out(buffer, size)
         if moved < len(reader.ends):
             reader.step_back()
-            progress, peer.has_stopped = Progress.NO_ROOM, True
+            progress, peer.has_stopped = _why_not_moved(peer), True
             break
         if peer.ended is not None:
             return Progress.ENDED
@@ -174,6 +174,13 @@ def _move_some(peer: Peer, buffer: Buffer, size: int, until: float) -> Progress 
     else:
         peer.rest += core.view[at:size]
     return progress
+
+
+def _why_not_moved(peer: Peer) -> Progress:
+    if peer.rate is None or peer.side.way is None or peer.side.way.is_over or peer.rate.has_room(peer.core.now):
+        return Progress.NO_ROOM
+    peer.side.way.counters.rate_waits += 1
+    return Progress.OVER_RATE
 
 
 def _take(peer: Peer, found: Found) -> int:

@@ -54,6 +54,12 @@ class Run:
         """How many bytes the parts have together."""
         return len(self.data) - self.head_bytes
 
+    def body_of(self, index: int) -> int:
+        """How many bytes the parts of the message with `index` have together."""
+        if self._is_plain:
+            return self.ends[index] - self.start(index) - 2
+        return sum(map(len, self.parts_of(index)))
+
     def start(self, index: int) -> int:
         """Where the message with `index` begins in `data`."""
         return self.ends[index - 1] if index else 0

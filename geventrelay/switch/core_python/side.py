@@ -14,6 +14,7 @@ from .. import contract
 from ..contract import PeerCounts, SidePlan
 from .incoming import Subscription
 from .peer import Peer
+from .rated import receive_rated
 from .run import Run
 
 if TYPE_CHECKING:
@@ -110,6 +111,13 @@ class Side:
         """Move a `run` that has come from `peer`; how many of its messages. They go nowhere if there is no way."""
         if self.way is None:
             return len(run.ends)
+        if peer.rate is None or self.way.is_over:
+            return self.move(peer, run)
+        return receive_rated(self, peer, peer.rate, run)
+
+    def move(self, peer: Peer, run: Run) -> int:
+        """Move a `run` of `peer` that is wanted, and drop what it may not send; how many of its messages."""
+        assert self.way is not None  # it has been asked for
         if peer.grant.send is None:
             return self.way.move(self.in_envelope(peer, run))
         done = 0
@@ -120,7 +128,7 @@ class Side:
                 if moved < count:
                     return done + moved
             else:
-                self.way.forbid(piece)
+                self.way.drop(piece, Drop.FORBIDDEN)
                 peer.forbidden += count
             done += count
         return done

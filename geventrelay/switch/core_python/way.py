@@ -55,40 +55,39 @@ class Way:
 
     :param lanes: its destinations.
     :ivar counters: what it has moved.
+    :ivar is_over: whether everything is dropped.
     """
 
     def __init__(self, lanes: Sequence[Lane], counters: PumpCounters) -> None:
         self.counters = counters
         self._lanes = tuple(lanes)
         self._tap: Callable[[Sequence[bytes]], None] | None = None
-        self._over = False
+        self.is_over = False
 
     @property
     def has_room(self) -> bool:
         """See `geventrelay.switch.contract.Way.has_room`."""
-        return self._over or all(lane.side.has_room for lane in self._lanes if lane.blocks)
+        return self.is_over or all(lane.side.has_room for lane in self._lanes if lane.blocks)
 
     def stop(self) -> None:
         """See `geventrelay.switch.contract.Way.stop`."""
-        self._over = True
+        self.is_over = True
 
     def set_tap(self, tap: Callable[[Sequence[bytes]], None] | None) -> None:
         """See `geventrelay.switch.contract.Way.set_tap`, and there of `tap`."""
         self._tap = tap
 
-    def forbid(self, run: Run) -> None:
-        """Drop a `run` that its sender may not send."""
+    def drop(self, run: Run, reason: Drop) -> None:
+        """Drop a `run` for a `reason`."""
         self._count(run)
         for outlet in self.counters.outlets:
-            outlet.drop(Drop.FORBIDDEN, len(run.ends))
+            outlet.drop(reason, len(run.ends))
 
     def move(self, run: Run) -> int:
         """Move messages of `run`, as many as every destination has room for; how many, from its beginning."""
         moved, count = 0, len(run.ends)
-        if self._over:
-            self._count(run)
-            for outlet in self.counters.outlets:
-                outlet.drop(Drop.STOPPED, count)
+        if self.is_over:
+            self.drop(run, Drop.STOPPED)
             return count
         while moved < count:
             # Room for a few may mean room for more once these are written.

@@ -61,6 +61,10 @@ cdef class NativeCore:
         """Make a side, see `geventrelay.switch.contract.Core.side`."""
         return NativeSide(self, plan)
 
+    def rate(self, limit):
+        """Make a rate, see `geventrelay.switch.contract.Core.rate`."""
+        return NativeRate(limit)
+
     def way(self, NativeSide source, destinations):
         """Join sides, see `geventrelay.switch.contract.Core.way`."""
         return NativeWay(source, destinations)
@@ -111,6 +115,7 @@ include "counts.pxi"
 include "faults.pxi"
 include "native_side.pxi"
 include "native_granted.pxi"
+include "native_rate.pxi"
 include "native_curve.pxi"
 include "native_peer.pxi"
 include "native_way.pxi"

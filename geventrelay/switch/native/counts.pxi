@@ -7,7 +7,7 @@ from ..contract import PeerCounts
 
 cdef tuple DROPS = (
     Drop.NO_PEER, Drop.FULL, Drop.SLOW, Drop.TOO_OLD, Drop.MALFORMED, Drop.UNROUTABLE, Drop.LEFT, Drop.STOPPED,
-    Drop.BY_REQUEST, Drop.MEMORY, Drop.FORBIDDEN
+    Drop.BY_REQUEST, Drop.MEMORY, Drop.FORBIDDEN, Drop.RATE
 )
 assert len(DROPS) == DROP_COUNT
 
@@ -26,6 +26,7 @@ cdef void add_peer(Counts *total, Peer *peer) noexcept:
     total.waiting_bytes += peer.queue.nbytes
     total.forbidden += peer.forbidden
     total.forbidden_subscriptions += peer.forbidden_subscriptions
+    total.over_rate += peer.over_rate
     total.subscriptions += 0 if peer.member == NULL else peer.member.count
     for index in range(DROP_COUNT):
         total.dropped[index] += peer.dropped[index]
@@ -43,4 +44,5 @@ cdef object counts_of(const Counts *total):
         subscriptions=total.subscriptions,
         forbidden=total.forbidden,
         forbidden_subscriptions=total.forbidden_subscriptions,
+        over_rate=total.over_rate,
     )

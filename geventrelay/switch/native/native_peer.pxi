@@ -10,7 +10,7 @@ from .incoming cimport SAME_ID, TAKEN_OVER, Incoming
 from .nodes cimport Node, Record
 from .peer cimport PUBLISHES, ROUTES, Counts, Peer, note
 from .queue cimport run_at
-from .reading cimport ENDED, MOST_SWEPT, NO_ROOM, NOT_READY, TURN_OVER, read_peer
+from .reading cimport ENDED, MOST_SWEPT, NO_ROOM, NOT_READY, OVER_RATE, TURN_OVER, read_peer
 from .routes cimport add_route, remove_route
 from .shedding cimport keep_to_budget
 from .subscribing cimport sweep, want_everything, welcome
@@ -22,7 +22,7 @@ from ...zmtp.greeting import Version
 from ..contract import Progress
 from ..core_python.subscribe import Wishes
 
-assert (Progress.NOT_READY, Progress.NO_ROOM, Progress.TURN_OVER, Progress.ENDED) == (NOT_READY, NO_ROOM, TURN_OVER, ENDED)
+assert tuple(Progress) == (NOT_READY, NO_ROOM, TURN_OVER, ENDED, OVER_RATE)
 cdef tuple PROGRESS = tuple(Progress(value) for value in range(len(Progress)))
 
 
@@ -43,6 +43,8 @@ cdef class NativePeer:
     # What `peer` points to of what it may do.
     cdef tuple sends
     cdef tuple subscribes
+    # Keeps it: `peer` points to what is its.
+    cdef NativeRate rate
 
     def __cinit__(self, NativeSide side, queues_before):
         self.side = side
@@ -150,6 +152,11 @@ cdef class NativePeer:
         keep_to_budget(self.peer.core.heap.account)
         self.side.core.stalled.pop(self, None)
         self.side.core.ended.pop(self, None)
+
+    def set_rate(self, NativeRate rate):
+        """Move no more of its messages than a rate allows, see `geventrelay.switch.contract.Peer.set_rate`."""
+        self.rate = rate
+        self.peer.rate = NULL if rate is None else &rate.rate
 
     def read(self, double until):
         """Read and move messages, see `geventrelay.switch.contract.Peer.read`."""

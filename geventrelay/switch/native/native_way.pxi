@@ -70,6 +70,7 @@ cdef class NativeWay:
             received_parts=self.way.received_parts,
             received_bytes=self.way.received_bytes,
             bursts=self.way.reads,
+            rate_waits=self.way.rate_waits,
         )
 
     @property

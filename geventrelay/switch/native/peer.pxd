@@ -13,6 +13,7 @@ from .granted cimport Prefixes
 from .incoming cimport Event, Incoming, Limits
 from .nodes cimport Member, Topics
 from .queue cimport Queue
+from .rate cimport Rate
 from .routes cimport MOST_ID, Routes
 
 # Indices of what is dropped; counts.pxi has their names.
@@ -28,6 +29,7 @@ cdef enum:
     BY_REQUEST
     MEMORY
     FORBIDDEN
+    RATE
     DROP_COUNT
 
 
@@ -43,6 +45,7 @@ cdef struct Counts:
     size_t subscriptions
     long long forbidden
     long long forbidden_subscriptions
+    long long over_rate
 
 
 # Commands that go before the messages that wait.
@@ -83,6 +86,8 @@ cdef struct Peer:
     # What it may send, and subscribe to.
     Prefixes sends
     Prefixes subscribes
+    # How much may come from it; NULL for any number.
+    Rate *rate
     # By which a ROUTER knows it.
     unsigned char routing_id[MOST_ID]
     size_t routing_id_size
@@ -94,6 +99,7 @@ cdef struct Peer:
     long long received_bytes
     long long forbidden
     long long forbidden_subscriptions
+    long long over_rate
     long long matched
     long long delivered
     long long dropped[DROP_COUNT]
@@ -197,6 +203,7 @@ cdef struct Way:
     bint over
     PyObject *tap
     long long reads
+    long long rate_waits
     long long received
     long long received_parts
     long long received_bytes

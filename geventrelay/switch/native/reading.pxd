@@ -10,10 +10,11 @@ from .incoming cimport (
     A_COMMAND, BAD_COMMAND, BAD_PING, CUT, MESSAGE, NO_MEMORY, NOTHING, WAITS, Event, Incoming, first_part,
     is_between_messages, make_room, next_event, next_message, put_command_back, settle
 )
-from .peer cimport PUBLISHES, ROUTES, Core, Message, Peer, Side, mark_dirty, monotonic
+from .peer cimport FORBIDDEN, PUBLISHES, RATE, ROUTES, Core, Message, Peer, Side, mark_dirty, monotonic
 from .granted cimport allows
+from .rate cimport allows_one, take_one
 from .route cimport add_envelope
-from .sending cimport forbid, give_groups, move_message
+from .sending cimport drop_message, give_groups, move_message
 from .shedding cimport keep_to_budget
 from .subscribing cimport sweep, take_subscription
 from .topics cimport deepest
@@ -26,6 +27,7 @@ cdef enum:
     NO_ROOM = 1
     TURN_OVER = 2
     ENDED = 3
+    OVER_RATE = 4
 
 cdef enum:
     # After so much in queues it is written, and the clock is looked at.
@@ -60,7 +62,7 @@ cdef inline int read_peer(Peer *peer, double until) noexcept nogil:
         write_dirty(core, until)
         peer.incoming.unfinished = progress == ALL_MOVED
         keep_to_budget(core.heap.account)
-        if progress == NO_ROOM or peer.over:
+        if progress == NO_ROOM or progress == OVER_RATE or peer.over:
             break
         if peer.handled != handled or peer.heard - heard > MOST_UNHANDLED_BYTES:
             core.now = monotonic()
@@ -78,7 +80,7 @@ cdef inline int read_peer(Peer *peer, double until) noexcept nogil:
 
 
 cdef inline int move_some(Peer *peer) noexcept nogil:
-    # Moves what has come until it is time to write: ALL_MOVED, TURN_OVER, NO_ROOM or ENDED.
+    # Moves what has come until it is time to write: ALL_MOVED, TURN_OVER, NO_ROOM, OVER_RATE or ENDED.
     cdef Incoming *incoming = &peer.incoming
     cdef Event event
     cdef unsigned long long last = peer.handled + SLICE_MESSAGES
@@ -89,7 +91,7 @@ cdef inline int move_some(Peer *peer) noexcept nogil:
         if event == MESSAGE:
             event = take_message(peer)
             if event == WAITS:
-                return NO_ROOM
+                return why_message_waits(peer)
             next_message(incoming)
         elif event == A_COMMAND:
             event = take_command(peer)
@@ -108,26 +110,61 @@ cdef inline Event take_message(Peer *peer) noexcept nogil:
     cdef Incoming *incoming = &peer.incoming
     cdef Side *side = peer.side
     cdef Message message
-    cdef bint moved = True
+    cdef Event event
     if side.kind == PUBLISHES and is_subscription(incoming):
         return take_subscription(peer, first_part(incoming)[0], first_part(incoming) + 1, incoming.first_size - 1)
     if is_wanted(peer, incoming):
         message = message_of(incoming)
-        if peer.sends.limited and not allows(&peer.sends, first_part(incoming), incoming.first_size):
-            forbid(side.way, &message)
-            peer.forbidden += 1
-        elif side.kind == ROUTES:
-            if not add_envelope(peer.core, peer, &message):
-                return NO_MEMORY
-            moved = move_message(peer.core, side.way, &message)
-            let_go(&peer.core.heap, message.block)
-        else:
-            moved = move_message(peer.core, side.way, &message)
-    if not moved:
-        return WAITS
+        event = take_wanted(peer, &message) if peer.rate == NULL else take_rated(peer, &message)
+        if event != NOTHING:
+            return event
     peer.received += 1
     peer.received_bytes += incoming.body
     return NOTHING
+
+
+cdef inline Event take_wanted(Peer *peer, Message *message) noexcept nogil:
+    # The same for a message that goes somewhere, if its sender may send it.
+    cdef bint moved
+    if peer.sends.limited and not allows(&peer.sends, first_part(&peer.incoming), peer.incoming.first_size):
+        drop_message(peer.side.way, message, FORBIDDEN)
+        peer.forbidden += 1
+        return NOTHING
+    if peer.side.kind != ROUTES:
+        return NOTHING if move_message(peer.core, peer.side.way, message) else WAITS
+    if not add_envelope(peer.core, peer, message):
+        return NO_MEMORY
+    moved = move_message(peer.core, peer.side.way, message)
+    let_go(&peer.core.heap, message.block)
+    return NOTHING if moved else WAITS
+
+
+cdef inline Event take_rated(Peer *peer, Message *message) noexcept nogil:
+    # The same, if its sender's rate allows it.
+    cdef size_t body = message.body
+    cdef Event event
+    if is_over_rate(peer):
+        if not peer.rate.drops:
+            return WAITS
+        drop_message(peer.side.way, message, RATE)
+        peer.over_rate += 1
+        return NOTHING
+    event = take_wanted(peer, message)
+    if event == NOTHING:
+        take_one(peer.rate, body)
+    return event
+
+
+cdef inline bint is_over_rate(Peer *peer) noexcept nogil:
+    return peer.rate != NULL and not peer.side.way.over and not allows_one(peer.rate, peer.core.now)
+
+
+cdef inline int why_message_waits(Peer *peer) noexcept nogil:
+    # One that is wanted, or a subscription.
+    if peer.side.way == NULL or not is_over_rate(peer):
+        return NO_ROOM
+    peer.side.way.rate_waits += 1
+    return OVER_RATE
 
 
 cdef inline Message message_of(Incoming *incoming) noexcept nogil:

@@ -7,7 +7,7 @@ from .cutting cimport Cut, copy_cut, cut_for
 from .frames cimport read_frame
 from .ask cimport ask
 from .peer cimport (
-    ASKS, BLOCK, FORBIDDEN, FULL, PUBLISHES, PUSHES, ROUTES, STOPPED, Core, Destination, Message, Side, Way, room_of, takes
+    ASKS, BLOCK, FULL, PUBLISHES, PUSHES, ROUTES, STOPPED, Core, Destination, Message, Side, Way, room_of, takes
 )
 from .publish cimport give_group, has_room_at_all, publish
 from .push cimport peer_with_room, push
@@ -69,14 +69,14 @@ cdef inline bint move_message(Core *core, Way *way, const Message *message) noex
     return True
 
 
-cdef inline void forbid(Way *way, const Message *message) noexcept nogil:
-    # Drops a message that its sender may not send.
+cdef inline void drop_message(Way *way, const Message *message, int reason) noexcept nogil:
+    # For each destination, before the tap sees it.
     cdef Py_ssize_t index
     way.received += 1
     way.received_parts += message.parts
     way.received_bytes += message.body
     for index in range(way.count):
-        way.destinations[index].dropped[FORBIDDEN] += 1
+        way.destinations[index].dropped[reason] += 1
 
 
 cdef inline void send(Core *core, Destination *destination, const Message *message) noexcept nogil:
