@@ -20,6 +20,7 @@ RELAY_LIMIT_S = 240
 Command = Callable[[Case, Path, Path], list[str]]
 ANY_PORT = "tcp://127.0.0.1:0"
 STRANGERS = HERE / "strangers.toml"
+RIGHTS = HERE / "rights.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,10 @@ def _everything_on(case: Case, ready: Path, board: Path) -> list[str]:
     return [*_server(case, ready, board), "--http", "127.0.0.1:0", "--control", ANY_PORT, "--tap", ANY_PORT]
 
 
+def _with_rights(case: Case, ready: Path, board: Path) -> list[str]:
+    return [*_server(case, ready, board), "--engine", "libzmq", "--rights", str(RIGHTS)]
+
+
 def _baseline(kind: str) -> Command:
     def command(case: Case, ready: Path, board: Path) -> list[str]:
         devices = case.peers if case.pattern == "many" else 1
@@ -187,6 +192,13 @@ CONTENDERS = (
         _everything_on,
         watched=True,
         ours=True,
+        env={"GEVENTRELAY_BURST": "native"},
+    ),
+    Contender(
+        "rights",
+        "native, senders with rights",
+        frozenset({"streamer", "forwarder", "queue"}),
+        _with_rights,
         env={"GEVENTRELAY_BURST": "native"},
     ),
     Contender(

@@ -25,9 +25,12 @@ With up to 15 characters, no memory is allocated to look it up (std::string).
 """
 
 
+_EVERYTHING = ","
+
+
 def written(prefixes: Prefixes | None) -> str:
     """What a ZAP handler says of a peer whose messages may begin with `prefixes`; None is any. Does not yield."""
-    return "".join(one.hex() + "," for one in ((b"",) if prefixes is None else prefixes))
+    return _EVERYTHING if prefixes is None else "".join(one.hex() + "," for one in prefixes)
 
 
 @functools.lru_cache(maxsize=1000)
@@ -58,4 +61,4 @@ class Senders:
             text = parts[0].get(PROPERTY)
         except zmq.ZMQError:
             return False
-        return allows(read(text), bytes(parts[0].buffer))
+        return text == _EVERYTHING or allows(read(text), parts[0].bytes)
