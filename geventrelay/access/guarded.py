@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ..components.door import Credentials, Entry, Refusal
 from ..engine.grant import Grant
+from ..engine.seldom import Seldom
 from ..terms import Mechanism
 from .decision import Allowed, Denial, Denied, Request, Verdict
 from .keys import fingerprint
@@ -24,6 +25,7 @@ class Guarded:
     :ivar grant: with engine libzmq and rights: what a user may do here, None if it must not connect. None for
         everything, and with engine zmtp, which asks by itself.
     :ivar refresh: has `grant` know what counts now; it yields. None without rights.
+    :ivar seldom: which refusals the log tells.
     :ivar ledger: what was decided.
     """
 
@@ -32,6 +34,7 @@ class Guarded:
     policy: Policy
     grant: Callable[[str], Grant | None] | None = None
     refresh: Callable[[], None] | None = None
+    seldom: Seldom = field(default_factory=Seldom)
     ledger: Ledger = field(default_factory=Ledger)
 
     @property
@@ -71,6 +74,18 @@ class Guarded:
             # Its text might have the password in it.
             told["error"] = type(error).__name__
         return Refusal(verdict.reason.value, verdict.later, keys=told)
+
+    def told(self, request: Request | None, denied: Denied, now_s: float) -> dict[str, object] | None:
+        """What the log is to tell of a refusal; None if it has told of its like a moment before. Does not yield.
+
+        :param request: what was asked; None if it could not be read.
+        :param denied: the answer.
+        :param now_s: by `time.monotonic`.
+        """
+        left_out = self.seldom.line(("" if request is None else request.address, denied.reason), now_s)
+        if left_out is None:
+            return None
+        return self.described(request, denied) | ({"left_out": left_out} if left_out else {})
 
     def described(self, request: Request | None, denied: Denied) -> dict[str, object]:
         """The keys with which the log tells who was refused. Does not yield.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from typing import Any
 
 import gevent
@@ -194,7 +195,9 @@ class ZapHandler:
             verdict = guarded.limited(verdict)
         guarded.ledger.note(asked.request, verdict)
         if isinstance(verdict, Denied):
-            log.warning(event("denied", **guarded.described(asked.request, verdict)))
+            keys = guarded.told(asked.request, verdict, time.monotonic())
+            if keys is not None:
+                log.warning(event("denied", **keys))
         self._answer(asked, verdict)
 
     def _answer(self, asked: zap.Asked, verdict: Verdict) -> None:

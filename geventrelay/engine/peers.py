@@ -31,6 +31,7 @@ from .origins import Origins
 from .peerlimit import HandshakeTime, PeerLimit
 from .peertable import LEGACY_ADVICE, NOT_ZMTP, TOO_SLOW, WRONG_TYPE, Connection, PeersSnapshot, PeerTable
 from .readiness import plain_get
+from .seldom import Seldom
 from .usage import Bound, Offence
 
 log = logging.getLogger("geventrelay")
@@ -68,6 +69,8 @@ _MECHANISMS: dict[int, str] = {zmq.NULL: "NULL", zmq.PLAIN: "PLAIN", zmq.CURVE: 
 _LIMIT_LOOK_S = 1.0
 # Of the time of a handshake: what is seen of its beginning and its end may come late.
 _ABOUT = 0.5
+# How the reasons begin of handshakes that a ZAP handler has ended; its status follows.
+_REFUSED = "auth_"
 
 # A greeting has 64 bytes (ZMTP 3.1, RFC 37), and no handshake is through without it.
 _GREETING_BYTES = 64
@@ -126,6 +129,7 @@ class SocketPeers:
         # What the first line about a peer that may be a legacy one says besides.
         self._advice: Mapping[str, str] = {} if takes_legacy else LEGACY_ADVICE
         self._kept_off = KeptOff()
+        self._seldom = Seldom()
         # Of connections whose handshake is under way: libzmq tells of their end when it closes them, and nothing more.
         self._held: dict[int, connections.Held] = {}
         self._news: list[tuple[int, LogEvent]] = []
@@ -306,7 +310,7 @@ class SocketPeers:
         elif kind == _WRONG:
             table.failed(endpoint, _PROTOCOL_ERRORS.get(value, f"protocol_{value:#x}"))
         elif kind == _DENIED:
-            table.denied(endpoint, f"auth_{value}")
+            table.denied(endpoint, f"{_REFUSED}{value}")
         elif kind == _RETRIED:
             table.retried()
         elif self._admission is not None and kind == _LISTENING:
@@ -361,7 +365,8 @@ class SocketPeers:
         where = {"endpoint": endpoint, "peer": connection.address or "unknown"}
         if reason is None:
             self._note(logging.DEBUG, "disconnected", **where)
-        else:
+        elif not reason.startswith(_REFUSED) or self._seldom.line(reason, time.monotonic()) is not None:
+            # Of those that are refused, what has decided so tells more.
             more: Mapping[str, str] = {}
             if reason == WRONG_TYPE:
                 more = self._types

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import errno
 import functools
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -139,16 +140,26 @@ class Handshake:
             self.fail(errno.errorcode.get(error.errno or 0, "unknown"), error.strerror or str(error))
 
     def _read(self) -> None:
+        if self._connection.asks:
+            self._look_while_asking()
+            return
         # All that has come: of a connection that was reset, libuv tells once.
-        while not self.over and self.peer is None and self.refusal is None:
+        while not self.over and self.peer is None and self.refusal is None and not self._connection.asks:
             data = self.socket.recv(_READ_BYTES)
             if not data:
                 raise ProtocolError(Fault.CUT, f"the connection has ended within the handshake{self._likely()}")
             self._connection.receive(data)
             self._go_on()
-        if not self.over:
+        if not self.over and not self._connection.asks:
             # It waits for its last words to be written.
             self._watchers.reader.stop()
+
+    def _look_while_asking(self) -> None:
+        """Notice the end of the connection before the answer; what has come else is read after it."""
+        if self.socket.recv(1, socket.MSG_PEEK):
+            self._watchers.reader.stop()
+        else:
+            raise ProtocolError(Fault.CUT, "the connection has ended before it was decided who may come in")
 
     def _likely(self) -> str:
         # libzmq's stream_engine.cpp ends a connection as soon as it reads of another mechanism than its own, before
@@ -178,6 +189,8 @@ class Handshake:
             self.entry = answer
             self._connection.allow()
             self._go_on()
+            if not self.over and self.peer is None:
+                self._watchers.reader.start(self._on_readable)
 
     def _write(self) -> None:
         self._output += self._connection.to_send()

@@ -11,6 +11,7 @@ from ..engine.fair import FairYield
 from ..engine.kept_off import KeptOff
 from ..engine.peeraccount import ACCOUNTS_AT_A_TIME, MOST_ACCOUNTS, PeerAccount
 from ..engine.peertable import KEPT_OFF, LEGACY_ADVICE, ConnectingSnapshot, PeersSnapshot
+from ..engine.seldom import Seldom
 from ..zmtp import socket_types
 from ..zmtp.errors import Fault
 from .contract import Ended
@@ -48,6 +49,7 @@ class Journal:
         self._plan = side.plan
         self._roster = Roster()
         self._kept_off = KeptOff()
+        self._seldom = Seldom()
         self._advice: Mapping[str, str] = {} if legacy_peers else LEGACY_ADVICE
         # Why each failed last, so that the log says it once.
         self._failures: dict[Dialler, str] = {}
@@ -82,7 +84,7 @@ class Journal:
         if refusal is not None:
             self._roster.denied(refusal.reason)
         if refusal is not None and refusal.keys:
-            self._note(logging.WARNING, "denied", **refusal.keys, reason=refusal.reason)
+            self._denied(refusal)
             return
         keys = {"endpoint": endpoint, "peer": address, "reason": reason}
         if reason == Fault.WRONG_TYPE.value:
@@ -93,6 +95,12 @@ class Journal:
         if option:
             keys["option"] = option
         self._note(logging.WARNING, "handshake-failed", **keys, detail=what)
+
+    def _denied(self, refusal: Refusal) -> None:
+        left_out = self._seldom.line((refusal.keys.get("address"), refusal.reason), time.monotonic())
+        if left_out is not None:
+            more = {"left_out": str(left_out)} if left_out else {}
+            self._note(logging.WARNING, "denied", **refusal.keys, reason=refusal.reason, **more)
 
     def on_request(self, link: Link) -> None:
         """The connection of a `link` is ended next, since it was asked for."""

@@ -124,6 +124,11 @@ class Connection:
             raise
         return self._events.pop(0)
 
+    @property
+    def asks(self) -> bool:
+        """Whether it waits for `allow` or `deny`."""
+        return self.state is State.HANDSHAKE and self._mechanism.waits
+
     def allow(self) -> None:
         """Go on with the handshake after `Credentials`: the other end may come in.
 
