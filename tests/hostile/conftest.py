@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from support.house import House
@@ -17,15 +18,13 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def house(
-    engine: str, peer: Peers, record_property: Callable[[str, object], None]
-) -> Iterator[Callable[[bytes], House]]:
+def house(engine: str, peer: Peers, record_property: Callable[[str, object], None]) -> Iterator[Callable[..., House]]:
     """Makes a `House`; what good peers waited for is recorded at the end."""
     made: list[House] = []
     with contextlib.ExitStack() as stack:
 
-        def make(kind: bytes) -> House:
-            made.append(House(kind, engine, peer, stack))
+        def make(kind: bytes, **more: Any) -> House:
+            made.append(House(kind, engine, peer, stack, **more))
             return made[-1]
 
         yield make

@@ -6,7 +6,7 @@ import contextlib
 import gc
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,27 +31,32 @@ class House:
 
     :param kind: which peers the socket is for that strangers connect to.
     :param engine: what moves the messages.
+    :param rules: more options of the device.
+    :param shows: the options by which good peers get in.
     :ivar address: where strangers connect to.
     """
 
-    def __init__(self, kind: bytes, engine: str, peers: Peers, stack: contextlib.ExitStack) -> None:
+    def __init__(
+        self, kind: bytes, engine: str, peers: Peers, stack: contextlib.ExitStack,
+        rules: Mapping[str, Any] = {}, shows: Mapping[str, Any] = {},
+    ) -> None:  # fmt: skip
         self.kind = kind
         self.engine = engine
         self.waits_s: list[float] = []
-        ends = {"frontend": LOCAL, "backend": LOCAL, "engine": engine, "handshake_timeout_s": HANDSHAKE_S}
+        ends = {"frontend": LOCAL, "backend": LOCAL, "engine": engine, "handshake_timeout_s": HANDSHAKE_S, **rules}
         self.device = Device(Streamer(**ends) if kind == SENDERS else Forwarder(**ends), watch_peers=True)
         self.device.start()
         stack.callback(self.device.stop, 0)
         self.key = "frontend" if kind == SENDERS else "backend"
         self.address: str = self.device.endpoints[self.key][0]
         if kind == SENDERS:
-            self._source = peers.connect(zmq.PUSH, *self.device.endpoints["frontend"])
-            self._sink = peers.connect(zmq.PULL, *self.device.endpoints["backend"])
+            self._source = peers.connect(zmq.PUSH, *self.device.endpoints["frontend"], **shows)
+            self._sink = peers.connect(zmq.PULL, *self.device.endpoints["backend"], **shows)
             connected(self._source, self._sink)
         else:
-            self._sink = peers.subscriber(*self.device.endpoints["backend"], prefix=b"good")
+            self._sink = peers.subscriber(*self.device.endpoints["backend"], prefix=b"good", **shows)
             # It waits for that subscription.
-            self._source = peers.publisher(*self.device.endpoints["frontend"])
+            self._source = peers.publisher(*self.device.endpoints["frontend"], **shows)
         self.serve()
         self._before = self.told
         self._descriptors = descriptors()

@@ -10,6 +10,7 @@ import gevent
 from gevent import socket as green_socket
 
 GREETING = b"\xff\0\0\0\0\0\0\0\x01\x7f\x03\x00NULL" + bytes(16) + b"\x00" + bytes(31)
+PLAIN_GREETING, CURVE_GREETING = (GREETING.replace(b"NULL\0", name) for name in (b"PLAIN", b"CURVE"))
 MORE, LONG, COMMAND = 1, 2, 4
 
 
@@ -23,6 +24,16 @@ def frame(body: bytes, flags: int = 0) -> bytes:
 def ready(socket_type: bytes) -> bytes:
     """The READY of a socket of this type."""
     return frame(b"\x05READY\x0bSocket-Type" + len(socket_type).to_bytes(4, "big") + socket_type, COMMAND)
+
+
+def command(name: bytes, data: bytes = b"") -> bytes:
+    """The frame of a command."""
+    return frame(bytes([len(name)]) + name + data, COMMAND)
+
+
+def hello(user: bytes, password: bytes) -> bytes:
+    """The HELLO of PLAIN (RFC 24)."""
+    return command(b"HELLO", bytes([len(user)]) + user + bytes([len(password)]) + password)
 
 
 def stranger(endpoint: str, socket_type: bytes = b"") -> Any:
