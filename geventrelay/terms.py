@@ -51,6 +51,15 @@ class Denial(enum.Enum):
     """An error came up while it was decided."""
 
 
+class OnRevoke(enum.Enum):
+    """What happens to a connection once a reload would not let it in any more."""
+
+    KEEP = "keep"
+    """It goes on until its peer leaves."""
+    DISCONNECT = "disconnect"
+    """It is ended."""
+
+
 class WhenFull(enum.Enum):
     """What happens to a message that no peer can take now."""
 

@@ -37,6 +37,7 @@ class SocketGuard:
     """Protects the sockets of one start of a device; see `geventrelay.components.guard.Guard`.
 
     :param settings: the device's.
+    :ivar on_change: see `Guard`.
     """
 
     def __init__(self, settings: DeviceSettings) -> None:
@@ -44,6 +45,7 @@ class SocketGuard:
         self._settings = settings
         self._rules = settings.access_rules
         self._with_rights = settings.rights_rules
+        self.on_change: Callable[[], None] = _nothing
         self._grants: Grants | None = None
         self._handler: ZapHandler | None = None
         self._domains: dict[str, str] = {}
@@ -93,6 +95,8 @@ class SocketGuard:
 
     def prepare(self, settings: DeviceSettings) -> Callable[[], None]:
         """Read what counts with other `settings`; see `Guard.prepare`."""
+        if self._grants is not None:
+            self._grants.refresh()
         rules = settings.access_rules
         read_again = {key: in_thread(read, rules[key]) for key in list(self._guarded) if key in rules}
         policies = {key: self._policy(key, protection) for key, protection in read_again.items()}
@@ -102,6 +106,16 @@ class SocketGuard:
         """The `peers` of the socket `key` with who they are, and with what was refused; see `Guard.complete`."""
         guarded = self._guarded.get(key)
         return peers if guarded is None else guarded.ledger.complete(peers)
+
+    def is_revoked(self, key: str, address: str) -> bool:
+        """Whether a connection from `address` to the socket `key` may be one that counts no more; see `Guard`."""
+        guarded = self._guarded.get(key)
+        return guarded is not None and guarded.is_revoked(address)
+
+    def forget_revoked(self) -> None:
+        """Know nothing more of such connections: they have been ended. Does not yield."""
+        for guarded in list(self._guarded.values()):
+            guarded.forget_revoked()
 
     def close(self) -> None:
         """Let no more peers in: the sockets are closed. Yields; may be called twice."""
@@ -119,6 +133,8 @@ class SocketGuard:
             return None
         if self._grants is None:
             self._grants = grants_on_libzmq(self._settings)
+            if self._grants is not None:
+                self._grants.on_change = lambda: self.on_change()
         if self._grants is None or plan.key not in self._with_rights:
             return None
         return functools.partial(self._grants.grant, zmq.SocketType(plan.type).name)
@@ -158,6 +174,10 @@ class SocketGuard:
         for key, policy in policies.items():
             if key in self._guarded:
                 self._guarded[key].policy = policy
+
+
+def _nothing() -> None:
+    pass
 
 
 def _set_keys(socket: RelaySocket, protection: Protection) -> None:

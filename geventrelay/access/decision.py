@@ -8,6 +8,7 @@ from typing import Protocol
 from ..engine.grant import Grant
 from ..terms import Denial as Denial
 from ..terms import Mechanism as Mechanism
+from .passwords import Hashed
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +32,34 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Pass:
+    """By what a peer was let in, so that it can be seen later whether that still counts.
+
+    :ivar domain: see `Request`, and there of `address`.
+    :ivar user: who it is; ``""`` for a peer without a name.
+    :ivar public_key: with CURVE, where keys are known; else ``b""``.
+    :ivar password: with PLAIN: what was kept of its password.
+    """
+
+    domain: str
+    address: str
+    user: str = ""
+    public_key: bytes = b""
+    password: Hashed | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Allowed:
     """It is let in.
 
     :ivar user: who it is; ``""`` for a peer without a name.
     :ivar grant: what it may do at this socket, as libzmq has to be told; None for everything.
+    :ivar by: what it was let in by.
     """
 
     user: str = ""
     grant: Grant | None = None
+    by: Pass | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

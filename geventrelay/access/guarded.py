@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..components.door import Credentials, Entry, Refusal
 from ..engine.grant import Grant
 from ..engine.seldom import Seldom
+from ..log import event
 from ..terms import Mechanism
-from .decision import Allowed, Denial, Denied, Request, Verdict
+from .decision import Allowed, Denial, Denied, Pass, Request, Verdict
 from .keys import fingerprint
 from .ledger import Ledger
 from .policy import Policy
+
+log = logging.getLogger("geventrelay")
 
 
 @dataclass(slots=True)
@@ -52,12 +58,35 @@ class Guarded:
         except Exception as error:
             return Denied(Denial.FAILED, later=True), error
 
+    def still_allows(self, by: Pass | None) -> bool:
+        """Whether a peer that was let in `by` this would be let in now; true if an error comes up. Does not yield."""
+        try:
+            return by is None or self.policy.still_allows(by)
+        except Exception as error:
+            reason = type(error).__name__
+            log.error(event("zap-failed", device=self.device, socket=self.key, reason=reason))
+            return True
+
+    def is_revoked(self, address: str) -> bool:
+        """Whether a peer was let in from the `address` of a connection that would not be let in now, or so, any more.
+
+        Does not yield. With engine libzmq, where it is not known which connection is whose.
+        """
+        return self.ledger.knows(address, lambda by, grant: not self._counts(by, grant))
+
+    def forget_revoked(self) -> None:
+        """Know nothing more of those of which `is_revoked` tells: they have been ended. Does not yield."""
+        self.ledger.forget(lambda by, grant: not self._counts(by, grant))
+
+    def _counts(self, by: Pass, grant: Grant | None) -> bool:
+        return self.still_allows(by) and (self.grant is None or self.grant(by.user) == grant)
+
     def limited(self, verdict: Allowed) -> Verdict:
         """A `verdict` with what the user may do; a refusal if it must not connect. Does not yield."""
         if self.grant is None:
             return verdict
         grant = self.grant(verdict.user)
-        return Denied(Denial.FORBIDDEN) if grant is None else Allowed(verdict.user, grant)
+        return Denied(Denial.FORBIDDEN) if grant is None else dataclasses.replace(verdict, grant=grant)
 
     def admit(self, shown: Credentials, address: str) -> Entry | Refusal:
         """The same for engine zmtp, by what a peer has `shown` and its IP address. It may run in any thread."""
@@ -67,7 +96,7 @@ class Guarded:
         request = Request(Mechanism(shown.mechanism), domain, address, username, password, shown.public_key)
         verdict, error = self.verdict(request)
         if isinstance(verdict, Allowed):
-            return Entry(verdict.user)
+            return Entry(verdict.user, still=functools.partial(self.still_allows, verdict.by))
         keys = self.described(request, verdict)
         told = {name: str(value) for name, value in keys.items() if name not in ("device", "socket", "reason")}
         if error is not None:

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Callable
 
+from ..engine.grant import Grant
 from ..engine.peertable import PeersSnapshot
-from .decision import Denied, Request, Verdict
+from .decision import Denied, Pass, Request, Verdict
 from .networks import without_mapping
 
 MOST_ADDRESSES = 10_000
 """Of how many addresses it is kept who came from there; of the others it is not known."""
+
+_MOST_OF_ONE = 100
+# By what a peer was let in, and what it may do.
+Known = tuple[Pass, Grant | None]
 
 # No peer comes from here.
 _NOWHERE = "?"
@@ -25,8 +31,8 @@ class Ledger:
 
     def __init__(self) -> None:
         self._denied: Counter[str] = Counter()
-        # None where there were several.
-        self._users: dict[str, str | None] = {}
+        # By what peers were let in, by their address; None where there were too many.
+        self._known: dict[str, dict[Known, None] | None] = {}
 
     def note(self, request: Request | None, verdict: Verdict) -> None:
         """Keep what was decided. Does not yield.
@@ -38,15 +44,36 @@ class Ledger:
             self._denied[verdict.reason.value] += 1
         elif request is not None:
             address = _plain(request.address)
-            if address in self._users:
-                self._users[address] = verdict.user if self._users[address] == verdict.user else None
-            elif len(self._users) < MOST_ADDRESSES:
-                self._users[address] = verdict.user
+            if address not in self._known and len(self._known) < MOST_ADDRESSES:
+                self._known[address] = {}
+            known = self._known.get(address)
+            if known is not None:
+                known[verdict.by or Pass(request.domain, request.address, verdict.user), verdict.grant] = None
+                if len(known) > _MOST_OF_ONE:
+                    self._known[address] = None
+
+    def knows(self, address: str, is_meant: Callable[[Pass, Grant | None], bool]) -> bool:
+        """Whether a peer may have been let in from the `address` of a connection by what `is_meant`. Does not yield."""
+        known = self._known.get(_host(address), {})
+        return known is None or any(is_meant(*one) for one in list(known))
+
+    def forget(self, is_meant: Callable[[Pass, Grant | None], bool]) -> None:
+        """Know nothing more of what `is_meant`. Does not yield."""
+        for address, known in list(self._known.items()):
+            for one in [one for one in known or () if is_meant(*one)]:
+                known.pop(one, None)  # type: ignore[union-attr]
+            if not known:
+                del self._known[address]
 
     def complete(self, peers: PeersSnapshot) -> PeersSnapshot:
         """The same `peers` with their users, where these are known, and with what was refused. Does not yield."""
-        known = tuple(dataclasses.replace(one, user=self._users.get(_host(one.address))) for one in peers.peers)
+        known = tuple(dataclasses.replace(one, user=self._user(_host(one.address))) for one in peers.peers)
         return dataclasses.replace(peers, peers=known, denied=dict(self._denied))
+
+    def _user(self, host: str) -> str | None:
+        """Who comes from a `host`, if that is one alone."""
+        users = {by.user for by, _ in self._known.get(host) or ()}
+        return users.pop() if len(users) == 1 else None
 
 
 def _plain(address: str) -> str:

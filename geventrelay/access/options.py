@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SettingsError
-from ..settings.checks import Network, networks, path
+from ..settings.checks import Network, networks, one_of, path
 from ..settings.device_options import DeviceGroup
 from ..settings.option import Option, option, options_of
+from ..terms import OnRevoke
 
 ANY = "any"
 """In the place of a folder of clients: each key is let in."""
@@ -109,9 +110,17 @@ class AccessOptions(DeviceGroup):
         rare=True,
     )
 
+    on_revoke: OnRevoke | str = option(
+        one_of(OnRevoke),
+        "what happens to connections that would not be let in any more after a reload, or have other rights",
+        default=OnRevoke.KEEP,
+        live=True,
+        rare=True,
+    )
 
-OPTIONS: Mapping[str, Option] = {one.field: one for one in options_of(AccessOptions)}
-"""The options by field."""
+
+OPTIONS: Mapping[str, Option] = {one.field: one for one in options_of(AccessOptions) if one.field != "on_revoke"}
+"""The options that a single socket can have too, by field."""
 
 FIELDS_BY_NAME: Mapping[str, str] = {one.name: one.field for one in OPTIONS.values()}
 """Their fields, by the key in the file."""

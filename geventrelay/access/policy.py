@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from .decision import Allowed, Denial, Denied, Mechanism, Request, Verdict
+from .decision import Allowed, Denial, Denied, Mechanism, Pass, Request, Verdict
 from .networks import Networks
 from .passwords import Passwords
 
@@ -41,7 +41,26 @@ class Policy:
         user = self._user(request)
         if isinstance(user, Denial):
             return Denied(user)
-        return Allowed(user)
+        return Allowed(user, by=self._pass(request, user))
+
+    def still_allows(self, by: Pass) -> bool:
+        """Whether a peer that was let in `by` this would be let in now. Does not yield.
+
+        :raises Exception: what a program's own function raises.
+        """
+        if not self.networks.allows(by.address):
+            return False
+        if self.mechanism is Mechanism.PLAIN:
+            return by.password is not None and self.passwords.users.get(by.user) == by.password
+        if self.mechanism is not Mechanism.CURVE or self.clients is None:
+            return True
+        if isinstance(self.clients, Mapping):
+            return self.clients.get(by.public_key) == by.user
+        return self.clients(by.domain, by.address, by.public_key) == by.user
+
+    def _pass(self, request: Request, user: str) -> Pass:
+        key = b"" if self.clients is None else request.public_key
+        return Pass(request.domain, request.address, user, key, self.passwords.users.get(user))
 
     def _user(self, request: Request) -> str | Denial:
         if self.mechanism is Mechanism.CURVE:

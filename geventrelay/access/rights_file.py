@@ -35,6 +35,7 @@ class RightsFile:
 
     :param path: the file; docs/rights.rst says what can stand in it.
     :param check: raises `SettingsError` for rights that cannot be held to; None for none.
+    :ivar on_change: is called in `refresh` once there are other rights; it must not yield.
     :raises StartError: if it cannot be used, with a line for each thing that is wrong.
     """
 
@@ -46,6 +47,7 @@ class RightsFile:
         self._looking = BoundedSemaphore()
         # How many looks have begun.
         self._looks = 0
+        self.on_change: Callable[[], None] = _nothing
 
     def of(self, user: str) -> Rights:
         """What `user` may do, by the last `refresh`; an empty name is a peer without one. Does not yield."""
@@ -75,6 +77,7 @@ class RightsFile:
         if table != self._table:
             self._table = table
             log.info(event("rights-changed", path=self._path))
+            self.on_change()
 
 
 class Grants:
@@ -89,6 +92,16 @@ class Grants:
         assert settings.rights is not None
         self._device = settings.name
         self._file = RightsFile(settings.rights, check)
+
+    @property
+    def on_change(self) -> Callable[[], None]:
+        """Is called in `refresh` once there are other rights; it must not yield."""
+        return self._file.on_change
+
+    @on_change.setter
+    def on_change(self, on_change: Callable[[], None]) -> None:
+        """Have `on_change` called from now on."""
+        self._file.on_change = on_change
 
     def refresh(self) -> None:
         """Read the file again if it has changed; see `RightsFile.refresh`. Yields while a thread reads the disk."""
@@ -127,6 +140,10 @@ def grants_on_libzmq(settings: DeviceSettings) -> Grants | None:
             raise SettingsError(f"{narrowed[0]}.subscribe", rule, narrowed[1])
 
     return Grants(settings, check)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _read(path: Path, check: Check | None) -> RightsTable:

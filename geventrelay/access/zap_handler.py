@@ -192,7 +192,9 @@ class ZapHandler:
             # Its text might have the password in it.
             log.error(event("zap-failed", device=guarded.device, socket=guarded.key, reason=type(error).__name__))
         if isinstance(verdict, Allowed):
-            verdict = guarded.limited(verdict)
+            # Other rules may have come while it was decided.
+            still = guarded.still_allows(verdict.by)
+            verdict = guarded.limited(verdict) if still else Denied(Denial.NOT_READY, later=True)
         guarded.ledger.note(asked.request, verdict)
         if isinstance(verdict, Denied):
             keys = guarded.told(asked.request, verdict, time.monotonic())

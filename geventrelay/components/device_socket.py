@@ -156,6 +156,11 @@ class DeviceSocket:
         if self._peers is not None:
             self._peers.end_sender(descriptor, offence)
 
+    def end_revoked(self, is_meant: Callable[[str], bool]) -> None:
+        """End the connections whose address `is_meant`, where its peers are followed. Does not yield."""
+        if self._peers is not None:
+            self._peers.end_revoked(is_meant)
+
     @property
     def peers(self) -> SocketPeers | None:
         """Knows whether a peer is there; None where that cannot be known: inproc, legacy peers. Does not yield."""

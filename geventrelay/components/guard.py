@@ -14,7 +14,12 @@ from .plan import SocketPlan
 
 
 class Guard(Protocol):
-    """Keeps peers off a device's sockets that must not connect. There is one for each start of a device."""
+    """Keeps peers off a device's sockets that must not connect. There is one for each start of a device.
+
+    :ivar on_change: is called once peers of libzmq's sockets have other rights; it must not yield.
+    """
+
+    on_change: Callable[[], None]
 
     def protect(self, socket: RelaySocket, plan: SocketPlan) -> None:
         """Let no peer in at a `socket` but those that its rules allow. Yields while a thread reads files.
@@ -52,6 +57,18 @@ class Guard(Protocol):
 
         :param key: the socket's; one without rules has nothing to add.
         """
+
+    def is_revoked(self, key: str, address: str) -> bool:
+        """Whether a connection may be one that would not be let in now, or would have other rights. Does not yield.
+
+        For libzmq's sockets: with engine zmtp, `Entry.still` says it exactly.
+
+        :param key: the socket's.
+        :param address: where the connection comes from, as `PeersSnapshot` has it.
+        """
+
+    def forget_revoked(self) -> None:
+        """Know nothing more of those of which `is_revoked` tells: they have been ended. Does not yield."""
 
     def close(self) -> None:
         """Give back all that `protect` has taken; the sockets are closed by then. May yield; may be called twice."""

@@ -97,6 +97,16 @@ class Sockets(Component):
         """
         self._sockets[key].end_sender(descriptor, offence)
 
+    def end_revoked(self) -> None:
+        """End the connections that would not be let in now, or would have other rights. Does not yield.
+
+        Where others come from the address of one of them, theirs are ended too: libzmq does not tell which is whose.
+        Those that may come in connect again.
+        """
+        for key, one in list(self._sockets.items()):
+            one.end_revoked(functools.partial(self._guard.is_revoked, key))
+        self._guard.forget_revoked()
+
     def is_cut_off(self, key: str) -> bool:
         """Whether the end of its listening ends connections of the socket `key`: see `stop_reading`. Does not yield."""
         return self._sockets[key].is_cut_off

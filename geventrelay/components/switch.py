@@ -47,7 +47,12 @@ _UNCUT_LOOK_S = 0.5
 
 
 class Grants(Protocol):
-    """What the peers of a device may do."""
+    """What the peers of a device may do.
+
+    :ivar on_change: is called in `refresh` once there are other rights.
+    """
+
+    on_change: Callable[[], None]
 
     def refresh(self) -> None:
         """Know what counts now. Yields while a thread reads the disk."""
@@ -86,6 +91,7 @@ class Switch(Component):
         self._descriptors = descriptors
         self._grants = grants
         self._guard = guard
+        self._given: Grants | None = None
         # Now, since a start may find no descriptor free to load it.
         self._new_core = core_maker()
         self._driver: Driver | None = None
@@ -109,6 +115,16 @@ class Switch(Component):
         found = {key: one.snapshot(accounts=accounts) for key, one in list(self._stations.items())}
         return {**self._last_peers, **found}
 
+    def refresh(self) -> None:
+        """Know what peers may do now. Yields while a thread reads the disk."""
+        if self._given is not None:
+            self._given.refresh()
+
+    def end_revoked(self) -> None:
+        """End each connection that would not be let in now, or would have other rights. Does not yield."""
+        for station in list(self._stations.values()):
+            station.end_revoked()
+
     def disconnect(self, peer: int) -> bool:
         """End the connection of the `peer` with this number; whether it was there. Does not yield."""
         return any(station.disconnect(peer) for station in self._stations.values())
@@ -120,7 +136,9 @@ class Switch(Component):
 
     def open(self) -> None:
         """Make the sockets, join them, bind and connect; see `Component.open`."""
-        grants = self._grants(self._settings)
+        self._given = grants = self._grants(self._settings)
+        if grants is not None:
+            grants.on_change = lambda: self._guard.on_change()
         self._driver = driver = Driver(self._new_core(), self._settings.name)
         driver.start()
         for plan in self._plan.sockets:

@@ -22,7 +22,7 @@ from ..engine.peertable import PeersSnapshot
 from ..engine.subscriptions import subscriptions
 from ..log import event
 from ..settings import DeviceSettings
-from ..terms import Engine, WhenFull
+from ..terms import Engine, OnRevoke, WhenFull
 from .engines import engine_of, log_engine
 from .features import FEATURES, GRANTS, NEW_GUARD
 
@@ -69,10 +69,12 @@ class Assembly:
         self._made_in = fork.current()
         self.running = False
         self._greenlets: list[gevent.Greenlet[..., None]] = []
-        followed = None if watch_peers else _dropping(plan)
+        ends_peers = settings.on_revoke is OnRevoke.DISCONNECT
+        followed = None if watch_peers or ends_peers else _dropping(plan)
         self.engine = engine_of(settings)
         own = () if self.engine is Engine.ZMTP else plan.sockets
         self._guard = NEW_GUARD(settings)
+        self._guard.on_change = self.end_revoked
         self.sockets = Sockets(
             own, settings, context=context, descriptors=descriptors, guard=self._guard, followed=followed
         )
@@ -132,13 +134,24 @@ class Assembly:
         :returns: what has it count for new connections.
         :raises SettingsError: if it cannot be read.
         """
+        if self._switch is not None:
+            self._switch.refresh()
         return self._guard.prepare(settings)
+
+    def end_revoked(self) -> None:
+        """End the connections that would not be let in now, where the settings want this. Does not yield."""
+        if self._settings.on_revoke is not OnRevoke.DISCONNECT:
+            return
+        if self._switch is not None:
+            self._switch.end_revoked()
+        self.sockets.end_revoked()
 
     def apply(self, settings: DeviceSettings, change: Adjustment) -> None:
         """Go on with other `settings`, whose subscriptions differ by `change`. Does not yield."""
         self._settings = settings
         for component in self.components:
             component.apply(settings, change)
+        self.end_revoked()
 
     def snapshots(self) -> tuple[PumpSnapshot, ...]:
         """What each component has counted, in order; those that count nothing are not there. Does not yield."""

@@ -32,7 +32,7 @@ from .peerlimit import HandshakeTime, PeerLimit
 from .peertable import LEGACY_ADVICE, NOT_ZMTP, TOO_SLOW, WRONG_TYPE, Connection, PeersSnapshot, PeerTable
 from .readiness import plain_get
 from .seldom import Seldom
-from .usage import Bound, Offence
+from .usage import REVOKED, Bound, Offence
 
 log = logging.getLogger("geventrelay")
 
@@ -178,6 +178,18 @@ class SocketPeers:
         with contextlib.suppress(OSError, zmq.ZMQError):
             self._end(descriptor, connection, offence)
 
+    def end_revoked(self, is_meant: Callable[[str], bool]) -> None:
+        """End the connections of others whose address `is_meant`. Does not yield."""
+        with contextlib.suppress(OSError, zmq.ZMQError):
+            self.now()
+        self._name_addresses()
+        for descriptor, connection in list(self._table.connections.items()):
+            if connection.accepted and is_meant(connection.address or ""):
+                with contextlib.suppress(OSError, zmq.ZMQError):
+                    for _ in range(_LAST_READS):
+                        if self._end(descriptor, connection, REVOKED):
+                            break
+
     def _is_certain(self, descriptor: int) -> bool:
         return self._origins.is_certain(descriptor, self.emptied())
 
@@ -230,21 +242,25 @@ class SocketPeers:
                 change = self._narrowing.widen if goes_on else self._narrowing.narrow
                 change(descriptor, connection)
 
-    def _end(self, descriptor: int, connection: Connection, offence: Offence) -> None:
+    def _end(self, descriptor: int, connection: Connection, offence: Offence) -> bool:
+        """End a connection, if it is that one still; false if there are more events, which may tell of its end."""
         held = connections.Held(descriptor)
         try:
             # libzmq tells of an end before it closes the descriptor. So without such an event up to now, what is held
             # is this connection; and its cookie is for the ends that libzmq does not tell of.
-            more = self._read()
+            if self._read():
+                return False
             known = self._table.connections.get(descriptor)
-            if more or known is not connection or connections.cookie(held.descriptor) != connection.cookie:
-                return
-            connections.discard(held.descriptor)
+            if known is not connection or connections.cookie(held.descriptor) != connection.cookie:
+                return True
+            end = connections.end if self._table.is_pending(descriptor) else connections.discard
+            end(held.descriptor)
         finally:
             held.close()
         self._table.cut_off(descriptor, offence.reason)
         where = {"endpoint": connection.endpoint, "peer": connection.address or "unknown"}
         self._note(logging.WARNING, "cut-off", **where, reason=offence.reason, option=offence.option)
+        return True
 
     def _read(self) -> bool:
         """Take in events, so many at most, and end the connections that are too many; whether there may be more."""

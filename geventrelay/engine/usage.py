@@ -34,7 +34,8 @@ class Offence:
 _SENDS_TOO_MUCH = Offence("sends_too_much", "subscriber-burst")
 _UNFINISHED = Offence("unfinished", "max-unfinished")
 TOO_MANY_PARTS = Offence("too_many_parts", "max-parts")
-REASONS = tuple(one.reason for one in (_SENDS_TOO_MUCH, _UNFINISHED, TOO_MANY_PARTS))
+REVOKED = Offence("revoked", "on-revoke")
+REASONS = tuple(one.reason for one in (_SENDS_TOO_MUCH, _UNFINISHED, TOO_MANY_PARTS, REVOKED))
 """What the ends of connections are counted by."""
 
 

@@ -28,10 +28,12 @@ class Entry:
 
     :ivar user: who it is; empty for a peer without a name.
     :ivar grant: what it may do; None for everything.
+    :ivar still: whether it may still; None for always. Does not yield.
     """
 
     user: str = ""
     grant: Grant | None = None
+    still: Callable[[], bool] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from ..engine.peertable import TOO_SLOW
 from ..zmtp import events
 from ..zmtp.bounds import Bounds
 from ..zmtp.connection import Connection
+from ..zmtp.errors import Fault
 from ..zmtp.mechanism import Null
 from .door import Admit, Answer, Doorkeeper, Entry, Refusal
 from .handshake import Handshake
@@ -50,6 +51,7 @@ class Arrival:
     :ivar endpoint: the endpoint that it came in at, or goes to.
     :ivar address: the other end's.
     :ivar dialler: what has made the connection; None if the other end has.
+    :ivar still: whether it would be let in now, with the same rights; None where it is not asked.
     """
 
     socket: Any
@@ -62,6 +64,7 @@ class Arrival:
     endpoint: str
     address: str
     dialler: Dialler | None
+    still: Callable[[], bool] | None = None
 
 
 class Entrance:
@@ -183,6 +186,13 @@ class Entrance:
             if dialler is not None:
                 dialler.lost(handshake.what)
             return
+        if handshake.entry.still is not None and not handshake.entry.still():
+            # Other rules have come within its handshake.
+            self._limit.leave(socket)
+            socket.close()
+            what = "what its peer was let in by counts no more"
+            self._journal.handshake_failed(endpoint, address, Fault.REVOKED.value, what)
+            return
         user, asked = handshake.entry.user, dialler is None and self._keeper.admit is not None
         grant = self._grant(handshake.entry, connects=dialler is not None)
         if grant is None:
@@ -192,7 +202,12 @@ class Entrance:
             self._journal.handshake_failed(endpoint, address, FORBIDDEN, what, "rights")
             return
         peer, rest, mechanism = handshake.peer, handshake.rest, handshake.mechanism
-        self._on_arrival(Arrival(socket, peer, rest, mechanism, user, asked, grant, endpoint, address, dialler))
+        still = None if dialler is not None else functools.partial(self._still, handshake.entry, grant)
+        self._on_arrival(Arrival(socket, peer, rest, mechanism, user, asked, grant, endpoint, address, dialler, still))
+
+    def _still(self, entry: Entry, grant: Grant) -> bool:
+        """Whether the peer of an `entry` would be let in now, with the same `grant`."""
+        return (entry.still is None or entry.still()) and self._grant(entry, connects=False) == grant
 
     def _grant(self, entry: Entry, *, connects: bool) -> Grant | None:
         """What the peer of an `entry` may do; None if it must not connect. `connects` is whether this end does."""

@@ -32,6 +32,7 @@ OPTIONS = {
     Fault.SLOW: "slow-subscriber",
     Fault.TOO_MANY_SUBSCRIPTIONS: "max-subscriptions",
     Fault.MEMORY: "memory-budget",
+    Fault.REVOKED: "on-revoke",
 }
 """The option that says so, where a peer is ended after its handshake."""
 

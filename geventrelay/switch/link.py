@@ -7,6 +7,7 @@ import fcntl
 import itertools
 import termios
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..engine.peeraccount import MOST_TOPIC_BYTES, MOST_TOPICS, PeerAccount
@@ -37,6 +38,7 @@ class Link:
     :param rate: how much may come from it; None for any number.
     :ivar number: its descriptor.
     :ivar id: tells it from all other connections of this process, also from those that have ended.
+    :ivar still: whether it would be let in now, with the same rights; None where it was not asked.
     :ivar blocked: whether what was read cannot be taken now.
     """
 
@@ -72,6 +74,7 @@ class Link:
         self._watchers = Watchers(self.number)
         self._heart: Heart | None = None
         self.blocked = False
+        self.still: Callable[[], bool] | None = None
         # Of a drain: how many bytes have to be read, and how many had been when that was so.
         self._drain_to: int | None = None
         self._drained_at: int | None = None

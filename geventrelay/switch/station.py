@@ -10,6 +10,7 @@ from ..endpoints import Endpoint
 from ..engine import connections
 from ..engine.counters import Drop
 from ..engine.peertable import ConnectingSnapshot, PeersSnapshot
+from ..zmtp.errors import Fault
 from ..zmtp.greeting import Version
 from .contract import Ended, Peer, Side
 from .dialler import Dialler
@@ -179,6 +180,13 @@ class Station:
         self.driver.after_move()
         return True
 
+    def end_revoked(self) -> None:
+        """End each connection that would not be let in now, or would have other rights."""
+        for link in list(self._links.values()):
+            if link.still is not None and not link.still():
+                self.ended(link, Ended(Fault.REVOKED, "it would not be let in now, or would have other rights"))
+        self.driver.after_move()
+
     def ended(self, link: Link, why: Ended | None, lost: Drop = Drop.LEFT) -> None:
         """The connection of a `link` has ended, or is to end, and `why`.
 
@@ -230,6 +238,7 @@ class Station:
         peer.attach(arrival.socket.fileno(), arrival.peer, arrival.rest, arrival.grant)
         rate = self._rates.come(arrival.user, time.monotonic())
         link = Link(arrival.socket, peer, self, arrival.endpoint, arrival.address, arrival.peer, arrival.user, rate)
+        link.still = arrival.still
         self._links[link.id] = self.driver.links[peer] = link
         self._journal.connected(link, arrival.mechanism, arrival.user if arrival.asked else None)
         if dialler is not None:

@@ -44,6 +44,8 @@ class Fault(enum.Enum):
     """Nothing has come from it for longer than a heartbeat allows."""
     MEMORY = "memory"
     """What this end kept for it was the most of all, when the memory budget was used up."""
+    REVOKED = "revoked"
+    """What it was let in by counts no more."""
     CUT = "EPIPE"
     """The connection has ended within a handshake, a frame or a message."""
 

@@ -738,7 +738,7 @@ VALUES = {
     "--max-subscriptions": 100_000, "--max-connections-per-address": 4, "--max-peers": 50, "--handshake-timeout": 2.5,
     "--max-rate": 40, "--max-rate-bytes": 5000, "--max-rate-per": "device", "--when-over-rate": "drop",
     "--curve-secret": "none", "--curve-clients": "none", "--curve-serverkey": "none", "--plain-passwords": "none",
-    "--allow": ["none"], "--deny": ["none"],
+    "--allow": ["none"], "--deny": ["none"], "--on-revoke": "disconnect",
     "--frontend-type": "SUB", "--backend-type": "PUB",
 }  # fmt: skip
 

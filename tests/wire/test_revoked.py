@@ -1,0 +1,147 @@
+"""Connections that a reload would not let in any more, with --on-revoke disconnect and without; peers are libzmq's."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+import pytest
+import zmq
+
+from geventrelay import Device, Streamer
+from geventrelay.access.keys import new_pair, write_pair
+from geventrelay.access.passwords import set_password
+from geventrelay.testing import LOCAL, eventually
+
+SIDES = {"frontend": LOCAL, "backend": LOCAL}
+SERVER, ALICE, BOB = (new_pair() for _ in range(3))
+AGAIN = {"reconnect_ivl": 50}
+ENGINES = pytest.mark.parametrize("engine", ["libzmq", "zmtp"])
+
+
+@pytest.fixture
+def keys(tmp_path):
+    write_pair("x", tmp_path, "server", SERVER)
+    for name, pair in (("alice", ALICE), ("bob", BOB)):
+        write_pair("x", tmp_path / "clients", name, pair)
+    return {"curve_secret": tmp_path / "server.key_secret", "curve_clients": tmp_path / "clients"}
+
+
+def shows(pair) -> dict[str, Any]:
+    return AGAIN | {"curve_publickey": pair.public, "curve_secretkey": pair.secret, "curve_serverkey": SERVER.public}
+
+
+def plain(user, password) -> dict[str, Any]:
+    return AGAIN | {"plain_username": user, "plain_password": password}
+
+
+def adjust(device: Device, **options: Any) -> None:
+    device.adjust(dataclasses.replace(device.settings, **options))
+
+
+def revoked(device: Device, key: str = "frontend") -> int:
+    return device.peers()[key].cut_off.get("revoked", 0)
+
+
+def count(device: Device, key: str = "frontend") -> int:
+    return len(device.peers()[key].peers)
+
+
+@ENGINES
+def test_a_key_that_was_removed_ends_its_connection_and_no_other(peers, keys, caplog, engine):
+    settings = Streamer(**SIDES, **keys, engine=engine, on_revoke="disconnect")
+    with Device(settings, watch_peers=True) as device:
+        alice = peers.connect(zmq.PUSH, *device.endpoints["frontend"], **shows(ALICE))
+        bob = peers.connect(zmq.PULL, *device.endpoints["backend"], **shows(BOB))
+        eventually(lambda: count(device) == count(device, "backend") == 1, "both")
+        device.adjust(device.settings)
+        alice.send(b"a")
+        assert bob.recv() == [b"a"], "nothing was revoked"
+        (keys["curve_clients"] / "alice.key").unlink()
+        device.adjust(device.settings)
+        eventually(lambda: count(device) == 0 and device.peers()["frontend"].denied, "the end, and the next try", 30)
+        assert (revoked(device), revoked(device, "backend")) == (1, 0)
+        assert device.peers()["frontend"].denied.keys() == {"unknown_key"}
+        assert count(device, "backend") == 1
+        eventually(lambda: "reason=revoked option=on-revoke" in caplog.text, "the log")
+        # It counts again as soon as it is there again.
+        write_pair("x", keys["curve_clients"].parent / "again", "alice", ALICE)
+        os.replace(keys["curve_clients"].parent / "again" / "alice.key", keys["curve_clients"] / "alice.key")
+        device.adjust(device.settings)
+        peers.connect(zmq.PUSH, *device.endpoints["frontend"], **shows(ALICE)).send(b"b")
+        assert bob.recv() == [b"b"]
+
+
+@ENGINES
+def test_where_others_come_from_the_same_address_they_are_there_again(peers, keys, engine):
+    settings = Streamer(**SIDES, **keys, engine=engine, on_revoke="disconnect")
+    with Device(settings, watch_peers=True) as device:
+        sink = peers.connect(zmq.PULL, *device.endpoints["backend"], **shows(BOB))
+        for pair in (ALICE, BOB):
+            peers.connect(zmq.PUSH, *device.endpoints["frontend"], **shows(pair))
+        eventually(lambda: count(device) == 2, "both")
+        (keys["curve_clients"] / "alice.key").unlink()
+        device.adjust(device.settings)
+        eventually(lambda: device.peers()["frontend"].denied and count(device) == 1, "one of them", 30)
+        # Engine zmtp knows which connection is whose.
+        assert revoked(device) == (2 if engine == "libzmq" else 1)
+        device.adjust(device.settings)
+        assert revoked(device) == (2 if engine == "libzmq" else 1), "what was revoked is forgotten"
+        del sink
+
+
+@ENGINES
+def test_by_default_who_is_in_stays_in(peers, keys, engine):
+    with Device(Streamer(**SIDES, **keys, engine=engine), watch_peers=True) as device:
+        alice = peers.connect(zmq.PUSH, *device.endpoints["frontend"], **shows(ALICE))
+        bob = peers.connect(zmq.PULL, *device.endpoints["backend"], **shows(BOB))
+        eventually(lambda: count(device) == 1, "alice")
+        (keys["curve_clients"] / "alice.key").unlink()
+        device.adjust(device.settings)
+        alice.send(b"a")
+        assert bob.recv() == [b"a"]
+        # The option itself can change too, and then counts for those that are there.
+        adjust(device, on_revoke="disconnect")
+        eventually(lambda: count(device) == 0, "the end")
+
+
+@ENGINES
+@pytest.mark.parametrize("change", ["password", "user", "network"])
+def test_passwords_and_networks_are_revoked_too(peers, tmp_path, engine, change):
+    path = tmp_path / "passwords"
+    for user in ("alice", "bob"):
+        set_password("x", path, user, "secret")
+    settings = Streamer(**SIDES, plain_passwords=path, engine=engine, on_revoke="disconnect")
+    with Device(settings, watch_peers=True) as device:
+        peers.connect(zmq.PUSH, *device.endpoints["frontend"], **plain("alice", "secret"))
+        peers.connect(zmq.PULL, *device.endpoints["backend"], **plain("bob", "secret"))
+        eventually(lambda: count(device) == count(device, "backend") == 1, "both")
+        if change == "password":
+            set_password("x", path, "alice", "another")
+        elif change == "user":
+            path.write_text("\n".join(line for line in path.read_text().split("\n") if not line.startswith("alice:")))
+        adjust(device, deny=["127.0.0.0/8"] if change == "network" else ())
+        reason = {"password": "wrong_password", "user": "unknown_user", "network": "address"}[change]
+        eventually(lambda: device.peers()["frontend"].denied.get(reason), "the next try to be refused", 30)
+        assert revoked(device) == 1
+        assert revoked(device, "backend") == (1 if change == "network" else 0)
+
+
+@ENGINES
+def test_other_rights_end_the_connections_that_had_the_former(peers, tmp_path, engine):
+    path = tmp_path / "rights.toml"
+    path.write_text('[others]\npublish = ["a"]\nwork = true\n')
+    settings = Streamer(**SIDES, rights=path, engine=engine, on_revoke="disconnect")
+    with Device(settings, watch_peers=True) as device:
+        sender = peers.connect(zmq.PUSH, *device.endpoints["frontend"], **AGAIN)
+        sink = peers.connect(zmq.PULL, *device.endpoints["backend"])
+        sender.send(b"a")
+        assert sink.recv() == [b"a"]
+        path.write_text('[others]\npublish = ["b"]\nwork = true\n')
+        device.adjust(device.settings)
+        assert (revoked(device), revoked(device, "backend")) == (1, 0)
+        eventually(lambda: count(device) == 1, "it to be there again", 30)
+        sender.send(b"a")
+        sender.send(b"b")
+        assert sink.recv() == [b"b"]
