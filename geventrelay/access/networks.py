@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..settings.checks import Network
@@ -55,14 +56,27 @@ def without_mapping(text: str) -> Address:
     return getattr(found, "ipv4_mapped", None) or found
 
 
+def covers_a_family(networks: Iterable[Network]) -> bool:
+    """Whether `networks` are together every address of IPv4 or of IPv6. Does not yield."""
+    known = [_unmapped(one) for one in networks]
+    of_ipv4 = (one for one in known if isinstance(one, ipaddress.IPv4Network))
+    of_ipv6 = (one for one in known if isinstance(one, ipaddress.IPv6Network))
+    collapsed: list[Network] = [*ipaddress.collapse_addresses(of_ipv4), *ipaddress.collapse_addresses(of_ipv6)]
+    return any(one.prefixlen == 0 for one in collapsed)
+
+
 def _contains(network: Network, address: Address) -> bool:
-    if address.version == 6 or network.version == 4:
-        return address in network
     # ::ffff:0:0/96 and what is in it are IPv4; a larger network, such as ::/0, is IPv6 alone.
-    mapped = network.network_address.ipv4_mapped
+    network = _unmapped(network)
+    return network.version == address.version and address in network
+
+
+def _unmapped(network: Network) -> Network:
+    """The same `network`; one of IPv4 that is written as IPv6 is IPv4."""
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
     if mapped is None or network.prefixlen < _MAPPED_BITS:
-        return False
-    return address in ipaddress.ip_network((mapped, network.prefixlen - _MAPPED_BITS))
+        return network
+    return ipaddress.ip_network((mapped, network.prefixlen - _MAPPED_BITS))
 
 
 _MAPPED_BITS = 96

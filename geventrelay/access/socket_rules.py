@@ -14,6 +14,7 @@ from ..endpoints import Endpoint
 from ..errors import SettingsError
 from ..settings.checks import Network
 from ..terms import Mechanism
+from .networks import covers_a_family
 from .options import ANY, OPTIONS, Clients
 
 _MISSING_CLIENTS = "a folder with the keys that may connect, or any, beside {} (geventrelay keygen makes keys)"
@@ -73,7 +74,7 @@ class SocketRules:
     @property
     def lets_all_in(self) -> bool:
         """Whether every peer may connect that can reach a server. Does not yield."""
-        if self.allow and not any(one.prefixlen == 0 for one in self.allow):
+        if self.allow and not covers_a_family(self.allow):
             return False
         return self.mechanism is Mechanism.NULL or (self.mechanism is Mechanism.CURVE and self.curve_clients == ANY)
 

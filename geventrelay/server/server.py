@@ -182,6 +182,7 @@ class Server:
 
     def _start(self) -> None:
         """Start every device, unless a signal to stop comes first."""
+        self._refuse_open(self.settings)
         budget.set_budget(self.settings.memory_budget_bytes)
         start_all(self.devices.values(), self._stop)
         if self._stop.is_set():
@@ -202,6 +203,7 @@ class Server:
 
     def _change_to(self, settings: ServerSettings) -> ReloadResult:
         old = self.settings
+        self._refuse_open(settings)
         result = difference(old, settings)
         by_name = {device.name: device for device in settings.devices}
         # Also of those that stay as they are: files that say who may connect may have changed. All are read first.
@@ -226,6 +228,15 @@ class Server:
         self._write_ready_file_again()
         self._tell_status()
         return result
+
+    def _refuse_open(self, settings: ServerSettings) -> None:
+        """Hold sockets that systemd has bound to `require_auth` too: their addresses are in no settings."""
+        found = list(self._activation.open_to_all(settings.devices)) if settings.require_auth else []
+        if found:
+            rule = "curve-clients with a folder, plain-passwords or allow for each socket beyond loopback"
+            raise StartError(
+                "\n".join(f"require-auth: expected {rule}, got {one!r}, bound by systemd" for one in found)
+            )
 
     def _take_process_options(self, settings: ServerSettings) -> None:
         old = self.settings

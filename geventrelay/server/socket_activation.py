@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ..components.listeners import listening_address
@@ -93,6 +93,17 @@ class Activation:
             taken.update(zip(free, rest, strict=False))
             found.update({(key, position): one.descriptor for position, one in taken.items()})
         return found
+
+    def open_to_all(self, devices: Iterable[DeviceSettings]) -> Iterator[str]:
+        """Each passed socket of `devices` beyond loopback that lets every peer in, as text.
+
+        A name counts more than an address, so it may listen elsewhere than the settings say.
+        """
+        addresses = {one.descriptor: one.address for one in self._listeners}
+        for settings in devices:
+            for (key, _), descriptor in self(settings).items():
+                if Endpoint(addresses[descriptor]).is_beyond_loopback and settings.lets_all_in(key):
+                    yield f"{settings.name} {key} at {addresses[descriptor]}"
 
     def unused(self, devices: Iterable[DeviceSettings]) -> tuple[Listener, ...]:
         """The passed sockets that none of `devices` uses."""

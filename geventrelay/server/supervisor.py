@@ -15,6 +15,7 @@ from gevent.event import Event as Signal
 from ..backoff import Backoff
 from ..devices.device import Device
 from ..devices.snapshot import DeviceSnapshot, State
+from ..endpoints import Endpoint
 from ..engine.peertable import PeersSnapshot
 from ..errors import DeviceFailed
 from ..log import event
@@ -22,6 +23,8 @@ from ..settings import DeviceSettings
 from .lifecycle import Event, Stage, allows, next_stage
 
 log = logging.getLogger("geventrelay")
+
+_ADVICE_FOR_SYSTEMD = "ListenStream=127.0.0.1:PORT in the socket unit keeps it to this host"
 
 Descriptors = Callable[[DeviceSettings], Mapping[tuple[str, int], int]]
 """Returns which listening sockets there are already for a device; see `Device`."""
@@ -299,6 +302,7 @@ def announce(device: Device) -> None:
             if not endpoint.binds:
                 log.info(event("connecting", **whose, endpoint=endpoint.address))
         for endpoint, address in zip((one for one in endpoints if one.binds), addresses, strict=False):
-            if endpoint.is_public and key in device.settings.open_to_all:
-                advice = endpoint.how_to_keep_private
+            # systemd may have bound another address than the settings have.
+            if Endpoint(address).is_public and device.settings.lets_all_in(key):
+                advice = endpoint.how_to_keep_private if endpoint.is_public else _ADVICE_FOR_SYSTEMD
                 log.warning(event("open-to-every-host", **whose, endpoint=address, advice=advice))

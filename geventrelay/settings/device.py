@@ -131,12 +131,16 @@ class DeviceSettings(TapOptions, ControlOptions, RightsOptions, AccessOptions, R
     @property
     def open_to_all(self) -> list[str]:
         """The keys of the sockets beyond loopback to which every peer may connect that can reach them."""
-        rules = self.access_rules
         return [
             key
             for key, endpoints in self.endpoints.items()
-            if any(one.is_beyond_loopback for one in endpoints) and (key not in rules or rules[key].lets_all_in)
+            if any(one.is_beyond_loopback for one in endpoints) and self.lets_all_in(key)
         ]
+
+    def lets_all_in(self, key: str) -> bool:
+        """Whether every peer may connect to the socket `key` that can reach it. Does not yield."""
+        rules = self.access_rules.get(key)
+        return rules is None or rules.lets_all_in
 
     def engine_needs(self) -> Iterator[Need]:
         """Which of these settings engine zmtp alone can do; nothing if engine libzmq can do all."""

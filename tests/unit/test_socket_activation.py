@@ -6,8 +6,10 @@ import os
 
 import pytest
 
-from geventrelay import Queue, Streamer
+from geventrelay import Queue, StartError, Streamer
+from geventrelay.server.server import Server
 from geventrelay.server.socket_activation import Activation, Listener, passed_listeners
+from geventrelay.settings import ServerSettings
 
 QUEUE = Queue(
     name="prices", frontend="tcp://127.0.0.1:5555", backend=["ipc:///run/prices", "5556", ">tcp://other:5557"]
@@ -43,6 +45,30 @@ def test_another_address_is_nobodys(address):
 
 def test_a_name_decides_whatever_the_address():
     assert found(Listener(3, "prices.frontend", "tcp://0.0.0.0:9999")) == {("frontend", 0): 3}
+
+
+@pytest.mark.parametrize(
+    ("address", "rules", "open_"),
+    [
+        ("tcp://0.0.0.0:9999", {}, True),
+        ("tcp://0.0.0.0:9999", {"allow": ["10.0.0.0/8"]}, False),
+        ("tcp://127.0.0.1:9999", {}, False),
+        ("ipc:///run/other", {}, False),
+    ],
+)
+def test_whether_a_named_one_lets_every_peer_in_goes_by_its_own_address(address, rules, open_):
+    settings = Queue(name="prices", frontend="tcp://127.0.0.1:5555", backend="tcp://127.0.0.1:5556", **rules)
+    activation = Activation([Listener(3, "prices.frontend", address)])
+    assert [*activation.open_to_all([settings])] == [f"prices frontend at {address}"] * open_
+
+
+def test_with_require_auth_a_server_does_not_start_with_such_a_one(monkeypatch):
+    passed = (Listener(3, "prices.frontend", "tcp://0.0.0.0:9999"),)
+    monkeypatch.setattr("geventrelay.server.server.passed_listeners", lambda environment: passed)
+    queue = Queue(name="prices", frontend="tcp://127.0.0.1:0", backend="tcp://127.0.0.1:0")
+    server = Server(ServerSettings(devices=(queue,), require_auth=True))
+    with pytest.raises(StartError, match=r"require-auth: expected .*, got 'prices frontend at tcp://0\.0\.0\.0:9999'"):
+        server.run()
 
 
 def test_several_of_one_name_go_by_address_first_and_then_in_their_order():

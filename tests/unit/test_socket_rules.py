@@ -62,6 +62,11 @@ def test_no_peer_over_inproc_is_asked():
     [
         ({"allow": ["10.0.0.0/8"]}, False),
         ({"allow": ["10.0.0.0/8", "::/0"]}, True),
+        ({"allow": ["0.0.0.0/1", "128.0.0.0/2", "192.0.0.0/2"]}, True),
+        ({"allow": ["0.0.0.0/1", "128.0.0.0/2"]}, False),
+        ({"allow": ["::ffff:0:0/96"]}, True),
+        ({"allow": ["::ffff:0:0/97", "128.0.0.0/1"]}, True),
+        ({"allow": ["::ffff:10.0.0.0/104"]}, False),
         ({"deny": ["10.0.0.0/8"]}, True),
         ({"plain_passwords": "users"}, False),
         (CURVE, False),
