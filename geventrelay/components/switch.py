@@ -8,7 +8,7 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import gevent
 import zmq
@@ -23,7 +23,7 @@ from ..errors import StartError
 from ..log import event
 from ..settings import DeviceSettings
 from ..switch.choose import core_maker
-from ..switch.contract import Destination, Side, Way
+from ..switch.contract import Destination, Forgotten, Side, Way
 from ..switch.dialler import addresses
 from ..switch.driver import Driver
 from ..switch.station import Station
@@ -367,7 +367,20 @@ def _outlet(key: str, counters: OutletCounters, side: Side) -> OutletSnapshot:
         waiting=counts.waiting,
         waiting_bytes=counts.waiting_bytes,
         forbidden_subscriptions=counts.forbidden_subscriptions,
+        **_last_values(side),
     )
+
+
+def _last_values(side: Side) -> dict[str, Any]:
+    kept = side.kept_values()
+    if kept is None:
+        return {}
+    return {
+        "last_values": kept.count,
+        "last_values_bytes": kept.nbytes,
+        "last_values_given": kept.given,
+        "last_values_forgotten": {one.value: kept.forgotten.get(one, 0) for one in Forgotten},
+    }
 
 
 def _copier(outlet: Outlet) -> Callable[[Sequence[bytes]], None]:

@@ -9,7 +9,7 @@ import zmq
 
 from ..settings import DeviceSettings
 from ..settings.socket_options import lets_legacy_peers_in
-from ..switch.contract import SidePlan
+from ..switch.contract import LastValuePlan, SidePlan
 from ..switch.dialler import Redial
 from ..switch.pulse import Heartbeat
 from ..switch.terms import Terms
@@ -60,6 +60,7 @@ def side_plan(plan: SocketPlan, settings: DeviceSettings) -> SidePlan:
         max_subscriptions=getattr(of_subscribers, "max_subscriptions", 0),
         slow_subscriber=getattr(of_subscribers, "slow_subscriber", SlowSubscriber.DROP),
         subscriber_max_age_s=getattr(of_subscribers, "subscriber_max_age_s", 0.0),
+        last_values=_last_values(of_subscribers),
         xpub_verbose=repeats_subscriptions(plan.key, settings),
         xpub_welcome_msg=options.get(zmq.XPUB_WELCOME_MSG, b""),
         router_handover=bool(options.get(zmq.ROUTER_HANDOVER)),
@@ -83,7 +84,7 @@ def terms(plan: SocketPlan, settings: DeviceSettings) -> Terms:
         routing_id=options.get(zmq.ROUTING_ID, b""),
         legacy_peers=lets_legacy_peers_in(plan.key, settings),
         heartbeat=_heartbeat(options),
-        immediate=plan.type in ONLY_SEND and bool(options.get(zmq.IMMEDIATE, settings.immediate)),
+        immediate=_forgets_peers(plan, settings),
         ipv6=bool(options.get(zmq.IPV6, settings.ipv6)),
         redial=_redial(options),
         most_peers=settings.max_peers,
@@ -91,6 +92,25 @@ def terms(plan: SocketPlan, settings: DeviceSettings) -> Terms:
         door=door_of(options),
         rate=rate_limit(settings),
         rate_per=RatePer(settings.max_rate_per),
+    )
+
+
+def _forgets_peers(plan: SocketPlan, settings: DeviceSettings) -> bool:
+    if zmq.SocketType(plan.type).name in TO_SUBSCRIBERS and getattr(settings, "last_value", False):
+        # The next connection is a new subscriber, which is given the last values in the place of what waited.
+        return True
+    return plan.type in ONLY_SEND and bool(options_of(plan, settings).get(zmq.IMMEDIATE, settings.immediate))
+
+
+def _last_values(settings: Any) -> LastValuePlan | None:
+    if not getattr(settings, "last_value", False):
+        return None
+    return LastValuePlan(
+        topics=settings.last_value_topics,
+        nbytes=settings.last_value_bytes,
+        max_age_s=settings.last_value_max_age_s,
+        prefixes=settings.last_value_prefix,
+        topic_until=settings.topic_until or b"",
     )
 
 

@@ -74,6 +74,10 @@ def _options(settings: Any, kind: str) -> Options:
     if kind == "SUB":
         prefixes = settings.subscribe
         return tuple((zmq.SUBSCRIBE, prefix) for prefix in ((b"",) if prefixes is None else prefixes))
+    if kind == "XSUB" and getattr(settings, "last_value", False):
+        # It is to know the last values also of what no subscriber wants now.
+        prefixes = settings.last_value_prefix
+        return tuple((zmq.SUBSCRIBE, prefix) for prefix in ((b"",) if prefixes is None else prefixes))
     if kind in ("PUB", "XPUB") and getattr(settings, "slow_subscriber", None) is SlowSubscriber.BLOCK:
         return ((zmq.XPUB_NODROP, 1),)
     return ()

@@ -202,6 +202,25 @@ class OutletSnapshot(Frozen, OutletValues):
         path=("forbidden_subscriptions",), metric="forbidden_subscriptions", optional=True,
     )  # fmt: skip
 
+    last_values: int | None = gauge(
+        "messages", "Last values that are kept for later subscribers (engine zmtp).",
+        path=("last_values", "kept"), metric="last_values", optional=True,
+    )  # fmt: skip
+    last_values_bytes: int | None = gauge(
+        "bytes", "Bytes of the last values that are kept, heads of frames among them (engine zmtp).",
+        path=("last_values", "bytes"), metric="last_values_bytes", optional=True,
+    )  # fmt: skip
+    last_values_given: int | None = counter(
+        "deliveries", "Last values that were given to new subscriptions; they are among the deliveries (engine zmtp).",
+        path=("last_values", "given"), metric="last_values_given", optional=True,
+    )  # fmt: skip
+    last_values_forgotten: Mapping[str, int] | None = counter(
+        "messages", "Last values that were forgotten, by reason: more topics or bytes than are kept, their age, or "
+        "memory (engine zmtp).",
+        path=("last_values", "forgotten"), metric="last_values_forgotten", by="reason",
+        known=["topics", "bytes", "age", "memory"], optional=True,
+    )  # fmt: skip
+
     @classmethod
     def of(cls, socket: str, counters: OutletCounters, held: int, **deliveries: object) -> OutletSnapshot:
         """What has been counted up to now. Does not yield.
@@ -209,9 +228,9 @@ class OutletSnapshot(Frozen, OutletValues):
         :param socket: the socket's key in its device.
         :param counters: what its burst has counted.
         :param held: 1 if it has yet to take the message in hand, else 0.
-        :param deliveries: what is known of deliveries, by attribute; nothing with libzmq.
+        :param deliveries: what is known of deliveries and last values, by attribute; nothing with libzmq.
         """
-        return frozen_copy(cls, counters, socket=socket, held=held, **(deliveries or _NO_DELIVERIES))
+        return frozen_copy(cls, counters, socket=socket, held=held, **{**_NO_DELIVERIES, **deliveries})
 
     @property
     def adds_up(self) -> bool:

@@ -44,6 +44,8 @@ class Need:
     value: Any
 
     def __str__(self) -> str:
+        if self.value is True:
+            return self.option.name
         value = f"{self.value:g}" if isinstance(self.value, float) else self.value
         return f"{self.option.name} {value}"
 
@@ -78,7 +80,7 @@ def _written(value: Any) -> Any:
 
 
 def _told(option: Option, value: Any) -> str:
-    return f"no {option.name}" if value is None else str(_written(value))
+    return f"no {option.name}" if value is None or value is False else str(_written(value))
 
 
 def misfits(values: Mapping[str, Any], types: Mapping[str, str], need: Need | None = None) -> Iterator[SettingsError]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..errors import SettingsError
+from ..retention.options import RetentionOptions
 from ..terms import Payload, SlowSubscriber, WhenFull
 from .checks import endpoints, one_of, prefixes
 from .concealed import Unshown
@@ -58,7 +59,7 @@ def _slow_subscriber() -> Any:
     )
 
 
-_OF_SUBSCRIBERS = ("slow_subscriber", "subscriber_max_age_s", "max_subscriptions")
+_OF_SUBSCRIBERS = ("slow_subscriber", "subscriber_max_age_s", "max_subscriptions", "last_value")
 """What is only for devices with a PUB or XPUB."""
 
 
@@ -69,7 +70,7 @@ def _of_subscribers(cls: type[DeviceSettings], values: Mapping[str, Any]) -> Ite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Relay(SubscriberLimits, DeviceSettings):
+class Relay(RetentionOptions, SubscriberLimits, DeviceSettings):
     """SUB -> PUB and PUSH: every subscriber gets each message whole, one puller gets its payload.
 
     At least one of `pub` and `push` is needed.
@@ -160,7 +161,7 @@ def _subscribe(help: str, unset: str) -> Any:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forwarder(SubscriberLimits, _Proxy):
+class Forwarder(RetentionOptions, SubscriberLimits, _Proxy):
     """XSUB <-> XPUB: publishers at the frontend, subscribers at the backend, subscriptions travel upstream.
 
     `subscribe` makes it SUB -> PUB. Drops at a slow subscriber happen inside libzmq, where they cannot be counted;

@@ -27,6 +27,9 @@ from ..terms import Payload, WhenFull
 from ..terms import SlowSubscriber as SlowSubscriber
 from ..zmtp import events
 from .core_values import Ended as Ended
+from .core_values import Forgotten as Forgotten
+from .core_values import KeptValues as KeptValues
+from .core_values import LastValuePlan as LastValuePlan
 from .core_values import PeerCounts as PeerCounts
 from .core_values import Progress as Progress
 from .core_values import SidePlan as SidePlan
@@ -53,8 +56,8 @@ class Account(Protocol):
     """What the cores of one hub keep in memory for peers, counted where it is taken and given back.
 
     That is messages that wait, once for all peers that wait for them; what has come of messages that have no end
-    yet; and subscriptions, also those that a publisher is to be told of and has not read. Each core has two buffers of
-    256 KiB besides, which it fills again and again.
+    yet; subscriptions, also those that a publisher is to be told of and has not read; and last values. Each core has
+    two buffers of 256 KiB besides, which it fills again and again.
 
     What cores do to keep to the limit, looked at each time that one has read a piece (64 KiB, or more of one message):
 
@@ -64,6 +67,7 @@ class Account(Protocol):
       (the longest queues are cut to half of the longest, counted `Drop.MEMORY`; a subscriber that is disconnected for
       being slow is disconnected here too); the largest message without an end, with its connection; the subscriptions
       that are kept for one peer, because it has asked or is to be told, with its connection. Both are `Fault.MEMORY`.
+      Or the older half of the last values of one side, which keeps no more of them than half of the limit anyway.
 
     So no more than the limit, the piece that was read last, and one message for each peer is kept.
 
@@ -183,10 +187,22 @@ class Side(Protocol):
         """What has been counted of all its peers up to now, also of those that were removed."""
 
     def subscribe(self, topic: bytes) -> None:
-        """Of a SUB: ask every peer, now and later, for messages that begin with `topic`."""
+        """Of a SUB or XSUB: ask every peer, now and later, for messages that begin with `topic`.
+
+        An XSUB asks for it whatever is asked for downstream.
+        """
 
     def cancel(self, topic: bytes) -> None:
-        """Of a SUB: take one `subscribe` of `topic` back."""
+        """Of a SUB or XSUB: take one `subscribe` of `topic` back."""
+
+    def kept_values(self) -> KeptValues | None:
+        """What is kept for later subscribers; None if the plan has no `SidePlan.last_values`.
+
+        A subscription that is new to its peer is given at once, in the order in which they came, the last values
+        that begin with its topic, but for those that another subscription of the peer matches. They wait in front of
+        all that is published later, and the high-water mark does not count them. No more wait for a peer than may be
+        kept; what is more is lost, `Drop.SLOW`.
+        """
 
     def drop_too_old(self, now: float) -> float | None:
         """Of a PUB or XPUB: drop what has waited for a subscriber longer than `SidePlan.subscriber_max_age_s`.

@@ -39,6 +39,56 @@ class Ended:
     what: str
 
 
+class Forgotten(enum.Enum):
+    """Why a last value was forgotten."""
+
+    TOPICS = "topics"
+    """There were more topics than are kept."""
+    BYTES = "bytes"
+    """There were more bytes."""
+    AGE = "age"
+    """It was too old."""
+    MEMORY = "memory"
+    """The memory budget was short, or half of it was used for last values."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastValuePlan:
+    """What a PUB or XPUB keeps for subscribers that come later: the last message of each topic.
+
+    The topic of a message is its first part; of a message of one part, what stands before its first space. One that is
+    longer than a subscription may be is cut there.
+
+    :ivar topics: how many topics it keeps; the oldest values make room.
+    :ivar nbytes: how many bytes of messages, with the heads of their frames. No more than half of the memory budget.
+    :ivar max_age_s: how old a value may be that a subscriber is given, in seconds; 0 for no limit.
+    :ivar prefixes: only messages that begin with one of them are kept; None for all.
+    :ivar topic_until: the topic of each message is what stands in its first part before these bytes; empty for the rule
+        above.
+    """
+
+    topics: int = 100_000
+    nbytes: int = 256 << 20
+    max_age_s: float = 0.0
+    prefixes: tuple[bytes, ...] | None = None
+    topic_until: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptValues:
+    """What is kept for subscribers that come later.
+
+    :ivar count: how many last values, and `nbytes` their bytes, heads of frames among them.
+    :ivar given: how many were given to subscribers, each counted once for each of them.
+    :ivar forgotten: how many make room for others, or were too old.
+    """
+
+    count: int
+    nbytes: int
+    given: int
+    forgotten: Mapping[Forgotten, int]
+
+
 @dataclass(frozen=True, slots=True)
 class SidePlan:
     """One socket of a device, as a core needs to know it.
@@ -56,6 +106,7 @@ class SidePlan:
     :ivar router_handover: whether a peer takes over the routing id of another, which is then disconnected. Without, it
         is refused itself.
     :ivar subscriber_max_age_s: how long a message may wait for a subscriber, in seconds; 0 for no limit.
+    :ivar last_values: what a PUB or XPUB keeps for later subscribers; None for nothing.
     """
 
     key: str
@@ -66,6 +117,7 @@ class SidePlan:
     max_subscriptions: int = 100_000
     slow_subscriber: SlowSubscriber = SlowSubscriber.DROP
     subscriber_max_age_s: float = 0.0
+    last_values: LastValuePlan | None = None
     xpub_verbose: bool = False
     xpub_welcome_msg: bytes = b""
     router_handover: bool = False

@@ -16,6 +16,7 @@ from geventrelay import Endpoint, Forwarder, Queue, Relay, SlowSubscriber, Strea
 from geventrelay.cli import arguments, main
 from geventrelay.cli.commands import pattern
 from geventrelay.errors import ConfigurationError, Problem, SettingsError
+from geventrelay.retention.options import RetentionOptions
 from geventrelay.settings import PATTERNS, HttpAddress, LogFormat, ServerSettings
 from geventrelay.settings.file.load import LIMIT_BYTES, load
 from geventrelay.settings.file.positions import loads
@@ -751,8 +752,9 @@ def on_command_line(option, value):
 
 @pytest.mark.parametrize("name", PATTERNS)
 def test_the_command_line_and_the_file_agree(tmp_path, name):
-    # With libzmq, there are no rights beside legacy peers.
-    flags = [option.flag for option in options_of(PATTERNS[name]) if option.name not in ("name", "rights")]
+    # With libzmq, there are no rights beside legacy peers, and no last values.
+    without = {"name", "rights", *(option.name for option in options_of(RetentionOptions))}
+    flags = [option.flag for option in options_of(PATTERNS[name]) if option.name not in without]
     device = {flag: VALUES[flag] for flag in flags}
     # These sockets are open to every peer.
     flags = [option.flag for option in options_of(ServerSettings) if option.name != "require-auth"]
@@ -764,6 +766,25 @@ def test_the_command_line_and_the_file_agree(tmp_path, name):
     command, options = arguments.parse([name, "--name=named", *words])
     assert command.name == name
     assert read(tmp_path, "\n".join(lines)) == pattern.settings(PATTERNS[name], options)
+
+
+def test_last_values_are_the_same_on_the_command_line_and_in_the_file(tmp_path):
+    words = [
+        "--last-value", "--last-value-topics=5", "--last-value-bytes=6", "--last-value-prefix=a",
+        "--last-value-prefix=b", "--last-value-max-age=1.5", "--topic-until=:",
+    ]  # fmt: skip
+    _, options = arguments.parse(["forwarder", "--frontend=1", "--backend=2", "--name=f", *words])
+    (wanted,) = pattern.settings(PATTERNS["forwarder"], options).devices
+    text = """
+        last-value = true
+        last-value-topics = 5
+        last-value-bytes = 6
+        last-value-prefix = ["a", "b"]
+        last-value-max-age = 1.5
+        topic-until = ":"
+    """
+    assert one(tmp_path, FORWARDER + text) == wanted
+    assert (wanted.last_value_prefix, wanted.topic_until) == ((b"a", b"b"), b":")
 
 
 def test_rights_are_a_file_on_the_command_line_and_in_the_file(tmp_path):

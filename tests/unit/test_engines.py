@@ -96,6 +96,22 @@ REFUSED = {
         lambda: Relay(sub=1, pub=2, engine="libzmq", subscriber_max_age_s=2),
         "subscriber_max_age_s: expected 0 with engine libzmq (subscriber-max-age 2 needs engine zmtp), got 2.0",
     ),
+    "last values with libzmq": (
+        lambda: Forwarder(**SIDES, engine="libzmq", last_value=True),
+        "last_value: expected no last-value with engine libzmq (last-value needs engine zmtp), got True",
+    ),
+    "last values without subscribers": (
+        lambda: Relay(sub=1, push=2, last_value=True),
+        "pub: expected an endpoint where last-value is given, got None",
+    ),
+    "how last values are kept, where none are": (
+        lambda: Forwarder(**SIDES, topic_until=":"),
+        "last_value: expected true where topic-until is given, got False",
+    ),
+    "no topic at all": (
+        lambda: Forwarder(**SIDES, last_value=True, topic_until=""),
+        "topic_until: expected text or bytes, and not empty, got ''",
+    ),
     "no subscribers": (
         lambda: Relay(sub=1, push=2, slow_subscriber="disconnect"),
         "pub: expected an endpoint where slow-subscriber is given, got None",

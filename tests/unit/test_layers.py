@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "endpoints": {"errors"},
     # A feature has its own options, and rules of how they go together.
     "settings": {"settings", "errors", "endpoints", "terms"}
-    | {"access.options", "access.socket_rules", "access.rights_options", "access.rights_rules"},
+    | {"access.options", "access.socket_rules", "access.rights_options", "access.rights_rules", "retention.options"},
     "recording": {"recording", "errors"},
     "engine": {"engine", "errors", "log", "terms"},
     # The protocol: no sockets, no hub, nothing of ours.

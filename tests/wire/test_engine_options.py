@@ -271,3 +271,7 @@ def test_the_log_says_once_a_start_which_option_has_chosen_the_engine(run, caplo
     assert device.engine == "zmtp"
     told = 'engine device=forwarder engine=zmtp reason="subscriber-max-age 2 needs it"'
     assert [one for one in caplog.messages if one.startswith("engine ")] == [told]
+    caplog.clear()
+    assert run(Forwarder(frontend=LOCAL, backend=LOCAL, last_value=True)).engine == "zmtp"
+    told = 'engine device=forwarder engine=zmtp reason="last-value needs it"'
+    assert [one for one in caplog.messages if one.startswith("engine ")] == [told]

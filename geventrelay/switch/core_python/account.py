@@ -55,6 +55,11 @@ class Account:
         return sum(core.kept.used_bytes - core.kept.dying_bytes for core in self._cores)
 
     @property
+    def most_values_bytes(self) -> int:
+        """How much last values may take."""
+        return self._limit // 2
+
+    @property
     def limit_bytes(self) -> int:
         """See `geventrelay.switch.contract.Account`."""
         return 0 if self._limit == _UNLIMITED else self._limit
@@ -102,6 +107,8 @@ class Account:
         if sender is None or subscriber is None:
             return False
         unfinished, subscribed = sender.unfinished_bytes, subscriber.subscribed_bytes
+        if self._forget_values(max(waiting, unfinished, subscribed)):
+            return True
         if waiting and waiting >= max(unfinished, subscribed):
             for peer in peers:
                 if peer.can_drop_bytes and peer.queue.nbytes > waiting // 2:
@@ -115,6 +122,15 @@ class Account:
             subscriber.side.forget_subscriptions(subscriber)
             subscriber.core.call_attention()
         return bool(waiting or unfinished or subscribed)
+
+    def _forget_values(self, least: int) -> bool:
+        """Forget half of the most last values that one side keeps, if they are at `least` so many bytes."""
+        values = [side.last_values for core in list(self._cores) for side in core.sides if side.last_values is not None]
+        largest = max(values, key=lambda one: one.nbytes, default=None)
+        if largest is None or not largest.nbytes or largest.nbytes < least:
+            return False
+        largest.forget_to(largest.nbytes // 2)
+        return True
 
     def _peers(self) -> Iterator[Peer]:
         for core in list(self._cores):

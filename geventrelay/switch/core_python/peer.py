@@ -173,10 +173,10 @@ class Peer:
     def room(self) -> int:
         """How many messages it may take now."""
         plan, queue = self.side.plan, self.queue
-        room = plan.sndhwm - queue.messages if plan.sndhwm else NO_LIMIT
+        room = plan.sndhwm - (queue.messages - queue.beyond) if plan.sndhwm else NO_LIMIT
         if plan.sndhwm_bytes:
             # One at a time: how large the next ones are is not known here.
-            room = min(room, 1) if queue.nbytes < plan.sndhwm_bytes else 0
+            room = min(room, 1) if queue.nbytes - queue.beyond_bytes < plan.sndhwm_bytes else 0
         if self.core.account.tight and self.side.holds_back:
             room = min(room, 1 - queue.messages)
         return max(room, 0)

@@ -13,6 +13,7 @@ from ...zmtp.errors import Fault, ProtocolError
 from ...zmtp.greeting import Version
 from ..contract import SidePlan, SlowSubscriber
 from .incoming import Subscription
+from .last_values import LastValues
 from .peer import Peer
 from .run import Run
 from .side import Side, count_sent
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .core import PythonCore
 
 _UNLINKED_AT_A_TIME = 500
+_VALUES_IN_A_RUN = 256
 TOO_SLOW = "it was slow: as much was waiting for it as its high-water mark allows"
 """Why a slow subscriber is ended."""
 _SUBSCRIPTION_BYTES = 500
@@ -58,6 +60,8 @@ class Publish(Side):
     def __init__(self, core: PythonCore, plan: SidePlan) -> None:
         super().__init__(core, plan)
         self._topics: Topics[Subscriber] = Topics()
+        if plan.last_values is not None:
+            self.last_values = LastValues(self)
         # The subscribers that a message had to wait for.
         self._full: list[Subscriber] = []
 
@@ -150,7 +154,29 @@ class Publish(Side):
             return False
         if not known:
             self._add(subscriber, topic)
+            if self.last_values is not None:
+                self._give_last_values(self.last_values, subscriber, topic)
         return True
+
+    def _give_last_values(self, values: LastValues, subscriber: Subscriber, topic: bytes) -> None:
+        """Have the last values wait for a `subscriber` that a new `topic` of it matches, and no other one."""
+        node = subscriber.topics[topic]
+        if _is_member_above(node, subscriber):
+            return
+        longer = (one for one in subscriber.topics if len(one) > len(topic) and one.startswith(topic))
+        others = set(longer) if node.children else set()
+        now = time.monotonic()
+        peer, found = subscriber.peer, values.found(topic, others, now)
+        values.given += len(found)
+        room, room_bytes = values.plan.topics - peer.queue.beyond, values.plan.nbytes - peer.queue.beyond_bytes
+        taken: list[bytes] = []
+        for one in found:
+            if len(taken) < room and len(one) <= room_bytes:
+                taken.append(one)
+                room_bytes -= len(one)
+        peer.drop(Drop.SLOW, len(found) - len(taken))
+        for start in range(0, len(taken), _VALUES_IN_A_RUN):
+            peer.put(Run.last_values(taken[start : start + _VALUES_IN_A_RUN], now))
 
     def _add(self, subscriber: Subscriber, topic: bytes) -> None:
         subscriber.topics[topic] = self._topics.add(topic, subscriber)
@@ -225,6 +251,8 @@ class Publish(Side):
         """See `Side.send`, and there of `run` and `counters`."""
         # Also without a subscriber, as on libzmq's engine.
         count_sent(counters, run)
+        if self.last_values is not None:
+            self.last_values.keep(run)
         for first, last, targets in self._matches(run):
             if targets:
                 piece = run.piece(first, last)
@@ -288,6 +316,14 @@ class Publish(Side):
     def end_slow(self, peer: Peer) -> None:
         """See `Side.end_slow`, and there of `peer`."""
         peer.end(Fault.SLOW, TOO_SLOW)
+
+
+def _is_member_above(node: Node[Subscriber], subscriber: Subscriber) -> bool:
+    """Whether a `subscriber` wants a beginning of the topic of `node`."""
+    above = node.parent
+    while above is not None and subscriber not in above.members:
+        above = above.parent
+    return above is not None
 
 
 def _subscriber(peer: Peer) -> Subscriber | None:

@@ -16,15 +16,18 @@ class Queue:
     :param kept: has what they take, each once.
     :ivar messages: how many wait, one that is written in half among them.
     :ivar nbytes: their bytes, heads of frames among them.
+    :ivar beyond: of these messages, how many wait whatever the high-water mark is, and `beyond_bytes` their bytes.
     :ivar v1_0: whether they are written as frames of ZMTP 1.0. Change it only where `rewind` has been called.
     """
 
-    __slots__ = ("_done", "_kept", "_runs", "_written", "messages", "nbytes", "v1_0")
+    __slots__ = ("_done", "_kept", "_runs", "_written", "beyond", "beyond_bytes", "messages", "nbytes", "v1_0")
 
     def __init__(self, kept: Kept) -> None:
         self._kept = kept
         self.messages = 0
         self.nbytes = 0
+        self.beyond = 0
+        self.beyond_bytes = 0
         self.v1_0 = False
         self._runs: deque[Run] = deque()
         # Of the first run: how many messages are through, and how many bytes are written.
@@ -34,8 +37,7 @@ class Queue:
     def put(self, run: Run) -> None:
         """Have `run` wait."""
         self._runs.append(self._held(run))
-        self.messages += len(run.ends)
-        self.nbytes += len(run.data)
+        self._count(run, len(run.ends), len(run.data))
 
     @property
     def since(self) -> float | None:
@@ -110,12 +112,15 @@ class Queue:
         self.rewind()
 
     def drop_oldest(self, most: int) -> int:
-        """Forget the oldest `most` messages, but not one that is written in half; how many that were."""
+        """Forget the oldest `most` messages, but not one that is written in half, nor what waits beyond; how many."""
         half = self._take_half()
         before = self.messages
-        while self._runs and before - self.messages < most:
-            run = self._runs[0]
-            self._advance_to(run, self._done + most - (before - self.messages))
+        while before - self.messages < most and (index := self._first_to_drop()) is not None:
+            left = most - (before - self.messages)
+            if index:
+                self._cut(index, left)
+            else:
+                self._advance_to(self._runs[0], self._done + left)
         dropped = before - self.messages
         self._put_back(half)
         return dropped
@@ -148,7 +153,7 @@ class Queue:
         for run in self._runs:
             self._let_go(run)
         self._runs.clear()
-        self._done = self._written = self.messages = self.nbytes = 0
+        self._done = self._written = self.messages = self.nbytes = self.beyond = self.beyond_bytes = 0
         return dropped
 
     def _held(self, run: Run) -> Run:
@@ -167,8 +172,30 @@ class Queue:
 
     def _forget(self, run: Run, done: int) -> None:
         """Count the messages of the first `run` up to `done` as gone."""
-        self.messages -= done - self._done
-        self.nbytes -= run.start(done) - run.start(self._done)
+        self._count(run, self._done - done, run.start(self._done) - run.start(done))
+
+    def _count(self, run: Run, messages: int, nbytes: int) -> None:
+        """Count `messages` and `nbytes` more of a `run`."""
+        self.messages += messages
+        self.nbytes += nbytes
+        if run.beyond:
+            self.beyond += messages
+            self.beyond_bytes += nbytes
+
+    def _first_to_drop(self) -> int | None:
+        """The place of the first run that does not wait beyond the high-water mark; None if there is none."""
+        return next((index for index, run in enumerate(self._runs) if not run.beyond), None)
+
+    def _cut(self, index: int, most: int) -> None:
+        """Forget up to `most` messages at the beginning of a run that is not the first one."""
+        run = self._runs[index]
+        done = min(most, len(run.ends))
+        self._count(run, -done, -run.start(done))
+        if done == len(run.ends):
+            del self._runs[index]
+        else:
+            self._runs[index] = self._held(run.piece(done, len(run.ends)))
+        self._let_go(run)
 
     def _advance_to(self, run: Run, done: int) -> None:
         """Forget the messages of the first `run` up to `done`; all if it has no more."""
@@ -211,5 +238,4 @@ class Queue:
         run, written = half
         self._runs.appendleft(self._held(run))
         self._done, self._written = 0, written
-        self.messages += 1
-        self.nbytes += len(run.data)
+        self._count(run, 1, len(run.data))

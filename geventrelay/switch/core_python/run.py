@@ -23,9 +23,10 @@ class Run:
     :param head_bytes: how many bytes of `data` are heads of frames.
     :param at: when they came, by `time.monotonic`.
     :ivar holders: how many queues have it.
+    :ivar beyond: whether its messages wait whatever the high-water mark is: last values.
     """
 
-    __slots__ = ("_v1_0", "at", "data", "ends", "head_bytes", "holders", "parts")
+    __slots__ = ("_v1_0", "at", "beyond", "data", "ends", "head_bytes", "holders", "parts")
 
     def __init__(self, data: bytes, ends: Sequence[int], parts: int, head_bytes: int, at: float) -> None:
         self.data = data
@@ -34,12 +35,20 @@ class Run:
         self.head_bytes = head_bytes
         self.at = at
         self.holders = 0
+        self.beyond = False
         self._v1_0: Run | None = None
 
     @classmethod
     def of(cls, messages: Iterable[Sequence[bytes]], at: float) -> Run:
         """A run of `messages`, each given as its parts; `at` is when they came."""
         return _joined((frames.encode_message(parts) for parts in messages), at)
+
+    @classmethod
+    def last_values(cls, values: Iterable[bytes], at: float) -> Run:
+        """A run of last values, each given as its frames; `at` is when they are given to a subscriber."""
+        made = _joined(values, at)
+        made.beyond = True
+        return made
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -71,9 +80,10 @@ class Run:
         start = self.start(first)
         data = self.data[start : self.ends[last - 1]]
         ends = [end - start for end in self.ends[first:last]] if start else self.ends[:last]
-        if self._is_plain:
-            return Run(data, ends, len(ends), 2 * len(ends), self.at)
-        return _measured(data, ends, self.at)
+        plain = self._is_plain
+        made = Run(data, ends, len(ends), 2 * len(ends), self.at) if plain else _measured(data, ends, self.at)
+        made.beyond = self.beyond
+        return made
 
     def pick(self, indices: Sequence[int]) -> Run:
         """The messages with these `indices`, which grow, as `piece`."""

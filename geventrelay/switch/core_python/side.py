@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, cast
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, cast
 from ...engine.counters import Drop, OutletCounters
 from ...engine.grant import Prefixes, allows
 from .. import contract
-from ..contract import PeerCounts, SidePlan
+from ..contract import KeptValues, PeerCounts, SidePlan
 from .incoming import Subscription
+from .last_values import LastValues
 from .peer import Peer
 from .rated import receive_rated
 from .run import Run
@@ -29,6 +31,7 @@ class Side:
     :param plan: what it is to be.
     :ivar peers: all of them.
     :ivar way: where messages from its peers go; None if they go nowhere.
+    :ivar last_values: what it keeps for later subscribers; None for nothing.
     """
 
     takes_subscriptions = False
@@ -39,6 +42,7 @@ class Side:
         self.core = core
         self.peers: list[Peer] = []
         self.way: Way | None = None
+        self.last_values: LastValues | None = None
         # What was counted of peers that were removed.
         self._past = PeerCounts()
 
@@ -73,6 +77,10 @@ class Side:
     def drop_too_old(self, now: float) -> float | None:
         """See `geventrelay.switch.contract.Side.drop_too_old`, and there of `now`."""
         return None
+
+    def kept_values(self) -> KeptValues | None:
+        """See `geventrelay.switch.contract.Side.kept_values`."""
+        return None if self.last_values is None else self.last_values.counts(time.monotonic())
 
     @property
     def asks_for(self) -> Sequence[bytes]:

@@ -110,11 +110,14 @@ class Subscribe(Side):
         super().__init__(core, plan)
         # How often each topic is wanted, and where it is kept.
         self._wanted: dict[bytes, int] = {}
+        # Those that an XSUB asks for itself, whatever is asked for downstream.
+        self._own: set[bytes] = set()
         self._nodes: dict[bytes, Node[Subscribe]] = {}
         self._topics: Topics[Subscribe] = Topics()
 
     def subscribe(self, topic: bytes) -> None:
         """See `Side.subscribe`, and there of `topic`."""
+        self._own.add(topic)
         self._wanted[topic] = self._wanted.get(topic, 0) + 1
         if self._wanted[topic] == 1:
             self._begin(topic)
@@ -125,6 +128,7 @@ class Subscribe(Side):
         if count > 1:
             self._wanted[topic] = count - 1
         elif count:
+            self._own.discard(topic)
             self._end(topic)
 
     @property
@@ -239,7 +243,7 @@ class Subscribe(Side):
                 self._again(topic)
             else:
                 self._begin(topic)
-        elif topic in self._wanted:
+        elif topic in self._wanted and topic not in self._own:
             self._end(topic)
 
 

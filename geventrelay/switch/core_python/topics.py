@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
 M = TypeVar("M", bound=Hashable)
@@ -84,6 +84,20 @@ class Topics(Generic[M]):
         if node.stamp != self._version:
             self._refresh(node)
         return node.union
+
+    def below(self, topic: bytes) -> Iterator[M]:
+        """Who wants `topic`, or one that begins with it."""
+        node, at = self._deepest(topic, 0, len(topic))
+        if at < len(topic):
+            child = node.children.get(topic[at])
+            if child is None or not child.label.startswith(topic[at:]):
+                return
+            node = child
+        waiting = [node]
+        while waiting:
+            node = waiting.pop()
+            yield from node.members
+            waiting += node.children.values()
 
     def _deepest(self, data: bytes, at: int, end: int) -> tuple[Node[M], int]:
         """The last node on the way that `data` shows, and where in `data` that is."""

@@ -6,7 +6,7 @@ from libc.string cimport memcpy, memset
 from .blocks cimport Block, Heap, data_of, let_go, place_copy
 from .frames cimport message_size, recode
 from .peer cimport Core, Peer, Side
-from .queue cimport Queue, Run, append, drop_all, move_run, run_at
+from .queue cimport Queue, Run, append, append_beyond, drop_all, move_run, run_at
 
 cdef enum:
     # With so much in blocks nothing is looked at.
@@ -20,14 +20,14 @@ cdef inline bint put(Peer *peer, Block *block, size_t at, size_t size, Py_ssize_
         return append(&peer.queue, block, at, size, messages, peer.core.now)
     while at < end:
         one = message_size(data_of(block) + at, False)
-        if not put_recoded(&peer.core.heap, &peer.queue, data_of(block) + at, one, False, peer.core.now):
+        if not put_recoded(&peer.core.heap, &peer.queue, data_of(block) + at, one, False, peer.core.now, False):
             return False
         at += one
     return True
 
 
 cdef inline bint put_recoded(
-    Heap *heap, Queue *queue, const unsigned char *message, size_t size, bint from_1_0, double since
+    Heap *heap, Queue *queue, const unsigned char *message, size_t size, bint from_1_0, double since, bint beyond
 ) noexcept nogil:
     # Puts a message of one version of ZMTP in a queue for another.
     cdef Block *block = NULL
@@ -40,7 +40,7 @@ cdef inline bint put_recoded(
     made = recode(copy, message, from_1_0, &was)
     if block == heap.copies:
         heap.copies_at = at + made
-    done = append(queue, block, at, made, 1, since)
+    done = append_beyond(queue, block, at, made, since) if beyond else append(queue, block, at, made, 1, since)
     let_go(heap, block)
     return done
 
@@ -60,7 +60,7 @@ cdef inline bint recode_queue(Peer *peer) noexcept nogil:
         at = data_of(run.block) + run.at
         while at < data_of(run.block) + run.at + run.size:
             size = message_size(at, peer.queue.v1_0)
-            if not put_recoded(heap, &queue, at, size, peer.queue.v1_0, run.since):
+            if not put_recoded(heap, &queue, at, size, peer.queue.v1_0, run.since, run.beyond):
                 drop_all(&queue, heap)
                 return False
             at += size

@@ -11,9 +11,9 @@ from .nodes cimport Node, Record
 from .peer cimport PUBLISHES, ROUTES, Counts, Peer, note
 from .queue cimport run_at
 from .reading cimport ENDED, MOST_SWEPT, NO_ROOM, NOT_READY, OVER_RATE, TURN_OVER, read_peer
-from .routes cimport add_route, remove_route
 from .shedding cimport keep_to_budget
 from .subscribing cimport sweep, want_everything, welcome
+from .table cimport put_in, take_out
 from .topics cimport write_topic
 from .unsealing cimport put_raw
 from .writing cimport add_control, bury_member, count_news, disconnect, end_peer, free_peer, has_something, write_dirty, write_until
@@ -126,7 +126,7 @@ cdef class NativePeer:
             end_peer(&other.peer, TAKEN_OVER, 0)
         memcpy(self.peer.routing_id, <const char *>routing_id, len(routing_id))
         self.peer.routing_id_size = len(routing_id)
-        if not add_route(&self.side.side.routes, &self.peer, self.peer.routing_id, len(routing_id)):
+        if not put_in(&self.side.side.routes, &self.peer, self.peer.routing_id, len(routing_id)):
             raise MemoryError
         self.side.by_id[routing_id] = self
         self.routing_id = routing_id
@@ -134,7 +134,7 @@ cdef class NativePeer:
 
     cdef int become_unknown(self) except -1:
         if self.routing_id is not None:
-            remove_route(&self.side.side.routes, self.peer.routing_id, self.peer.routing_id_size)
+            take_out(&self.side.side.routes, self.peer.routing_id, self.peer.routing_id_size)
             del self.side.by_id[self.routing_id]
             self.routing_id = None
             self.peer.routing_id_size = 0

@@ -9,9 +9,10 @@ from libc.string cimport memmove
 import random
 
 from .incoming cimport Limits
+from .last_values cimport FORGOTTEN_COUNT, LastValues, forget_all, forget_old
 from .nodes cimport Member, Node
 from .peer cimport (
-    ASKS, BLOCK, DISCONNECT, DROP_NEWEST, DROP_OLDEST, PUBLISHES, PUSHES, ROUTES, TAKES_NONE, Counts, Peer, Side, note,
+    ASKS, BLOCK, DISCONNECT, DROP_NEWEST, DROP_OLDEST, PUBLISHES, PUSHES, ROUTES, TAKES_NONE, Counts, Peer, Side, monotonic, note,
     set_most
 )
 from .queue cimport oldest
@@ -19,7 +20,7 @@ from .topics cimport exact, free_topics, record_of, remove_record, subscribe
 from .writing cimport count_news, drop_before, free_peer
 
 from ...engine.counters import Drop
-from ..contract import SlowSubscriber
+from ..contract import Forgotten, KeptValues, SlowSubscriber
 
 # How many peers of a ROUTER may call themselves nothing.
 cdef object OWN_IDS = 1 << 32
@@ -37,6 +38,10 @@ cdef dict SLOW_OF = {
     SlowSubscriber.DISCONNECT: DISCONNECT,
     SlowSubscriber.BLOCK: BLOCK,
 }
+
+# In the order of last_values.pxd.
+cdef tuple FORGOTTEN = (Forgotten.TOPICS, Forgotten.BYTES, Forgotten.AGE, Forgotten.MEMORY)
+assert len(FORGOTTEN) == FORGOTTEN_COUNT
 
 cdef dict KINDS = {
     "PULL": TAKES_NONE,
@@ -63,11 +68,16 @@ cdef class NativeSide:
     cdef list way
     # Of a SUB or XSUB: how often each topic was asked for.
     cdef dict topics
+    # Of an XSUB: those that it asks for itself, whatever is asked downstream.
+    cdef set own
     # What the account has of them.
     cdef Py_ssize_t topics_bytes
     # Of a ROUTER: its peers, and the number of the last one that calls itself nothing.
     cdef dict by_id
     cdef object number
+    # What `side.last_values` points to.
+    cdef tuple prefixes
+    cdef bytes until
 
     def __cinit__(self, NativeCore core, plan):
         if plan.type not in KINDS:
@@ -83,6 +93,7 @@ cdef class NativeSide:
             self.topics = {}
         if plan.type == "SUB":
             self.side.wants = new_member(&self.side, NULL)
+        self.own = set()
         self.by_id = {}
         self.number = random.randrange(OWN_IDS)
         self.side.routes.seed = random.getrandbits(64)
@@ -100,6 +111,7 @@ cdef class NativeSide:
             link = &link[0].next_side
         if link[0] != NULL:
             link[0] = self.side.next_side
+        self.keep_nothing()
         # Members that are left in the list have none of its records then.
         free_topics(&self.side.topics)
         self.count(-self.topics_bytes)
@@ -128,6 +140,8 @@ cdef class NativeSide:
         self.side.verbose = plan.xpub_verbose
         self.side.slow = SLOW_OF[plan.slow_subscriber]
         set_most(&self.side)
+        if plan.last_values is not None:
+            self.keep(plan.last_values)
         self.made_of = plan
 
     def new_peer(self, *, queues_before):
@@ -176,6 +190,7 @@ cdef class NativeSide:
         if not count:
             self.begin(topic)
         self.topics[topic] = count + 1
+        self.own.add(topic)
 
     def cancel(self, bytes topic):
         """Take one `subscribe` back, see `geventrelay.switch.contract.Side.cancel`."""
@@ -183,7 +198,48 @@ cdef class NativeSide:
         if count > 1:
             self.topics[topic] = count - 1
         elif count:
+            self.own.discard(topic)
             self.end(topic)
+
+    cdef int keep(self, plan) except -1:
+        """Keep last values from now on, as a `LastValuePlan` has it."""
+        cdef LastValues *kept = self.side.last_values
+        if kept == NULL:
+            kept = <LastValues *>calloc(1, sizeof(LastValues))
+            if kept == NULL:
+                raise MemoryError
+            kept.heap = &self.core.core.heap
+            kept.topics.account = kept.heap.account
+            kept.table.seed = random.getrandbits(64)
+            self.side.last_values = kept
+        kept.most_topic = self.side.limits.topic
+        kept.most_topics = min(plan.topics, MOST_LIMIT)
+        kept.most_bytes = min(plan.nbytes, MOST_LIMIT)
+        kept.max_age = plan.max_age_s
+        self.prefixes = take_prefixes(&kept.prefixes, plan.prefixes)
+        self.until = plan.topic_until
+        kept.until = self.until
+        kept.until_size = len(self.until)
+        return 0
+
+    cdef void keep_nothing(self) noexcept:
+        cdef LastValues *kept = self.side.last_values
+        if kept != NULL:
+            forget_all(kept)
+            free_topics(&kept.topics)
+            free_prefixes(&kept.prefixes)
+            free(kept)
+            self.side.last_values = NULL
+
+    def kept_values(self):
+        """What is kept for later subscribers, see `geventrelay.switch.contract.Side.kept_values`."""
+        cdef LastValues *kept = self.side.last_values
+        cdef int index
+        if kept == NULL:
+            return None
+        forget_old(kept, monotonic())
+        forgotten = {FORGOTTEN[index]: kept.forgotten[index] for index in range(FORGOTTEN_COUNT) if kept.forgotten[index]}
+        return KeptValues(kept.count, kept.nbytes, kept.given, forgotten)
 
     def drop_too_old(self, double now):
         """Drop what has waited too long, see `geventrelay.switch.contract.Side.drop_too_old`."""
@@ -207,7 +263,7 @@ cdef class NativeSide:
             self.tell(topic, True, True)
         elif wanted:
             self.begin(topic)
-        elif topic in self.topics:
+        elif topic in self.topics and topic not in self.own:
             self.end(topic)
 
     cdef dict wanted(self):

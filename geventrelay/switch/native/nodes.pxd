@@ -28,6 +28,8 @@ cdef struct Node:
     Entry *entries
     size_t entry_count
     size_t entry_room
+    # Of a tree of last values: what last_values.pxd keeps for the topic.
+    void *value
 
 
 # That a member is subscribed to a node's topic.
@@ -228,12 +230,17 @@ cdef inline void replace_child(Node *node, Node *other) noexcept nogil:
     node.parent.children[place - node.parent.keys] = other
 
 
+cdef inline bint is_used(const Node *node) noexcept nogil:
+    # Whether its topic is one, and not a mere beginning of others.
+    return node.entry_count or node.value != NULL
+
+
 cdef inline void prune(Topics *topics, Node *node) noexcept nogil:
     # Removes a node that is of no use any more, and then those above it; one that has become a mere link is joined with
     # what is below it.
     cdef Node *above
     cdef size_t at
-    while node.parent != NULL and not node.entry_count and not node.child_count:
+    while node.parent != NULL and not is_used(node) and not node.child_count:
         above = node.parent
         at = <unsigned char *>memchr(above.keys, node.label[0], above.child_count) - above.keys
         above.child_count -= 1
@@ -243,9 +250,9 @@ cdef inline void prune(Topics *topics, Node *node) noexcept nogil:
             set_child_room(topics, above, above.child_room // 2)
         free_node(topics, node)
         node = above
-    if node.parent != NULL and not node.entry_count and node.child_count == 1:
+    if node.parent != NULL and not is_used(node) and node.child_count == 1:
         join(topics, node)
-    if not topics.root.entry_count and not topics.root.child_count:
+    if not is_used(&topics.root) and not topics.root.child_count:
         free_parts(topics, &topics.root)
         memset(&topics.root, 0, sizeof(Node))
 

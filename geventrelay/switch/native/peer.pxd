@@ -11,10 +11,11 @@ from .blocks cimport Block, Heap
 from .curve cimport Curve
 from .granted cimport Prefixes
 from .incoming cimport Event, Incoming, Limits
+from .last_values cimport LastValues
 from .nodes cimport Member, Topics
 from .queue cimport Queue
 from .rate cimport Rate
-from .routes cimport MOST_ID, Routes
+from .table cimport Table
 
 # Indices of what is dropped; counts.pxi has their names.
 cdef enum:
@@ -31,6 +32,11 @@ cdef enum:
     FORBIDDEN
     RATE
     DROP_COUNT
+
+
+cdef enum:
+    # zmq_setsockopt(3), ZMQ_ROUTING_ID
+    MOST_ID = 255
 
 
 # What is counted of one peer, or of several together.
@@ -138,7 +144,7 @@ cdef struct Side:
     bint tells
     bint verbose
     # Of a ROUTER.
-    Routes routes
+    Table routes
     # In the order in which they came.
     Peer **peers
     Py_ssize_t count
@@ -157,6 +163,8 @@ cdef struct Side:
     # What subscribers have asked for; of a SUB, what it asks for itself.
     Topics topics
     Member *wants
+    # What subscribers get that come later; NULL where nothing is kept.
+    LastValues *last_values
     Group group
     # Where all wait for the slowest: for how many messages there is room at each subscriber that was found last, and the one
     # for which a message had to wait.
@@ -251,10 +259,10 @@ cdef inline void count_sent(Destination *destination, const Message *message) no
 cdef inline Py_ssize_t room_of(Peer *peer) noexcept nogil:
     # How many messages it may take now.
     cdef const Side *side = peer.side
-    cdef long long room = side.most - peer.queue.messages
+    cdef long long room = side.most - (peer.queue.messages - peer.queue.beyond)
     if side.sndhwm_bytes:
         # One at a time: how large the next ones are is not known here.
-        room = min(room, 1) if peer.queue.nbytes < side.sndhwm_bytes else 0
+        room = min(room, 1) if peer.queue.nbytes - peer.queue.beyond_bytes < side.sndhwm_bytes else 0
     return max(room, 0)
 
 

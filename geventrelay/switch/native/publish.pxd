@@ -12,6 +12,7 @@ from .peer cimport (
     count_sent, mark_dirty, room_of, takes
 )
 from .incoming cimport TOO_SLOW
+from .last_values cimport keep_value
 from .queue cimport drop_all, drop_oldest
 from .topics cimport deepest, find_peers, is_as_before
 from .writing cimport end_peer, write_out
@@ -29,6 +30,10 @@ cdef inline void publish(
     cdef Node *node = deepest(&side.topics, topic, size)
     # Also without a subscriber, as on libzmq's engine.
     count_sent(destination, message)
+    if side.last_values != NULL:
+        keep_value(
+            side.last_values, data_of(message.block) + message.at, message.size, topic, size, message.parts > 1, side.core.now
+        )
     if node == NULL:
         return
     if not find(side, node):

@@ -22,6 +22,8 @@ cdef struct Run:
     Py_ssize_t messages
     # When they came.
     double since
+    # Whether they wait whatever the high-water mark is: last values.
+    bint beyond
 
 
 cdef struct Queue:
@@ -35,6 +37,9 @@ cdef struct Queue:
     size_t written
     long long messages
     size_t nbytes
+    # Of them: those that wait whatever the high-water mark is.
+    long long beyond
+    size_t beyond_bytes
     # Whether they are written as ZMTP 1.0 has them.
     bint v1_0
 
@@ -47,10 +52,25 @@ cdef inline bint append(
     Queue *queue, Block *block, size_t at, size_t size, Py_ssize_t messages, double since
 ) noexcept nogil:
     # Puts messages at the end; False if there is no memory.
+    return append_run(queue, block, at, size, messages, since, False)
+
+
+cdef inline bint append_beyond(Queue *queue, Block *block, size_t at, size_t size, double since) noexcept nogil:
+    # Puts a message at the end, whatever the high-water mark is; False if there is no memory.
+    if not append_run(queue, block, at, size, 1, since, True):
+        return False
+    queue.beyond += 1
+    queue.beyond_bytes += size
+    return True
+
+
+cdef inline bint append_run(
+    Queue *queue, Block *block, size_t at, size_t size, Py_ssize_t messages, double since, bint beyond
+) noexcept nogil:
     cdef Run *run
     if queue.count:
         run = run_at(queue, queue.count - 1)
-        if run.block == block and run.at + run.size == at and run.since == since:
+        if run.block == block and run.at + run.size == at and run.since == since and run.beyond == beyond:
             run.size += size
             run.messages += messages
             count_in(queue, block, size, messages)
@@ -63,6 +83,7 @@ cdef inline bint append(
     run.size = size
     run.messages = messages
     run.since = since
+    run.beyond = beyond
     block.holders += 1
     queue.count += 1
     count_in(queue, block, size, messages)
@@ -96,6 +117,9 @@ cdef inline void pop_run(Queue *queue, Heap *heap) noexcept nogil:
     cdef Run *run = run_at(queue, 0)
     queue.messages -= run.messages
     queue.nbytes -= run.size
+    if run.beyond:
+        queue.beyond -= run.messages
+        queue.beyond_bytes -= run.size
     run.block.referred -= run.size
     let_go(heap, run.block)
     queue.first = (queue.first + 1) & (queue.room - 1)
@@ -124,6 +148,9 @@ cdef inline void pop_first(Queue *queue, Run *run, size_t size) noexcept nogil:
     run.block.referred -= size
     queue.messages -= 1
     queue.nbytes -= size
+    if run.beyond:
+        queue.beyond -= 1
+        queue.beyond_bytes -= size
 
 
 cdef inline Py_ssize_t take_written(Queue *queue, Heap *heap, size_t nbytes) noexcept nogil:
@@ -148,11 +175,16 @@ cdef inline Py_ssize_t take_written(Queue *queue, Heap *heap, size_t nbytes) noe
 # Dropping -----------------------------------------------------------------------------------------------------
 
 cdef inline Py_ssize_t drop_oldest(Queue *queue, Heap *heap, Py_ssize_t most) noexcept nogil:
-    # Forgets up to so many messages, but not one that is written in half; how many that were.
+    # Forgets up to so many messages, but not one that is written in half, nor what waits whatever the high-water mark is;
+    # how many that were.
     cdef long long before = queue.messages
     cdef size_t start = apart(queue)
     cdef Run *run
-    while queue.count > start and before - queue.messages < most:
+    while before - queue.messages < most:
+        while start < queue.count and run_at(queue, start).beyond:
+            start += 1
+        if start == queue.count:
+            break
         run = run_at(queue, start)
         if run.messages <= most - (before - queue.messages):
             drop_run(queue, heap, start)
@@ -220,12 +252,12 @@ cdef inline size_t apart(Queue *queue) noexcept nogil:
 
 
 cdef inline void drop_run(Queue *queue, Heap *heap, size_t index) noexcept nogil:
-    # The first run, or the one behind it.
-    cdef Run first
-    if index:
-        first = run_at(queue, 0)[0]
-        run_at(queue, 0)[0] = run_at(queue, 1)[0]
-        run_at(queue, 1)[0] = first
+    # Forgets one run; those before it stay in their order.
+    cdef Run run = run_at(queue, index)[0]
+    while index:
+        run_at(queue, index)[0] = run_at(queue, index - 1)[0]
+        index -= 1
+    run_at(queue, 0)[0] = run
     pop_run(queue, heap)
 
 

@@ -8,7 +8,7 @@ from .frames cimport MORE, read_frame, write_head
 from .peer cimport (
     FULL, MALFORMED, UNROUTABLE, Core, Destination, Message, Peer, count_sent, mark_dirty, room_of, takes, why_full
 )
-from .routes cimport peer_by_id
+from .table cimport find_in
 from .writing cimport write_out
 
 
@@ -22,7 +22,7 @@ cdef inline void route(Destination *destination, const Message *message) noexcep
     if not more:
         destination.dropped[MALFORMED] += 1
         return
-    peer = <Peer *>peer_by_id(&destination.side.routes, at + head, length)
+    peer = <Peer *>find_in(&destination.side.routes, at + head, length)
     if peer == NULL:
         destination.dropped[UNROUTABLE] += 1
         return

@@ -11,6 +11,7 @@ from .incoming cimport NO_MEMORY, NOTHING, TOO_MANY_TOPICS, TOPIC_TOO_LONG, WAIT
 from .nodes cimport Member, Node, Record
 from .peer cimport Core, Message, Peer, Side, monotonic
 from .sending cimport give_groups, move_message
+from .snapshot cimport give_last_values
 from .topics cimport exact, record_of, remove_record, subscribe, write_topic
 
 
@@ -35,7 +36,11 @@ cdef inline Event take_subscription(Peer *peer, bint wanted, const unsigned char
         return TOO_MANY_TOPICS
     if (side.verbose or node == NULL or not node.entry_count) and not tell(side, True, topic, size, NULL):
         return WAITS
-    return NOTHING if record != NULL or subscribe(peer.member, topic, size) else NO_MEMORY
+    if record != NULL:
+        return NOTHING
+    if not subscribe(peer.member, topic, size):
+        return NO_MEMORY
+    return NOTHING if side.last_values == NULL or give_last_values(peer, topic, size) else NO_MEMORY
 
 
 cdef inline bint want_everything(Peer *peer) noexcept nogil:

@@ -1,0 +1,1 @@
+"""What a device keeps of what it has published, for subscribers that come later."""
