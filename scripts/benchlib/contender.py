@@ -143,6 +143,10 @@ def _zmtp(case: Case, ready: Path, board: Path) -> list[str]:
     return [*_server(case, ready, board), "--engine", "zmtp"]
 
 
+def _with_last_values(case: Case, ready: Path, board: Path) -> list[str]:
+    return [*_zmtp(case, ready, board), "--last-value"]
+
+
 def _everything_on(case: Case, ready: Path, board: Path) -> list[str]:
     return [*_server(case, ready, board), "--http", "127.0.0.1:0", "--control", ANY_PORT, "--tap", ANY_PORT]
 
@@ -173,7 +177,7 @@ def _broker(program: str) -> Command:
     return lambda case, ready, board: ["benchlib.brokers", program, str(ready)]
 
 
-SWITCH_EXTRAS = ("topics", "broker", "hub", "busy", "idle", "leave", *CURVE)
+SWITCH_EXTRAS = ("topics", "values", "broker", "hub", "busy", "idle", "leave", *CURVE)
 """What the engine zmtp is measured with besides the patterns."""
 
 CONTENDERS = (
@@ -215,6 +219,13 @@ CONTENDERS = (
         _patterns(extras=SWITCH_EXTRAS),
         _zmtp,
         ours=True,
+        env={"GEVENTRELAY_BURST": "native"},
+    ),
+    Contender(
+        "last-values",
+        "engine zmtp, last values kept",
+        frozenset({"values"}),
+        _with_last_values,
         env={"GEVENTRELAY_BURST": "native"},
     ),
     Contender(

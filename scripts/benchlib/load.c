@@ -119,6 +119,25 @@ int load_topics(const struct api *z, struct board *b, void **sockets, int n, cha
     return 0;
 }
 
+/* The same with ten thousand numbers, 00000 to 09999, and a space behind them. */
+int load_values(const struct api *z, struct board *b, void **sockets, int n, char *body, size_t size, int unused)
+{
+    (void)n; (void)unused;
+    body[0] = '0';
+    body[5] = ' ';
+    for (unsigned topic = 0; !b->stop; topic = (topic + TOPIC_STEP) % 10000) {
+        body[1] = '0' + topic / 1000;
+        body[2] = '0' + topic / 100 % 10;
+        body[3] = '0' + topic / 10 % 10;
+        body[4] = '0' + topic % 10;
+        if (z->send(sockets[0], body, size, 0) >= 0)
+            b->count[0]++;
+        else if (!is_retry(z))
+            return z->last_errno();
+    }
+    return 0;
+}
+
 /* Receives and counts whole messages. */
 int load_sink(const struct api *z, struct board *b, void **sockets, int n, char *body, size_t size, int unused)
 {
