@@ -21,6 +21,7 @@ import zmq
 from ..log import LogEvent, event
 from . import connections, descriptors
 from .admission import Admission
+from .handshake_failures import NOT_ZMTP, TOO_SLOW, WRONG_TYPE, Ended
 from .holding import Holding
 from .kept_off import KeptOff
 from .libzmq import topics_count, unless_gone
@@ -29,7 +30,7 @@ from .monitor import Monitor, MonitorEvent
 from .narrowing import Narrowing
 from .origins import Origins
 from .peerlimit import HandshakeTime, PeerLimit
-from .peertable import LEGACY_ADVICE, NOT_ZMTP, TOO_SLOW, WRONG_TYPE, Connection, PeersSnapshot, PeerTable
+from .peertable import LEGACY_ADVICE, Connection, PeersSnapshot, PeerTable
 from .readiness import plain_get
 from .seldom import Seldom
 from .usage import REVOKED, Bound, Offence
@@ -124,7 +125,13 @@ class SocketPeers:
         self._mechanism = _MECHANISMS.get(int(plain_get(monitor.socket, zmq.MECHANISM)), "unknown")
         self._handshake = handshake
         self._limit = limit
-        self._table = PeerTable(_has_spoken, takes_legacy=takes_legacy, handshake_s=handshake.longest_s, limit=limit)
+        self._table = PeerTable(
+            _has_spoken,
+            mechanism=self._mechanism,
+            takes_legacy=takes_legacy,
+            handshake_s=handshake.longest_s,
+            limit=limit,
+        )
         self._refused: list[tuple[int, Connection, Offence]] = []
         # What the first line about a peer that may be a legacy one says besides.
         self._advice: Mapping[str, str] = {} if takes_legacy else LEGACY_ADVICE
@@ -354,14 +361,20 @@ class SocketPeers:
         held = self._held.get(descriptor)
         return held is None or not connections.has_ended(held.descriptor)
 
-    def _let_go(self, descriptor: int | None) -> bool:
-        """Hold a connection no more; whether both ends had come to the READY that follows their greetings."""
+    def _let_go(self, descriptor: int | None) -> None:
+        """Hold a connection no more."""
         held = None if descriptor is None else self._held.pop(descriptor, None)
-        if held is None:
-            return False
-        sent, spoken = connections.sent_bytes(held.descriptor) or 0, _has_spoken(held.descriptor)
-        held.close()
-        return sent > _GREETING_BYTES or (sent == _GREETING_BYTES and spoken)
+        if held is not None:
+            held.close()
+
+    def _ended(self, descriptor: int) -> Ended:
+        """What is known of a connection that has ended."""
+        held, slow = self._held.get(descriptor), self._was_slow(descriptor)
+        sent = None if held is None else connections.sent_bytes(held.descriptor)
+        if held is None or sent is None:
+            return Ended(slow=slow)
+        heard = _has_spoken(held.descriptor)
+        return Ended(greeted=sent >= _GREETING_BYTES, said=sent > _GREETING_BYTES, heard=heard, slow=slow)
 
     def _gone(self) -> set[int]:
         """The connections that have ended and that libzmq does not read, since the socket's queue may be full."""
@@ -371,8 +384,8 @@ class SocketPeers:
         return set()
 
     def _note_lost(self, descriptor: int, endpoint: str) -> None:
-        slow = self._was_slow(descriptor)
-        lost = self._table.lost(descriptor, endpoint, answered=self._let_go(descriptor), slow=slow)
+        lost = self._table.lost(descriptor, endpoint, self._ended(descriptor))
+        self._let_go(descriptor)
         if self._admission is not None:
             self._admission.lost(descriptor, time.monotonic(), was_peer=lost is not None and lost[1] is None)
         if lost is None:
@@ -416,4 +429,5 @@ def _errno_name(number: int) -> str:
 def _has_spoken(descriptor: int) -> bool:
     """Whether more than a greeting has come in over a tcp connection; true where that is not known."""
     received = connections.received_bytes(descriptor)
-    return received is None or received > _GREETING_BYTES
+    # The kernel counts the end of the other side as a byte. No command is as short as that.
+    return received is None or received > _GREETING_BYTES + 1

@@ -6,9 +6,8 @@ one whose handshake goes through or fails: these say at which endpoint, and ther
 * a handshake that went through is assigned to the connection that has waited longest there, of those from which enough
   bytes have come for one;
 * one that failed is assigned to the connection that ends next there: libzmq's io thread reports both in one go;
-* a connection that ends with its handshake neither through nor failed did not speak ZMTP 3, or belongs to a socket
-  whose type does not fit: libzmq refuses both without an event. Only the latter has it answered with its READY. Where
-  the other end refuses first, the connection breaks after that READY.
+* a connection that ends with its handshake neither through nor failed was refused without an event; see
+  `geventrelay.engine.handshake_failures`.
 
 A handshake assigned to the wrong connection is corrected when that connection fails. Where several connections may be
 the one whose handshake went through, all of them are *doubtful* for as long as a handshake may take: one that ends then
@@ -17,27 +16,20 @@ without an event may have been the peer, and the other one none. What is told sa
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from ..terms import Denial
+from .handshake_failures import Ended, HandshakeFailures
 from .peeraccount import PeerAccount
 from .peerlimit import PeerLimit
 from .usage import REASONS
 from .values import Kind, Value, counter, merged, values_of
 
-NOT_ZMTP = "not_zmtp3"
-"""Why a handshake failed that libzmq reports nothing about: HTTP, a port scanner, libzmq before 4.0."""
-WRONG_TYPE = "wrong_type"
-"""Why a handshake failed that libzmq has answered: the types of the two sockets do not fit, as a SUB's at a PULL."""
-
-TOO_SLOW = "too_slow"
-"""Why a handshake failed that was not over in its time."""
-
-_BROKEN = ("EPIPE", "ECONNRESET")
 # How long libzmq takes to end a handshake whose time is over.
 _LATE_S = 1.0
 
@@ -49,6 +41,8 @@ KEPT_OFF = "kept_off"
 
 # A client that opens thousands of connections and sends nothing must not have all of them looked at for each new peer.
 _CANDIDATES = 64
+
+_UNKNOWN = Ended()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +177,8 @@ class PeerTable:
 
     :param spoke: whether as much as a handshake needs has come in over the connection with a descriptor; only asked
         where several handshakes are under way.
-    :param takes_legacy: whether a connection without a handshake may be a peer's, of ZMTP 1.0 or 2.0. Its end is no
-        failure then.
+    :param mechanism: what every peer uses.
+    :param takes_legacy: see `HandshakeFailures`.
     :param handshake_s: after how long libzmq ends a handshake, in seconds; 0 for never.
     :param limit: how many connections of others are let in.
     :ivar ready: how many peers are connected, their handshakes through.
@@ -195,6 +189,7 @@ class PeerTable:
         self,
         spoke: Callable[[int], bool] = lambda descriptor: True,
         *,
+        mechanism: str = "NULL",
         takes_legacy: bool = False,
         handshake_s: float = 30.0,
         limit: PeerLimit | None = None,
@@ -208,12 +203,8 @@ class PeerTable:
         # The descriptors of those whose handshake is under way, the oldest first.
         self._pending: dict[int, None] = {}
         self._kept_off: set[int] = set()
-        self._failing: dict[str, str] = {}
-        # Where no more is known than that the connection has broken.
-        self._vague: set[str] = set()
-        self._denied: dict[str, deque[str]] = {}
+        self._failures = HandshakeFailures(mechanism, takes_legacy=takes_legacy)
         self._connected = self._disconnected = self._retries = 0
-        self._failures: Counter[str] = Counter()
         self._cut_off: Counter[str] = Counter()
 
     def gained(self, descriptor: int, endpoint: str, now: float, *, accepted: bool = False) -> None:
@@ -236,7 +227,7 @@ class PeerTable:
         """The connection with this `descriptor` is being ended by us, for this `reason`: its handshake fails."""
         if descriptor not in self._kept_off:
             self._kept_off.add(descriptor)
-            self._failures[reason] += 1
+            self._failures.count(reason)
 
     def succeeded(self, endpoint: str) -> int | None:
         """A handshake at `endpoint` is through; the descriptor that it is assigned to, None if there can be none."""
@@ -263,73 +254,36 @@ class PeerTable:
         return connection.doubtful and now - connection.since < longest_s
 
     def failed(self, endpoint: str, reason: str, *, detail: bool = True) -> None:
-        """A handshake at `endpoint` has failed, for this `reason`; its connection ends next.
-
-        :param detail: whether more is known than that the connection has broken. That is reported after a denial too,
-            and is no failure of its own then.
-        """
-        denied = self._denied.get(endpoint)
-        if denied and not detail:
-            reason = denied.popleft()
-        else:
-            self._failures[reason] += 1
-            if not detail:
-                self._vague.add(endpoint)
-        self._failing[endpoint] = reason
+        """A handshake at `endpoint` has failed, for this `reason`; see `HandshakeFailures.failed`, also of `detail`."""
+        self._failures.failed(endpoint, reason, detail=detail)
 
     def denied(self, endpoint: str, reason: str) -> None:
         """A ZAP handler has refused a handshake at `endpoint`, for this `reason`; the connection ends some time."""
-        self._failures[reason] += 1
-        self._denied.setdefault(endpoint, deque()).append(reason)
+        self._failures.denied(endpoint, reason)
 
-    def lost(
-        self, descriptor: int, endpoint: str, *, answered: bool = False, slow: bool = False
-    ) -> tuple[Connection, str | None] | None:
+    def lost(self, descriptor: int, endpoint: str, ended: Ended = _UNKNOWN) -> tuple[Connection, str | None] | None:
         """The connection with this `descriptor`, at `endpoint`, has ended.
 
-        :param answered: whether it had come to the READY that follows the greeting.
-        :param slow: whether it has taken as long as a handshake may, and this end has ended it.
+        :param ended: what is known of it, but for what is in this table.
 
         Returns it, and why its handshake failed (None if it had gone through); None for one that was never seen.
         """
-        reason, vague = self._failing.pop(endpoint, None), endpoint in self._vague
-        self._vague.discard(endpoint)
+        told = self._failures.take(endpoint)
         connection = self.connections.get(descriptor)
         if connection is None:
             return None
         if descriptor in self._kept_off:
             # It has been counted.
             self._kept_off.discard(descriptor)
-            if reason is not None:
-                self._failures[reason] -= 1
+            self._failures.take_back(told)
             self._end(descriptor)
             return None
-        if self._takes_legacy and not connection.ready and not answered and reason in (None, *_BROKEN):
-            if reason is not None:
-                self._failures[reason] -= 1
+        ended = dataclasses.replace(ended, accepted=connection.accepted, ready=connection.ready)
+        reason = self._failures.conclude(endpoint, told, ended)
+        if told is None:
             self._end(descriptor)
-            return connection, None
-        if slow and not connection.ready and not self._denied.get(endpoint) and (reason is None or vague):
-            if reason is not None:
-                self._failures[reason] -= 1
-            self._failures[TOO_SLOW] += 1
-            self._end(descriptor)
-            return connection, TOO_SLOW
-        if reason is not None:
-            if answered and reason in _BROKEN:
-                self._failures[reason] -= 1
-                self._failures[WRONG_TYPE] += 1
-                reason = WRONG_TYPE
+        else:
             self._fail(descriptor, connection)
-            return connection, reason
-        if not connection.ready:
-            denied = self._denied.get(endpoint)
-            reason = WRONG_TYPE if answered else NOT_ZMTP
-            if denied:
-                reason = denied.popleft()
-            else:
-                self._failures[reason] += 1
-        self._end(descriptor)
         return connection, reason
 
     def retried(self) -> None:
@@ -368,7 +322,7 @@ class PeerTable:
             ),
             connected_total=self._connected,
             disconnected_total=self._disconnected,
-            handshake_failures={reason: count for reason, count in self._failures.items() if count},
+            handshake_failures=self._failures.counts,
             cut_off=dict(self._cut_off),
             retries=self._retries,
         )

@@ -12,8 +12,8 @@ import gevent
 
 from ..engine import connections
 from ..engine.grant import Grant
+from ..engine.handshake_failures import TOO_SLOW
 from ..engine.peerlimit import PeerLimit
-from ..engine.peertable import TOO_SLOW
 from ..zmtp import events
 from ..zmtp.bounds import Bounds
 from ..zmtp.connection import Connection

@@ -11,7 +11,7 @@ import pytest
 import zmq
 
 from geventrelay import Streamer
-from geventrelay.engine.peertable import TOO_SLOW
+from geventrelay.engine.handshake_failures import TOO_SLOW
 from geventrelay.switch.handshake import Handshake
 from geventrelay.testing import LOCAL, Peers, eventually, let_run
 from geventrelay.zmtp.connection import Connection

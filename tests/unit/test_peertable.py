@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geventrelay.engine.handshake_failures import NOT_ZMTP, WRONG_TYPE, Ended
 from geventrelay.engine.peerlimit import PeerLimit
-from geventrelay.engine.peertable import NOT_ZMTP, WRONG_TYPE, PeersSnapshot, PeerTable
+from geventrelay.engine.peertable import PeersSnapshot, PeerTable
 
 HERE, THERE = "tcp://127.0.0.1:1", "tcp://127.0.0.1:2"
 
@@ -129,7 +130,7 @@ def test_two_lives_add_up():
 def test_what_libzmq_has_answered_and_ended_has_a_type_that_does_not_fit():
     table = PeerTable()
     table.gained(5, HERE, 0)
-    assert table.lost(5, HERE, answered=True)[1] == WRONG_TYPE
+    assert table.lost(5, HERE, Ended(greeted=True, said=True))[1] == WRONG_TYPE
     assert table.snapshot("NULL") == PeersSnapshot(handshake_failures={WRONG_TYPE: 1})
 
 
@@ -221,7 +222,7 @@ def test_a_handshake_whose_time_is_over_is_too_slow_however_it_breaks(broken):
     table.gained(5, HERE, 0)
     if broken:
         table.failed(HERE, broken, detail=False)
-    assert table.lost(5, HERE, answered=True, slow=True)[1] == "too_slow"
+    assert table.lost(5, HERE, Ended(greeted=True, said=True, slow=True))[1] == "too_slow"
     assert table.snapshot("NULL") == PeersSnapshot(handshake_failures={"too_slow": 1})
 
 
@@ -229,13 +230,13 @@ def test_what_is_known_to_be_wrong_is_not_too_slow():
     table = PeerTable()
     table.gained(5, HERE, 0)
     table.failed(HERE, "zmtp_mechanism_mismatch")
-    assert table.lost(5, HERE, slow=True)[1] == "zmtp_mechanism_mismatch"
+    assert table.lost(5, HERE, Ended(slow=True))[1] == "zmtp_mechanism_mismatch"
     table.gained(5, HERE, 0)
     table.denied(HERE, "auth_400")
-    assert table.lost(5, HERE, slow=True)[1] == "auth_400"
+    assert table.lost(5, HERE, Ended(slow=True))[1] == "auth_400"
     table.gained(5, HERE, 0)
     table.succeeded(HERE)
-    assert table.lost(5, HERE, slow=True)[1] is None
+    assert table.lost(5, HERE, Ended(slow=True))[1] is None
 
 
 def test_peers_are_doubtful_for_as_long_as_a_handshake_may_take():

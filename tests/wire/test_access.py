@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import socket
@@ -20,6 +21,7 @@ from geventrelay import Device, Queue, StartError, Streamer
 from geventrelay.access import component, zap, zap_handler
 from geventrelay.access.keys import new_pair, write_pair
 from geventrelay.access.passwords import set_password
+from geventrelay.engine import connections
 from geventrelay.errors import SettingsError
 from geventrelay.server.supervisor import announce
 from geventrelay.testing import LOCAL, Peers, eventually, within
@@ -121,6 +123,52 @@ def test_a_user_is_known_over_ipc_too_and_by_libzmq_only_where_one_alone_comes_f
         # Engine zmtp knows which connection is which user's.
         known = ["alice", "bob"] if ZMTP else [None, None]
         eventually(lambda: sorted(users(device, "backend"), key=str) == known, "both peers")
+
+
+@pytest.fixture
+def failures(keys, passwords):
+    """Starts a device of engine libzmq with CURVE or PLAIN, and says why handshakes at its frontend have failed."""
+    rules = {"CURVE": server_of(keys), "PLAIN": {"plain_passwords": passwords}}
+    with contextlib.ExitStack() as stack:
+
+        def start(mechanism):
+            settings = Streamer(frontend=LOCAL, backend=LOCAL, engine="libzmq", **rules[mechanism])
+            device = stack.enter_context(Device(settings, watch_peers=True))
+            return device, lambda: device.peers()["frontend"].handshake_failures
+
+        yield start
+
+
+def has_come(device, least_bytes):
+    """Waits until as much has come over a connection that is in its handshake."""
+
+    def come():
+        descriptors = list(device._assembly.sockets.peers_of("frontend")._table.connections)
+        return [one for one in map(connections.received_bytes, descriptors) if one and one >= least_bytes]
+
+    eventually(lambda: device.peers() and come(), f"{least_bytes} bytes")
+
+
+def test_with_libzmq_a_client_that_forgot_the_servers_key_has_no_wrong_type(failures, peers):
+    device, why = failures("CURVE")
+    client = peers.connect(zmq.PUSH, *device.endpoints["frontend"], wait=False, curve_publickey=ALICE.public,
+                           curve_secretkey=ALICE.secret)  # fmt: skip
+    # A greeting: it says nothing more.
+    has_come(device, 64)
+    client.close()
+    eventually(why, "the failure")
+    assert "wrong_type" not in why()
+
+
+def test_with_libzmq_a_client_that_leaves_while_its_password_is_checked_has_no_wrong_type(failures, peers, monkeypatch):
+    device, why = failures("PLAIN")
+    monkeypatch.setattr(zap_handler.ZapHandler, "_decide", lambda handler, asked: None)
+    client = peers.connect(zmq.PUSH, *device.endpoints["frontend"], wait=False, **plain("alice", "wrong"))
+    # A HELLO too.
+    has_come(device, 64 + 2)
+    client.close()
+    eventually(why, "the failure")
+    assert "wrong_type" not in why()
 
 
 def users(device, key):
