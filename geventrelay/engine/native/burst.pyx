@@ -33,7 +33,7 @@ from .message cimport (
 )
 
 from .senders cimport may_send, may_send_upstream
-from .stage cimport Stage, pass_stages
+from .stage cimport Stages, clear_stages, count_dropped, make_stages, pass_stages
 
 from ...terms import Payload, WhenFull
 from ..burst import CLOCK_INTERVAL_PARTS, Status
@@ -100,8 +100,7 @@ cdef class NativeBurst:
     cdef Py_ssize_t lane_count
 
     # What each message has to pass.
-    cdef Stage *stages
-    cdef Py_ssize_t stage_count
+    cdef Stages stages
     cdef tuple reasons
     # What is set before each run, and tells after it what is left; None without such a stage.
     cdef object allowance
@@ -167,7 +166,7 @@ cdef class NativeBurst:
 
     def __dealloc__(self):
         cdef Py_ssize_t index
-        free(self.stages)
+        clear_stages(&self.stages)
         if self.message.parts != NULL:
             free_room(&self.message)
         if self.lanes != NULL:
@@ -191,22 +190,17 @@ cdef class NativeBurst:
         for one in stages:
             if type(one) not in (Senders, RunAllowance):
                 raise TypeError(f"a stage: expected Senders or Allowance, got {one!r}")
-        free(self.stages)
-        self.stage_count = 0
+        make_stages(&self.stages, len(stages))
         self.allowance = None
-        self.stages = <Stage *>calloc(len(stages) or 1, sizeof(Stage))
-        if self.stages == NULL:
-            raise MemoryError
         self.reasons = tuple([one.reason for one in stages])
-        self.stage_count = len(self.reasons)
         for index, one in enumerate(stages):
             if type(one) is RunAllowance:
                 self.allowance = one
-                self.stages[index].passes = may_pass
-                self.stages[index].own = &self.allowed
+                self.stages.each[index].passes = may_pass
+                self.stages.each[index].own = &self.allowed
             else:
-                self.stages[index].passes = may_send_upstream if one.subscriptions else may_send
-                self.stages[index].own = <const char *>PROPERTY_BYTES
+                self.stages.each[index].passes = may_send_upstream if one.subscriptions else may_send
+                self.stages.each[index].own = <const char *>PROPERTY_BYTES
 
     @property
     def max_parts(self):
@@ -315,11 +309,7 @@ cdef class NativeBurst:
         cdef Py_ssize_t index
         cdef Lane *lane
         failure = None
-        for index in range(self.stage_count):
-            if self.stages[index].dropped:
-                for outlet in self.outlet_counters:
-                    outlet.drop(self.reasons[index], self.stages[index].dropped)
-                self.stages[index].dropped = 0
+        count_dropped(&self.stages, self.reasons, self.outlet_counters)
         for index in range(self.lane_count):
             lane = &self.lanes[index]
             if lane.malformed:
@@ -395,9 +385,7 @@ cdef class NativeBurst:
             self.received += 1
             self.received_parts += self.message.count
             self.received_bytes += self.message.nbytes
-            if self.stage_count and not pass_stages(
-                self.stages, self.stage_count, self.message.parts, self.message.count
-            ):
+            if self.stages.count and not pass_stages(&self.stages, self.message.parts, self.message.count):
                 release(&self.message)
                 continue
             if self.lanes[self.lane_count].socket != NULL:
