@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -99,6 +100,17 @@ def test_the_oldest_make_room_and_what_was_forgotten_is_counted(world):
     source.send(wire(b"e 12"))
     assert (pub.kept_values().count, pub.kept_values().nbytes) == (2, 56)
     assert pub.kept_values().forgotten == {Forgotten.TOPICS: 1, Forgotten.BYTES: 2}
+
+
+def test_other_bounds_count_from_the_next_message_on(world):
+    pub, source, _ = publisher(world)
+    source.send(b"".join(map(wire, [b"a", b"b", b"c"])))
+    pub.plan = replace(pub.plan, last_values=LastValuePlan(topics=2))
+    source.send(wire(b"d"))
+    assert pub.kept_values().forgotten == {Forgotten.TOPICS: 2}
+    late = world.far(pub)
+    late.send(subscribe(b""))
+    assert late.singles() == [b"c", b"d"]
 
 
 def test_what_is_too_old_is_not_given(world):
