@@ -1,20 +1,24 @@
 """What the fuzzer tries: any bytes are understood alike however they are cut, by both cores, or end the connection.
 
-The first four bytes of an input choose what is tried, and the others are what a peer sends.
+The first four bytes of an input choose what is tried, and the others are what a peer sends: in clear or within sealed
+frames, after a handshake or in its place; or they are changes to the handshake of a client of CURVE.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from functools import partial
 
 from geventrelay.switch.contract import Core
 from geventrelay.zmtp.connection import Connection, State
 from geventrelay.zmtp.errors import ProtocolError
-from geventrelay.zmtp.events import Event
+from geventrelay.zmtp.events import Credentials, Event, Ready
 from geventrelay.zmtp.greeting import Version
+from geventrelay.zmtp.plain import PlainServer
 from geventrelay.zmtp.socket_types import NUMBERS
 
+from .secured import CLIENT_KEY, curve_client, curve_server
 from .switch import CORES, NEVER, SMALL, new_world, subscribe
 
 WAYS = [
@@ -30,6 +34,8 @@ _CHOICES = 4
 _MOST_BYTES = 2000
 # Of what no whole frame has been made: a frame of the largest size, and its head.
 _MOST_KEPT = SMALL.frame_bytes + 9
+# Of CURVE, what a client says.
+_HANDSHAKE_BYTES = 600
 
 
 def try_input(data: bytes) -> None:
@@ -41,20 +47,29 @@ def try_input(data: bytes) -> None:
         return
     what, kind, version, step = data[:_CHOICES]
     received = data[_CHOICES:][:_MOST_BYTES]
-    pieces = [received[at : at + step] for at in range(0, len(received), step)] if step else [received]
-    if what % 2:
-        _try_connection(NUMBERS[kind % len(NUMBERS)], received, pieces, legacy=bool(version % 2))
+    legacy = bool(version % 2)
+    if what % 4 in (0, 2):
+        versions = [*Version] if what % 4 == 0 else [Version.V3_0, Version.V3_1]
+        _try_cores(WAYS[kind % len(WAYS)], versions[version % len(versions)], received, step, sealed=what % 4 == 2)
+    elif what % 4 == 1:
+        make = partial(Connection, NUMBERS[kind % len(NUMBERS)], legacy_peers=legacy, bounds=SMALL)
+        _try_connection(make, received, step)
+    elif kind % 2:
+        _try_changed(received)
     else:
-        _try_cores(WAYS[kind % len(WAYS)], [*Version][version % len(Version)], received, pieces)
+        _try_connection(partial(Connection, "PULL", mechanism=PlainServer, bounds=SMALL), received, step)
 
 
-def _try_connection(socket_type: str, received: bytes, pieces: list[bytes], *, legacy: bool) -> None:
-    whole, cut = (_understood(socket_type, some, legacy=legacy) for some in ([received], pieces))
+def _cut(data: bytes, step: int) -> list[bytes]:
+    return [data[at : at + step] for at in range(0, len(data), step)] if step else [data]
+
+
+def _try_connection(make: Callable[[], Connection], received: bytes, step: int) -> None:
+    whole, cut = (_understood(make(), some) for some in ([received], _cut(received, step)))
     assert whole == cut, f"whole: {whole}, cut: {cut}"
 
 
-def _understood(socket_type: str, pieces: list[bytes], *, legacy: bool) -> object:
-    connection = Connection(socket_type, legacy_peers=legacy, bounds=SMALL)
+def _understood(connection: Connection, pieces: list[bytes]) -> object:
     found: list[Event | str] = []
     sent = connection.to_send()
     for piece in pieces:
@@ -62,6 +77,8 @@ def _understood(socket_type: str, pieces: list[bytes], *, legacy: bool) -> objec
         try:
             while (event := connection.next_event()) is not None:
                 found.append(event)
+                if isinstance(event, Credentials):
+                    connection.allow()
         except ProtocolError as error:
             found.append(error.fault.value)
         sent += connection.to_send()
@@ -72,9 +89,29 @@ def _understood(socket_type: str, pieces: list[bytes], *, legacy: bool) -> objec
     return found, sent, state
 
 
-def _try_cores(types: tuple[str, str], version: Version, received: bytes, pieces: list[bytes]) -> None:
-    cut = {name: _moved(make, types, version, pieces) for name, make in CORES.items()}
-    whole = _moved(CORES["python"], types, version, [received])
+def _try_changed(changes: bytes) -> None:
+    """Change what a client of CURVE says: for each three bytes the place in it, and what of a byte is turned over."""
+    places = {int.from_bytes(changes[at : at + 2], "big") % _HANDSHAKE_BYTES: changes[at + 2] for at in
+              range(0, len(changes) - 2, 3)}  # fmt: skip
+    client, server, said = curve_client(), curve_server(), 0
+    with contextlib.suppress(ProtocolError):
+        while data := client.to_send():
+            server.receive(bytes(one ^ places.get(at, 0) for at, one in enumerate(data, said)))
+            said += len(data)
+            while (event := server.next_event()) is not None:
+                if isinstance(event, Credentials):
+                    assert event.public_key == CLIENT_KEY
+                    server.allow()
+                elif isinstance(event, Ready):
+                    assert event.peer.socket_type == "PUSH"
+            client.receive(server.to_send())
+            while client.next_event() is not None:
+                pass
+
+
+def _try_cores(types: tuple[str, str], version: Version, received: bytes, step: int, *, sealed: bool) -> None:
+    cut = {name: _moved(make, types, version, received, step, sealed) for name, make in CORES.items()}
+    whole = _moved(CORES["python"], types, version, received, 0, sealed)
     for key, expected in cut["python"].items():
         if types[1] == "XSUB" and key == "moved":
             # What subscribers want is told in fewer words where it comes, or is taken back, at once.
@@ -87,21 +124,22 @@ def _try_cores(types: tuple[str, str], version: Version, received: bytes, pieces
 
 
 def _moved(
-    make: Callable[[], Core], types: tuple[str, str], version: Version, pieces: list[bytes]
+    make: Callable[[], Core], types: tuple[str, str], version: Version, received: bytes, step: int, sealed: bool
 ) -> dict[str, object]:
     with new_world(make) as world:
         source, backend = world.side(types[0], bounds=SMALL, max_subscriptions=3), world.side(types[1], bounds=SMALL)
         _, way = world.way(source, backend)
         if types[0] == "SUB":
             source.subscribe(b"a")
-        far, other = (world.far(one, version=version, routing_id=b"r") for one in (source, backend))
+        far, other = (world.far(one, version=version, routing_id=b"r", sealed=sealed) for one in (source, backend))
         # As its caller does after each handshake.
         far.peer.write(NEVER)
         if types[1] in ("PUB", "XPUB"):
             other.send(subscribe(b"") if version is Version.V3_1 else b"\0\1\1" if version is not Version.V1_0 else b"")
-        for piece in pieces:
+        for piece in _cut(far.sealed(received) if sealed else received, step):
             if far.peer.ended is None:
-                far.send(piece)
+                far.theirs.sendall(piece)
+                far.read()
         fault = far.peer.ended and far.peer.ended.fault
         counts = far.peer.counts()
         if far.peer.ended is not None:
