@@ -38,8 +38,8 @@ class _PairedWatcher:
 class ForeignSocket:
     """A socket that goes on belonging to its caller, green or plain, with the readiness that a pump needs.
 
-    Until `give_back`, only the pump may read or write the socket. Closing it is fine, but a greenlet that waits here
-    does not wake up from that: pyzmq does not report that a socket has been closed, so look at `raw.closed`.
+    From `watch` until `give_back`, only the pump may read or write the socket. Closing it is fine, but a greenlet that
+    waits here does not wake up from that: pyzmq does not report that a socket has been closed, so look at `raw.closed`.
 
     :param socket: any `zmq.Socket`; it is in `raw` from then on.
     :ivar readiness: how a pump waits for it.
@@ -56,21 +56,28 @@ class ForeignSocket:
         # other, while two watchers of one descriptor are called together.
         green = isinstance(socket, zmq.green.Socket)
         self._own_descriptor: int | None = None if green else os.dup(socket.fileno())
+        self._both: _PairedWatcher | None = None
+
+    def watch(self) -> None:
+        """Watch the socket until `give_back`, which is to be called even if this raises. Does not yield."""
+        socket: Any = self.raw
         descriptor = socket.fileno() if self._own_descriptor is None else self._own_descriptor
         self.readiness.watcher = get_hub().loop.io(descriptor, 1)
         self.readiness.watcher.start(self.readiness.on_edge)
-        self._both: _PairedWatcher | None = None
-        if green:
+        if self._own_descriptor is None:
             self._both = _PairedWatcher(watcher_of(socket), self.readiness.watcher)
             replace_watcher(socket, self._both)
 
     def give_back(self) -> None:
-        """Stop watching the socket, which is left as it is. Does not yield; does nothing the second time."""
+        """Stop watching the socket, which is left as it is. Does not yield.
+
+        Does nothing the second time; if a KeyboardInterrupt has ended it, the second call does the rest.
+        """
         socket: Any = self.raw
         # A socket that was closed meanwhile has none any more.
         if self._both is not None and watcher_of(socket) is self._both:
             replace_watcher(socket, self._both.owners)
         self.readiness.stop_watching()
-        if self._own_descriptor is not None:
-            os.close(self._own_descriptor)
-            self._own_descriptor = None
+        descriptor, self._own_descriptor = self._own_descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)

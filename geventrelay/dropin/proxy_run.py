@@ -110,6 +110,9 @@ class ProxyRun:
         """What `run` does before it gives the sockets back."""
         greenlets: list[gevent.Greenlet[..., None]] = []
         try:
+            # Not before: what a KeyboardInterrupt leaves half-made, `run` gives back.
+            for borrowed in self._borrowed:
+                borrowed.watch()
             for pump in self._pumps:
                 fork.pause_in_children(pump)
                 greenlets.append(gevent.spawn(self._run, pump.run))
@@ -181,8 +184,14 @@ class ProxyRun:
 
     def _give_back(self) -> None:
         """Leave the sockets as they were, and keep nothing of them: frames of the caller may keep this run."""
-        for borrowed in self._borrowed:
-            borrowed.give_back()
+        try:
+            for borrowed in self._borrowed:
+                borrowed.give_back()
+        except BaseException:
+            # A KeyboardInterrupt in between: a watcher that is left would outlive its descriptor, and end the process.
+            for borrowed in self._borrowed:
+                borrowed.give_back()
+            raise
         self._borrowed, self._pumps = [], []
         # What controls this run, and an error that has been raised through it, would be in a circle with it.
         self._capture = self._control = None

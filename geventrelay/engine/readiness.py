@@ -189,10 +189,11 @@ class Readiness:
 
     def stop_watching(self) -> None:
         """Stop the watcher of the file descriptor for good. Does not yield; does nothing the second time."""
-        watcher, self.watcher = self.watcher, None
-        if watcher is not None:
-            watcher.stop()
-            watcher.close()
+        if self.watcher is not None:
+            self.watcher.stop()
+            self.watcher.close()
+            # Last: a call that a KeyboardInterrupt has ended can be made again.
+            self.watcher = None
 
     def check_events(self) -> int:
         """Read EVENTS, wake the greenlets that it concerns, and return it. Does not yield.

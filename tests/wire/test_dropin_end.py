@@ -13,6 +13,7 @@ import zmq
 import zmq.green
 
 import geventrelay
+from geventrelay.dropin.foreign_socket import ForeignSocket
 from geventrelay.engine.native.choose import burst_name
 from geventrelay.testing import eventually, let_run, within
 
@@ -177,3 +178,36 @@ def test_sigint_ends_a_call_with_keyboard_interrupt_wherever_it_comes(name, burs
         [sys.executable, "-c", INTERRUPTED, name], capture_output=True, text=True, timeout=40, check=False
     )
     assert done.stdout.strip() == "{'KeyboardInterrupt()': 100}", done.stderr[-2000:]
+
+
+class Interrupt(BaseException):
+    """As a KeyboardInterrupt, which gevent would bring to the main greenlet."""
+
+
+@pytest.mark.parametrize("kind", ["plain", "green"])
+@pytest.mark.parametrize("step", ["watch", "give_back"])
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("nth", [1, 3])
+def test_an_interrupt_while_sockets_are_borrowed_or_given_back_leaves_no_watcher(monkeypatch, kind, step, when, nth):
+    original, calls = getattr(ForeignSocket, step), []
+
+    def interrupted(self: ForeignSocket) -> None:
+        calls.append(self)
+        is_it = len(calls) == nth
+        if not (is_it and when == "before"):
+            original(self)
+        if is_it:
+            raise Interrupt
+
+    monkeypatch.setattr(ForeignSocket, step, interrupted)
+    context = zmq.Context() if kind == "plain" else zmq.green.Context()
+    sockets = [bound(context, key, type_) for key, type_ in (("in", zmq.PULL), ("out", zmq.PUSH), ("copy", zmq.PUB))]
+    call = gevent.spawn(geventrelay.proxy, *sockets)
+    let_run(2)
+    call.kill(block=False)
+    with within("the end of the call"), pytest.raises(Interrupt):
+        call.get()
+    assert all(one.readiness.watcher is None for one in calls)
+    for one in sockets:
+        one.close(0)
+    gevent.get_hub().threadpool.apply(context.term)
