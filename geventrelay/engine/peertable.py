@@ -28,6 +28,7 @@ from .handshake_failures import Ended, HandshakeFailures
 from .peeraccount import PeerAccount
 from .peerlimit import PeerLimit
 from .usage import REASONS
+from .useraccount import Accounts, together
 from .values import Kind, Value, counter, merged, values_of
 
 # How long libzmq takes to end a handshake whose time is over.
@@ -98,10 +99,12 @@ class PeersSnapshot:
 
     :ivar peers: who is connected, the longest first.
     :ivar connecting: the endpoints that it connects to; None with engine libzmq, which does not tell.
+    :ivar users: what has moved for each user that has a name; None if it was not asked for, and with engine libzmq.
     """
 
     peers: tuple[PeerSnapshot, ...] = ()
     connecting: tuple[ConnectingSnapshot, ...] | None = None
+    users: Accounts | None = None
     connected_total: int = counter(
         "connections", "Connections to the socket whose handshake went through.", metric="connects"
     )
@@ -137,7 +140,8 @@ class PeersSnapshot:
 
     def merged_with(self, later: PeersSnapshot) -> PeersSnapshot:
         """The counts of both lives of one socket, this one and a `later` one; who is connected is the later one's."""
-        return merged(self, later, peers=later.peers, connecting=later.connecting)
+        users = together(self.users, later.users)
+        return merged(self, later, peers=later.peers, connecting=later.connecting, users=users)
 
 
 OF_SOCKET = (

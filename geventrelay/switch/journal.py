@@ -12,6 +12,7 @@ from ..engine.kept_off import KeptOff
 from ..engine.peeraccount import ACCOUNTS_AT_A_TIME, MOST_ACCOUNTS, PeerAccount
 from ..engine.peertable import KEPT_OFF, LEGACY_ADVICE, ConnectingSnapshot, PeersSnapshot
 from ..engine.seldom import Seldom
+from ..engine.useraccount import UserAccount
 from ..zmtp import socket_types
 from ..zmtp.errors import Fault
 from .contract import Ended
@@ -155,6 +156,18 @@ class Journal:
 
     def _note(self, level: int, name: str, **keys: str) -> None:
         self._driver.tell(level, name, socket=self._plan.key, **keys)
+
+
+def moved_by(links: Collection[Link]) -> list[tuple[str, UserAccount]]:
+    """What has moved over those of the `links` whose user has a name, and that are still there at the end. Yields."""
+    found: list[tuple[Link, UserAccount]] = []
+    with FairYield() as turn:
+        for link in [link for link in links if link.user]:
+            found.append((link, link.moved()))
+            if len(found) % ACCOUNTS_AT_A_TIME == 0:
+                turn.wait()
+    # What those have moved that have ended meanwhile is in the account of their user.
+    return [(link.user, moved) for link, moved in found if not link.closed]
 
 
 def accounts_of(links: Collection[Link]) -> dict[int, PeerAccount]:

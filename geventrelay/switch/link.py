@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..engine.peeraccount import MOST_TOPIC_BYTES, MOST_TOPICS, PeerAccount
+from ..engine.useraccount import UserAccount
 from ..zmtp import events
 from .contract import Ended, Peer, Progress, Rate
 from .heart import Heart
@@ -190,6 +191,11 @@ class Link:
             waiting=counts.waiting,
             waiting_bytes=counts.waiting_bytes,
         )
+
+    def moved(self) -> UserAccount:
+        """What has moved over it, for the account of its user."""
+        counts = self.peer.counts()
+        return UserAccount(received=counts.received, received_bytes=counts.received_bytes, delivered=counts.delivered)
 
     def end(self, why: Ended | None) -> None:
         """The connection has ended, and `why`."""

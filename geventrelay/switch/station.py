@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
 from typing import TYPE_CHECKING, Any
@@ -10,13 +11,14 @@ from ..endpoints import Endpoint
 from ..engine import connections
 from ..engine.counters import Drop
 from ..engine.peertable import ConnectingSnapshot, PeersSnapshot
+from ..engine.useraccount import UserAccounts
 from ..zmtp.errors import Fault
 from ..zmtp.greeting import Version
 from .contract import Ended, Peer, Side
 from .dialler import Dialler
 from .door import Admit
 from .entrance import Arrival, Entrance
-from .journal import Journal, accounts_of
+from .journal import Journal, accounts_of, moved_by
 from .link import Link
 from .listener import Listener
 from .pulse import Heartbeat
@@ -52,6 +54,7 @@ class Station:
         self._callers: dict[Peer, Dialler] = {}
         # By their number.
         self._links: dict[int, Link] = {}
+        self._users = UserAccounts()
         self._journal = Journal(driver, side, legacy_peers=terms.legacy_peers)
         self._rates = Rates(driver.core.rate, terms.rate, terms.rate_per)
         self._entrance = Entrance(driver, side, terms, self._journal, self._on_arrival)
@@ -155,7 +158,9 @@ class Station:
         unread = (link for link in self._links.values() if link.blocked or self.paused)
         gone = {link.id for link in unread if connections.has_ended(link.number)}
         connecting = tuple(self._connecting(dialler, peer) for dialler, peer in self._diallers.items())
-        return self._journal.snapshot(gone, connecting, known)
+        present = moved_by(self._links.values()) if accounts else []
+        users = self._users.all(present) if accounts or not self._links else None
+        return dataclasses.replace(self._journal.snapshot(gone, connecting, known), users=users)
 
     def _connecting(self, dialler: Dialler, peer: Peer) -> ConnectingSnapshot:
         return ConnectingSnapshot(
@@ -198,6 +203,8 @@ class Station:
         self.left_unread = self.left_unread or link.unread > 0
         link.close()
         link.peer.detach()
+        if link.user:
+            self._users.leave(link.user, link.moved())
         self._entrance.leave(link.socket)
         self._rates.leave(link.user)
         close(link.socket)
@@ -239,6 +246,8 @@ class Station:
         rate = self._rates.come(arrival.user, time.monotonic())
         link = Link(arrival.socket, peer, self, arrival.endpoint, arrival.address, arrival.peer, arrival.user, rate)
         link.still = arrival.still
+        if arrival.user:
+            self._users.come(arrival.user)
         self._links[link.id] = self.driver.links[peer] = link
         self._journal.connected(link, arrival.mechanism, arrival.user if arrival.asked else None)
         if dialler is not None:

@@ -10,6 +10,7 @@ from ..devices.snapshot import State
 from ..engine.counters import OF_OUTLET, OF_PUMP, Drop
 from ..engine.peeraccount import OF_PEER
 from ..engine.peertable import OF_SOCKET
+from ..engine.useraccount import OF_USER
 from ..engine.values import Kind, Value, counter, gauge, values_of
 from .http.door import REFUSED
 
@@ -59,7 +60,8 @@ class DeviceValues:
 class Scope:
     """What values belong to.
 
-    :ivar name: what it is called in the JSON: ``server``, ``device``, ``socket``, ``pump``, ``outlet`` or ``peer``.
+    :ivar name: what it is called in the JSON: ``server``, ``device``, ``socket``, ``pump``, ``outlet``, ``peer`` or
+        ``user``.
     :ivar labels: the labels that each of its metrics has. The socket of a pump is the one that it reads.
     :ivar values: its values.
     """
@@ -76,7 +78,8 @@ PUMP = Scope("pump", ("device", "socket"), OF_PUMP)
 OUTLET = Scope("outlet", ("device", "socket"), OF_OUTLET)
 # Without metrics: there may be very many peers.
 PEER = Scope("peer", (), OF_PEER)
-SCOPES = (SERVER, DEVICE, SOCKET, PEER, PUMP, OUTLET)
+USER = Scope("user", ("device", "socket", "user"), OF_USER)
+SCOPES = (SERVER, DEVICE, SOCKET, PEER, USER, PUMP, OUTLET)
 
 
 def metric_name(value: Value) -> str:

@@ -18,8 +18,9 @@ from ..devices.snapshot import State
 from ..engine.native.choose import burst_name
 from ..engine.values import Kind, Value
 from ..log import event
+from ..printable import printable
 from ..version import version
-from .catalogue import BUILD, DEVICE, OUTLET, PREFIX, PUMP, SERVER, SOCKET, DeviceValues, Scope, ServerValues
+from .catalogue import BUILD, DEVICE, OUTLET, PREFIX, PUMP, SERVER, SOCKET, USER, DeviceValues, Scope, ServerValues
 from .http.messages import Refusal, Request, Response
 from .hub_delay import HubDelay
 from .recent import Recent
@@ -110,8 +111,12 @@ class Metrics:
         yield from _families(
             OUTLET, [((name, outlet.socket), outlet) for name, pump in pumps for outlet in pump.outlets]
         )
-        sockets = [((one.name, key), peers) for one in devices for key, peers in one.peers().items()]
+        # What users have moved is looked for in all connections, and so only where there are users.
+        found = [(one.name, one.peers(accounts=bool(one.settings.access_rules))) for one in devices]
+        sockets = [((name, key), peers) for name, by_key in found for key, peers in by_key.items()]
         yield from _families(SOCKET, sockets)
+        users = [(where, user, one) for where, peers in sockets for user, one in (peers.users or {}).items()]
+        yield from _families(USER, [((*where, printable(user)), one) for where, user, one in users])
 
 
 class _Collected:

@@ -10,6 +10,7 @@ from ..engine.counters import OF_OUTLET, OF_PUMP, PumpSnapshot
 from ..engine.native.choose import burst_name
 from ..engine.peeraccount import ACCOUNTS_AT_A_TIME, OF_PEER
 from ..engine.peertable import OF_SOCKET, ConnectingSnapshot, PeerSnapshot, PeersSnapshot
+from ..engine.useraccount import OF_USER
 from ..engine.values import as_json
 from ..printable import printable
 from ..version import version
@@ -94,7 +95,7 @@ def connections(peers: Mapping[str, PeersSnapshot], pause: Callable[[], None] = 
             found.append(_peer(peer))
             if len(found) % ACCOUNTS_AT_A_TIME == 0:
                 pause()
-    return {"version": VERSION, "sockets": sockets}
+    return {"version": VERSION, "sockets": sockets, "users": {key: _users(one) for key, one in peers.items()}}
 
 
 def subscriptions(topics: Sequence[bytes]) -> Json:
@@ -133,6 +134,12 @@ def _peer(peer: PeerSnapshot) -> Json:
         "received_per_s": account.received_per_s,
         "delivered_per_s": account.delivered_per_s,
     }
+
+
+def _users(peers: PeersSnapshot) -> Json | None:
+    if peers.users is None:
+        return None
+    return {printable(user): as_json(OF_USER, one) for user, one in peers.users.items()}
 
 
 def _connecting(one: ConnectingSnapshot) -> Json:

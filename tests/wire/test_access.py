@@ -22,6 +22,7 @@ from geventrelay.access import component, zap, zap_handler
 from geventrelay.access.keys import new_pair, write_pair
 from geventrelay.access.passwords import set_password
 from geventrelay.engine import connections
+from geventrelay.engine.useraccount import UserAccount
 from geventrelay.errors import SettingsError
 from geventrelay.server.supervisor import announce
 from geventrelay.testing import LOCAL, Peers, eventually, within
@@ -169,6 +170,24 @@ def test_with_libzmq_a_client_that_leaves_while_its_password_is_checked_has_no_w
     client.close()
     eventually(why, "the failure")
     assert "wrong_type" not in why()
+
+
+def test_engine_zmtp_counts_what_moves_for_each_user_also_once_they_have_left(peers, keys):
+    write_pair("test", keys / "clients", "bob", MALLORY)
+    with Device(Streamer(frontend=LOCAL, backend=LOCAL, engine="zmtp", **server_of(keys))) as device:
+        worker = peers.connect(zmq.PULL, *device.endpoints["backend"], **curve(MALLORY))
+        for number in range(1, 3):
+            sender = peers.connect(zmq.PUSH, *device.endpoints["frontend"], **curve(ALICE))
+            sender.send(b"12345")
+            assert worker.recv() == [b"12345"]
+            counted = UserAccount(received=number, received_bytes=5 * number)
+            eventually(lambda: device.peers(accounts=True)["frontend"].users == {"alice": counted}, "it")  # noqa: B023
+            sender.close()
+            eventually(lambda: not device.peers()["frontend"].peers, "the sender to be gone")
+            assert device.peers(accounts=True)["frontend"].users == {"alice": counted}
+        assert device.peers(accounts=True)["backend"].users == {"bob": UserAccount(delivered=2)}
+        assert device.peers()["backend"].users is None, "it was not asked for"
+    assert device.peers()["backend"].users == {"bob": UserAccount(delivered=2)}
 
 
 def users(device, key):
