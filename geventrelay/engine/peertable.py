@@ -122,7 +122,7 @@ class PeersSnapshot:
     )  # fmt: skip
     denied: Mapping[str, int] = counter(
         "connections", "Connections to the socket that were refused by the rules of who may connect, by reason.",
-        path=("denied",), metric="denied_connections", by="reason", known=[one.value for one in Denial],
+        path=("denied",), metric="denied_connections", by="reason", known=[one.value for one in Denial], top=True,
     )  # fmt: skip
     retries: int = counter(
         "attempts", "Times that connecting the socket was tried again.", path=("retries",), metric="connect_retries"

@@ -42,7 +42,7 @@ Accounts = Mapping[str, UserAccount]
 
 
 def together(past: Accounts | None, later: Accounts | None) -> Accounts | None:
-    """The accounts of two lives of one socket; None where one is not known. Does not yield."""
+    """The accounts of two lives of one socket, `past` and `later`; None where one is not known. Does not yield."""
     if past is None or later is None:
         return None
     return summed([*past.items(), *later.items()])

@@ -9,6 +9,7 @@ from geventrelay import Device, DeviceSnapshot, Drop, OutletSnapshot, PumpSnapsh
 from geventrelay.cli.top.rates import rates
 from geventrelay.engine.peeraccount import MOST_ACCOUNTS, MOST_TOPIC_BYTES, MOST_TOPICS, PeerAccount
 from geventrelay.engine.peertable import PeerSnapshot, PeersSnapshot
+from geventrelay.engine.useraccount import UserAccount
 from geventrelay.settings import HttpOptions
 from geventrelay.testing import LOCAL
 from geventrelay.web import report
@@ -57,9 +58,10 @@ ACCOUNT = PeerAccount(
     1, "SUB", b"", "3.1", (b"a",), None, None, None, subscriptions=1, waiting=0, waiting_bytes=0
 )  # fmt: skip
 # A peer of engine zmtp, as it is told.
-(PEER,) = report.connections({"pub": PeersSnapshot((PeerSnapshot("", 0.0, "NULL", account=ACCOUNT),))})["sockets"][
-    "pub"
-]
+CONNECTIONS = report.connections(
+    {"pub": PeersSnapshot((PeerSnapshot("", 0.0, "NULL", account=ACCOUNT),), users={"alice": UserAccount()})}
+)
+(PEER,), USER = CONNECTIONS["sockets"]["pub"], CONNECTIONS["users"]["pub"]["alice"]
 
 
 def table(heading: str) -> list[list[str]]:
@@ -121,6 +123,7 @@ def test_the_example_of_peers_has_every_key_and_no_other():
     (example,) = (json.loads(one) for one in examples(TEXT) if '"sockets": {"pub"' in one)
     (peer,) = example["sockets"]["pub"]
     assert keys(json.loads(json.dumps(PEER))) == keys(peer)
+    assert CONNECTIONS.keys() == example.keys() and keys(USER) == keys(example["users"]["pub"]["alice"])
 
 
 def test_the_example_of_top_has_every_key_and_no_other():
@@ -147,7 +150,7 @@ def test_every_path_of_a_value_leads_to_it_in_the_json():
     pump = device["pumps"][0]
     found = {"server": answer["server"], "device": device, "socket": device["sockets"][0], "pump": pump}
     found["outlet"] = pump["outlets"][0]
-    found["peer"] = PEER
+    found["peer"], found["user"] = PEER, USER
     for value in report.values()["values"]:
         one = found[value["of"]]
         for key in value["path"]:

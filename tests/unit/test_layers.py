@@ -52,7 +52,10 @@ MAY_IMPORT = {
     "server": {"server", "devices", "components", "engine", "switch"} | SHARED,
     # Values only: the server itself is handed to it.
     "web": {"web", "devices.snapshot"}
-    | {f"engine.{name}" for name in ("counters", "values", "peeraccount", "peertable", "native.choose", "fair")}
+    | {
+        f"engine.{name}"
+        for name in ("counters", "values", "peeraccount", "useraccount", "peertable", "native.choose", "fair")
+    }
     | SHARED,
     "web.http": {"web.http", "settings"} | GROUND,
     "cli": {"cli", "web", "server", "devices", "components", "engine"} | SHARED,

@@ -166,6 +166,21 @@ def test_what_slow_subscribers_lose_is_news_as_what_is_dropped_is(monkeypatch):
     assert lines[-1] == "one: lost 4 slow"
 
 
+def test_denied_peers_are_told_by_reason_over_all_sockets(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    before, after = (
+        {"devices": [{"name": "one", "state": "running", "pumps": [], "sockets": [
+            {"key": "frontend", "denied": {"unknown_key": number}}, {"key": "backend", "denied": {"address": 1}},
+        ]}]}
+        for number in (0, 3)
+    )  # fmt: skip
+    devices = rates(after, rates(before, {}, 0), 1.0)
+    lines = Screen("http://127.0.0.1:8080").text({}, devices).splitlines()
+    assert "denying 3/s" in lines[1]
+    assert lines[-1] == "one: denied 3 unknown_key, 1 address"
+    assert devices["one"].as_json()["denied_per_s"] == 3
+
+
 def test_a_server_that_begins_again_counts_from_0():
     since = Since()
     since.see([dropped(received=9, full=3)])

@@ -85,6 +85,25 @@ def test_what_was_dropped_is_red_only_as_long_as_there_is_more(browser):
             assert browser.evaluate(f"{look(one)} === {look(other)}"), one
 
 
+def test_denied_peers_are_told_on_the_card_in_red_as_long_as_there_are_more(browser):
+    denied = {"number": 1000, "each": 0}
+
+    def devices(_seconds):
+        denied["number"] += denied["each"]
+        one = relay("prices", received=5000)
+        one["sockets"][0]["denied"] = {"unknown_key": denied["number"]}
+        return [one]
+
+    with StubServer(devices) as stub:
+        browser.open(stub.url)
+        browser.until(f"{text('.denied')} === 'denied at sub: 1,000 unknown key'")
+        quiet = browser.evaluate("getComputedStyle(document.querySelector('.denied')).color")
+        denied["each"] = 1
+        browser.until("document.querySelector('.denied.now') !== null")
+        assert browser.evaluate("getComputedStyle(document.querySelector('.denied')).color") != quiet
+        assert complaints(browser, stub) == []
+
+
 def test_a_short_card_beside_a_long_one_has_no_hole_and_a_table_shows_that_it_goes_on(browser):
     with StubServer(lambda _: [relay(received=9, dropped=3), queue()]) as stub:
         stub.peers = {"sub": [{"address": "127.0.0.1:40100", "since": time.time() - 90, "mechanism": "NULL"}]}

@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...engine.counters import OF_OUTLET, OF_PUMP
+from ...engine.peertable import OF_SOCKET
 from ...engine.values import Value, added
 
 _STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
-_OF_PUMP, _OF_OUTLET = ([value for value in values if value.top] for values in (OF_PUMP, OF_OUTLET))
+_OF_PUMP, _OF_OUTLET, _OF_SOCKET = (
+    [value for value in values if value.top] for values in (OF_PUMP, OF_OUTLET, OF_SOCKET)
+)
 
-COUNTERS = tuple(value.attribute for value in (*_OF_PUMP, *_OF_OUTLET))
+COUNTERS = tuple(value.attribute for value in (*_OF_PUMP, *_OF_OUTLET, *_OF_SOCKET))
 """The values that have a rate, by their attributes: `received`, `sent`, `dropped` and so on."""
 
 Count = int | Mapping[str, int] | None
@@ -37,7 +40,7 @@ class DeviceRates:
     :ivar next_start_in_s: in how many seconds it is started again; None also if it is not.
     :ivar peers: connected peers by socket; None where they are not seen (inproc).
     :ivar held: messages in hand.
-    :ivar counts: what its pumps and outlets have counted so far, added up, by the values' attributes.
+    :ivar counts: what its pumps, outlets and sockets have counted so far, added up, by the values' attributes.
     :ivar per_s: the rates of these, per second; None where they are not known.
     :ivar uncertain: the sockets whose number of peers is not certain.
     """
@@ -104,10 +107,13 @@ def rates(answer: Mapping[str, Any], before: Mapping[str, DeviceRates], seconds:
 def _device(device: Mapping[str, Any]) -> DeviceRates:
     pumps = device.get("pumps", ())
     outlets = [outlet for pump in pumps for outlet in pump.get("outlets", ())]
-    known = "pumps" in device
     counts = {
-        value.attribute: _sum(value, several) if known else None
-        for values, several in ((_OF_PUMP, pumps), (_OF_OUTLET, outlets))
+        value.attribute: _sum(value, several) if several is not None else None
+        for values, several in (
+            (_OF_PUMP, device.get("pumps")),
+            (_OF_OUTLET, outlets if "pumps" in device else None),
+            (_OF_SOCKET, device.get("sockets")),
+        )
         for value in values
     }
     return DeviceRates(
@@ -126,7 +132,7 @@ def _device(device: Mapping[str, Any]) -> DeviceRates:
 
 
 def _sum(value: Value, several: Iterable[Mapping[str, Any]]) -> Count:
-    """A value of several pumps or outlets together; None if one of them does not have it."""
+    """A value of several pumps, outlets or sockets together; None if one of them does not have it."""
     total: Any = {} if value.by else 0
     for one in several:
         found: Any = one

@@ -156,13 +156,15 @@ def _help() -> RenderableType:
 
 def _totals(devices: Sequence[DeviceRates]) -> Text:
     states = Counter(one.state or "?" for one in devices)
-    received, sent, dropped, lost = (
-        sum(one.per_s.get(name) or 0 for one in devices) for name in ("received", "sent", "dropped", "lost")
+    received, sent, dropped, lost, denied = (
+        sum(one.per_s.get(name) or 0 for one in devices) for name in ("received", "sent", "dropped", "lost", "denied")
     )
     line = Text(f"in {short(received)}/s  out {short(sent)}/s  ", no_wrap=True, overflow="ellipsis")
     line.append(f"dropping {short(dropped)}/s", style="bold red" if dropped else "dim")
     if lost:
         line.append(f"  losing {short(lost)}/s", style="bold red")
+    if denied:
+        line.append(f"  denying {short(denied)}/s", style="bold red")
     line.append(f"  {len(devices)} device{'' if len(devices) == 1 else 's'}:")
     # The end of the line may not fit: "running" is last.
     for state, number in sorted(states.items(), key=lambda one: state_rank(one[0])):
@@ -171,7 +173,8 @@ def _totals(devices: Sequence[DeviceRates]) -> Text:
 
 
 def _notes(devices: Sequence[DeviceRates], since: Since) -> list[Text]:
-    notes = ((_failure(one, since), _missing(one, since, "dropped"), _missing(one, since, "lost")) for one in devices)
+    counted = ("dropped", "lost", "denied")
+    notes = ((_failure(one, since), *(_missing(one, since, name) for name in counted)) for one in devices)
     return [note for some in notes for note in some if note is not None]
 
 

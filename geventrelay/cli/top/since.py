@@ -21,9 +21,9 @@ class Since:
                 self._first[one.name] = one
 
     def reasons(self, one: DeviceRates, name: str) -> Mapping[str, int]:
-        """The reasons by which a device, `one`, has dropped or lost messages since, with their counts. Does not yield.
+        """The reasons by which a device, `one`, has dropped, lost or denied since, with their counts. Does not yield.
 
-        :param name: the value's attribute: ``dropped`` or ``lost``.
+        :param name: the value's attribute: ``dropped``, ``lost`` or ``denied``.
         """
         before, now = _reasons(self._first.get(one.name), name), _reasons(one, name)
         return {reason: number for reason, number in now.items() if number > before.get(reason, 0)}

@@ -1,7 +1,7 @@
 // One device on the page: name, state, buttons, diagram, curves, details.
 
 import { Addresses } from "./addresses.js";
-import { make, setAttribute, setHidden, setText } from "./dom.js";
+import { make, setAttribute, setClass, setHidden, setText } from "./dom.js";
 import { Details } from "./details.js";
 import { count, duration, exact, plural, rate } from "./numbers.js";
 import { Diagram } from "./diagram.js";
@@ -14,6 +14,7 @@ export class Card {
   #about = make("p", { class: "about" });
   #failure = make("p", { class: "failure", hidden: true });
   #note = make("p", { class: "note", hidden: true });
+  #denied = make("p", { class: "denied", hidden: true });
   #diagram;
   #frame;
   #addresses;
@@ -46,7 +47,7 @@ export class Card {
     const heading = make("h2", { title: name }, name);
     this.root = make("article", { class: "card", "data-device": name, "aria-label": `Device ${name}` },
       make("div", { class: "card-head" }, heading, this.#state, this.#about, this.#actions),
-      this.#failure, this.#note, this.#frame, this.#addresses.root,
+      this.#failure, this.#note, this.#denied, this.#frame, this.#addresses.root,
       make("div", { class: "curves", role: "group", "aria-label": `Last 15 minutes of ${name}` }, ...Object.values(this.#curves).map((curve) => curve.root)),
       this.details.root, this.watch.root);
   }
@@ -63,6 +64,10 @@ export class Card {
     this.#curves.received.now(rates.get("received"));
     this.#curves.dropped.now(rates.get("missing"));
     this.#curves.held.now(device.held);
+    const denied = deniedText(device);
+    setHidden(this.#denied, denied === "");
+    setText(this.#denied, denied);
+    setClass(this.#denied, "now", rates.get("denied") > 0);
     this.details.update(device);
     this.watch.update(device);
   }
@@ -119,6 +124,14 @@ function unconnected(device) {
   if (!isUp(device)) return [];
   return device.sockets.flatMap((socket) => (socket.connecting ?? []).filter((one) => !one.connected && one.failure !== null).map((one) =>
     `${socket.key} is not connected to ${one.endpoint}: ${one.failure} (tried ${plural(one.tries, "time", "times")})`));
+}
+
+// Which connections were refused by the rules of who may connect, and why.
+function deniedText(device) {
+  return device.sockets.flatMap((socket) => {
+    const reasons = Object.entries(socket.denied ?? {}).map(([reason, number]) => `${exact(number)} ${reason.replaceAll("_", " ")}`);
+    return reasons.length ? [`denied at ${socket.key}: ${reasons.join(", ")}`] : [];
+  }).join("\n");
 }
 
 // What the log says once as "uncut".

@@ -27,6 +27,8 @@ function counters(device) {
       }
     }
   }
+  const refused = device.sockets.flatMap((socket) => Object.values(socket.denied ?? {}));
+  all.set("denied", refused.reduce((sum, one) => sum + one, 0));
   // What is missing somewhere: of a device with engine libzmq, what was dropped.
   all.set("missing", losses.dropped + losses.lost);
   return all.set("received", received).set("sent", sent).set("dropped", losses.dropped).set("lost", losses.lost);
