@@ -10,6 +10,7 @@ from prometheus_client.openmetrics import parser as openmetrics
 from support.http import Client, FakeServer
 
 from geventrelay import Device, Forwarder, Queue, Relay, Streamer
+from geventrelay.access.passwords import set_password
 from geventrelay.settings import HttpAddress
 from geventrelay.testing import LOCAL, Peers, eventually
 from geventrelay.web.site import Site
@@ -102,6 +103,23 @@ def test_peers_and_what_became_of_others(serve, peers: Peers):
     assert [told[name, "relay", "sub"] for name in ("peers", "connects_total", "disconnects_total")] == [1, 2, 1]
     assert told["handshake_failures_total", "relay", "not_zmtp3", "pub"] == 1
     assert told["connect_retries_total", "relay", "sub"] == 0
+
+
+def test_messages_and_bytes_of_each_user_are_told(serve, peers: Peers, tmp_path):
+    set_password("x", tmp_path / "passwords", "alice", "secret")
+    settings = Streamer(frontend=LOCAL, backend=LOCAL, engine="zmtp", plain_passwords=tmp_path / "passwords")
+    shown = {"plain_username": "alice", "plain_password": "secret"}
+    with Device(settings) as device:
+        sender = peers.connect(zmq.PUSH, *device.endpoints["frontend"], **shown)
+        worker = peers.connect(zmq.PULL, *device.endpoints["backend"], **shown)
+        sender.send(b"12345")
+        assert worker.recv() == [b"12345"]
+        client = serve(FakeServer.of(device))
+        eventually(lambda: device.peers(accounts=True)["backend"].users["alice"].delivered == 1, "the count")
+        told = scrape(client)
+    names = ("received_messages", "received_bytes", "delivered_messages")
+    for key, expected in (("frontend", [1, 5, 0]), ("backend", [0, 0, 1])):
+        assert [told[f"user_{name}_total", "streamer", key, "alice"] for name in names] == expected
 
 
 def test_build_and_process_are_told(serve):
