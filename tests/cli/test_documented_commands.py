@@ -45,6 +45,9 @@ NOT_RUN = {
     "scripts/test": "it is running",
     "scripts/bench": "it takes minutes; tests/cli/test_bench.py and tests/unit/test_bench.py run its parts",
     "geventrelay ctl 5557 reload": "that server has no file to read again; tests/cli/test_ctl.py reloads one that has",
+    "geventrelay ctl 5557 statistics --curve": "it needs a device with keys; tests/cli/test_client_keys.py has one",
+    "geventrelay tap 5558 --plain": "likewise",
+    "scripts/push --curve": "likewise; tests/cli/test_clients.py has one",
 }
 """Commands by their beginning, with the reason why no test runs them as they stand."""
 
