@@ -168,6 +168,50 @@ def test_behind_a_snapshot_the_mark_counts_what_is_published_later(world, slow):
     check(way, source, late)
 
 
+@pytest.mark.parametrize("half", ["message", "last value"])
+@pytest.mark.parametrize(("sndhwm", "share"), [(4, 0.9), (4, 0.5), (40, 0.1)])
+def test_among_last_values_the_oldest_of_the_others_is_dropped(world, sndhwm, share, half):
+    choose = random.Random(sndhwm)
+    pub, source, way = publisher(world, sndhwm=sndhwm, slow_subscriber=SlowSubscriber.DROP_OLDEST)
+    first, values, waits = wire(b"first " + b"x" * 50_000), many(300), [b"first"]
+    late = world.far(pub, small=True)
+    source.send(first if half == "last value" else b"")
+    late.send(subscribe(b"live") + subscribe(b"first"))
+    # From now on all waits.
+    source.send(first if half == "message" else b"")
+    source.send(b"".join(map(wire, values)))
+    for number in range(300):
+        if choose.random() < share:
+            late.send(subscribe(values[number]))
+            waits.append(values[number])
+            continue
+        source.send(wire(b"live %d" % number))
+        waits.append(b"live %d" % number)
+        lives = [one for one in waits if one.startswith(b"live")]
+        if len(lives) > sndhwm - (half == "message"):
+            waits.remove(lives[0])
+    got: list[list[bytes]] = []
+    read_all(late, got)
+    assert [one[:5] if one.startswith(b"first") else one for (one,) in got] == waits
+    assert late.peer.counts().dropped[Drop.SLOW] > 0
+    check(way, source, late)
+
+
+@pytest.mark.parametrize("others", [1, 100])
+def test_what_was_had_by_longer_topics_is_left_out_whoever_else_has_subscribed_to_them(world, others):
+    pub, source, _ = publisher(world)
+    source.send(b"".join(map(wire, [b"a", b"ab", b"abc", b"abcd", b"b"])))
+    late, other = world.far(pub), world.far(pub)
+    other.send(subscribe(b"ab") + subscribe(b"abcd"))
+    # With many topics of its own, and with few.
+    late.send(b"".join(map(subscribe, [b"abc", *(b"x%d" % number for number in range(others))])))
+    assert late.singles() == [b"abc", b"abcd"]
+    late.send(subscribe(b"a"))
+    assert late.singles() == [b"a", b"ab"]
+    late.send(cancel(b"abc") + cancel(b"a") + subscribe(b""))
+    assert late.singles() == [b"a", b"ab", b"abc", b"abcd", b"b"]
+
+
 def test_no_more_last_values_wait_for_a_peer_than_may_be_kept(world):
     pub, source, way = publisher(world, plan=LastValuePlan(topics=10))
     hold = world.far(pub, small=True)

@@ -183,8 +183,20 @@ class Queue:
             self.beyond_bytes += nbytes
 
     def _first_to_drop(self) -> int | None:
-        """The place of the first run that does not wait beyond the high-water mark; None if there is none."""
-        return next((index for index, run in enumerate(self._runs) if not run.beyond), None)
+        """The place of the first run that does not wait beyond the high-water mark; None if there is none.
+
+        No message is written in half.
+        """
+        left = self.messages - self.beyond
+        if self.beyond <= left:
+            return next((index for index, run in enumerate(self._runs) if not run.beyond), None)
+        # Many last values may stand before few of the others: these are looked for from the end.
+        index = len(self._runs)
+        while left > 0:
+            index -= 1
+            if not self._runs[index].beyond:
+                left -= len(self._runs[index].ends)
+        return index if index < len(self._runs) else None
 
     def _cut(self, index: int, most: int) -> None:
         """Forget up to `most` messages at the beginning of a run that is not the first one."""

@@ -114,7 +114,13 @@ cdef inline bint make_more_room(Queue *queue) noexcept nogil:
 
 cdef inline void pop_run(Queue *queue, Heap *heap) noexcept nogil:
     # Forgets the first run.
-    cdef Run *run = run_at(queue, 0)
+    let_run_go(queue, heap, run_at(queue, 0))
+    queue.first = (queue.first + 1) & (queue.room - 1)
+    take_one_off(queue)
+
+
+cdef inline void let_run_go(Queue *queue, Heap *heap, Run *run) noexcept nogil:
+    # Of a run that is taken out.
     queue.messages -= run.messages
     queue.nbytes -= run.size
     if run.beyond:
@@ -122,7 +128,9 @@ cdef inline void pop_run(Queue *queue, Heap *heap) noexcept nogil:
         queue.beyond_bytes -= run.size
     run.block.referred -= run.size
     let_go(heap, run.block)
-    queue.first = (queue.first + 1) & (queue.room - 1)
+
+
+cdef inline void take_one_off(Queue *queue) noexcept nogil:
     queue.count -= 1
     if not queue.count and queue.room > MANY_RUNS:
         free_runs(queue)
@@ -178,19 +186,36 @@ cdef inline Py_ssize_t drop_oldest(Queue *queue, Heap *heap, Py_ssize_t most) no
     # Forgets up to so many messages, but not one that is written in half, nor what waits whatever the high-water mark is;
     # how many that were.
     cdef long long before = queue.messages
-    cdef size_t start = apart(queue)
+    cdef size_t start = apart(queue), index
     cdef Run *run
     while before - queue.messages < most:
-        while start < queue.count and run_at(queue, start).beyond:
-            start += 1
-        if start == queue.count:
+        index = first_within(queue, start)
+        if index == queue.count:
             break
-        run = run_at(queue, start)
+        run = run_at(queue, index)
         if run.messages <= most - (before - queue.messages):
-            drop_run(queue, heap, start)
+            drop_run(queue, heap, index)
         else:
             pop_first(queue, run, first_size(queue, run))
     return before - queue.messages
+
+
+cdef inline size_t first_within(Queue *queue, size_t start) noexcept nogil:
+    # From `start` on, which is 0 or 1, the first run that the high-water mark counts; `count` if there is none.
+    cdef long long left = queue.messages - queue.beyond
+    cdef size_t index = queue.count
+    if start and not run_at(queue, 0).beyond:
+        left -= run_at(queue, 0).messages
+    if queue.beyond <= left:
+        while start < queue.count and run_at(queue, start).beyond:
+            start += 1
+        return start
+    # Many last values may stand before few of the others: these are looked for from the end.
+    while left > 0:
+        index -= 1
+        if not run_at(queue, index).beyond:
+            left -= run_at(queue, index).messages
+    return index
 
 
 cdef inline Py_ssize_t drop_older(Queue *queue, Heap *heap, double than) noexcept nogil:
@@ -252,13 +277,18 @@ cdef inline size_t apart(Queue *queue) noexcept nogil:
 
 
 cdef inline void drop_run(Queue *queue, Heap *heap, size_t index) noexcept nogil:
-    # Forgets one run; those before it stay in their order.
-    cdef Run run = run_at(queue, index)[0]
-    while index:
-        run_at(queue, index)[0] = run_at(queue, index - 1)[0]
-        index -= 1
-    run_at(queue, 0)[0] = run
-    pop_run(queue, heap)
+    # Forgets one run; the others stay in their order. The fewer of those before and behind it move.
+    let_run_go(queue, heap, run_at(queue, index))
+    if index < queue.count // 2:
+        while index:
+            run_at(queue, index)[0] = run_at(queue, index - 1)[0]
+            index -= 1
+        queue.first = (queue.first + 1) & (queue.room - 1)
+    else:
+        while index + 1 < queue.count:
+            run_at(queue, index)[0] = run_at(queue, index + 1)[0]
+            index += 1
+    take_one_off(queue)
 
 
 cdef inline void drop_all(Queue *queue, Heap *heap) noexcept nogil:
