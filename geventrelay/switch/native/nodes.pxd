@@ -30,6 +30,8 @@ cdef struct Node:
     size_t entry_room
     # Of a tree of last values: what last_values.pxd keeps for the topic.
     void *value
+    # See `mark_topics`.
+    unsigned long long mark
 
 
 # That a member is subscribed to a node's topic.
@@ -66,6 +68,8 @@ cdef struct Topics:
     # Changes with every entry.
     unsigned long long version
     unsigned long long stamp
+    # The last mark that was given to nodes.
+    unsigned long long mark
     # Of the last match: the deepest node with entries, the version, and the peers.
     Node *matched
     unsigned long long matched_version

@@ -47,10 +47,14 @@ cdef inline bint give_last_values(Peer *peer, const unsigned char *topic, size_t
 cdef inline bint give_found(Peer *peer, Node *node, Found *found) noexcept nogil:
     cdef size_t index
     cdef bint overlaps = node.child_count and peer.member.count > 1
+    # For a few values, what it costs to mark all that the peer is subscribed to is too much.
+    cdef bint marked = overlaps and found.count >= peer.member.count // 16
     if found.count > 1:
         qsort(found.values, found.count, sizeof(Value *), by_number)
+    if marked:
+        mark_topics(peer.member)
     for index in range(found.count):
-        if overlaps and has_below(node, peer.member, found.values[index]):
+        if overlaps and has_below(node, peer.member, found.values[index], marked):
             continue
         if not give_value(peer, found.values[index]):
             return False
@@ -175,8 +179,8 @@ cdef inline bint has_above(const Node *node, const Member *member) noexcept nogi
     return False
 
 
-cdef inline bint has_below(const Node *node, const Member *member, const Value *value) noexcept nogil:
-    # Whether it was subscribed to a longer topic that a value's message begins with.
+cdef inline bint has_below(const Node *node, const Member *member, const Value *value, bint marked) noexcept nogil:
+    # Whether it was subscribed to a longer topic that a value's message begins with; `marked` is whether its topics are.
     cdef size_t left = 0
     cdef bint more = False
     cdef const unsigned char *rest = data_of(value.block)
@@ -186,11 +190,20 @@ cdef inline bint has_below(const Node *node, const Member *member, const Value *
         node = child_of(node, rest[0])
         if node == NULL or node.label_size > left or memcmp(node.label, rest, node.label_size):
             return False
-        if is_of(node, member):
+        if node.mark == member.topics.mark if marked else is_of(node, member):
             return True
         rest += node.label_size
         left -= node.label_size
     return False
+
+
+cdef inline void mark_topics(const Member *member) noexcept nogil:
+    # Has the node of each topic that it is subscribed to be known by its mark: others may be subscribed to them, too.
+    cdef Record *record = member.first
+    member.topics.mark += 1
+    while record != NULL:
+        record.node.mark = member.topics.mark
+        record = record.next
 
 
 cdef inline bint is_of(const Node *node, const Member *member) noexcept nogil:
