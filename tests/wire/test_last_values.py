@@ -15,7 +15,7 @@ from support.switch import ACCOUNTS, CORES, NEVER, World, cancel, check, many, n
 
 from geventrelay.engine.counters import Drop
 from geventrelay.engine.grant import Grant
-from geventrelay.switch.contract import Forgotten, LastValuePlan, SlowSubscriber
+from geventrelay.switch.contract import Forgotten, LastValuePlan, Progress, SlowSubscriber
 from geventrelay.zmtp.greeting import Version
 
 
@@ -224,6 +224,47 @@ def test_no_more_last_values_wait_for_a_peer_than_may_be_kept(world):
     assert counts.dropped[Drop.SLOW] > 0
     assert counts.matched == 50 == pub.kept_values().given
     check(way, source, hold)
+
+
+@pytest.mark.parametrize("form", ["commands", "messages"])
+def test_a_peer_that_asks_for_all_of_them_again_and_again_gets_them_once_a_turn(world, form):
+    pub, source, way = publisher(world, plan=LastValuePlan(prefixes=tuple(b"%d" % digit for digit in range(10))))
+    every = many(2000)
+    source.send(b"".join(map(wire, every)))
+    far, other = world.far(pub), world.far(pub)
+    other.send(subscribe(b"live"))
+    ask, end = (subscribe(b""), cancel(b"")) if form == "commands" else (wire(b"\1"), wire(b"\0"))
+    far.put(ask + (end + ask) * 50)
+    got: list[bytes] = []
+    turns, given, progress = 0, 0, Progress.TURN_OVER
+    while progress is Progress.TURN_OVER:
+        progress = far.read(until=0.0)
+        before, given = given, pub.kept_values().given
+        assert given - before <= len(every), "more than one snapshot in a turn"
+        turns += given > before
+        # Between two turns, others are served.
+        source.send(wire(b"live %d" % turns))
+        assert other.singles() == [b"live %d" % turns]
+        got += far.all_singles()
+    assert progress is Progress.NOT_READY
+    assert turns == 51
+    assert [one for one in got if not one.startswith(b"live")] == every * 51
+    check(way, source, far, other)
+
+
+def test_last_values_that_a_peer_loses_count_for_its_turn_too(world):
+    pub, source, way = publisher(world, plan=LastValuePlan(topics=2000))
+    source.send(b"".join(map(wire, many(2000))))
+    far = world.far(pub, small=True)
+    far.put(subscribe(b"") + (cancel(b"") + subscribe(b"")) * 50)
+    given, progress = 0, Progress.TURN_OVER
+    while progress is Progress.TURN_OVER:
+        progress = far.read(until=0.0)
+        before, given = given, pub.kept_values().given
+        assert given - before <= 2000, "more than one snapshot in a turn"
+    assert given == 51 * 2000
+    assert far.peer.counts().dropped[Drop.SLOW] >= 49 * 2000
+    check(way, source, far)
 
 
 def test_a_peer_gets_no_last_value_that_it_may_not_subscribe_to(world):

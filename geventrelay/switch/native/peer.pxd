@@ -97,7 +97,7 @@ cdef struct Peer:
     # By which a ROUTER knows it.
     unsigned char routing_id[MOST_ID]
     size_t routing_id_size
-    # Messages and commands, over all its connections.
+    # Messages, commands, and last values that were found for it, over all its connections.
     unsigned long long handled
     # What is counted.
     unsigned long long heard
