@@ -207,6 +207,8 @@ class Link:
         self.peer.on_ping = None
         if self._heart is not None:
             self._heart.close()
+        if self._rate is not None:
+            self._driver.over_rate.leave(self, self._rate)
 
     @property
     def hears(self) -> bool:

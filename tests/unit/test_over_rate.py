@@ -10,11 +10,10 @@ import pytest
 from geventrelay.switch.over_rate import OverRate
 
 
-@dataclass
+@dataclass(eq=False)
 class Link:
     """A connection that only notes its turns."""
 
-    closed: bool = False
     turns: int = 0
 
     def take_room(self) -> None:
@@ -80,22 +79,56 @@ def test_they_go_on_one_by_one_in_the_order_in_which_they_came(over_rate, timers
     assert not timers.due
 
 
-def test_one_that_has_ended_is_passed_over(over_rate, timers):
-    rate, ended, link = Room(room=True), Link(closed=True), Link()
-    over_rate.wait(ended, rate)
-    over_rate.wait(link, rate)
+def test_one_that_has_ended_waits_no_more_wherever_it_stood(over_rate, timers):
+    rate, links = Room(), [Link() for _ in range(5)]
+    for one in links:
+        over_rate.wait(one, rate)
+    for index in (3, 0, 1):
+        over_rate.leave(links[index], rate)
+    assert [*over_rate._waiting[rate]] == [links[2], links[4]], "it is not kept until there is room"
+    rate.room = True
     timers.fire()
-    assert (ended.turns, link.turns) == (0, 1)
-    assert not timers.due
-
-
-def test_one_that_has_ended_is_not_kept_until_there_is_room(over_rate, timers):
-    rate, ended = Room(), Link()
-    over_rate.wait(ended, rate)
-    ended.closed = True
+    over_rate.go_on(rate)
+    assert [one.turns for one in links] == [0, 0, 1, 0, 1]
     timers.fire()
     assert not timers.due
     assert not over_rate._waiting
+
+
+def test_connections_that_come_and_go_make_no_line(over_rate, timers):
+    rate, first = Room(), Link()
+    over_rate.wait(first, rate)
+    for _ in range(100):
+        link = Link()
+        over_rate.wait(link, rate)
+        over_rate.leave(link, rate)
+    assert [*over_rate._waiting[rate]] == [first]
+    over_rate.leave(first, rate)
+    over_rate.wait(link := Link(), rate)
+    assert len(timers.due) == 1, "the one that was set goes on"
+    rate.room = True
+    timers.fire()
+    assert (first.turns, link.turns) == (0, 1)
+
+
+def test_the_rate_of_one_that_has_ended_is_forgotten_with_its_timer(over_rate, timers):
+    rate, ended = Room(), Link()
+    over_rate.wait(ended, rate)
+    over_rate.leave(ended, rate)
+    timers.fire()
+    assert not timers.due
+    assert not over_rate._waiting
+
+
+def test_one_that_does_not_wait_may_end(over_rate, timers):
+    rate, link, other = Room(), Link(), Link()
+    over_rate.leave(link, rate)
+    assert not timers.due
+    over_rate.wait(other, rate)
+    over_rate.leave(link, rate)
+    rate.room = True
+    timers.fire()
+    assert other.turns == 1
 
 
 def test_one_that_does_nothing_with_its_turn_holds_up_no_other(over_rate, timers):

@@ -176,6 +176,28 @@ def test_connections_with_one_rate_have_their_turns(either, peers: Peers):
     assert sorted(sink.recv()[0] for _ in range(112)) == [b"0", b"1", *[b"first"] * 110]
 
 
+def test_connections_that_end_while_they_wait_make_no_line(either, peers: Peers):
+    device = either(Streamer(**ENDS, **FEW_BYTES))
+    first, sink = joined(device, peers)
+    for _ in range(2):
+        first.send(LARGE)
+    assert sink.recv() == [LARGE]
+    eventually(lambda: counted(device)[3] == 1, "the second one to wait")
+    front = station(device, "frontend")
+    (waits,) = front.driver.over_rate._waiting.values()
+    (before,) = waits
+    for number in range(3):
+        other = peers.connect(zmq.PUSH, *device.endpoints["frontend"])
+        other.send(LARGE)
+        eventually(lambda number=number: counted(device)[3] == 2 + number, "it to wait behind the first")
+        link = [*waits][-1]
+        assert link is not before
+        assert device.disconnect(link.id)
+        assert [*waits] == [before]
+        other.close()
+    assert counted(device)[:3] == (1, 1, {})
+
+
 def test_engine_auto_takes_zmtp_for_it(run, caplog):
     caplog.set_level(logging.INFO)
     device = run(Streamer(**ENDS, max_rate=100, max_rate_per="peer"))
