@@ -25,8 +25,8 @@ class OverRate:
 
     def __init__(self, later: Callable[[float, Callable[[], None]], None]) -> None:
         self._later = later
-        # A timer is set for each of these rates, also where all that waited have ended: a second one must not be. A deque
-        # would be walked through for one that leaves.
+        # A timer is set for each of these rates, also where all that waited have ended: there must be no second one.
+        # A deque would be walked through for one that leaves.
         self._waiting: dict[Rate, OrderedDict[Link, None]] = {}
 
     def wait(self, link: Link, rate: Rate) -> None:
