@@ -12,7 +12,9 @@ import zmq
 
 from geventrelay import Streamer
 from geventrelay.access import component, rights_file
+from geventrelay.access.disk import in_thread
 from geventrelay.access.keys import new_pair, write_pair
+from geventrelay.engine.fork import fork_count
 from geventrelay.testing import LOCAL, eventually
 
 SIDES = {"frontend": LOCAL, "backend": LOCAL}
@@ -29,10 +31,14 @@ class Stalled:
     def of(self, read: Callable[..., Any]) -> Callable[..., Any]:
         def slowly(*arguments: Any) -> Any:
             self.waits.set()
-            assert self._released.wait(60)
+            assert self.wait()
             return read(*arguments)
 
         return slowly
+
+    def wait(self) -> bool:
+        """Wait for `release`; whether it came. It blocks, as a disk does."""
+        return self._released.wait(60)
 
 
 @pytest.fixture
@@ -80,3 +86,42 @@ def test_a_reload_that_waits_for_keys_holds_no_message_up(relay_device, peers, m
     assert not reload.ready()
     stalled.release()
     reload.get(timeout=30)
+
+
+def test_readers_that_give_up_leave_no_more_than_two_threads_behind(stalled):
+    pool = gevent.get_hub().threadpool
+    tasks, read = len(pool), stalled.of(len)
+    for _ in range(pool.maxsize):
+        reader = gevent.spawn(in_thread, read, "ab")
+        gevent.idle()
+        reader.kill()
+    # Names and passwords need threads too.
+    assert len(pool) == tasks + 2
+    late = gevent.spawn(in_thread, read, "abc")
+    stalled.release()
+    assert late.get(timeout=30) == 3
+
+
+def test_a_forked_child_waits_for_no_thread_of_its_parent(stalled, monkeypatch):
+    readers = [gevent.spawn(in_thread, stalled.of(len), "ab") for _ in range(2)]
+    gevent.idle()
+    with monkeypatch.context() as child:
+        child.setattr(fork_count, "number", fork_count.number + 1)
+        assert gevent.spawn(in_thread, len, "ab").get(timeout=30) == 2
+    stalled.release()
+    gevent.joinall(readers, timeout=30, raise_error=True)
+
+
+@pytest.mark.parametrize("error", [None, OSError("no such disk")])
+def test_a_thread_that_has_ended_gives_its_place_back(error):
+    def read() -> str:
+        if error is not None:
+            raise error
+        return "read"
+
+    for _ in range(10):
+        if error is None:
+            assert in_thread(read) == "read"
+        else:
+            with pytest.raises(OSError, match="no such disk"):
+                in_thread(read)
