@@ -96,7 +96,7 @@ class SocketGuard:
     def prepare(self, settings: DeviceSettings) -> Callable[[], None]:
         """Read what counts with other `settings`; see `Guard.prepare`."""
         if self._grants is not None:
-            self._grants.refresh()
+            self._grants.refresh(anew=True)
         rules = settings.access_rules
         read_again = {key: in_thread(read, rules[key]) for key in list(self._guarded) if key in rules}
         policies = {key: self._policy(key, protection) for key, protection in read_again.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from gevent.lock import BoundedSemaphore
 
 from ..engine.grant import Grant
 from ..errors import SettingsError, StartError
-from ..file_state import file_state
+from ..file_state import file_state, is_settled
 from ..log import event
 from ..settings import DeviceSettings
 from ..settings.file.positions import MOST_PARTS, loads, too_deep
@@ -25,6 +26,8 @@ LIMIT_BYTES = 2**20
 """A larger file is refused."""
 
 Check = Callable[[RightsTable], None]
+
+_State = tuple[int, ...] | None
 
 
 class RightsFile:
@@ -42,42 +45,68 @@ class RightsFile:
     def __init__(self, path: Path, check: Check | None = None) -> None:
         self._path = path
         self._check = check
-        self._seen = in_thread(file_state, path)
+        # As the file was before it was read last, and whether it needs no look inside as long as it is like that.
+        self._seen, self._known = _look_at(path)
         self._table = in_thread(_read, path, check)
         self._looking = BoundedSemaphore()
-        # How many looks have begun.
-        self._looks = 0
+        # How many looks have begun, and the number of the last one that came to its end.
+        self._begun = self._ended = 0
+        # Of which file the last rights are kept in place of its own, and why.
+        self._kept: tuple[_State, str] | None = None
         self.on_change: Callable[[], None] = _nothing
 
     def of(self, user: str) -> Rights:
         """What `user` may do, by the last `refresh`; an empty name is a peer without one. Does not yield."""
         return self._table.of(user)
 
-    def refresh(self) -> None:
+    def refresh(self, *, anew: bool = False) -> None:
         """Look whether the file has changed since this was called. Yields while a thread reads the disk.
 
         Of several calls at once, those that have to wait for another one share the next look.
-        """
-        wanted = self._looks + 1
-        with self._looking:
-            if self._looks < wanted:
-                self._looks += 1
-                self._look()
 
-    def _look(self) -> None:
-        state = in_thread(file_state, self._path)
-        if state == self._seen:
+        :param anew: whether to read it even if it seems not to have changed: over a network, that may be told late.
+        """
+        wanted = self._begun + 1
+        with self._looking:
+            # A greenlet that is killed, as that of a peer that leaves, has looked for nobody.
+            if anew or self._ended < wanted:
+                self._begun += 1
+                self._look(anew=anew)
+                self._ended = self._begun
+
+    def _look(self, *, anew: bool) -> None:
+        state, known = _look_at(self._path)
+        if state == self._seen and self._known and not anew:
             return
-        self._seen = state
         try:
             table = in_thread(_read, self._path, self._check)
+        except _UnreadError as error:
+            # What is in it now is not known, even if it stays as it is.
+            self._seen, self._known = state, False
+            self._keep(state, error, anew=anew)
         except StartError as error:
+            self._seen, self._known = state, known
+            self._keep(state, error, anew=anew)
+        else:
+            # Only now: a look that is killed before has seen nothing.
+            self._seen, self._known, self._kept = state, known, None
+            self._take(table)
+
+    def _keep(self, state: _State, error: StartError, *, anew: bool) -> None:
+        # Looks for peers that come may find the same many times.
+        if anew or (state, str(error)) != self._kept:
             log.warning(event("rights-kept", reason=error))
-            return
+        self._kept = state, str(error)
+
+    def _take(self, table: RightsTable) -> None:
         if table != self._table:
             self._table = table
             log.info(event("rights-changed", path=self._path))
             self.on_change()
+
+
+class _UnreadError(StartError):
+    """The file could not be read."""
 
 
 class Grants:
@@ -103,9 +132,12 @@ class Grants:
         """Have `on_change` called from now on."""
         self._file.on_change = on_change
 
-    def refresh(self) -> None:
-        """Read the file again if it has changed; see `RightsFile.refresh`. Yields while a thread reads the disk."""
-        self._file.refresh()
+    def refresh(self, *, anew: bool = False) -> None:
+        """Read the file again if it has changed; see `RightsFile.refresh`. Yields while a thread reads the disk.
+
+        :param anew: whether to read it in any case.
+        """
+        self._file.refresh(anew=anew)
 
     def grant(self, socket_type: str, user: str) -> Grant | None:
         """What a `user` may do at a socket of the type `socket_type`, e.g. ``"XPUB"``; None if it must not connect.
@@ -146,12 +178,19 @@ def _nothing() -> None:
     pass
 
 
+def _look_at(path: Path) -> tuple[_State, bool]:
+    """The state of the file now, and whether each change from now on gives another one. Yields meanwhile."""
+    now_ns = time.time_ns()
+    state = in_thread(file_state, path)
+    return state, is_settled(state, now_ns)
+
+
 def _read(path: Path, check: Check | None) -> RightsTable:
     try:
         with open_regular(path) as file:
             content = file.read(LIMIT_BYTES + 1)
     except OSError as error:
-        raise StartError(f"cannot read {path} (--rights): {error.strerror}") from error
+        raise _UnreadError(f"cannot read {path} (--rights): {error.strerror}") from error
     try:
         table = read_rights(loads(_text(content)))
         if check is not None:

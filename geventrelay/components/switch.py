@@ -54,8 +54,11 @@ class Grants(Protocol):
 
     on_change: Callable[[], None]
 
-    def refresh(self) -> None:
-        """Know what counts now. Yields while a thread reads the disk."""
+    def refresh(self, *, anew: bool = False) -> None:
+        """Know what counts now. Yields while a thread reads the disk.
+
+        :param anew: whether to read it even if it seems not to have changed.
+        """
 
     def grant(self, socket_type: str, user: str) -> Grant | None:
         """What a `user` may do at a socket of the type `socket_type`, e.g. ``"XPUB"``; None if it must not connect.
@@ -116,9 +119,9 @@ class Switch(Component):
         return {**self._last_peers, **found}
 
     def refresh(self) -> None:
-        """Know what peers may do now. Yields while a thread reads the disk."""
+        """Know what peers may do now, by reading it anew. Yields while a thread reads the disk."""
         if self._given is not None:
-            self._given.refresh()
+            self._given.refresh(anew=True)
 
     def end_revoked(self) -> None:
         """End each connection that would not be let in now, or would have other rights. Does not yield."""

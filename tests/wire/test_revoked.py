@@ -10,8 +10,10 @@ import pytest
 import zmq
 
 from geventrelay import Device, Streamer
+from geventrelay.access import rights_file
 from geventrelay.access.keys import new_pair, write_pair
 from geventrelay.access.passwords import set_password
+from geventrelay.file_state import file_state
 from geventrelay.testing import LOCAL, eventually
 
 SIDES = {"frontend": LOCAL, "backend": LOCAL}
@@ -147,3 +149,19 @@ def test_other_rights_end_the_connections_that_had_the_former(peers, tmp_path, e
         sender.send(b"a")
         sender.send(b"b")
         assert sink.recv() == [b"b"]
+
+
+@ENGINES
+def test_a_reload_reads_rights_that_seem_unchanged(peers, tmp_path, monkeypatch, engine):
+    path = tmp_path / "rights.toml"
+    path.write_text('[others]\npublish = ["a"]\n')
+    # As a file system over a network may tell it for a while.
+    state = (*file_state(path)[:-1], 0)
+    monkeypatch.setattr(rights_file, "file_state", lambda path: state)
+    settings = Streamer(**SIDES, rights=path, engine=engine, on_revoke="disconnect")
+    with Device(settings, watch_peers=True) as device:
+        peers.connect(zmq.PUSH, *device.endpoints["frontend"], **AGAIN)
+        eventually(lambda: count(device) == 1, "it")
+        path.write_text("[others]\n")
+        device.adjust(device.settings)
+        assert revoked(device) == 1
