@@ -36,6 +36,7 @@ class RetentionOptions(DeviceGroup):
         flag,
         "keep the last message of each topic, and give it to subscribers that come later (engine zmtp)",
         default=False,
+        rare=True,
         on_libzmq=(False,),
     )
     last_value_topics: int = option(
