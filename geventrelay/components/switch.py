@@ -27,6 +27,7 @@ from ..switch.contract import Destination, Forgotten, Side, Way
 from ..switch.dialler import addresses
 from ..switch.driver import Driver
 from ..switch.station import Station
+from ..switch.turns import TURN_S
 from ..terms import Payload
 from .binding import Binding, bind, inherited
 from .component import Component, DrainStep
@@ -240,8 +241,9 @@ class Switch(Component):
         self._last_peers = {key: one.snapshot() for key, one in self._stations.items()}
         while self._bindings:
             self._bindings.pop().put_away()
-        self._stations = {}
+        stations, self._stations = self._stations, {}
         self._driver.close()
+        self._give_back([station.side for station in stations.values()])
 
     def _close_stations(self, only: Collection[int] | None = None) -> None:
         """Count what has come and was not moved, and end all connections of the sockets of these types."""
@@ -253,6 +255,15 @@ class Switch(Component):
                 self._count_rest(station)
             station.close()
             self.left_unread = self.left_unread or station.left_unread
+
+    def _give_back(self, sides: Sequence[Side]) -> None:
+        """Forget what was kept for peers: whoever still has this device, others need the memory budget."""
+        assert self._driver is not None  # it has been opened
+        for side in sides:
+            while side.forget(time.monotonic() + TURN_S):
+                gevent.sleep(0)
+        while self._driver.core.tidy(time.monotonic() + TURN_S):
+            gevent.sleep(0)
 
     def _count_rest(self, station: Station) -> None:
         try:

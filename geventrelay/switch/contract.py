@@ -78,7 +78,7 @@ class Account(Protocol):
 
     @property
     def used_bytes(self) -> int:
-        """How much is kept now; 0 once all peers have gone and `Core.tidy` has nothing left to do."""
+        """How much is kept now; 0 once all peers have gone, and `Core.tidy` and `Side.forget` have no more to do."""
 
 
 class Peer(Protocol):
@@ -202,6 +202,14 @@ class Side(Protocol):
         that begin with its topic, but for those that another subscription of the peer matches. They wait in front of
         all that is published later, and the high-water mark does not count them. No more wait for a peer than may be
         kept; what is more is lost, `Drop.SLOW`.
+        """
+
+    def forget(self, until: float) -> bool:
+        """Of a side that has no peers any more: forget last values, and what it asks for; whether more is left.
+
+        None of it is counted. With `Core.tidy`, it has the `Account` know of nothing any more, whoever holds the side.
+
+        :param until: when the turn is over, by `time.monotonic`. It may be exceeded by a hundred values.
         """
 
     def drop_too_old(self, now: float) -> float | None:

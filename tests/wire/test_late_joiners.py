@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+
 import zmq
 
 from geventrelay import Forwarder, Relay
+from geventrelay.switch.budget import used_bytes
 from geventrelay.testing import LOCAL, eventually
 
 
@@ -75,3 +78,21 @@ def test_where_a_device_connects_each_connection_begins_with_last_values(either,
     eventually(lambda: device.snapshot().pumps[0].received == 2, "the second message")
     again = peers.bind(zmq.SUB, address, subscribe=b"")
     assert again.recv() == [b"a 2"]
+
+
+def test_what_a_device_has_kept_is_given_back_when_it_ends_even_if_it_is_held(either, peers):
+    gc.collect()
+    before = used_bytes()
+    device = either(Forwarder(frontend=LOCAL, backend=LOCAL, last_value=True))
+    publisher = peers.connect(zmq.XPUB, *device.endpoints["frontend"], sndhwm=0)
+    assert publisher.recv() == [b"\1"]
+    for number in range(1_000):
+        publisher.send(b"topic %d" % number, b"1")
+    late = peers.connect(zmq.SUB, *device.endpoints["backend"], rcvhwm=0)
+    for number in range(1_000):
+        late.subscribe(b"topic %d" % number)
+    assert late.recv_all(1_000)
+    assert used_bytes() > before + 100_000
+    device.stop()
+    assert used_bytes() == before
+    assert device.snapshot().pumps[0].outlets[0].last_values == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, OrderedDict
 from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _VALUE_BYTES = 800
 """What a value takes beside its topic and its message, about."""
+_FORGOTTEN_AT_A_TIME = 100
 
 
 class Value(NamedTuple):
@@ -110,6 +112,12 @@ class LastValues:
         while self.nbytes > nbytes:
             self._forget(next(iter(self._values)), Forgotten.MEMORY)
 
+    def forget_some(self) -> bool:
+        """Forget a few without counting them; whether more are left."""
+        for topic in list(itertools.islice(self._values, _FORGOTTEN_AT_A_TIME)):
+            self._take_out(topic)
+        return bool(self._values)
+
     def _set(self, topic: bytes, data: bytes, at: float, plan: LastValuePlan) -> None:
         self._number += 1
         before = self._values.pop(topic, None)
@@ -133,11 +141,14 @@ class LastValues:
             self.forget_to(self._account.most_values_bytes)
 
     def _forget(self, topic: bytes, why: Forgotten) -> None:
+        self._take_out(topic)
+        self._forgotten[why] += 1
+
+    def _take_out(self, topic: bytes) -> None:
         size = len(self._values.pop(topic).data)
         self._tree.remove(self._nodes.pop(topic), topic)
         self.nbytes -= size
         self._kept.used_bytes -= size + len(topic) + _VALUE_BYTES
-        self._forgotten[why] += 1
 
 
 def topic_of(first: bytes, *, several: bool, until: bytes) -> bytes:

@@ -97,6 +97,13 @@ class Publish(Side):
         if not self._unlink(subscriber) or subscriber.topics:
             self.core.leave_unlinking(subscriber.topics, lambda: self._unlink(subscriber))
 
+    def forget(self, until: float) -> bool:
+        """See `Side.forget`, and there of `until`."""
+        while self.last_values is not None and self.last_values.forget_some():
+            if self.core.is_over(until):
+                return True
+        return False
+
     def subscriptions_of(self, peer: Peer) -> int:
         """See `Side.subscriptions_of`, and there of `peer`."""
         subscriber = _subscriber(peer)

@@ -82,6 +82,10 @@ class Side:
         """See `geventrelay.switch.contract.Side.kept_values`."""
         return None if self.last_values is None else self.last_values.counts(time.monotonic())
 
+    def forget(self, until: float) -> bool:
+        """See `geventrelay.switch.contract.Side.forget`, and there of `until`."""
+        return False
+
     @property
     def asks_for(self) -> Sequence[bytes]:
         """See `geventrelay.switch.contract.Side.asks_for`."""

@@ -188,6 +188,14 @@ class Subscribe(Side):
             peer.topics.clear()
             self._count(peer)
 
+    def forget(self, until: float) -> bool:
+        """See `Side.forget`, and there of `until`."""
+        while self._wanted:
+            self._end(next(reversed(self._wanted)))
+            if self.core.is_over(until):
+                break
+        return bool(self._wanted)
+
     def subscribed_bytes(self, peer: Peer) -> int:
         """What it has not read of subscriptions; see `Side.subscribed_bytes`, and there of `peer`."""
         return 0 if peer.topics is None else cast(Wishes, peer.topics).nbytes

@@ -225,7 +225,11 @@ cdef inline void forget_to(LastValues *kept, size_t nbytes) noexcept nogil:
         forget_value(kept, kept.oldest, NO_BUDGET)
 
 
-cdef inline void forget_all(LastValues *kept) noexcept nogil:
-    while kept.oldest != NULL:
-        forget_value(kept, kept.oldest, NO_BUDGET)
-    free(kept.table.slots)
+cdef inline void forget_some(LastValues *kept, int most) noexcept nogil:
+    # Forgets the oldest without counting them.
+    cdef Value *value = kept.oldest
+    while value != NULL and most:
+        unlink(kept, value)
+        free_value(kept, value)
+        value = kept.oldest
+        most -= 1

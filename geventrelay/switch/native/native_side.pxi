@@ -9,7 +9,7 @@ from libc.string cimport memmove
 import random
 
 from .incoming cimport Limits
-from .last_values cimport FORGOTTEN_COUNT, LastValues, forget_all, forget_old
+from .last_values cimport FORGOTTEN_COUNT, LastValues, forget_old, forget_some
 from .nodes cimport Member, Node
 from .peer cimport (
     ASKS, BLOCK, DISCONNECT, DROP_NEWEST, DROP_OLDEST, PUBLISHES, PUSHES, ROUTES, TAKES_NONE, Counts, Peer, Side, monotonic, note,
@@ -28,6 +28,8 @@ cdef object OWN_IDS = 1 << 32
 # What a topic takes that publishers are asked for, beside itself, about.
 cdef enum:
     WANTED_BYTES = 150
+    # Last values, without a look at the clock.
+    FORGOTTEN_AT_A_TIME = 100
 
 # No bound is larger: sums of two lengths fit.
 cdef long long MOST_LIMIT = <long long>1 << 62
@@ -225,7 +227,9 @@ cdef class NativeSide:
     cdef void keep_nothing(self) noexcept:
         cdef LastValues *kept = self.side.last_values
         if kept != NULL:
-            forget_all(kept)
+            while kept.oldest != NULL:
+                forget_some(kept, FORGOTTEN_AT_A_TIME)
+            free(kept.table.slots)
             free_topics(&kept.topics)
             free_prefixes(&kept.prefixes)
             free(kept)
@@ -240,6 +244,19 @@ cdef class NativeSide:
         forget_old(kept, monotonic())
         forgotten = {FORGOTTEN[index]: kept.forgotten[index] for index in range(FORGOTTEN_COUNT) if kept.forgotten[index]}
         return KeptValues(kept.count, kept.nbytes, kept.given, forgotten)
+
+    def forget(self, double until):
+        """Forget what is kept without peers, see `geventrelay.switch.contract.Side.forget`."""
+        cdef LastValues *kept = self.side.last_values
+        while kept != NULL and kept.oldest != NULL:
+            forget_some(kept, FORGOTTEN_AT_A_TIME)
+            if monotonic() >= until:
+                return True
+        while self.topics:
+            self.end(next(reversed(self.topics)))
+            if monotonic() >= until:
+                return True
+        return False
 
     def drop_too_old(self, double now):
         """Drop what has waited too long, see `geventrelay.switch.contract.Side.drop_too_old`."""
