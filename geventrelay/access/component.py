@@ -112,10 +112,10 @@ class SocketGuard:
         guarded = self._guarded.get(key)
         return guarded is not None and guarded.is_revoked(address)
 
-    def forget_revoked(self) -> None:
-        """Know nothing more of such connections: they have been ended. Does not yield."""
-        for guarded in list(self._guarded.values()):
-            guarded.forget_revoked()
+    def forget_revoked(self, key: str) -> None:
+        """Know nothing more of such connections to the socket `key`: they have been ended. Does not yield."""
+        if key in self._guarded:
+            self._guarded[key].forget_revoked()
 
     def close(self) -> None:
         """Let no more peers in: the sockets are closed. Yields; may be called twice."""
@@ -134,7 +134,7 @@ class SocketGuard:
         if self._grants is None:
             self._grants = grants_on_libzmq(self._settings)
             if self._grants is not None:
-                self._grants.on_change = lambda: self.on_change()
+                self._grants.on_change = self._on_other_rights
         if self._grants is None or plan.key not in self._with_rights:
             return None
         return functools.partial(self._grants.grant, zmq.SocketType(plan.type).name)
@@ -170,10 +170,15 @@ class SocketGuard:
             log.warning(event("no-peer-is-known", device=self._device, socket=key, path=source, reason=reason))
         return protection.policy
 
+    def _on_other_rights(self) -> None:
+        for guarded in self._guarded.values():
+            guarded.note_other_rights()
+        self.on_change()
+
     def _go_on(self, policies: Mapping[str, Policy]) -> None:
         for key, policy in policies.items():
             if key in self._guarded:
-                self._guarded[key].policy = policy
+                self._guarded[key].go_on_with(policy)
 
 
 def _nothing() -> None:

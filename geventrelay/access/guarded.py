@@ -42,6 +42,8 @@ class Guarded:
     refresh: Callable[[], None] | None = None
     seldom: Seldom = field(default_factory=Seldom)
     ledger: Ledger = field(default_factory=Ledger)
+    # Whether something was taken from a peer since the last `forget_revoked`.
+    _has_taken: bool = False
 
     @property
     def takes_time(self) -> bool:
@@ -67,16 +69,29 @@ class Guarded:
             log.error(event("zap-failed", device=self.device, socket=self.key, reason=reason))
             return True
 
-    def is_revoked(self, address: str) -> bool:
-        """Whether a peer was let in from the `address` of a connection that would not be let in now, or so, any more.
+    def go_on_with(self, policy: Policy) -> None:
+        """Let peers in by this `policy` from now on. Does not yield."""
+        self._has_taken = self._has_taken or policy.takes_from(self.policy)
+        self.policy = policy
 
-        Does not yield. With engine libzmq, where it is not known which connection is whose.
+    def note_other_rights(self) -> None:
+        """Note that `grant` may answer another thing now. Does not yield."""
+        self._has_taken = self._has_taken or self.grant is not None
+
+    def is_revoked(self, address: str) -> bool:
+        """Whether a peer may be in from the `address` of a connection that would not be let in now, or so, any more.
+
+        Does not yield. With engine libzmq, where it is not known which connection is whose. Where it is not kept who
+        was let in, it may be one from whom something was taken.
         """
-        return self.ledger.knows(address, lambda by, grant: not self._counts(by, grant))
+        if self.ledger.knows(address, lambda by, grant: not self._counts(by, grant)):
+            return True
+        return self._has_taken and self.ledger.is_vague(address)
 
     def forget_revoked(self) -> None:
         """Know nothing more of those of which `is_revoked` tells: they have been ended. Does not yield."""
-        self.ledger.forget(lambda by, grant: not self._counts(by, grant))
+        self.ledger.forget(lambda by, grant: not self._counts(by, grant), vague=self._has_taken)
+        self._has_taken = False
 
     def _counts(self, by: Pass, grant: Grant | None) -> bool:
         return self.still_allows(by) and (self.grant is None or self.grant(by.user) == grant)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from .decision import Allowed, Denial, Denied, Mechanism, Pass, Request, Verdict
 from .networks import Networks
@@ -58,6 +59,19 @@ class Policy:
             return self.clients.get(by.public_key) == by.user
         return self.clients(by.domain, by.address, by.public_key) == by.user
 
+    def takes_from(self, former: Policy) -> bool:
+        """Whether this may refuse a peer that the `former` rules of the same socket let in. Does not yield."""
+        if self.networks != former.networks:
+            return True
+        if self.mechanism is Mechanism.PLAIN:
+            return _lacks(self.passwords.users, former.passwords.users)
+        if self.mechanism is not Mechanism.CURVE or self.clients is None:
+            return False
+        if isinstance(self.clients, Mapping) and isinstance(former.clients, Mapping):
+            return _lacks(self.clients, former.clients)
+        # What a program's own function says may be another thing now.
+        return True
+
     def _pass(self, request: Request, user: str) -> Pass:
         key = b"" if self.clients is None else request.public_key
         return Pass(request.domain, request.address, user, key, self.passwords.users.get(user))
@@ -86,3 +100,8 @@ class Policy:
         if self.passwords.check(request.username, request.password):
             return request.username
         return Denial.WRONG_PASSWORD if self.passwords.knows(request.username) else Denial.UNKNOWN_USER
+
+
+def _lacks(known: Mapping[Any, Any], former: Mapping[Any, Any]) -> bool:
+    """Whether a key of `former` is not among those that are `known`, or has another value there."""
+    return any(key not in known or known[key] != value for key, value in former.items())

@@ -156,10 +156,12 @@ class DeviceSocket:
         if self._peers is not None:
             self._peers.end_sender(descriptor, offence)
 
-    def end_revoked(self, is_meant: Callable[[str], bool]) -> None:
-        """End the connections whose address `is_meant`, where its peers are followed. Does not yield."""
-        if self._peers is not None:
-            self._peers.end_revoked(is_meant)
+    def end_revoked(self, is_meant: Callable[[str], bool]) -> bool:
+        """End the connections whose address `is_meant`; whether none of them is left. Does not yield.
+
+        They stay where the peers of the socket are not followed.
+        """
+        return self._peers is not None and self._peers.end_revoked(is_meant)
 
     @property
     def peers(self) -> SocketPeers | None:

@@ -67,8 +67,11 @@ class Guard(Protocol):
         :param address: where the connection comes from, as `PeersSnapshot` has it.
         """
 
-    def forget_revoked(self) -> None:
-        """Know nothing more of those of which `is_revoked` tells: they have been ended. Does not yield."""
+    def forget_revoked(self, key: str) -> None:
+        """Know nothing more of those of which `is_revoked` tells: they have been ended. Does not yield.
+
+        :param key: the socket's.
+        """
 
     def close(self) -> None:
         """Give back all that `protect` has taken; the sockets are closed by then. May yield; may be called twice."""

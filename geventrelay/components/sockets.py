@@ -104,8 +104,8 @@ class Sockets(Component):
         Those that may come in connect again.
         """
         for key, one in list(self._sockets.items()):
-            one.end_revoked(functools.partial(self._guard.is_revoked, key))
-        self._guard.forget_revoked()
+            if one.end_revoked(functools.partial(self._guard.is_revoked, key)):
+                self._guard.forget_revoked(key)
 
     def is_cut_off(self, key: str) -> bool:
         """Whether the end of its listening ends connections of the socket `key`: see `stop_reading`. Does not yield."""

@@ -185,17 +185,23 @@ class SocketPeers:
         with contextlib.suppress(OSError, zmq.ZMQError):
             self._end(descriptor, connection, offence)
 
-    def end_revoked(self, is_meant: Callable[[str], bool]) -> None:
-        """End the connections of others whose address `is_meant`. Does not yield."""
+    def end_revoked(self, is_meant: Callable[[str], bool]) -> bool:
+        """End the connections of others whose address `is_meant`; whether none of them is left. Does not yield."""
         with contextlib.suppress(OSError, zmq.ZMQError):
             self.now()
         self._name_addresses()
-        for descriptor, connection in list(self._table.connections.items()):
-            if connection.accepted and is_meant(connection.address or ""):
-                with contextlib.suppress(OSError, zmq.ZMQError):
-                    for _ in range(_LAST_READS):
-                        if self._end(descriptor, connection, REVOKED):
-                            break
+        ended = [
+            self._end_revoked(descriptor, connection)
+            for descriptor, connection in list(self._table.connections.items())
+            if connection.accepted and is_meant(connection.address or "")
+        ]
+        return all(ended)
+
+    def _end_revoked(self, descriptor: int, connection: Connection) -> bool:
+        # There may be no descriptor for it, or no end of events.
+        with contextlib.suppress(OSError, zmq.ZMQError):
+            return any(self._end(descriptor, connection, REVOKED) for _ in range(_LAST_READS))
+        return False
 
     def _is_certain(self, descriptor: int) -> bool:
         return self._origins.is_certain(descriptor, self.emptied())

@@ -80,6 +80,45 @@ def test_a_peer_with_another_mechanism_is_not_let_in(known, own, theirs):
     assert policy(asked) == Denied(Denial.MECHANISM)
 
 
+NETWORKS = st.sampled_from([Networks(), HERE, Networks(deny=HERE.allow)])
+CLIENTS = st.one_of(st.none(), st.dictionaries(st.sampled_from(sorted(KEYS)), st.sampled_from(["alice", "bob"])))
+PASSWORDS = st.dictionaries(st.sampled_from(["alice", "bob"]), st.sampled_from(["secret", "other"]))
+
+
+@given(
+    mechanism=st.sampled_from(Mechanism),
+    networks=st.tuples(NETWORKS, NETWORKS),
+    clients=st.tuples(CLIENTS, CLIENTS),
+    passwords=st.tuples(PASSWORDS, PASSWORDS),
+    address=st.sampled_from(["", "10.1.1.1", "11.1.1.1"]),
+    user=st.sampled_from(["alice", "bob"]),
+    password=st.sampled_from(["secret", "other"]),
+)
+def test_rules_that_take_from_somebody_say_so(mechanism, networks, clients, passwords, address, user, password):
+    known = [Passwords({name: Hashed.of(text, b"s" * 16) for name, text in one.items()}) for one in passwords]
+    former, now = (Policy(mechanism, *rules) for rules in zip(networks, clients, known, strict=True))
+    key = next(key for key, name in KEYS.items() if name == user)
+    verdict = former(Request(mechanism, "device.frontend", address, user, password, key))
+    if isinstance(verdict, Allowed) and not now.still_allows(verdict.by):
+        assert now.takes_from(former)
+
+
+def test_rules_that_give_take_from_nobody(known):
+    alone = Passwords({"alice": known.users["alice"]})
+    assert not Policy(Mechanism.PLAIN, passwords=known).takes_from(Policy(Mechanism.PLAIN, passwords=alone))
+    assert Policy(Mechanism.PLAIN, passwords=alone).takes_from(Policy(Mechanism.PLAIN, passwords=known))
+    keys = {key: user for key, user in KEYS.items() if user == "alice"}
+    assert not Policy(Mechanism.CURVE, clients=KEYS).takes_from(Policy(Mechanism.CURVE, clients=keys))
+    renamed = dict.fromkeys(keys, "bob")
+    assert Policy(Mechanism.CURVE, clients=renamed).takes_from(Policy(Mechanism.CURVE, clients=keys))
+    assert not Policy(Mechanism.CURVE).takes_from(Policy(Mechanism.CURVE, clients=KEYS))
+    same = Policy(Mechanism.NULL, HERE)
+    assert not same.takes_from(same)
+    # A program's own function may answer another thing each time.
+    asking = Policy(Mechanism.CURVE, clients=lambda *arguments: "alice")
+    assert asking.takes_from(asking)
+
+
 @given(
     own=st.sampled_from(Mechanism),
     theirs=st.sampled_from(Mechanism),

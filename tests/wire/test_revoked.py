@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 import zmq
 
 from geventrelay import Device, Streamer
-from geventrelay.access import rights_file
+from geventrelay.access import ledger, rights_file
 from geventrelay.access.keys import new_pair, write_pair
 from geventrelay.access.passwords import set_password
+from geventrelay.engine import connections
 from geventrelay.file_state import file_state
 from geventrelay.testing import LOCAL, eventually
 
@@ -163,5 +165,63 @@ def test_a_reload_reads_rights_that_seem_unchanged(peers, tmp_path, monkeypatch,
         peers.connect(zmq.PUSH, *device.endpoints["frontend"], **AGAIN)
         eventually(lambda: count(device) == 1, "it")
         path.write_text("[others]\n")
+        device.adjust(device.settings)
+        assert revoked(device) == 1
+
+
+def at(device: Device, source: str) -> str:
+    """The endpoint of its frontend, for a peer that is to come from the address `source`."""
+    port = device.endpoints["frontend"][0].rpartition(":")[2]
+    return f"tcp://{source}:0;127.0.0.1:{port}"
+
+
+@ENGINES
+def test_whom_there_was_no_room_to_keep_goes_when_something_is_taken_and_only_then(peers, keys, monkeypatch, engine):
+    monkeypatch.setattr(ledger, "MOST_ADDRESSES", 1)
+    settings = Streamer(**SIDES, **keys, engine=engine, on_revoke="disconnect")
+    with Device(settings, watch_peers=True) as device:
+        for number, pair in enumerate((BOB, ALICE), 1):
+            peers.connect(zmq.PUSH, at(device, f"127.0.0.{number}"), **shows(pair))
+            eventually(lambda number=number: count(device) == number, "it")
+        write_pair("x", keys["curve_clients"], "carol", new_pair())
+        device.adjust(device.settings)
+        assert revoked(device) == 0, "carol was added, and nobody has lost anything"
+        (keys["curve_clients"] / "alice.key").unlink()
+        device.adjust(device.settings)
+        assert revoked(device) == 1
+        eventually(lambda: device.peers()["frontend"].denied, "the next try to be refused", 30)
+        assert device.peers()["frontend"].peers[0].address.startswith("127.0.0.1:")
+        assert count(device) == 1
+
+
+@ENGINES
+def test_other_rights_end_those_whom_there_was_no_room_to_keep(peers, tmp_path, monkeypatch, engine):
+    monkeypatch.setattr(ledger, "MOST_ADDRESSES", 0)
+    path = tmp_path / "rights.toml"
+    path.write_text('[others]\npublish = ["a"]\n')
+    with Device(Streamer(**SIDES, rights=path, engine=engine, on_revoke="disconnect"), watch_peers=True) as device:
+        peers.connect(zmq.PUSH, *device.endpoints["frontend"], **AGAIN)
+        eventually(lambda: count(device) == 1, "it")
+        device.adjust(device.settings)
+        assert revoked(device) == 0
+        path.write_text('[others]\npublish = ["b"]\n')
+        device.adjust(device.settings)
+        assert revoked(device) == 1
+
+
+def test_a_connection_that_could_not_be_ended_is_by_the_next_reload(peers, keys, monkeypatch):
+    settings = Streamer(**SIDES, **keys, engine="libzmq", on_revoke="disconnect")
+    with Device(settings, watch_peers=True) as device:
+        peers.connect(zmq.PUSH, *device.endpoints["frontend"], **shows(ALICE))
+        eventually(lambda: count(device) == 1, "alice")
+        (keys["curve_clients"] / "alice.key").unlink()
+
+        def none_free(descriptor):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(connections, "Held", none_free)
+            device.adjust(device.settings)
+        assert revoked(device) == 0
         device.adjust(device.settings)
         assert revoked(device) == 1
