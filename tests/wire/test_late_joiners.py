@@ -88,7 +88,7 @@ def test_what_a_device_has_kept_is_given_back_when_it_ends_even_if_it_is_held(ei
     assert publisher.recv() == [b"\1"]
     for number in range(1_000):
         publisher.send(b"topic %d" % number, b"1")
-    late = peers.connect(zmq.SUB, *device.endpoints["backend"], rcvhwm=0)
+    late = peers.connect(zmq.SUB, *device.endpoints["backend"], rcvhwm=0, sndhwm=0)
     for number in range(1_000):
         late.subscribe(b"topic %d" % number)
     assert late.recv_all(1_000)

@@ -355,7 +355,7 @@ def test_topics_are_told_as_long_as_somebody_wants_them(run, peers: Peers):
 def test_asking_leaves_a_forwarders_traffic_and_accounts_alone(run, peers: Peers):
     device = run(Forwarder(frontend=LOCAL, backend=LOCAL, slow_subscriber="block"))
     subscriber = peers.subscriber(*device.endpoints["backend"])
-    publisher = peers.publisher(*device.endpoints["frontend"])
+    publisher = peers.publisher(*device.endpoints["frontend"], sndhwm=0)
 
     def ask():
         while True:
