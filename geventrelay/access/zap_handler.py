@@ -113,6 +113,11 @@ class ZapHandler:
         return self._socket is not None
 
     @property
+    def is_gone(self) -> bool:
+        """Whether its context was terminated, or others have closed its socket. Does not yield."""
+        return self._socket is not None and self._socket.closed
+
+    @property
     def in_use(self) -> bool:
         """Whether it decides for any socket. Does not yield."""
         return bool(self._guarded)
@@ -151,7 +156,6 @@ class ZapHandler:
                 except zmq.ZMQError as error:
                     if is_gone(error):
                         # The context was terminated, and with it all that it could let in.
-                        self._socket = None
                         socket.close(0)
                         return
                     raise
@@ -227,7 +231,8 @@ def take(context: Any) -> ZapHandler:
     """
     place = (fork.current(), int(context.underlying))
     handler = _handlers.get(place)
-    if handler is None:
+    if handler is None or handler.is_gone:
+        # A context may have the address of one that was terminated, and whose devices were not stopped yet.
         handler = ZapHandler(context)
         handler.open()
         _handlers[place] = handler

@@ -379,6 +379,24 @@ def test_a_handler_that_is_killed_is_there_again(run, peers, keys, caplog):
 
 
 @libzmq_only("it is about ZAP")
+def test_a_context_at_the_place_of_one_that_was_terminated_has_a_handler_that_answers():
+    with Peers() as others, Peers() as own:
+        old = zap_handler.take(others.context)
+        # As `Context.destroy` closes it. The device of that context still has its handler.
+        old._socket.close(0)
+        (place,) = zap_handler._handlers
+        zap_handler._handlers[place[0], int(own.context.underlying)] = zap_handler._handlers.pop(place)
+        new = zap_handler.take(own.context)
+        assert new is not old
+        assert new.answers
+        assert zap_handler.take(own.context) is new
+        zap_handler.give_back(old)
+        assert zap_handler.take(own.context) is new
+        zap_handler.give_back(new)
+    assert not zap_handler._handlers
+
+
+@libzmq_only("it is about ZAP")
 def test_where_libzmq_cannot_be_held_to_its_domain_a_device_does_not_start(keys, monkeypatch):
     monkeypatch.setattr(component, "_ENFORCE", 9999)
     with pytest.raises(StartError, match="cannot protect streamer frontend: Invalid argument"):
