@@ -61,6 +61,8 @@ class Device:
         self._reload = reload
         self._descriptors = descriptors or {}
         self._watch_peers = watch_peers
+        # How often other settings were taken.
+        self._adjusted = 0
         self._life.prepare()
 
     def __repr__(self) -> str:
@@ -159,32 +161,51 @@ class Device:
     def adjust(self, settings: DeviceSettings) -> None:
         """Go on with other `settings`, without a restart: nothing is closed. Yields while a thread reads files.
 
+        A start that is under way is waited for: it may have read what these files were before.
+
         Takes what running sockets can take: the subscriptions of a SUB, `linger_ms`, `drain_s`, and who may connect
         from now on. The files that say this are read anew.
 
         :raises SettingsError: naming the first setting that would need a restart, or a file that cannot be read;
             nothing is changed then.
         """
-        self.prepare(settings)()
+        while not self.prepare(settings)():
+            self.wait_opened()
 
-    def prepare(self, settings: DeviceSettings) -> Callable[[], None]:
-        """Do all of `adjust` that can fail, and return the rest, which does not yield. Yields as that does.
+    def prepare(self, settings: DeviceSettings) -> Callable[[], bool]:
+        """Do all of `adjust` that can fail, but wait for no start. Yields while a thread reads files.
 
+        :returns: what does the rest, and does not yield. It returns whether it has done so: not where a start is under
+            way, or where the device was started or took other settings meanwhile. Then this is to be called again.
         :raises SettingsError: as `adjust`.
         """
         self._refuse_child()
-        change = adjustment(self.settings, settings)
+        change, moment = adjustment(self.settings, settings), self._moment
         let_in = self._assembly.prepare(settings) if self.started else _nothing
-        return functools.partial(self._adjust, settings, change, let_in)
+        return functools.partial(self._adjust, settings, change, moment, let_in)
 
-    def _adjust(self, settings: DeviceSettings, change: Adjustment, let_in: Callable[[], None]) -> None:
+    def wait_opened(self) -> None:
+        """Wait until no start is under way. Yields if one is."""
+        self._life.wait_opened()
+
+    @property
+    def _moment(self) -> tuple[Assembly, int]:
+        """What is another thing once the device was started, or took other settings."""
+        return self._assembly, self._adjusted
+
+    def _adjust(
+        self, settings: DeviceSettings, change: Adjustment, moment: tuple[Assembly, int], let_in: Callable[[], None]
+    ) -> bool:
+        if self._life.starting or (self.started and moment != self._moment):
+            return False
+        self._adjusted += 1
         self.settings, self._plan = settings, plan(settings)
         let_in()
-        if not self.started:
-            return
-        # If a socket or the context has gone, the device is about to fail, and its next start has the new settings.
-        with unless_gone():
-            self._assembly.apply(settings, change)
+        if self.started:
+            # If a socket or the context has gone, the device is about to fail, and its next start has the new settings.
+            with unless_gone():
+                self._assembly.apply(settings, change)
+        return True
 
     def pause(self) -> None:
         """Read nothing more until `resume`; what is in hand stays so. Does not yield; only if running."""

@@ -49,6 +49,8 @@ class Life:
         self._changing = RLock()
         self._down = Signal()
         self._down.set()
+        self._opened = Signal()
+        self._opened.set()
 
     @property
     def in_child(self) -> bool:
@@ -138,9 +140,22 @@ class Life:
         """Wait until it is not up, or for `timeout` seconds; whether it is not. Yields if it has to wait."""
         return self._down.wait(timeout)
 
+    @property
+    def starting(self) -> bool:
+        """Whether a start is under way. Does not yield."""
+        return self.phase is Phase.STARTING
+
+    def wait_opened(self) -> None:
+        """Wait until no start is under way. Yields if one is."""
+        self._opened.wait()
+
     def _change(self, what: Event) -> None:
         """Note that `what` has happened. Here alone the phase is written; does not yield."""
         self.phase = next_phase(self.phase, what)
+        if self.starting:
+            self._opened.clear()
+        else:
+            self._opened.set()
         if self.phase in UP:
             self._down.clear()
         elif self.phase not in CLOSING:

@@ -207,11 +207,16 @@ class Server:
         result = difference(old, settings)
         by_name = {device.name: device for device in settings.devices}
         # Also of those that stay as they are: files that say who may connect may have changed. All are read first.
-        kept = [self.devices[name].prepare(by_name[name]) for name in (*result.unchanged, *result.adjusted)]
+        kept = {name: self.devices[name].prepare(by_name[name]) for name in (*result.unchanged, *result.adjusted)}
         added = {name: self._supervise(by_name[name]) for name in result.added}
         self._take_process_options(settings)
-        for go_on in kept:
-            go_on()
+        failures: list[GeventRelayError] = []
+        # Those that have started since, or are about to, may have read what was there before.
+        late: list[gevent.Greenlet[..., None]] = [
+            gevent.spawn(_adjust, self.devices[name], by_name[name], failures)
+            for name, go_on in kept.items()
+            if not go_on()
+        ]
         ending = [self.devices[name] for name in (*result.removed, *result.changed)]
         # All of them before any start: addresses may go from one device to another.
         stop_all(ending)
@@ -219,14 +224,18 @@ class Server:
             log.info(event("accounting", **self.devices[name].snapshot().accounting_keys()))
         both = {**self.devices, **added}
         self.devices = {device.name: both[device.name] for device in settings.devices}
-        starts = [gevent.spawn(self._unless_stopping, added[name].supervise) for name in result.added]
+        starts: list[gevent.Greenlet[..., None]] = [
+            gevent.spawn(self._unless_stopping, added[name].supervise) for name in result.added
+        ]
         starts += [
             gevent.spawn(self._unless_stopping, self.devices[name].restart, by_name[name]) for name in result.changed
         ]
-        gevent.joinall(starts)
+        gevent.joinall(starts + late)
         self._refuse_if_stopping()
         self._write_ready_file_again()
         self._tell_status()
+        if failures:
+            raise failures[0]
         return result
 
     def _refuse_open(self, settings: ServerSettings) -> None:
@@ -333,3 +342,10 @@ class Server:
     def _log_accounting(self, number: int) -> None:
         for supervised in self.devices.values():
             log.info(event("accounting", **supervised.snapshot().accounting_keys()))
+
+
+def _adjust(supervised: SupervisedDevice, settings: DeviceSettings, failures: list[GeventRelayError]) -> None:
+    try:
+        supervised.adjust(settings)
+    except GeventRelayError as error:
+        failures.append(error)

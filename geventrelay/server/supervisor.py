@@ -173,20 +173,20 @@ class SupervisedDevice:
 
         :raises SettingsError: naming the first setting that would need a restart.
         """
-        self.prepare(settings)()
+        while not self.prepare(settings)():
+            self.device.wait_opened()
 
-    def prepare(self, settings: DeviceSettings) -> Callable[[], None]:
+    def prepare(self, settings: DeviceSettings) -> Callable[[], bool]:
         """Do all of `adjust` that can fail, and return the rest, as `Device.prepare`. Yields as that does.
 
         :raises SettingsError: as `adjust`, or naming a file with rules of who may connect that cannot be read.
         """
-        adjust = self.device.prepare(settings) if self.device.started else None
-        return functools.partial(self._adjust, settings, adjust)
+        return functools.partial(self._adjust, settings, self.device, self.device.prepare(settings))
 
-    def _adjust(self, settings: DeviceSettings, adjust: Callable[[], None] | None) -> None:
-        if adjust is not None:
-            adjust()
+    def _adjust(self, settings: DeviceSettings, device: Device, adjust: Callable[[], bool]) -> bool:
         self.settings = settings
+        # One that has taken the place of this one meanwhile was made of other settings.
+        return device is self.device and adjust()
 
     def restart(self, settings: DeviceSettings) -> None:
         """Start the stopped device anew with other `settings`, and supervise it. Yields as `supervise` does.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,15 +10,22 @@ from typing import Any
 import gevent
 import pytest
 import zmq
+from support.serving import serve
 
-from geventrelay import Streamer
+from geventrelay import Device, Streamer
 from geventrelay.access import component, rights_file
 from geventrelay.access.disk import in_thread
 from geventrelay.access.keys import new_pair, write_pair
 from geventrelay.engine.fork import fork_count
-from geventrelay.testing import LOCAL, eventually
+from geventrelay.errors import SettingsError
+from geventrelay.testing import LOCAL, Peers, eventually
+
+__all__ = ["serve"]
 
 SIDES = {"frontend": LOCAL, "backend": LOCAL}
+ENGINES = pytest.mark.parametrize("engine", ["zmtp", "libzmq"])
+SERVER, ALICE = new_pair(), new_pair()
+SHOWN = {"curve_publickey": ALICE.public, "curve_secretkey": ALICE.secret, "curve_serverkey": SERVER.public}
 
 
 class Stalled:
@@ -36,6 +44,17 @@ class Stalled:
 
         return slowly
 
+    def after(self, read: Callable[..., Any]) -> Callable[..., Any]:
+        """The same, with what was there before."""
+
+        def slowly(*arguments: Any) -> Any:
+            found = read(*arguments)
+            self.waits.set()
+            assert self.wait()
+            return found
+
+        return slowly
+
     def wait(self) -> bool:
         """Wait for `release`; whether it came. It blocks, as a disk does."""
         return self._released.wait(60)
@@ -48,7 +67,25 @@ def stalled() -> Iterator[Stalled]:
     disk.release()
 
 
-@pytest.mark.parametrize("engine", ["zmtp", "libzmq"])
+@pytest.fixture
+def keys(tmp_path):
+    write_pair("x", tmp_path, "server", SERVER)
+    write_pair("x", tmp_path / "clients", "alice", ALICE)
+    return {"curve_secret": tmp_path / "server.key_secret", "curve_clients": tmp_path / "clients"}
+
+
+def refused(peers: Peers, device: Device) -> dict[str, int]:
+    """Why alice is refused, by reason; nothing if she is let in."""
+    frontend = device.endpoints["frontend"]
+    before = device.peers()["frontend"].connected_total
+    peers.connect(zmq.PUSH, *frontend, wait=False, **SHOWN)
+    eventually(
+        lambda: device.peers()["frontend"].denied or device.peers()["frontend"].connected_total > before, "an answer"
+    )
+    return dict(device.peers()["frontend"].denied)
+
+
+@ENGINES
 def test_only_new_peers_wait_for_the_file_of_rights(relay_device, peers, monkeypatch, tmp_path, stalled, engine):
     path = tmp_path / "rights.toml"
     path.write_text('[others]\npublish = [""]\nwork = true\n')
@@ -68,16 +105,10 @@ def test_only_new_peers_wait_for_the_file_of_rights(relay_device, peers, monkeyp
     assert worker.recv() == [b"a"]
 
 
-def test_a_reload_that_waits_for_keys_holds_no_message_up(relay_device, peers, monkeypatch, tmp_path, stalled):
-    server, alice = new_pair(), new_pair()
-    write_pair("x", tmp_path, "server", server)
-    write_pair("x", tmp_path / "clients", "alice", alice)
-    device = relay_device(
-        Streamer(**SIDES, curve_secret=tmp_path / "server.key_secret", curve_clients=tmp_path / "clients")
-    )
-    shown = {"curve_publickey": alice.public, "curve_secretkey": alice.secret, "curve_serverkey": server.public}
-    worker = peers.connect(zmq.PULL, *device.endpoints["backend"], **shown)
-    sender = peers.connect(zmq.PUSH, *device.endpoints["frontend"], **shown)
+def test_a_reload_that_waits_for_keys_holds_no_message_up(relay_device, peers, monkeypatch, keys, stalled):
+    device = relay_device(Streamer(**SIDES, **keys))
+    worker = peers.connect(zmq.PULL, *device.endpoints["backend"], **SHOWN)
+    sender = peers.connect(zmq.PUSH, *device.endpoints["frontend"], **SHOWN)
     monkeypatch.setattr(component, "read", stalled.of(component.read))
     reload = gevent.spawn(device.adjust, device.settings)
     eventually(stalled.waits.is_set, "the reload to wait for the disk")
@@ -86,6 +117,112 @@ def test_a_reload_that_waits_for_keys_holds_no_message_up(relay_device, peers, m
     assert not reload.ready()
     stalled.release()
     reload.get(timeout=30)
+
+
+@ENGINES
+def test_a_device_that_starts_during_a_reload_has_what_is_there_when_that_is_done(
+    serve, peers, monkeypatch, keys, stalled, engine
+):
+    settings = Streamer(**SIDES, **keys, engine=engine, name="one")
+    serving = serve(settings)
+    with monkeypatch.context() as slow:
+        slow.setattr(component, "read", stalled.after(component.read))
+        serving.fail("one")
+        eventually(stalled.waits.is_set, "the next start to wait for the disk")
+    (keys["curve_clients"] / "alice.key").unlink()
+    reload = gevent.spawn(serving.reload, settings)
+    gevent.idle()
+    stalled.release()
+    assert reload.get(timeout=30).unchanged == ("one",)
+    eventually(lambda: serving.server.ready, "the device to be up")
+    assert refused(peers, serving.device("one")) == {"unknown_key": 1}
+
+
+def test_a_reload_fails_where_a_device_that_starts_meanwhile_cannot_read_what_it_needs(
+    serve, monkeypatch, keys, stalled
+):
+    # The start reads them once, and then is through.
+    settings = Streamer(**SIDES, socket_access={"frontend": keys}, name="one")
+    serving = serve(settings)
+    with monkeypatch.context() as slow:
+        slow.setattr(component, "read", stalled.after(component.read))
+        serving.fail("one")
+        eventually(stalled.waits.is_set, "the next start to wait for the disk")
+    (keys["curve_clients"] / "bad.key").write_text("nonsense")
+    reload = gevent.spawn(serving.reload, settings)
+    gevent.idle()
+    stalled.release()
+    reload.join(timeout=30)
+    assert isinstance(reload.exception, SettingsError)
+
+
+def test_a_start_that_waits_for_the_disk_holds_up_the_end_of_a_reload_alone(serve, peers, monkeypatch, keys, stalled):
+    settings = [Streamer(**SIDES, **keys, name=name) for name in ("one", "two")]
+    serving = serve(*settings)
+    with monkeypatch.context() as slow:
+        slow.setattr(component, "read", stalled.of(component.read))
+        serving.fail("one")
+        eventually(stalled.waits.is_set, "the next start to wait for the disk")
+    (keys["curve_clients"] / "alice.key").unlink()
+    reload = gevent.spawn(serving.server.reload)
+    device = serving.device("two")
+    eventually(lambda: "unknown_key" in refused(peers, device), "the other device to have what was read")
+    assert not reload.ready()
+    # Nor does it hold up a stop.
+    serving.server.stop()
+    assert serving.ended(30) is None
+    reload.join(timeout=30)
+    assert "is stopping" in str(reload.exception)
+
+
+@ENGINES
+def test_a_device_that_fails_and_starts_during_a_reload_has_its_settings(
+    serve, peers, monkeypatch, keys, stalled, engine
+):
+    settings = Streamer(**SIDES, **keys, engine=engine, name="one")
+    serving = serve(settings)
+    with monkeypatch.context() as slow:
+        slow.setattr(component, "read", stalled.of(component.read))
+        reload = gevent.spawn(serving.reload, dataclasses.replace(settings, deny=["127.0.0.0/8"]))
+        eventually(stalled.waits.is_set, "the reload to wait for the disk")
+    former = serving.device("one")
+    serving.fail("one")
+    eventually(lambda: serving.device("one") is not former and serving.device("one").started, "the next start")
+    stalled.release()
+    assert reload.get(timeout=30).adjusted == ("one",)
+    assert refused(peers, serving.device("one")) == {"address": 1}
+
+
+@ENGINES
+def test_settings_that_come_while_a_device_starts_count_when_both_are_done(
+    relay_device, peers, monkeypatch, keys, stalled, engine
+):
+    device = Device(Streamer(**SIDES, **keys, engine=engine), watch_peers=True)
+    with monkeypatch.context() as slow:
+        slow.setattr(component, "read", stalled.after(component.read))
+        start = gevent.spawn(device.start)
+        eventually(stalled.waits.is_set, "the start to wait for the disk")
+    adjust = gevent.spawn(device.adjust, dataclasses.replace(device.settings, deny=["127.0.0.0/8"]))
+    gevent.idle()
+    stalled.release()
+    gevent.joinall([start, adjust], timeout=30, raise_error=True)
+    try:
+        assert refused(peers, device) == {"address": 1}
+    finally:
+        device.stop()
+
+
+def test_what_was_read_earlier_takes_the_place_of_nothing_later(relay_device, peers, monkeypatch, keys, stalled):
+    device = relay_device(Streamer(**SIDES, **keys, engine="zmtp"))
+    with monkeypatch.context() as slow:
+        slow.setattr(component, "read", stalled.after(component.read))
+        early = gevent.spawn(device.adjust, device.settings)
+        eventually(stalled.waits.is_set, "it to wait for the disk")
+    (keys["curve_clients"] / "alice.key").unlink()
+    device.adjust(device.settings)
+    stalled.release()
+    early.get(timeout=30)
+    assert refused(peers, device) == {"unknown_key": 1}
 
 
 def test_readers_that_give_up_leave_no_more_than_two_threads_behind(stalled):
