@@ -56,8 +56,8 @@ _AT_A_TIME = 1_000
 _PAUSE_S = 0.001
 # While a connection is held, its end is not noticed at the other side.
 _MOST_HELD = 64
-# At the end, for what there still is.
-_LAST_READS = 100
+# In one go, for all that there is.
+_MOST_READS = 100
 
 _PROTOCOL_ERRORS = {
     int(value): name.removeprefix("PROTOCOL_ERROR_").lower()
@@ -187,20 +187,20 @@ class SocketPeers:
 
     def end_revoked(self, is_meant: Callable[[str], bool]) -> bool:
         """End the connections of others whose address `is_meant`; whether none of them is left. Does not yield."""
-        with contextlib.suppress(OSError, zmq.ZMQError):
-            self.now()
+        # All events: one of those who are meant may have come with the last.
+        complete = self._read_all()
         self._name_addresses()
         ended = [
             self._end_revoked(descriptor, connection)
             for descriptor, connection in list(self._table.connections.items())
             if connection.accepted and is_meant(connection.address or "")
         ]
-        return all(ended)
+        return complete and all(ended)
 
     def _end_revoked(self, descriptor: int, connection: Connection) -> bool:
         # There may be no descriptor for it, or no end of events.
         with contextlib.suppress(OSError, zmq.ZMQError):
-            return any(self._end(descriptor, connection, REVOKED) for _ in range(_LAST_READS))
+            return any(self._end(descriptor, connection, REVOKED) for _ in range(_MOST_READS))
         return False
 
     def _is_certain(self, descriptor: int) -> bool:
@@ -209,10 +209,7 @@ class SocketPeers:
     def close(self) -> PeersSnapshot:
         """Stop following, and return what has been counted. Call it before the socket is closed. Yields."""
         self._greenlet.kill()
-        with contextlib.suppress(zmq.ZMQError):
-            for _ in range(_LAST_READS):
-                if not self._read():
-                    break
+        self._read_all()
         for descriptor in list(self._held):
             self._let_go(descriptor)
         self._holding.let_all_go()
@@ -281,6 +278,12 @@ class SocketPeers:
         if self._refused:
             self._turn_away()
         return more
+
+    def _read_all(self) -> bool:
+        """Take in all events that there are; whether that came to an end."""
+        with contextlib.suppress(OSError, zmq.ZMQError):
+            return any(not self._read() for _ in range(_MOST_READS))
+        return False
 
     def _turn_away(self) -> None:
         refused, self._refused = self._refused, []

@@ -15,6 +15,7 @@ from geventrelay.access import ledger, rights_file
 from geventrelay.access.keys import new_pair, write_pair
 from geventrelay.access.passwords import set_password
 from geventrelay.engine import connections
+from geventrelay.engine import peers as engine_peers
 from geventrelay.file_state import file_state
 from geventrelay.testing import LOCAL, eventually
 
@@ -225,3 +226,16 @@ def test_a_connection_that_could_not_be_ended_is_by_the_next_reload(peers, keys,
         assert revoked(device) == 0
         device.adjust(device.settings)
         assert revoked(device) == 1
+
+
+def test_who_came_with_the_last_of_many_events_is_ended_too(peers, keys, monkeypatch):
+    settings = Streamer(**SIDES, **keys, engine="libzmq", on_revoke="disconnect")
+    with Device(settings, watch_peers=True) as device:
+        # So it is for a moment when thousands connect.
+        monkeypatch.setattr(engine_peers, "_AT_A_TIME", 1)
+        device._assembly.sockets._sockets["frontend"].peers._greenlet.kill()
+        for pair in (BOB, ALICE):
+            peers.connect(zmq.PUSH, *device.endpoints["frontend"], **shows(pair))
+        (keys["curve_clients"] / "alice.key").unlink()
+        device.adjust(device.settings)
+        assert revoked(device) == 2, "alice, and bob who comes from the same address"
