@@ -82,7 +82,7 @@ class Guarded:
         """Whether a peer may be in from the `address` of a connection that would not be let in now, or so, any more.
 
         Does not yield. With engine libzmq, where it is not known which connection is whose. Where it is not kept who
-        was let in, it may be one from whom something was taken.
+        was let in, it may be a peer that has lost a right.
         """
         if self.ledger.knows(address, lambda by, grant: not self._counts(by, grant)):
             return True

@@ -68,7 +68,7 @@ class RightsFile:
         """
         wanted = self._begun + 1
         with self._looking:
-            # A greenlet that is killed, as that of a peer that leaves, has looked for nobody.
+            # A greenlet that is killed, as that of a peer that leaves, has looked for no other one.
             if anew or self._ended < wanted:
                 self._begun += 1
                 self._look(anew=anew)

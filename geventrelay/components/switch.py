@@ -257,7 +257,7 @@ class Switch(Component):
             self.left_unread = self.left_unread or station.left_unread
 
     def _give_back(self, sides: Sequence[Side]) -> None:
-        """Forget what was kept for peers: whoever still has this device, others need the memory budget."""
+        """Forget what was kept for peers: the caller may keep this device, and others need the memory budget."""
         assert self._driver is not None  # it has been opened
         for side in sides:
             while side.forget(time.monotonic() + TURN_S):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from geventrelay import StartError
+from geventrelay.web.http import token_file
 from geventrelay.web.http.token_file import TokenFile
 
 
@@ -68,6 +70,30 @@ def test_the_last_token_counts_while_the_file_has_none_and_that_is_said_once(pat
     assert caplog.text.count("token-kept") == 1
     path.write_text("second")
     assert file.token() == "second"
+
+
+def test_a_new_token_counts_although_no_descriptor_was_free_when_it_came(path, monkeypatch, caplog):
+    file = TokenFile(path)
+    replace(path, "second")
+    with monkeypatch.context() as full:
+
+        def no_descriptor(*_arguments, **_options):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        full.setattr(Path, "open", no_descriptor)
+        assert [file.token() for _ in range(3)] == ["first"] * 3
+    assert caplog.text.count("token-kept") == 1
+    assert file.token() == "second"
+
+
+def test_of_two_tokens_that_the_clock_of_the_file_system_cannot_tell_apart_the_last_one_counts(path, monkeypatch):
+    file = TokenFile(path)
+    path.write_text("second")
+    same = token_file.file_state(path)
+    monkeypatch.setattr(token_file, "file_state", lambda _path: same)
+    assert file.token() == "second"
+    path.write_text("third1")
+    assert file.token() == "third1"
 
 
 def test_a_file_that_is_written_again_with_the_same_token_is_no_change(path, caplog):

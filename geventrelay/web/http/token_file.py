@@ -6,10 +6,11 @@ import logging
 import os
 import re
 import stat
+import time
 from pathlib import Path
 
 from ...errors import StartError
-from ...file_state import file_state
+from ...file_state import file_state, is_settled
 from ...log import event
 
 log = logging.getLogger("geventrelay")
@@ -18,6 +19,8 @@ log = logging.getLogger("geventrelay")
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 # More than the head of a request may have.
 _MOST_CHARACTERS = 1 << 16
+
+_State = tuple[int, ...] | None
 
 
 class TokenFile:
@@ -32,23 +35,36 @@ class TokenFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._seen = file_state(path)
+        # As the file was before it was read last, and whether it needs no other look inside as long as it is like that.
+        self._seen, self._known = self._look()
         self._token = _read(path)
+        # Why the last token is kept, and with which state of the file.
+        self._kept: tuple[_State, str] | None = None
 
     def token(self) -> str:
         """The token now. Does not yield."""
-        state = file_state(self._path)
-        if state != self._seen:
-            self._seen = state
-            self._read_again()
+        state, known = self._look()
+        # A pipe can be read once.
+        if state != self._seen or (state is not None and not self._known):
+            self._read_again(state, known=known)
         return self._token
 
-    def _read_again(self) -> None:
+    def _look(self) -> tuple[_State, bool]:
+        """The state of the file now, and whether each change from now on gives another one."""
+        now_ns = time.time_ns()
+        state = file_state(self._path)
+        return state, is_settled(state, now_ns)
+
+    def _read_again(self, state: _State, *, known: bool) -> None:
         try:
             token = _read(self._path)
         except StartError as error:
-            log.warning(event("token-kept", reason=error))
+            # There may be no descriptor for it now: it is tried again.
+            if (state, str(error)) != self._kept:
+                log.warning(event("token-kept", reason=error))
+            self._kept = state, str(error)
             return
+        self._seen, self._known, self._kept = state, known, None
         if token != self._token:
             self._token = token
             log.info(event("token-changed", path=self._path))
