@@ -207,8 +207,8 @@ class Side(Protocol):
     def forget(self, until: float) -> bool:
         """Of a side that has no peers any more: forget last values, and what it asks for; whether more is left.
 
-        None of it is counted. With `Core.tidy`, it has the `Account` know of nothing any more, even where a caller still
-        has the side.
+        None of it is counted. With `Core.tidy`, it has the `Account` know of nothing any more, even where a caller
+        still has the side.
 
         :param until: when the turn is over, by `time.monotonic`. It may be exceeded by a hundred values.
         """
