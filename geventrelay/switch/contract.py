@@ -30,6 +30,8 @@ from .core_values import Ended as Ended
 from .core_values import Forgotten as Forgotten
 from .core_values import KeptValues as KeptValues
 from .core_values import LastValuePlan as LastValuePlan
+from .core_values import LogPlan as LogPlan
+from .core_values import LogState as LogState
 from .core_values import PeerCounts as PeerCounts
 from .core_values import Progress as Progress
 from .core_values import SidePlan as SidePlan
@@ -116,6 +118,15 @@ class Peer(Protocol):
         Once the way is stopped, it does not hold.
         """
 
+    def put(self, parts: Sequence[bytes]) -> bool:
+        """Have a message of ours wait for it, behind all others; False if there is no room. Call `write` then.
+
+        There is room while less waits than its high-water marks say and memory is not short; where nothing waits, there is
+        room for one message of any size. It is matched, and then delivered or lost, as any other.
+
+        :param parts: the message, without an envelope.
+        """
+
     def detach(self) -> None:
         """The connection has gone, or is to go. A message that was read in half is dropped; what waits stays.
 
@@ -166,9 +177,12 @@ class Side(Protocol):
     """One socket of a device with its peers.
 
     :ivar plan: what it was made of. It may be replaced while it runs, with another of the same key and type.
+    :ivar on_message: of a ROUTER without a way: is called with each message that has come, and its peer; the parts are as
+        the peer has sent them. It must not yield, nor call `Peer.read`. None: such messages are received and forgotten.
     """
 
     plan: SidePlan
+    on_message: Callable[[Peer, list[bytes]], None] | None
 
     def new_peer(self, *, queues_before: bool) -> Peer:
         """A peer without a connection yet.
@@ -211,6 +225,23 @@ class Side(Protocol):
         still has the side.
 
         :param until: when the turn is over, by `time.monotonic`. It may be exceeded by a hundred values.
+        """
+
+    def log_state(self) -> LogState | None:
+        """What is in the log now; None if the plan has no `SidePlan.log`."""
+
+    def logged(
+        self, first: int, last: int, prefixes: tuple[bytes, ...], most: int, until: float
+    ) -> tuple[list[tuple[int, list[bytes]]], int]:
+        """Some messages of the log, in order, as they were published but without a stamp.
+
+        :param first: the number to begin with. What is older than the log has is left out.
+        :param last: the number to end with.
+        :param prefixes: only messages that begin with one of these; none for all.
+        :param most: how many messages at most; and no more than 1 MiB of them, but one at least.
+        :param until: when the turn is over, by `time.monotonic`. Some hundred messages are looked at in any case.
+        :returns: each with its number; and the number to go on with, which is beyond `last`, or beyond the newest, if that
+            was all.
         """
 
     def drop_too_old(self, now: float) -> float | None:

@@ -90,6 +90,38 @@ class KeptValues:
 
 
 @dataclass(frozen=True, slots=True)
+class LogPlan:
+    """What a PUB or XPUB keeps of all that it has published, so that it can be read again: a log.
+
+    :ivar first: the number of the first message; each later one has the next number.
+    :ivar messages: how many it keeps; 0 for no limit. The oldest make room.
+    :ivar nbytes: how many bytes of messages, with the heads of their frames. No more than half of the memory budget.
+    :ivar max_age_s: how long it keeps a message, in seconds; 0 for no limit.
+    """
+
+    first: int = 1
+    messages: int = 0
+    nbytes: int = 256 << 20
+    max_age_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """What a log has now: the messages from `oldest` on, up to the one before `next`.
+
+    :ivar oldest: the number of the oldest message that it keeps; `next` if it keeps none.
+    :ivar next: the number that the next message will have.
+    :ivar nbytes: the bytes of all that it keeps, heads of frames among them.
+    :ivar for_memory: how many messages it has forgotten for want of memory, before its own limits would have it.
+    """
+
+    oldest: int
+    next: int
+    nbytes: int
+    for_memory: int
+
+
+@dataclass(frozen=True, slots=True)
 class SidePlan:
     """One socket of a device, as a core needs to know it.
 
@@ -107,6 +139,9 @@ class SidePlan:
         is refused itself.
     :ivar subscriber_max_age_s: how long a message may wait for a subscriber, in seconds; 0 for no limit.
     :ivar last_values: what a PUB or XPUB keeps for later subscribers; None for nothing.
+    :ivar log: what it keeps of all that it has published; None for nothing.
+    :ivar stamp: whether each message that it publishes has one part more, the last one: its number in the log, 8 bytes,
+        big endian. What the log has is without it; a last value has it.
     """
 
     key: str
@@ -118,6 +153,8 @@ class SidePlan:
     slow_subscriber: SlowSubscriber = SlowSubscriber.DROP
     subscriber_max_age_s: float = 0.0
     last_values: LastValuePlan | None = None
+    log: LogPlan | None = None
+    stamp: bool = False
     xpub_verbose: bool = False
     xpub_welcome_msg: bytes = b""
     router_handover: bool = False
