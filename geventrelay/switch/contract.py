@@ -58,8 +58,8 @@ class Account(Protocol):
     """What the cores of one hub keep in memory for peers, counted where it is taken and given back.
 
     That is messages that wait, once for all peers that wait for them; what has come of messages that have no end
-    yet; subscriptions, also those that a publisher is to be told of and has not read; and last values. Each core has
-    two buffers of 256 KiB besides, which it fills again and again.
+    yet; subscriptions, also those that a publisher is to be told of and has not read; last values; and logs. Each core
+    has two buffers of 256 KiB besides, which it fills again and again.
 
     What cores do to keep to the limit, looked at each time that one has read a piece (64 KiB, or more of one message):
 
@@ -69,7 +69,8 @@ class Account(Protocol):
       (the longest queues are cut to half of the longest, counted `Drop.MEMORY`; a subscriber that is disconnected for
       being slow is disconnected here too); the largest message without an end, with its connection; the subscriptions
       that are kept for one peer, because it has asked or is to be told, with its connection. Both are `Fault.MEMORY`.
-      Or the older half of the last values of one side, which keeps no more of them than half of the limit anyway.
+      Or the older half of the last values of one side, or of its log. It keeps no more of either than half of the
+      limit anyway.
 
     So no more than the limit, the piece that was read last, and one message for each peer is kept.
 
@@ -121,10 +122,12 @@ class Peer(Protocol):
     def put(self, parts: Sequence[bytes]) -> bool:
         """Have a message of ours wait for it, behind all others; False if there is no room. Call `write` then.
 
-        There is room while less waits than its high-water marks say and memory is not short; where nothing waits, there is
-        room for one message of any size. It is matched, and then delivered or lost, as any other.
+        There is room while less waits than its high-water marks say and memory is not short; where nothing waits, there
+        is room for one message of any size. Where it takes no messages, as without a connection, there is none. The
+        message is matched, and then delivered or lost, as any other.
 
         :param parts: the message, without an envelope.
+        :raises ValueError: if it has no part.
         """
 
     def detach(self) -> None:
@@ -177,8 +180,9 @@ class Side(Protocol):
     """One socket of a device with its peers.
 
     :ivar plan: what it was made of. It may be replaced while it runs, with another of the same key and type.
-    :ivar on_message: of a ROUTER without a way: is called with each message that has come, and its peer; the parts are as
-        the peer has sent them. It must not yield, nor call `Peer.read`. None: such messages are received and forgotten.
+    :ivar on_message: of a ROUTER without a way: is called with each message that has come, and its peer; the parts are
+        as the peer has sent them. It must not yield, raise, nor call `Peer.read` or `Peer.write`. Neither `Grant.send`
+        nor `Peer.set_rate` holds for these messages. None: they are received and forgotten.
     """
 
     plan: SidePlan
@@ -219,7 +223,7 @@ class Side(Protocol):
         """
 
     def forget(self, until: float) -> bool:
-        """Of a side that has no peers any more: forget last values, and what it asks for; whether more is left.
+        """Of a side without peers: forget last values, its log, and what it asks for; whether more is left.
 
         None of it is counted. With `Core.tidy`, it has the `Account` know of nothing any more, even where a caller
         still has the side.
@@ -228,7 +232,13 @@ class Side(Protocol):
         """
 
     def log_state(self) -> LogState | None:
-        """What is in the log now; None if the plan has no `SidePlan.log`."""
+        """What is in the log now; None if the side was made without `SidePlan.log`, or is no PUB or XPUB.
+
+        After each message, the oldest are forgotten until its own limits hold: of messages, bytes and age. Then the
+        oldest are forgotten until half of the memory budget holds. So a message that is larger than its limit goes at
+        once, with all before it. Whether one is too old is looked at also here, and in `logged`; it is, if it came
+        before the present time less the limit. A new plan holds from the next message on, but for `LogPlan.first`.
+        """
 
     def logged(
         self, first: int, last: int, prefixes: tuple[bytes, ...], most: int, until: float
@@ -237,11 +247,13 @@ class Side(Protocol):
 
         :param first: the number to begin with. What is older than the log has is left out.
         :param last: the number to end with.
-        :param prefixes: only messages that begin with one of these; none for all.
-        :param most: how many messages at most; and no more than 1 MiB of them, but one at least.
+        :param prefixes: only messages whose first part begins with one of these; none for all.
+        :param most: how many messages at most, from 1 on; and no more than 1 MiB of them, with the heads of their
+            frames, but one at least.
         :param until: when the turn is over, by `time.monotonic`. Some hundred messages are looked at in any case.
-        :returns: each with its number; and the number to go on with, which is beyond `last`, or beyond the newest, if that
-            was all.
+        :returns: each with its number; and the number to go on with. If that was all, this is beyond `last`, or beyond
+            the newest; it is never below `first`.
+        :raises ValueError: if there is no log.
         """
 
     def drop_too_old(self, now: float) -> float | None:

@@ -141,7 +141,8 @@ class SidePlan:
     :ivar last_values: what a PUB or XPUB keeps for later subscribers; None for nothing.
     :ivar log: what it keeps of all that it has published; None for nothing.
     :ivar stamp: whether each message that it publishes has one part more, the last one: its number in the log, 8 bytes,
-        big endian. What the log has is without it; a last value has it.
+        big endian. What the log has is without it. A last value has it, but its topic is that of the message without.
+        It counts in what an outlet has sent. Without a log, there are no stamps.
     """
 
     key: str

@@ -55,8 +55,8 @@ class Account:
         return sum(core.kept.used_bytes - core.kept.dying_bytes for core in self._cores)
 
     @property
-    def most_values_bytes(self) -> int:
-        """How much last values may take."""
+    def most_kept_bytes(self) -> int:
+        """How much the last values of one side may take, and likewise a log."""
         return self._limit // 2
 
     @property
@@ -104,11 +104,12 @@ class Account:
         waiting = max((peer.can_drop_bytes for peer in peers), default=0)
         sender = max(peers, key=lambda peer: peer.unfinished_bytes, default=None)
         subscriber = max(peers, key=lambda peer: peer.subscribed_bytes, default=None)
+        unfinished = 0 if sender is None else sender.unfinished_bytes
+        subscribed = 0 if subscriber is None else subscriber.subscribed_bytes
+        if self._forget_kept(max(waiting, unfinished, subscribed)):
+            return True
         if sender is None or subscriber is None:
             return False
-        unfinished, subscribed = sender.unfinished_bytes, subscriber.subscribed_bytes
-        if self._forget_values(max(waiting, unfinished, subscribed)):
-            return True
         if waiting and waiting >= max(unfinished, subscribed):
             for peer in peers:
                 if peer.can_drop_bytes and peer.queue.nbytes > waiting // 2:
@@ -123,10 +124,11 @@ class Account:
             subscriber.core.call_attention()
         return bool(waiting or unfinished or subscribed)
 
-    def _forget_values(self, least: int) -> bool:
-        """Forget half of the most last values that one side keeps, if they are at `least` so many bytes."""
-        values = [side.last_values for core in list(self._cores) for side in core.sides if side.last_values is not None]
-        largest = max(values, key=lambda one: one.nbytes, default=None)
+    def _forget_kept(self, least: int) -> bool:
+        """Forget half of the largest log or last values of one side, if these are at `least` so many bytes."""
+        sides = [side for core in list(self._cores) for side in core.sides]
+        kept = [one for side in sides for one in (side.last_values, side.log) if one is not None]
+        largest = max(kept, key=lambda one: one.nbytes, default=None)
         if largest is None or not largest.nbytes or largest.nbytes < least:
             return False
         largest.forget_to(largest.nbytes // 2)

@@ -69,15 +69,18 @@ class LastValues:
         self.forget_old(now)
         return KeptValues(len(self._values), self.nbytes, self.given, dict(self._forgotten))
 
-    def keep(self, run: Run) -> None:
-        """Keep each message of `run` as the last value of its topic."""
+    def keep(self, run: Run, sent: Run) -> None:
+        """Keep each message of `run` as the last value of its topic.
+
+        :param sent: the same messages as they are sent, which have stamps perhaps: these are kept.
+        """
         plan, longest, start = self.plan, self._side.plan.bounds.topic_bytes, 0
-        for end in run.ends:
+        for index, end in enumerate(run.ends):
             body, body_end = frame_body(run.data, start)
             first = run.data[body : min(body_end, body + longest)]
             if plan.prefixes is None or run.data.startswith(plan.prefixes, body, body_end):
                 topic = topic_of(first, several=body_end < end, until=plan.topic_until)
-                self._set(topic, run.data[start:end], run.at, plan)
+                self._set(topic, sent.data[sent.start(index) : sent.ends[index]], run.at, plan)
             start = end
         self.forget_old(run.at)
 
@@ -137,8 +140,8 @@ class LastValues:
         while self.nbytes > plan.nbytes:
             self._forget(next(iter(self._values)), Forgotten.BYTES)
         # Half of the memory budget is for what waits, however much is to be kept.
-        if self.nbytes > self._account.most_values_bytes:
-            self.forget_to(self._account.most_values_bytes)
+        if self.nbytes > self._account.most_kept_bytes:
+            self.forget_to(self._account.most_kept_bytes)
 
     def _forget(self, topic: bytes, why: Forgotten) -> None:
         self._take_out(topic)

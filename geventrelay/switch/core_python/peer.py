@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from ...engine.counters import Drop
@@ -209,7 +210,16 @@ class Peer:
         self.core.write(self)
         return self.room()
 
-    def put(self, run: Run) -> None:
+    def put(self, parts: Sequence[bytes]) -> bool:
+        """See `geventrelay.switch.contract.Peer.put`, and there of `parts`."""
+        waits, tight = self.queue.messages > 0, self.core.account.tight
+        if not self.takes or (waits and (tight or not self.room())):
+            return False
+        self.enqueue(Run.of([parts], time.monotonic()))
+        self.core.account.keep()
+        return True
+
+    def enqueue(self, run: Run) -> None:
         """Have `run` wait for it, which there is room for."""
         self.matched += len(run.ends)
         self.queue.put(run)

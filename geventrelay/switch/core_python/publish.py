@@ -14,6 +14,7 @@ from ...zmtp.greeting import Version
 from ..contract import SidePlan, SlowSubscriber
 from .incoming import Subscription
 from .last_values import LastValues
+from .log import Log
 from .peer import Peer
 from .run import Run
 from .side import Side, count_sent
@@ -62,6 +63,8 @@ class Publish(Side):
         self._topics: Topics[Subscriber] = Topics()
         if plan.last_values is not None:
             self.last_values = LastValues(self)
+        if plan.log is not None:
+            self.log = Log(self)
         # The subscribers that a message had to wait for.
         self._full: list[Subscriber] = []
 
@@ -79,7 +82,7 @@ class Publish(Side):
         if v1_0 and not self.apply(peer, Subscription(b"", True)):
             self._add(subscriber, b"")
         if self.plan.xpub_welcome_msg:
-            peer.put(Run.of([[self.plan.xpub_welcome_msg]], time.monotonic()))
+            peer.enqueue(Run.of([[self.plan.xpub_welcome_msg]], time.monotonic()))
 
     def detached(self, peer: Peer) -> None:
         """See `Side.detached`, and there of `peer`."""
@@ -99,9 +102,10 @@ class Publish(Side):
 
     def forget(self, until: float) -> bool:
         """See `Side.forget`, and there of `until`."""
-        while self.last_values is not None and self.last_values.forget_some():
-            if self.core.is_over(until):
-                return True
+        for one in (self.last_values, self.log):
+            while one is not None and one.forget_some():
+                if self.core.is_over(until):
+                    return True
         return False
 
     def subscriptions_of(self, peer: Peer) -> int:
@@ -183,7 +187,7 @@ class Publish(Side):
                 room_bytes -= len(one)
         peer.drop(Drop.SLOW, len(found) - len(taken))
         for start in range(0, len(taken), _VALUES_IN_A_RUN):
-            peer.put(Run.last_values(taken[start : start + _VALUES_IN_A_RUN], now))
+            peer.enqueue(Run.last_values(taken[start : start + _VALUES_IN_A_RUN], now))
 
     def _add(self, subscriber: Subscriber, topic: bytes) -> None:
         subscriber.topics[topic] = self._topics.add(topic, subscriber)
@@ -256,16 +260,23 @@ class Publish(Side):
 
     def send(self, run: Run, counters: OutletCounters) -> None:
         """See `Side.send`, and there of `run` and `counters`."""
+        sent = run if self.log is None else self._logged(self.log, run)
         # Also without a subscriber, as on libzmq's engine.
-        count_sent(counters, run)
+        count_sent(counters, sent)
         if self.last_values is not None:
-            self.last_values.keep(run)
+            self.last_values.keep(run, sent)
         for first, last, targets in self._matches(run):
             if targets:
-                piece = run.piece(first, last)
+                piece = sent.piece(first, last)
                 for one in targets:
                     if not one.gone:
                         self._give(one, piece)
+
+    def _logged(self, log: Log, run: Run) -> Run:
+        """Have `log` take in `run`; what subscribers are sent of it."""
+        first = log.next
+        log.append(run)
+        return run.stamped(first) if self.plan.stamp else run
 
     def _matches(self, run: Run) -> Iterator[tuple[int, int, tuple[Subscriber, ...]]]:
         """Of `run`, from where to where messages go to the same subscribers, and to which."""
@@ -303,7 +314,7 @@ class Publish(Side):
                     self._disconnect(peer)
                 return
             last = min(count, done + room)
-            peer.put(run.piece(done, last))
+            peer.enqueue(run.piece(done, last))
             done = last
 
     def _make_way(self, peer: Peer, wanted: int) -> int:

@@ -75,7 +75,7 @@ class Push(Side):
                 return
             count_sent(counters, run.piece(done, last))
             for peer, indices in shares:
-                peer.put(run.pick(indices))
+                peer.enqueue(run.pick(indices))
             done = last
 
     def _why_none(self) -> Drop:

@@ -76,6 +76,10 @@ class Router(Side):
         """See `Side.receive`, and there of `peer` and `run`."""
         if peer.routing_id is None:
             return len(run.ends)
+        if self.way is None and self.on_message is not None:
+            # They are for the device itself: what may be sent through it, and how much, is not said of them.
+            for index in range(len(run.ends)):
+                self.on_message(peer, run.parts_of(index))
         return super().receive(peer, run)
 
     def in_envelope(self, peer: Peer, run: Run) -> Run:
@@ -103,5 +107,5 @@ class Router(Side):
         if not peer.make_room():
             return peer.why_full if peer.takes else Drop.UNROUTABLE
         data = piece.data[end:]
-        peer.put(Run(data, [len(data)], piece.parts - 1, piece.head_bytes - body, piece.at))
+        peer.enqueue(Run(data, [len(data)], piece.parts - 1, piece.head_bytes - body, piece.at))
         return None

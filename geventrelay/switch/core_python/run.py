@@ -8,6 +8,10 @@ from collections.abc import Iterable, Sequence
 from ...zmtp import frames
 
 _LONG = struct.Struct(">Q")
+_NUMBER_BYTES = 8
+_STAMP = struct.Struct(">BBQ")
+"""The last frame of a message that has its number."""
+_FLAGS = [bytes([flags]) for flags in range(256)]
 _RUN_BYTES = 200
 _END_BYTES = 40
 
@@ -115,6 +119,21 @@ class Run:
         """The same messages, each with the frame `prefix` before it."""
         return _joined((prefix + self.data[self.start(i) : end] for i, end in enumerate(self.ends)), self.at)
 
+    def stamped(self, first: int) -> Run:
+        """The same messages, each with its number as one part more; `first` is the number of the first one."""
+        found, start, walk = [], 0, not self._is_plain
+        for number, end in enumerate(self.ends, first):
+            last = start
+            while walk and (after := frame_body(self.data, last)[1]) < end:
+                last = after
+            found += [self.data[start:last], _FLAGS[self.data[last] | frames.MORE], self.data[last + 1 : end]]
+            found.append(_STAMP.pack(0, _NUMBER_BYTES, number))
+            start = end
+        size, count = _STAMP.size, len(self.ends)
+        ends = [end + size * count for count, end in enumerate(self.ends, 1)]
+        head_bytes = self.head_bytes + count * (size - _NUMBER_BYTES)
+        return Run(b"".join(found), ends, self.parts + count, head_bytes, self.at)
+
     def as_v1_0(self) -> Run:
         """The same messages as frames of ZMTP 1.0; of no use but to be written."""
         if self._v1_0 is None:
@@ -123,7 +142,7 @@ class Run:
         return self._v1_0
 
 
-def frame_body(data: bytes, at: int) -> tuple[int, int]:
+def frame_body(data: bytes | bytearray, at: int) -> tuple[int, int]:
     """Where in `data` the body of the whole frame that begins `at` begins and ends."""
     if data[at] & frames.LARGE:
         return at + 9, at + 9 + int(_LONG.unpack_from(data, at + 1)[0])

@@ -6,15 +6,16 @@ import dataclasses
 import itertools
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
 from ...engine.counters import Drop, OutletCounters
 from ...engine.grant import Prefixes, allows
 from .. import contract
-from ..contract import KeptValues, PeerCounts, SidePlan
+from ..contract import KeptValues, LogState, PeerCounts, SidePlan
 from .incoming import Subscription
 from .last_values import LastValues
+from .log import Log
 from .peer import Peer
 from .rated import receive_rated
 from .run import Run
@@ -32,6 +33,8 @@ class Side:
     :ivar peers: all of them.
     :ivar way: where messages from its peers go; None if they go nowhere.
     :ivar last_values: what it keeps for later subscribers; None for nothing.
+    :ivar log: what it keeps of all that it has published; None for nothing.
+    :ivar on_message: see `geventrelay.switch.contract.Side`.
     """
 
     takes_subscriptions = False
@@ -43,6 +46,8 @@ class Side:
         self.peers: list[Peer] = []
         self.way: Way | None = None
         self.last_values: LastValues | None = None
+        self.log: Log | None = None
+        self.on_message: Callable[[contract.Peer, list[bytes]], None] | None = None
         # What was counted of peers that were removed.
         self._past = PeerCounts()
 
@@ -81,6 +86,21 @@ class Side:
     def kept_values(self) -> KeptValues | None:
         """See `geventrelay.switch.contract.Side.kept_values`."""
         return None if self.last_values is None else self.last_values.counts(time.monotonic())
+
+    def log_state(self) -> LogState | None:
+        """See `geventrelay.switch.contract.Side.log_state`."""
+        return None if self.log is None else self.log.state()
+
+    def logged(
+        self, first: int, last: int, prefixes: tuple[bytes, ...], most: int, until: float
+    ) -> tuple[list[tuple[int, list[bytes]]], int]:
+        """See `geventrelay.switch.contract.Side.logged`, and there of `first`, `last`, `prefixes`, `most` and `until`.
+
+        :raises ValueError: if there is no log.
+        """
+        if self.log is None:
+            raise ValueError("logged: expected a side with a log")
+        return self.log.read(first, last, prefixes, most, until)
 
     def forget(self, until: float) -> bool:
         """See `geventrelay.switch.contract.Side.forget`, and there of `until`."""

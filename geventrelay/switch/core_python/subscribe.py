@@ -258,6 +258,6 @@ class Subscribe(Side):
 def _send_upstream(piece: Run, peers: list[Peer]) -> None:
     for peer in peers:
         if peer.make_room():
-            peer.put(piece)
+            peer.enqueue(piece)
         elif peer.connected:
             peer.drop(peer.why_full, 1)
