@@ -15,20 +15,9 @@ from geventrelay.zmtp.greeting import Version
 FIRST = (1 << 52) + 5
 
 
-def has_log(name: str) -> bool:
-    """Whether a core keeps logs: the native one does not yet."""
-    with new_world(CORES[name]) as world:
-        return getattr(world.side("PUB", log=LogPlan()), "log_state", lambda: None)() is not None
-
-
-WITH_LOG = [name for name in CORES if has_log(name)]
-
-
 @pytest.fixture(params=CORES)
 def kind(request: pytest.FixtureRequest) -> str:
     """Which core."""
-    if request.param not in WITH_LOG:
-        pytest.skip("the native core keeps no log yet")
     return request.param
 
 

@@ -4,11 +4,12 @@ cimport cython
 from cpython.ref cimport PyObject
 from libc.string cimport memcpy, memset
 
-from .blocks cimport data_of, new_block
-from .copies cimport recode_queue
+from .blocks cimport Block, data_of, let_go, new_block, place_copy
+from .copies cimport put, recode_queue
+from .frames cimport LARGE_HEAD, MORE, write_head
 from .incoming cimport SAME_ID, TAKEN_OVER, Incoming
 from .nodes cimport Node, Record
-from .peer cimport PUBLISHES, ROUTES, Counts, Peer, note
+from .peer cimport PUBLISHES, ROUTES, Counts, Peer, monotonic, note, room_of, takes
 from .queue cimport run_at
 from .reading cimport ENDED, MOST_SWEPT, NO_ROOM, NOT_READY, OVER_RATE, TURN_OVER, read_peer
 from .shedding cimport keep_to_budget
@@ -179,6 +180,15 @@ cdef class NativePeer:
             return Progress.ENDED
         return Progress.TURN_OVER if has_something(&self.peer) and not self.peer.stalled else Progress.NOT_READY
 
+    def put(self, parts):
+        """Have a message of ours wait for it, see `geventrelay.switch.contract.Peer.put`."""
+        cdef bint waits = self.peer.queue.messages > 0
+        if not takes(&self.peer) or (waits and (self.peer.core.heap.account.tight or not room_of(&self.peer))):
+            return False
+        put_parts(&self.peer, parts)
+        keep_to_budget(self.peer.core.heap.account)
+        return True
+
     @property
     def wants_write(self):
         """Whether something waits to be written to its connection."""
@@ -223,6 +233,38 @@ cdef class NativePeer:
             found.append(topic_of(record.node))
             record = record.next
         return sorted(found)
+
+
+cdef int put_parts(Peer *peer, parts) except -1:
+    """Put a message in a peer's queue, which has room for it."""
+    cdef Block *block = NULL
+    cdef size_t at = 0, size = 0
+    cdef bytes part
+    cdef unsigned char *copy
+    cdef Py_ssize_t left = len(parts)
+    cdef bint done
+    if not left:
+        raise ValueError("put: expected a message of one part or more")
+    for part in parts:
+        size += LARGE_HEAD + len(part)
+    copy = place_copy(&peer.core.heap, size, &block, &at)
+    if copy == NULL:
+        raise MemoryError
+    size = 0
+    for part in parts:
+        left -= 1
+        size += write_head(copy + size, MORE if left else 0, len(part))
+        memcpy(copy + size, <const char *>part, len(part))
+        size += len(part)
+    if block == peer.core.heap.copies:
+        peer.core.heap.copies_at = at + size
+    peer.core.now = monotonic()
+    done = put(peer, block, at, size, 1)
+    let_go(&peer.core.heap, block)
+    if not done:
+        raise MemoryError
+    peer.matched += 1
+    return 0
 
 
 cdef bytes topic_of(const Node *node):

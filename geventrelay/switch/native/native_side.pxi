@@ -80,6 +80,8 @@ cdef class NativeSide:
     # What `side.last_values` points to.
     cdef tuple prefixes
     cdef bytes until
+    # What `side.on_message` points to.
+    cdef object called
 
     def __cinit__(self, NativeCore core, plan):
         if plan.type not in KINDS:
@@ -114,6 +116,8 @@ cdef class NativeSide:
         if link[0] != NULL:
             link[0] = self.side.next_side
         self.keep_nothing()
+        forget_log(&self.side, INFINITY)
+        free(self.side.log)
         # Members that are left in the list have none of its records then.
         free_topics(&self.side.topics)
         self.count(-self.topics_bytes)
@@ -144,6 +148,9 @@ cdef class NativeSide:
         set_most(&self.side)
         if plan.last_values is not None:
             self.keep(plan.last_values)
+        if plan.log is not None and self.side.kind == PUBLISHES:
+            keep_log(&self.side, plan.log)
+        self.side.stamps = plan.stamp
         self.made_of = plan
 
     def new_peer(self, *, queues_before):
@@ -245,6 +252,24 @@ cdef class NativeSide:
         forgotten = {FORGOTTEN[index]: kept.forgotten[index] for index in range(FORGOTTEN_COUNT) if kept.forgotten[index]}
         return KeptValues(kept.count, kept.nbytes, kept.given, forgotten)
 
+    @property
+    def on_message(self):
+        """What is called with messages, see `geventrelay.switch.contract.Side`."""
+        return self.called
+
+    @on_message.setter
+    def on_message(self, call):
+        self.called = call
+        self.side.on_message = NULL if call is None else <PyObject *>call
+
+    def log_state(self):
+        """What is in the log now, see `geventrelay.switch.contract.Side.log_state`."""
+        return state_of(self.side.log)
+
+    def logged(self, first, last, prefixes, most, double until):
+        """Some messages of the log, see `geventrelay.switch.contract.Side.logged`."""
+        return read_log(self.side.log, first, last, prefixes, most, until)
+
     def forget(self, double until):
         """Forget what is kept without peers, see `geventrelay.switch.contract.Side.forget`."""
         cdef LastValues *kept = self.side.last_values
@@ -252,6 +277,8 @@ cdef class NativeSide:
             forget_some(kept, FORGOTTEN_AT_A_TIME)
             if monotonic() >= until:
                 return True
+        if forget_log(&self.side, until):
+            return True
         while self.topics:
             self.end(next(reversed(self.topics)))
             if monotonic() >= until:

@@ -12,6 +12,7 @@ from .curve cimport Curve
 from .granted cimport Prefixes
 from .incoming cimport Event, Incoming, Limits
 from .last_values cimport LastValues
+from .log cimport Log
 from .nodes cimport Member, Topics
 from .queue cimport Queue
 from .rate cimport Rate
@@ -165,12 +166,17 @@ cdef struct Side:
     Member *wants
     # What subscribers get that come later; NULL where nothing is kept.
     LastValues *last_values
+    # What can be read again of all that it has published; NULL likewise. And whether what it sends has the numbers in that.
+    Log *log
+    bint stamps
     Group group
     # Where all wait for the slowest: for how many messages there is room at each subscriber that was found last, and the one
     # for which a message had to wait.
     long long credit
     Peer *full
     Way *way
+    # Of a ROUTER without a way: is called with each message, unless it is NULL.
+    PyObject *on_message
     Side *next_side
 
 

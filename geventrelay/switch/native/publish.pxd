@@ -8,12 +8,14 @@ from .copies cimport put
 from .frames cimport message_size, messages_size
 from .nodes cimport Node, Topics
 from .peer cimport (
-    BLOCK, DISCONNECT, DROP_NEWEST, DROP_OLDEST, LEFT, SLOW, Destination, Group, Message, Peer, Side, Slow,
+    BLOCK, DISCONNECT, DROP_NEWEST, DROP_OLDEST, FULL, LEFT, SLOW, Destination, Group, Message, Peer, Side, Slow,
     count_sent, mark_dirty, room_of, takes
 )
 from .incoming cimport TOO_SLOW
 from .last_values cimport keep_value
+from .log cimport append_to_log
 from .queue cimport drop_all, drop_oldest
+from .stamp cimport add_stamp
 from .topics cimport deepest, find_peers, is_as_before
 from .writing cimport end_peer, write_out
 
@@ -26,13 +28,33 @@ cdef inline void publish(
     Destination *destination, const Message *message, const unsigned char *topic, size_t size
 ) noexcept nogil:
     cdef Side *side = destination.side
+    cdef Message stamped
+    if side.log == NULL:
+        publish_as_is(destination, message, topic, size, message.parts > 1)
+        return
+    if side.stamps and not add_stamp(&side.core.heap, message, side.log.next, &stamped):
+        destination.dropped[FULL] += 1
+        return
+    append_to_log(side.log, data_of(message.block) + message.at, message.size, side.core.now)
+    if side.stamps:
+        publish_as_is(destination, &stamped, topic, size, message.parts > 1)
+        let_go(&side.core.heap, stamped.block)
+    else:
+        publish_as_is(destination, message, topic, size, message.parts > 1)
+
+
+cdef inline void publish_as_is(
+    Destination *destination, const Message *message, const unsigned char *topic, size_t size, bint several
+) noexcept nogil:
+    # The same of a message as subscribers get it. `topic` is the first part, and `several` whether it had more as it came.
+    cdef Side *side = destination.side
     cdef Group *group = &side.group
     cdef Node *node = deepest(&side.topics, topic, size)
     # Also without a subscriber, as on libzmq's engine.
     count_sent(destination, message)
     if side.last_values != NULL:
         keep_value(
-            side.last_values, data_of(message.block) + message.at, message.size, topic, size, message.parts > 1, side.core.now
+            side.last_values, data_of(message.block) + message.at, message.size, topic, size, several, side.core.now
         )
     if node == NULL:
         return

@@ -13,6 +13,7 @@ from .incoming cimport (
 from .peer cimport FORBIDDEN, PUBLISHES, RATE, ROUTES, Core, Message, Peer, Side, mark_dirty, monotonic
 from .granted cimport allows
 from .rate cimport allows_one, take_one
+from .requests cimport is_request, tell_request
 from .route cimport add_envelope
 from .sending cimport drop_message, give_groups, move_message
 from .shedding cimport keep_to_budget
@@ -49,7 +50,7 @@ cdef inline int read_peer(Peer *peer, double until) noexcept nogil:
     cdef int progress = ALL_MOVED
     cdef unsigned long long heard = peer.heard
     cdef unsigned long long handled = peer.handled
-    if peer.fd < 0 or peer.over:
+    if has_gone(peer):
         return ENDED
     sweep(core, MOST_SWEPT)
     if peer.side.way != NULL:
@@ -62,7 +63,7 @@ cdef inline int read_peer(Peer *peer, double until) noexcept nogil:
         write_dirty(core, until)
         peer.incoming.unfinished = progress == ALL_MOVED
         keep_to_budget(core.heap.account)
-        if progress == NO_ROOM or progress == OVER_RATE or peer.over:
+        if progress == NO_ROOM or progress == OVER_RATE or has_gone(peer):
             break
         if peer.handled != handled or peer.heard - heard > MOST_UNHANDLED_BYTES:
             core.now = monotonic()
@@ -76,7 +77,12 @@ cdef inline int read_peer(Peer *peer, double until) noexcept nogil:
     if not settle(&peer.incoming, &core.heap) or (peer.curve != NULL and not settle_raw(peer)):
         end_peer(peer, NO_MEMORY, 0)
     compact(core)
-    return ENDED if peer.over else progress
+    return ENDED if has_gone(peer) else progress
+
+
+cdef inline bint has_gone(const Peer *peer) noexcept nogil:
+    # Whether its connection has ended; who was told of a request may have detached it, too.
+    return peer.over or peer.fd < 0
 
 
 cdef inline int move_some(Peer *peer) noexcept nogil:
@@ -120,6 +126,8 @@ cdef inline Event take_message(Peer *peer) noexcept nogil:
             return event
     peer.received += 1
     peer.received_bytes += incoming.body
+    if is_request(side):
+        tell_request(peer)
     return NOTHING
 
 

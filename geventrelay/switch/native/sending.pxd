@@ -4,8 +4,8 @@ from cpython.ref cimport PyObject
 
 from .blocks cimport data_of, let_go
 from .cutting cimport Cut, copy_cut, cut_for
-from .frames cimport read_frame
 from .ask cimport ask
+from .parts cimport parts_of
 from .peer cimport (
     ASKS, BLOCK, FULL, PUBLISHES, PUSHES, ROUTES, STOPPED, Core, Destination, Message, Side, Way, room_of, takes
 )
@@ -107,12 +107,5 @@ cdef inline void give_groups(Way *way) noexcept nogil:
 
 cdef inline void show(PyObject *tap, const unsigned char *message, size_t size) noexcept nogil:
     # What a tap raises must not affect the traffic: it is told as what cannot be raised.
-    cdef size_t at = 0, body = 0
-    cdef bint more
     with gil:
-        parts = []
-        while at < size:
-            at += read_frame(message + at, False, &body, &more)
-            parts.append(message[at:at + body])
-            at += body
-        (<object>tap)(parts)
+        (<object>tap)(parts_of(message, size))

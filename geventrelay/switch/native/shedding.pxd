@@ -7,6 +7,7 @@ from .account cimport Account, changes_tightness, is_over
 from .copies cimport compact_all
 from .incoming cimport SUBSCRIPTIONS, TOO_SLOW, UNFINISHED, Incoming, forget, there_is
 from .last_values cimport LastValues, forget_to
+from .log cimport Log, forget_for_memory
 from .peer cimport DISCONNECT, MEMORY, Core, Peer, Side, holds_back, set_most
 from .queue cimport drop_all, drop_to
 from .sealing cimport free_raw
@@ -31,6 +32,9 @@ cdef struct Largest:
     # The last values of one side, and their bytes.
     LastValues *keeper
     size_t kept
+    # The same of a log.
+    Log *log
+    size_t logged
 
 
 cdef inline void keep_to_budget(Account *account) noexcept nogil:
@@ -68,8 +72,10 @@ cdef inline void shed(Account *account) noexcept nogil:
         if account.used - account.dying <= account.limit - account.limit // 8:
             break
         find_largest(account, &largest)
-        if largest.kept and largest.kept >= max(largest.waiting, largest.unfinished, largest.subscribed):
+        if largest.kept and largest.kept >= max(largest.logged, largest.waiting, largest.unfinished, largest.subscribed):
             forget_to(largest.keeper, largest.kept // 2)
+        elif largest.logged and largest.logged >= max(largest.waiting, largest.unfinished, largest.subscribed):
+            forget_for_memory(largest.log, largest.logged // 2)
         elif largest.waiting and largest.waiting >= max(largest.unfinished, largest.subscribed):
             cut_queues(account, largest.waiting // 2)
         elif largest.unfinished and largest.unfinished >= largest.subscribed:
@@ -98,13 +104,16 @@ cdef inline void find_largest(Account *account, Largest *largest) noexcept nogil
     cdef Core *core = <Core *>account.cores
     cdef Side *side
     cdef Py_ssize_t index
-    largest.waiting = largest.unfinished = largest.subscribed = largest.kept = 0
+    largest.waiting = largest.unfinished = largest.subscribed = largest.kept = largest.logged = 0
     while core != NULL:
         side = core.sides
         while side != NULL:
             if side.last_values != NULL and side.last_values.nbytes > largest.kept:
                 largest.keeper = side.last_values
                 largest.kept = side.last_values.nbytes
+            if side.log != NULL and side.log.nbytes > largest.logged:
+                largest.log = side.log
+                largest.logged = side.log.nbytes
             for index in range(side.count):
                 weigh(side.peers[index], largest)
             side = side.next_side
