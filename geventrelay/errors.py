@@ -107,3 +107,7 @@ class ForkedError(GeventRelayError, RuntimeError):
 
 class RecordingError(GeventRelayError, ValueError):
     """A recording's fault: not a recording, an unknown version, or a message that does not fit into one."""
+
+
+class GaplessError(GeventRelayError, RuntimeError):
+    """A subscriber without gaps cannot go on: what is at its endpoints is no relay that numbers and keeps messages."""

@@ -63,6 +63,8 @@ MAY_IMPORT = {
     "cli.client_keys": {"cli", "access"} | SHARED,
     "cli.commands.keygen": {"cli", "access"} | SHARED,
     "cli.commands.passwd": {"cli", "access"} | SHARED,
+    # For programs of users, without a server.
+    "client": {"client", "errors", "retention.replay_wire", "settings.concealed"},
     "testing": {"testing", "devices", "engine"} | SHARED,
     "__main__": {"cli", "first_process"},
     "__init__": set(),
@@ -74,10 +76,10 @@ MAY_NAME = {
     "__init__": {"devices", "dropin", "engine"} | SHARED,
 }
 
-# So that programs which only read settings or recordings need no hub.
-WITHOUT_GEVENT = SHARED | {"zmtp"}
-# It writes in the hub's threadpool, and is imported by itself.
-WITH_GEVENT = {"recording.file_writer"}
+# So that programs which only read settings or recordings, or subscribe, need no hub.
+WITHOUT_GEVENT = SHARED | {"zmtp", "client", "retention.replay_wire"}
+# These are imported by themselves: one writes in the hub's threadpool, and one waits in greenlets.
+WITH_GEVENT = {"recording.file_writer", "client.green"}
 
 
 class Import(NamedTuple):
