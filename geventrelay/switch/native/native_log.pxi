@@ -1,5 +1,6 @@
 # The log of a PUB or XPUB, as Python has it.
 
+from libc.math cimport INFINITY
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
@@ -31,14 +32,19 @@ cdef int keep_log(Side *side, plan) except -1:
     return 0
 
 
-cdef bint forget_log(Side *side, double until) noexcept:
-    """Forget all that is there, and count none of it; whether more is left when a time is over."""
-    cdef Log *log = side.log
+cdef bint forget_log(Log *log, double until) noexcept:
+    """Forget all that is there, and count none of it; whether a time is over before that is done."""
     while log != NULL and log.count:
         forget_piece(log)
         if monotonic() >= until:
-            return log.count > 0
+            return True
     return False
+
+
+cdef void free_log(Side *side) noexcept:
+    forget_log(side.log, INFINITY)
+    free(side.log)
+    side.log = NULL
 
 
 cdef object state_of(Log *log):

@@ -9,7 +9,6 @@ from libc.string cimport memmove
 import random
 
 from .incoming cimport Limits
-from .last_values cimport FORGOTTEN_COUNT, LastValues, forget_old, forget_some
 from .nodes cimport Member, Node
 from .peer cimport (
     ASKS, BLOCK, DISCONNECT, DROP_NEWEST, DROP_OLDEST, PUBLISHES, PUSHES, ROUTES, TAKES_NONE, Counts, Peer, Side, monotonic, note,
@@ -20,7 +19,7 @@ from .topics cimport exact, free_topics, record_of, remove_record, subscribe
 from .writing cimport count_news, drop_before, free_peer
 
 from ...engine.counters import Drop
-from ..contract import Forgotten, KeptValues, SlowSubscriber
+from ..contract import SlowSubscriber
 
 # How many peers of a ROUTER may call themselves nothing.
 cdef object OWN_IDS = 1 << 32
@@ -28,8 +27,6 @@ cdef object OWN_IDS = 1 << 32
 # What a topic takes that publishers are asked for, beside itself, about.
 cdef enum:
     WANTED_BYTES = 150
-    # Last values, without a look at the clock.
-    FORGOTTEN_AT_A_TIME = 100
 
 # No bound is larger: sums of two lengths fit.
 cdef long long MOST_LIMIT = <long long>1 << 62
@@ -40,10 +37,6 @@ cdef dict SLOW_OF = {
     SlowSubscriber.DISCONNECT: DISCONNECT,
     SlowSubscriber.BLOCK: BLOCK,
 }
-
-# In the order of last_values.pxd.
-cdef tuple FORGOTTEN = (Forgotten.TOPICS, Forgotten.BYTES, Forgotten.AGE, Forgotten.MEMORY)
-assert len(FORGOTTEN) == FORGOTTEN_COUNT
 
 cdef dict KINDS = {
     "PULL": TAKES_NONE,
@@ -79,7 +72,6 @@ cdef class NativeSide:
     cdef object number
     # What `side.last_values` points to.
     cdef tuple prefixes
-    cdef bytes until
     # What `side.on_message` points to.
     cdef object called
 
@@ -115,9 +107,8 @@ cdef class NativeSide:
             link = &link[0].next_side
         if link[0] != NULL:
             link[0] = self.side.next_side
-        self.keep_nothing()
-        forget_log(&self.side, INFINITY)
-        free(self.side.log)
+        free_values(&self.side)
+        free_log(&self.side)
         # Members that are left in the list have none of its records then.
         free_topics(&self.side.topics)
         self.count(-self.topics_bytes)
@@ -147,7 +138,7 @@ cdef class NativeSide:
         self.side.slow = SLOW_OF[plan.slow_subscriber]
         set_most(&self.side)
         if plan.last_values is not None:
-            self.keep(plan.last_values)
+            self.prefixes = keep_values(&self.side, plan.last_values)
         if plan.log is not None and self.side.kind == PUBLISHES:
             keep_log(&self.side, plan.log)
         self.side.stamps = plan.stamp
@@ -210,47 +201,9 @@ cdef class NativeSide:
             self.own.discard(topic)
             self.end(topic)
 
-    cdef int keep(self, plan) except -1:
-        """Keep last values from now on, as a `LastValuePlan` has it."""
-        cdef LastValues *kept = self.side.last_values
-        if kept == NULL:
-            kept = <LastValues *>calloc(1, sizeof(LastValues))
-            if kept == NULL:
-                raise MemoryError
-            kept.heap = &self.core.core.heap
-            kept.topics.account = kept.heap.account
-            kept.table.seed = random.getrandbits(64)
-            self.side.last_values = kept
-        kept.most_topic = self.side.limits.topic
-        kept.most_topics = min(plan.topics, MOST_LIMIT)
-        kept.most_bytes = min(plan.nbytes, MOST_LIMIT)
-        kept.max_age = plan.max_age_s
-        self.prefixes = take_prefixes(&kept.prefixes, plan.prefixes)
-        self.until = plan.topic_until
-        kept.until = self.until
-        kept.until_size = len(self.until)
-        return 0
-
-    cdef void keep_nothing(self) noexcept:
-        cdef LastValues *kept = self.side.last_values
-        if kept != NULL:
-            while kept.oldest != NULL:
-                forget_some(kept, FORGOTTEN_AT_A_TIME)
-            free(kept.table.slots)
-            free_topics(&kept.topics)
-            free_prefixes(&kept.prefixes)
-            free(kept)
-            self.side.last_values = NULL
-
     def kept_values(self):
         """What is kept for later subscribers, see `geventrelay.switch.contract.Side.kept_values`."""
-        cdef LastValues *kept = self.side.last_values
-        cdef int index
-        if kept == NULL:
-            return None
-        forget_old(kept, monotonic())
-        forgotten = {FORGOTTEN[index]: kept.forgotten[index] for index in range(FORGOTTEN_COUNT) if kept.forgotten[index]}
-        return KeptValues(kept.count, kept.nbytes, kept.given, forgotten)
+        return kept_in(self.side.last_values)
 
     @property
     def on_message(self):
@@ -259,8 +212,8 @@ cdef class NativeSide:
 
     @on_message.setter
     def on_message(self, call):
-        self.called = call
         self.side.on_message = NULL if call is None else <PyObject *>call
+        self.called = call
 
     def log_state(self):
         """What is in the log now, see `geventrelay.switch.contract.Side.log_state`."""
@@ -272,12 +225,7 @@ cdef class NativeSide:
 
     def forget(self, double until):
         """Forget what is kept without peers, see `geventrelay.switch.contract.Side.forget`."""
-        cdef LastValues *kept = self.side.last_values
-        while kept != NULL and kept.oldest != NULL:
-            forget_some(kept, FORGOTTEN_AT_A_TIME)
-            if monotonic() >= until:
-                return True
-        if forget_log(&self.side, until):
+        if forget_values(self.side.last_values, until) or forget_log(self.side.log, until):
             return True
         while self.topics:
             self.end(next(reversed(self.topics)))
