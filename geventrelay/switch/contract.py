@@ -181,8 +181,9 @@ class Side(Protocol):
 
     :ivar plan: what it was made of. It may be replaced while it runs, with another of the same key and type.
     :ivar on_message: of a ROUTER without a way: is called with each message that has come, and its peer; the parts are
-        as the peer has sent them. It must not yield, raise, nor call `Peer.read` or `Peer.write`. Neither `Grant.send`
-        nor `Peer.set_rate` holds for these messages. None: they are received and forgotten.
+        as the peer has sent them. It must not yield nor raise. Of the core, it may use `Peer.put`, which needs no
+        `Peer.write` then, `Peer.counts` and `log_state`. Neither `Grant.send` nor `Peer.set_rate` holds for these
+        messages. None: they are received and forgotten.
     """
 
     plan: SidePlan

@@ -74,7 +74,7 @@ SOME = [[b"a"], [b"ab", b""], [b"", b"x" * 300, b"y"], [b"b" * 70_000], [b""], [
 
 
 @pytest.mark.parametrize("type", ["PUB", "XPUB"])
-def test_all_that_was_published_can_be_read_by_number_also_where_nobody_has_subscribed(world, type):
+def test_all_that_was_published_can_be_read_by_number_also_without_a_subscriber(world, type):
     pub, source, way = publisher(world, type=type)
     assert pub.log_state() == LogState(oldest=FIRST, next=FIRST, nbytes=0, for_memory=0)
     assert pub.logged(FIRST, FIRST + 10, (), 10, NEVER) == ([], FIRST)
@@ -235,7 +235,7 @@ def test_a_log_that_memory_is_short_for_forgets_its_older_half_and_takes_half_of
         size = len(wire(b"1", b"x" * 50_000))
         kept = 500_000 // size
         assert pub.log_state() == LogState(oldest=13 - kept, next=13, nbytes=kept * size + 2, for_memory=12 - kept)
-        # Nobody has to be connected.
+        # No peer has to be connected.
         source.hang_up()
         world.fars = []
         account.limit_bytes = 300_000
@@ -655,6 +655,45 @@ def test_a_peer_that_has_to_stop_in_a_turn_is_asked_again(world):
     while far.read(until=0.0) is Progress.TURN_OVER:
         pass
     assert [one for (one,) in seen] == many(2000)
+
+
+def test_many_messages_to_the_device_give_way_to_others(world):
+    router, seen = world.side("ROUTER"), []
+    router.on_message = lambda peer, parts: seen.append(parts)
+    far = world.far(router)
+    far.put(wire(b"") * 2000)
+    turns = 0
+    while far.read(until=0.0) is Progress.TURN_OVER:
+        turns += 1
+        assert len(seen) <= 100 * turns
+    assert len(seen) == 2000
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_an_answer_within_the_call_that_memory_is_too_short_for_ends_no_peer_that_has_sent_all(kind, sealed):
+    account = ACCOUNTS[kind]()
+    account.limit_bytes = 1_000_000
+    with new_world(lambda: CORES[kind](account)) as world:
+        router, seen = world.side("ROUTER"), []
+        far = world.far(router, sealed=sealed)
+
+        def answer(peer: Any, parts: list[bytes]) -> None:
+            seen.append(len(parts[0]))
+            assert peer.put([b"x" * 900_000])
+
+        router.on_message = answer
+        message = wire(b"y" * 600_000)
+        data = message if not sealed else far.sealed(message)
+        for piece in pieces(data):
+            far.theirs.sendall(piece)
+            far.read()
+        assert seen == [600_000]
+        assert far.peer.ended is None
+        got = Whole(far)
+        while far.peer.wants_write:
+            far.peer.write(NEVER)
+            got.read()
+        assert got.messages == [[b"x" * 900_000]]
 
 
 @pytest.mark.parametrize("sealed", [False, True])

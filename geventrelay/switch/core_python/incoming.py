@@ -13,8 +13,6 @@ from .run import Run
 _LONG = struct.Struct(">Q")
 _OF_MESSAGES = frames.MORE | frames.LARGE
 _UNKNOWN_FLAGS = 0xFF ^ (frames.MORE | frames.LARGE | frames.COMMAND)
-_MOST_MESSAGES = 256
-"""Of one run: after each one the clock is read."""
 _LONG_1_0 = 0xFF
 
 
@@ -37,17 +35,19 @@ class Reader:
     :param v1_0: whether the other end speaks ZMTP 1.0, and with it frames of its own form.
     :param legacy: whether it speaks 1.0 or 2.0, which have no commands.
     :param subscriptions: whether subscriptions may come.
+    :param run_messages: how many messages a run has at most.
     :ivar ends: after `next`, where each message of its run ends in the buffer.
     :ivar between: after `next`, where a command begins and ends that came between the parts of a message; None if it
         came elsewhere. Call `take_out` once it is obeyed.
     """
 
-    def __init__(self, bounds: Bounds, *, v1_0: bool, legacy: bool, subscriptions: bool) -> None:
+    def __init__(self, bounds: Bounds, *, v1_0: bool, legacy: bool, subscriptions: bool, run_messages: int) -> None:
         self.ends: list[int] = []
         self.between: tuple[int, int] | None = None
         self._bounds = bounds
         self._legacy = legacy
         self._subscriptions = subscriptions
+        self._run_messages = run_messages
         self._head = self._head_1_0 if v1_0 else self._head_2_0
         self._v1_0 = v1_0
         # Of the next message: what has been looked at already.
@@ -100,8 +100,8 @@ class Reader:
         ends: list[int] = []
         parts = body_bytes = 0
         most = min(0xFF, self._bounds.frame_bytes, self._bounds.message_bytes)
-        place, last = start, size - 1
-        while place < last and len(ends) < _MOST_MESSAGES:
+        place, last, run_messages = start, size - 1, self._run_messages
+        while place < last and len(ends) < run_messages:
             if not buffer[place]:
                 # One short part: the usual case.
                 length = buffer[place + 1]

@@ -106,6 +106,7 @@ class Peer:
             v1_0=v1_0,
             legacy=peer.version.is_legacy,
             subscriptions=self.side.takes_subscriptions,
+            run_messages=self.side.run_messages,
         )
         self.heard += len(rest)
         self.rest = bytearray()

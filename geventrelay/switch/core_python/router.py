@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .core import PythonCore
 
 _NUMBERS = 1 << 32
+_FEW = 16
 
 
 class Router(Side):
@@ -76,11 +77,27 @@ class Router(Side):
         """See `Side.receive`, and there of `peer` and `run`."""
         if peer.routing_id is None:
             return len(run.ends)
-        if self.way is None and self.on_message is not None:
-            # They are for the device itself: what may be sent through it, and how much, is not said of them.
-            for index in range(len(run.ends)):
-                self.on_message(peer, run.parts_of(index))
+        if self.way is None:
+            self._tell(peer, run)
         return super().receive(peer, run)
+
+    @property
+    def run_messages(self) -> int:  # type: ignore[override]
+        """See `Side.run_messages`: few where each is work for the owner."""
+        return super().run_messages if self.way is not None else _FEW
+
+    def _tell(self, peer: Peer, run: Run) -> None:
+        """Hand the messages of `run`, which is from `peer`, to the owner.
+
+        They are for the device itself: what may be sent through it, and how much, is not said of them.
+        """
+        if self.on_message is None:
+            return
+        # They are whole. If answers have memory be short, they are not taken for a message without an end.
+        peer.has_stopped = True
+        for index in range(len(run.ends)):
+            self.on_message(peer, run.parts_of(index))
+        peer.has_stopped = False
 
     def in_envelope(self, peer: Peer, run: Run) -> Run:
         """With its routing id; see `Side.in_envelope`, and there of `peer` and `run`."""

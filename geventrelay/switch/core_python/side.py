@@ -39,6 +39,8 @@ class Side:
 
     takes_subscriptions = False
     """Whether its peers may subscribe."""
+    run_messages = 256
+    """How many messages are moved together at most: after each run the clock is read."""
 
     def __init__(self, core: PythonCore, plan: SidePlan) -> None:
         self.plan = plan
