@@ -124,11 +124,19 @@ cdef inline Event take_message(Peer *peer) noexcept nogil:
         event = take_wanted(peer, &message) if peer.rate == NULL else take_rated(peer, &message)
         if event != NOTHING:
             return event
-    peer.received += 1
-    peer.received_bytes += incoming.body
-    if is_request(side):
+    elif is_request(side):
+        # What is called may have the peer go, with its counts.
+        count_received(peer)
         tell_request(peer)
+        return NOTHING
+    count_received(peer)
     return NOTHING
+
+
+cdef inline void count_received(Peer *peer) noexcept nogil:
+    # Of the message in hand.
+    peer.received += 1
+    peer.received_bytes += peer.incoming.body
 
 
 cdef inline Event take_wanted(Peer *peer, Message *message) noexcept nogil:
