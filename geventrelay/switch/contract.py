@@ -63,8 +63,9 @@ class Account(Protocol):
 
     What cores do to keep to the limit, looked at each time that one has read a piece (64 KiB, or more of one message):
 
-    - from 3/4 of the limit on, senders are held back: of what may not be dropped, and of what is for one peer alone,
-      one message waits for each peer at most. What a destination drops for that is `Drop.MEMORY`;
+    - once all but last values and logs takes 3/4 of the limit, senders are held back: of what may not be dropped, and
+      of what is for one peer alone, one message waits for each peer at most. What a destination drops for that is
+      `Drop.MEMORY`;
     - above the limit, the largest of these has to go, until 7/8 are left: what waits for subscribers, the oldest first
       (the longest queues are cut to half of the longest, counted `Drop.MEMORY`; a subscriber that is disconnected for
       being slow is disconnected here too); the largest message without an end, with its connection; the subscriptions

@@ -634,6 +634,41 @@ def test_the_budget_holds_and_what_is_left_is_the_newest_whatever_there_is(kind,
         assert account.used_bytes == 0
 
 
+@pytest.mark.parametrize("values", [False, True])
+def test_what_is_stored_holds_no_sender_back_and_makes_room_for_what_waits(kind, values):
+    account = ACCOUNTS[kind]()
+    account.limit_bytes = 4_000_000
+    with new_world(lambda: CORES[kind](account)) as world:
+        for _ in range(3):
+            stored = {"last_values": LastValuePlan()} if values else {"log": LogPlan()}
+            pub = world.side("PUB", **stored)
+            source = world.far(world.way("PULL", pub)[0])
+            for number in range(200):
+                source.send(wire(b"%d" % number, b"x" * 20_000))
+        assert account.used_bytes > 3_000_000
+        push, router = world.side("PUSH", sndhwm=0), world.side("ROUTER", sndhwm=0)
+        pull, way = world.way("PULL", push)
+        source, sink, asking = world.far(pull), world.far(push, small=True), world.far(router, small=True)
+        sent, progress = 0, Progress.NOT_READY
+        while progress is Progress.NOT_READY:
+            source.put(wire(b"%d " % sent, b"x" * 20_000))
+            progress = source.read()
+            sent += 1
+            assert account.used_bytes <= 4_000_000 + (1 << 20)
+        # It is what waits that holds them back.
+        assert progress is Progress.NO_ROOM
+        assert 100 < sink.peer.counts().waiting < 160
+        # Once that has gone, there is room again, whatever is stored.
+        whole = Whole(sink)
+        while sink.peer.wants_write:
+            sink.peer.write(NEVER)
+            whole.read()
+        assert account.used_bytes < 3_000_000
+        assert [asking.peer.put([b"x" * 20_000]) for _ in range(100)] == [True] * 100
+        source.read()
+        check(way, source, sink)
+
+
 # Answers to peers
 
 

@@ -24,19 +24,27 @@ class Kept:
 
     :ivar used_bytes: all of it.
     :ivar dying_bytes: of it, what connections that have ended leave behind, which is forgotten a little at a time.
+    :ivar stored_bytes: of it, last values and logs, which can be forgotten at any time.
     """
 
-    __slots__ = ("dying_bytes", "used_bytes")
+    __slots__ = ("dying_bytes", "stored_bytes", "used_bytes")
 
     def __init__(self) -> None:
         self.used_bytes = 0
         self.dying_bytes = 0
+        self.stored_bytes = 0
+
+    def store(self, nbytes: int) -> None:
+        """Count `nbytes` more, or less, of last values and logs."""
+        self.used_bytes += nbytes
+        self.stored_bytes += nbytes
 
 
 class Account:
     """`geventrelay.switch.contract.Account`, for cores in Python.
 
-    :ivar tight: whether senders are held back: from 3/4 of the limit on, until less than 5/8 is used.
+    :ivar tight: whether senders are held back: from 3/4 of the limit on, until less than 5/8 is used. Last values and
+        logs do not count: they make room.
     """
 
     def __init__(self) -> None:
@@ -76,10 +84,9 @@ class Account:
 
     def keep(self) -> None:
         """Keep to the limit. To be called now and then when memory has been taken or given back."""
-        used = self.used_bytes
-        if used > self._limit and self.living_bytes > self._limit:
+        if self.used_bytes > self._limit and self.living_bytes > self._limit:
             self._shed()
-            used = self.used_bytes
+        used = sum(core.kept.used_bytes - core.kept.stored_bytes for core in self._cores)
         if self.tight:
             if used < self._limit // 8 * 5:
                 self.tight = False

@@ -127,12 +127,12 @@ class LastValues:
         more = len(data)
         if before is None:
             self._nodes[topic] = self._tree.add(topic, topic)
-            self._kept.used_bytes += len(topic) + _VALUE_BYTES
+            self._kept.store(len(topic) + _VALUE_BYTES)
         else:
             more -= len(before.data)
         self._values[topic] = Value(self._number, at, data)
         self.nbytes += more
-        self._kept.used_bytes += more
+        self._kept.store(more)
         if len(data) > plan.nbytes:
             self._forget(topic, Forgotten.BYTES)
         while len(self._values) > plan.topics:
@@ -151,7 +151,7 @@ class LastValues:
         size = len(self._values.pop(topic).data)
         self._tree.remove(self._nodes.pop(topic), topic)
         self.nbytes -= size
-        self._kept.used_bytes -= size + len(topic) + _VALUE_BYTES
+        self._kept.store(-size - len(topic) - _VALUE_BYTES)
 
 
 def topic_of(first: bytes, *, several: bool, until: bytes) -> bytes:

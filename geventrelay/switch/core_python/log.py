@@ -174,9 +174,9 @@ class Log:
             self._blocks.append(block)
             self._firsts.append(self.next)
         else:
-            self._kept.used_bytes -= block.memory_bytes
+            self._kept.store(-block.memory_bytes)
         block.append(run)
-        self._kept.used_bytes += block.memory_bytes
+        self._kept.store(block.memory_bytes)
 
     def _forget_for_plan(self, plan: LogPlan, now: float) -> None:
         if plan.messages:
@@ -216,7 +216,7 @@ class Log:
 
     def _let_go(self, block: _Block) -> None:
         """Forget the first `block`, of which nothing is kept any more."""
-        self._kept.used_bytes -= block.memory_bytes
+        self._kept.store(-block.memory_bytes)
         self._blocks[self._head] = None
         self._head += 1
         # Taken out of the lists seldom, as all behind them has to move.

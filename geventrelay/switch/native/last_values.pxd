@@ -8,7 +8,7 @@
 from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcmp, memcpy
 
-from .account cimport give_memory, take_memory
+from .account cimport give_stored, take_stored
 from .blocks cimport Block, Heap, data_of, let_go, new_block
 from .granted cimport Prefixes, allows
 from .nodes cimport Node, Topics, make_node, prune
@@ -129,7 +129,7 @@ cdef inline Value *new_value(LastValues *kept, const unsigned char *topic, size_
         free(value)
         prune(&kept.topics, node)
         return NULL
-    take_memory(kept.topics.account, cost_of_value(size))
+    take_stored(kept.topics.account, cost_of_value(size))
     node.value = value
     value.node = node
     value.topic_size = size
@@ -141,8 +141,8 @@ cdef inline Value *new_value(LastValues *kept, const unsigned char *topic, size_
 
 cdef inline bint set_message(LastValues *kept, Value *value, const unsigned char *message, size_t size) noexcept nogil:
     # Gives a value that is in no order another message; False if there is no memory.
-    kept.nbytes += size
-    kept.nbytes -= value.size
+    count_bytes(kept, size)
+    count_bytes(kept, -value.size)
     value.size = size
     if value.block != NULL and not (value.block.holders == 1 and size <= value.block.size <= 2 * size):
         # A queue has it, or it is too small, or much too large.
@@ -154,6 +154,12 @@ cdef inline bint set_message(LastValues *kept, Value *value, const unsigned char
             return False
     memcpy(data_of(value.block), message, size)
     return True
+
+
+cdef inline void count_bytes(LastValues *kept, size_t more) noexcept nogil:
+    # The blocks that messages lie in are counted by the heap: here, that they are stored.
+    kept.nbytes += more
+    kept.topics.account.stored += more
 
 
 cdef inline void link_newest(LastValues *kept, Value *value) noexcept nogil:
@@ -186,9 +192,9 @@ cdef inline void free_value(LastValues *kept, Value *value) noexcept nogil:
     prune(&kept.topics, value.node)
     if value.block != NULL:
         let_go(kept.heap, value.block)
-    kept.nbytes -= value.size
+    count_bytes(kept, -value.size)
     kept.count -= 1
-    give_memory(kept.topics.account, cost_of_value(value.topic_size))
+    give_stored(kept.topics.account, cost_of_value(value.topic_size))
     free(value)
 
 

@@ -9,7 +9,7 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
-from .account cimport Account, give_memory, take_memory
+from .account cimport Account, give_stored, take_stored
 from .frames cimport message_size
 
 cdef enum:
@@ -169,7 +169,7 @@ cdef inline void forget_piece(Log *log) noexcept nogil:
     cdef Piece *piece = piece_at(log, 0)
     log.nbytes -= messages_bytes(piece)
     log.oldest += piece.count
-    give_memory(log.account, piece.size)
+    give_stored(log.account, piece.size)
     free(piece.bytes)
     log.first = (log.first + 1) & (log.room - 1)
     log.count -= 1
@@ -196,7 +196,7 @@ cdef inline Piece *piece_with_room(Log *log, size_t size) noexcept nogil:
         if not log.count:
             free_ring(log)
         return NULL
-    take_memory(log.account, piece.size)
+    take_stored(log.account, piece.size)
     piece.first = log.next
     piece.at = piece.end = piece.count = 0
     log.count += 1
@@ -210,7 +210,7 @@ cdef inline void trim(Log *log, Piece *piece) noexcept nogil:
         return
     bytes = <unsigned char *>realloc(piece.bytes, piece.end)
     if bytes != NULL:
-        give_memory(log.account, piece.size - piece.end)
+        give_stored(log.account, piece.size - piece.end)
         piece.bytes = bytes
         piece.size = piece.end
 
@@ -224,14 +224,14 @@ cdef inline bint make_more_pieces(Log *log) noexcept nogil:
     for index in range(log.count):
         pieces[index] = piece_at(log, index)[0]
     free_ring(log)
-    take_memory(log.account, room * sizeof(Piece))
+    take_stored(log.account, room * sizeof(Piece))
     log.pieces = pieces
     log.room = room
     return True
 
 
 cdef inline void free_ring(Log *log) noexcept nogil:
-    give_memory(log.account, log.room * sizeof(Piece))
+    give_stored(log.account, log.room * sizeof(Piece))
     free(log.pieces)
     log.pieces = NULL
     log.room = log.first = 0
