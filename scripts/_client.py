@@ -107,17 +107,7 @@ def attach(socket: zmq.Socket[bytes], options: dict[str, Any]) -> None:
 
     A bare port is local; tcp:// may be left away before HOST:PORT.
     """
-    text = options["ENDPOINT"]
-    verb = "bind" if text.startswith("@") else "connect"
-    endpoint = text.removeprefix("@").removeprefix(">")
-    if endpoint.isdigit():
-        endpoint = f"tcp://127.0.0.1:{endpoint}"
-    elif "://" not in endpoint and ":" in endpoint:
-        endpoint = f"tcp://{endpoint}"
-    port = endpoint.rpartition(":")[2]
-    # libzmq would take such a port and never reach a peer.
-    if endpoint.startswith("tcp:") and port.isdecimal() and not (verb == "connect") <= int(port) <= 65535:
-        raise UsageError(f"cannot {verb} {endpoint}: expected a port from {int(verb == 'connect')} to 65535")
+    verb, endpoint = read_endpoint(options["ENDPOINT"])
     # With it, libzmq asks for IPv6 addresses of names too, and takes only these.
     socket.ipv6 = endpoint.startswith("tcp://[")
     socket.linger = options.get("--linger", 0)
@@ -132,15 +122,39 @@ def attach(socket: zmq.Socket[bytes], options: dict[str, Any]) -> None:
         print(f"bound to {socket.getsockopt_string(zmq.LAST_ENDPOINT)}", file=sys.stderr, flush=True)
 
 
+def read_endpoint(text: str) -> tuple[str, str]:
+    """Whether to bind or to connect, and the endpoint as libzmq takes it."""
+    verb = "bind" if text.startswith("@") else "connect"
+    endpoint = text.removeprefix("@").removeprefix(">")
+    if endpoint.isdigit():
+        endpoint = f"tcp://127.0.0.1:{endpoint}"
+    elif "://" not in endpoint and ":" in endpoint:
+        endpoint = f"tcp://{endpoint}"
+    port = endpoint.rpartition(":")[2]
+    # libzmq would take such a port and never reach a peer.
+    if endpoint.startswith("tcp:") and port.isdecimal() and not (verb == "connect") <= int(port) <= 65535:
+        raise UsageError(f"cannot {verb} {endpoint}: expected a port from {int(verb == 'connect')} to 65535")
+    return verb, endpoint
+
+
 def show_keys(socket: zmq.Socket[bytes], options: dict[str, Any]) -> None:
     """Have the socket speak CURVE, where the files of its keys are given."""
+    for name, key in keys_of(options).items():
+        setattr(socket, name, key)
+
+
+def keys_of(options: dict[str, Any]) -> dict[str, bytes]:
+    """ZeroMQ's options of CURVE, from the files of keys; none where no files are given."""
     secret, server = options["--curve-secret"], options["--curve-serverkey"]
     for name, file, beside in (("--curve-secret", secret, server), ("--curve-serverkey", server, secret)):
         if file is not None and beside is None:
             raise UsageError(f"{name}: expected --curve-secret and --curve-serverkey, both or none, got {file}")
-    if secret is not None:
-        socket.curve_publickey, socket.curve_secretkey = read_keys("--curve-secret", secret)
-        socket.curve_serverkey, _ = read_keys("--curve-serverkey", server)
+    if secret is None:
+        return {}
+    public, own = read_keys("--curve-secret", secret)
+    return {
+        "curve_publickey": public, "curve_secretkey": own, "curve_serverkey": read_keys("--curve-serverkey", server)[0]
+    }  # fmt: skip
 
 
 def read_keys(name: str, file: str) -> tuple[bytes, bytes]:
@@ -209,11 +223,17 @@ def arrivals(socket: zmq.Socket[bytes], options: dict[str, Any]) -> Iterator[lis
         if number == options["--count"]:
             return
         if not socket.poll(milliseconds(options["--timeout"])):
-            if number and options["--count"] is None:
-                return
-            expected = f" ({number} of {options['--count']} came)" if options["--count"] else ""
-            raise GaveUp(f"nothing came within {options['--timeout']:g} s{expected}")
+            nothing_came(number, options)
+            return
         yield socket.recv_multipart()
+
+
+def nothing_came(number: int, options: dict[str, Any]) -> None:
+    """Nothing came for --timeout seconds, behind `number` messages; gives up, unless these were enough."""
+    if number and options["--count"] is None:
+        return
+    expected = f" ({number} of {options['--count']} came)" if options["--count"] else ""
+    raise GaveUp(f"nothing came within {options['--timeout']:g} s{expected}")
 
 
 def takes(socket: zmq.Socket[bytes], options: dict[str, Any]) -> bool:

@@ -12,6 +12,7 @@ import _client
 import pytest
 import zmq
 from support.process import LIMIT_S, SCRIPTS
+from support.subscribers import FakeRelay, hash_of
 
 from geventrelay.access.keys import new_pair, write_pair
 from geventrelay.testing import eventually
@@ -88,6 +89,95 @@ def test_pub_sub_and_pull_through_a_relay(start, client, peers):
     client("pub", "--topic", "prices", "--rate", "50", "--count", "1000", server["sub"], '{"a": 1}')
     expect(sub, output='prices {"a": 1}\n')
     expect(pull, output='{"a": 1}\n')
+
+
+# Without gaps
+
+
+@pytest.fixture
+def fake_relay():
+    with FakeRelay() as made:
+        yield made
+
+
+def sub_without_gaps(client, relay, *options):
+    return client("sub", "--gapless", relay.replay_endpoint, *options, relay.sub_endpoint)
+
+
+def expect_beside(program, *arguments, **expected):
+    """The same as `expect`, while greenlets of this process go on."""
+    eventually(lambda: not program.lives, program.report, LIMIT_S)
+    expect(program, *arguments, **expected)
+
+
+def test_sub_fetches_what_it_has_missed_and_hashes_everything(client, fake_relay):
+    sub = sub_without_gaps(client, fake_relay, "--hash", "--count", "500")
+    fake_relay.subscribed()
+    # After this one, it knows where it began.
+    eventually(lambda: fake_relay.requests, "the first request")
+    for number in range(500):
+        fake_relay.publish(b"topic", b"%d" % number, arrives=number % 3 > 0)
+    text = "".join(f"topic | {number}\n" for number in range(500))
+    expect_beside(sub, output=f"{text}sha256 {hash_of(fake_relay.log.published)}\n")
+    assert fake_relay.fetches
+
+
+def test_sub_tells_what_is_lost_and_that_a_relay_began_anew(client, fake_relay):
+    for number in range(5):
+        fake_relay.publish(b"news %d" % number)
+        fake_relay.publish(b"weather %d" % number)
+    sub = sub_without_gaps(client, fake_relay, "--oldest", "--subscribe", "news")
+    sub.until_said("news 4\n")
+    for number in range(5, 9):
+        fake_relay.publish(b"news %d" % number, arrives=False)
+    fake_relay.log.forget_before(1013)
+    sub.until_said("news 8\n")
+    sub.signal(signal.SIGINT)
+    expect_beside(
+        sub, output="".join(f"news {number}\n" for number in (0, 1, 2, 3, 4, 8)),
+        errors="sub: lost: messages 1010 to 1012\nsub: interrupted\n",
+    )  # fmt: skip
+
+
+def test_sub_goes_on_with_a_relay_that_began_anew(client, fake_relay):
+    fake_relay.publish(b"old")
+    sub = sub_without_gaps(client, fake_relay, "--oldest", "--count", "2")
+    sub.until_said("old\n")
+    fake_relay.begin_anew(5000)
+    fake_relay.publish(b"new")
+    expect_beside(
+        sub, output="old\nnew\n",
+        errors="sub: the relay began anew: from message 1001 on, some may be lost; it goes on with 5000\n",
+    )  # fmt: skip
+
+
+def test_sub_says_that_a_relay_does_not_number_its_messages(client):
+    with FakeRelay(stamped=False) as relay:
+        expect_beside(
+            sub_without_gaps(client, relay), 1, "",
+            "sub: sub_endpoint: expected a relay with --stamp, got one that does not number its messages\n",
+        )  # fmt: skip
+
+
+def test_sub_without_gaps_ends_when_nothing_comes(client, fake_relay):
+    expect_beside(sub_without_gaps(client, fake_relay, "--timeout", "0.2"), 1, "", "sub: nothing came within 0.2 s\n")
+    fake_relay.publish(b"one")
+    expect_beside(sub_without_gaps(client, fake_relay, "--timeout", "0.5", "--oldest"), output="one\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "errors"),
+    [
+        (["--oldest", "5556"], "--oldest: expected --gapless beside it"),
+        (["--gapless", "@5558", "5556"], "--gapless: expected an endpoint to connect to, got @5558"),
+        (["--gapless", "5558", "@5556"], "ENDPOINT: expected an endpoint to connect to, got @5556"),
+        (["--gapless", "x", "5556"], "replay_endpoint: expected an endpoint to connect to"),
+    ],
+)
+def test_wrong_endpoints_of_a_sub_without_gaps_are_wrong_usage(client, arguments, errors):
+    program = client("sub", *arguments)
+    assert program.wait() == 2
+    assert program.errors.startswith(f"sub: {errors}"), program.report()
 
 
 # What is sent

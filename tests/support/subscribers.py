@@ -31,13 +31,13 @@ class FakeRelay(Closing):
     :param live_hwm: how many messages may wait for one subscriber; 0 for no limit.
     :param options: ZeroMQ's options, for both sockets.
     :ivar log: what it has published in this life.
-    :ivar fetches: how many requests for messages have come.
+    :ivar requests: how many requests have come, and `fetches` how many of them for messages.
     """
 
     def __init__(self, first: int = 1000, *, stamped: bool = True, live_hwm: int = 0, **options: Any) -> None:
         self.context: Any = zmq.green.Context()
         self.log = ModelLog(first, stamped=stamped)
-        self.fetches = 0
+        self.requests = self.fetches = 0
         self._breaks_off: int | None = None
         self._broken: set[bytes] = set()
         self._options, self._hwms = options, (live_hwm, 0)
@@ -62,6 +62,7 @@ class FakeRelay(Closing):
             delimiter, frames = split_delimiter(frames)
             try:
                 request = read_request(frames)
+                self.requests += 1
                 self.fetches += isinstance(request, Fetch)
                 answers = self.log.answers(request)
             except WireError as error:
