@@ -64,6 +64,7 @@ class Driver:
     def pause(self) -> None:
         """In a forked child: never touch a descriptor again, for they are the parent's."""
         self.dead = True
+        self.turns.forget()
 
     def close(self) -> None:
         """Stop; the last news go to the log. May be called twice."""

@@ -61,12 +61,16 @@ class Turns:
             job.queued = True
             (self._urgent if job.urgent else self._others).append(job)
 
-    def close(self) -> None:
-        """Forget what waits. May be called twice."""
+    def forget(self) -> None:
+        """Forget what waits, and take no more."""
         for jobs in (self._urgent, self._others):
             while jobs:
                 jobs.pop().queued = False
         self._closed = True
+
+    def close(self) -> None:
+        """The same for good. May be called twice."""
+        self.forget()
         self._timer.close()
 
     def _serve(self) -> None:
