@@ -82,6 +82,17 @@ class SlowSubscriber(enum.Enum):
     """Every subscriber waits, and so do the senders."""
 
 
+class ReplayProtocol(enum.Enum):
+    """What is spoken at the port at which subscribers ask for messages that they have missed."""
+
+    GEVENTRELAY = "geventrelay"
+    """Numbers that the device gives, and losses that are told: docs/replay.rst."""
+    VLLM = "vllm"
+    """Numbers that the publisher gives. As vLLM's events of its cache, from version 0.26 on."""
+    SGLANG = "sglang"
+    """The same without the topic in answers: SGLang, and vLLM before."""
+
+
 class RatePer(enum.Enum):
     """What has a rate of its own, at each socket that messages come in at."""
 

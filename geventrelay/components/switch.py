@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import logging
+import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
@@ -35,6 +36,7 @@ from .endpoints import reason
 from .guard import Guard
 from .plan import RECEIVE_ONLY, Adjustment, Plan, PumpPlan, SocketPlan
 from .pump import log_uncut
+from .replay import EPOCH_BYTES, REPLAY, NewReplayPort, ReplayCounts, ReplayPort, ReplayRefusal
 from .terms import BACKLOG, linger_ms, options_of, side_plan, terms
 
 log = logging.getLogger("geventrelay")
@@ -77,6 +79,7 @@ class Switch(Component):
     :param grants: what peers of a device of given settings may do; may raise `StartError`, and returns None for
         everything. It is called at `open`.
     :param guard: keeps peers off that must not connect.
+    :param new_replay: makes what answers at the replay port, where there is one.
     :ivar directions: a component for each way, in the order of the plan.
     """
 
@@ -89,12 +92,17 @@ class Switch(Component):
         descriptors: Mapping[tuple[str, int], int],
         grants: Callable[[DeviceSettings], Grants | None],
         guard: Guard,
+        new_replay: NewReplayPort,
     ) -> None:
         self._plan = plan
         self._settings = settings
         self._descriptors = descriptors
         self._grants = grants
         self._guard = guard
+        self._new_replay = new_replay
+        self._replay: ReplayPort | None = None
+        # A later life of the device has higher numbers.
+        self._first_number = 1
         self._given: Grants | None = None
         # Now, since a start may find no descriptor free to load it.
         self._new_core = core_maker()
@@ -145,12 +153,13 @@ class Switch(Component):
             grants.on_change = lambda: self._guard.on_change()
         self._driver = driver = Driver(self._new_core(), self._settings.name)
         driver.start()
+        self._first_number = time.time_ns() // 1000
         for plan in self._plan.sockets:
-            side = driver.core.side(side_plan(plan, self._settings))
+            side = driver.core.side(side_plan(plan, self._settings, self._first_number))
             for option, value in plan.options:
                 if option == zmq.SUBSCRIBE:
                     side.subscribe(value)
-            grant = None if grants is None else functools.partial(grants.grant, side.plan.type)
+            grant = None if grants is None else _granted(plan, grants)
             set_up = terms(plan, self._settings)
             refresh = None if grants is None else grants.refresh
             door = self._guard.door(plan, set_up.door)
@@ -166,6 +175,7 @@ class Switch(Component):
             direction.sides = [one.side for one in destinations]
             if any(one.payload is Payload.AUTO for one in pump.outlets):
                 driver.later(_UNCUT_LOOK_S, functools.partial(self._look_for_uncut, direction))
+        self._open_replay(driver)
         for plan in self._plan.sockets:
             for position, endpoint in enumerate(plan.endpoints):
                 self._open_endpoint(plan, position, endpoint)
@@ -208,7 +218,7 @@ class Switch(Component):
         self._settings = settings
         for plan in self._plan.sockets:
             side = self._stations[plan.key].side
-            side.plan = side_plan(plan, settings)
+            side.plan = side_plan(plan, settings, self._first_number)
             if plan.type == zmq.SUB:
                 for prefix in change.subscribe:
                     side.subscribe(prefix)
@@ -233,6 +243,8 @@ class Switch(Component):
                 station.pause()
             for station in self._stations.values():
                 station.stop_listening()
+            if self._replay is not None:
+                self._replay.close()
         if not failed:
             # What such a socket has not got by now stays with its senders, however long the others linger.
             self._close_stations(only=RECEIVE_ONLY)
@@ -245,6 +257,17 @@ class Switch(Component):
         self._driver.close()
         self._give_back([station.side for station in stations.values()])
 
+    def replay_counts(self, side: Side) -> ReplayCounts | None:
+        """What the replay port has done, if it answers from what `side` has published. Does not yield."""
+        return None if self._replay is None or side.plan.log is None else self._replay.counts()
+
+    def _open_replay(self, driver: Driver) -> None:
+        station = self._stations.get(REPLAY)
+        logs = [one.side for one in self._stations.values() if one.side.plan.log is not None]
+        if station is not None and logs:
+            epoch = os.urandom(EPOCH_BYTES)
+            self._replay = self._new_replay(driver, station, logs[0], self._settings, epoch)
+
     def _close_stations(self, only: Collection[int] | None = None) -> None:
         """Count what has come and was not moved, and end all connections of the sockets of these types."""
         for plan in self._plan.sockets:
@@ -254,7 +277,8 @@ class Switch(Component):
             if station.way is not None:
                 self._count_rest(station)
             station.close()
-            self.left_unread = self.left_unread or station.left_unread
+            # Requests at the replay port are no messages of the device's.
+            self.left_unread = self.left_unread or (station.left_unread and plan.key != REPLAY)
 
     def _give_back(self, sides: Sequence[Side]) -> None:
         """Forget what was kept for peers: the caller may keep this device, and others need the memory budget."""
@@ -364,12 +388,28 @@ class Direction(Component):
         if self.way is None:
             return None
         counters = self.way.counters
-        outlets = tuple(map(_outlet, self.outlets, counters.outlets, self.sides))
+        outlets = tuple(
+            _outlet(key, counted, side, self._switch.replay_counts(side))
+            for key, counted, side in zip(self.outlets, counters.outlets, self.sides, strict=True)
+        )
         found = PumpSnapshot.of(self.key, counters, outlets)
         return dataclasses.replace(found, left_unread=True) if self._switch.left_unread else found
 
 
-def _outlet(key: str, counters: OutletCounters, side: Side) -> OutletSnapshot:
+def _granted(plan: SocketPlan, grants: Grants) -> Callable[[str], Grant | None]:
+    """What each user may do at the socket of `plan`."""
+    if plan.key != REPLAY:
+        return functools.partial(grants.grant, zmq.SocketType(plan.type).name)
+
+    def grant(user: str) -> Grant | None:
+        # It asks for what it may subscribe to. To ask is no request to a worker.
+        of_subscriber = grants.grant("PUB", user)
+        return None if of_subscriber is None else Grant(subscribe=of_subscriber.subscribe)
+
+    return grant
+
+
+def _outlet(key: str, counters: OutletCounters, side: Side, replay: ReplayCounts | None) -> OutletSnapshot:
     counts = side.counts()
     return OutletSnapshot.of(
         key,
@@ -382,6 +422,8 @@ def _outlet(key: str, counters: OutletCounters, side: Side) -> OutletSnapshot:
         waiting_bytes=counts.waiting_bytes,
         forbidden_subscriptions=counts.forbidden_subscriptions,
         **_last_values(side),
+        **_log(side),
+        **({} if replay is None else _replay(replay)),
     )
 
 
@@ -394,6 +436,29 @@ def _last_values(side: Side) -> dict[str, Any]:
         "last_values_bytes": kept.nbytes,
         "last_values_given": kept.given,
         "last_values_forgotten": {one.value: kept.forgotten.get(one, 0) for one in Forgotten},
+    }
+
+
+def _log(side: Side) -> dict[str, Any]:
+    state = side.log_state()
+    if state is None:
+        return {}
+    return {
+        "log_messages": state.next - state.oldest,
+        "log_bytes": state.nbytes,
+        "log_oldest": state.oldest,
+        "log_next": state.next,
+        "log_forgotten_for_memory": state.for_memory,
+    }
+
+
+def _replay(counts: ReplayCounts) -> dict[str, Any]:
+    return {
+        "replay_requests": counts.requests,
+        "replay_messages": counts.messages,
+        "replay_lost": counts.lost,
+        "replay_refused": {one.value: counts.refused.get(one, 0) for one in ReplayRefusal},
+        "replay_readers": counts.readers,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ import zmq
 
 from ..settings import DeviceSettings
 from ..settings.socket_options import lets_legacy_peers_in
-from ..switch.contract import LastValuePlan, SidePlan
+from ..switch.contract import LastValuePlan, LogPlan, SidePlan
 from ..switch.dialler import Redial
 from ..switch.pulse import Heartbeat
 from ..switch.terms import Terms
@@ -22,6 +23,7 @@ from .new_socket import ONLY_SEND, PROBES, repeats_subscriptions
 from .peer_bounds import LARGEST_PART_BYTES, handshake_time
 from .plan import RECEIVE_ONLY, SocketPlan
 from .rates import rate_limit
+from .replay import MOST_QUEUED_BYTES, MOST_REQUEST_BYTES, MOST_REQUEST_PARTS, REPLAY
 
 NO_LIMIT = 2**31 - 1
 """As many parts as any peer sends; and for bytes there is `_NO_LIMIT_BYTES`."""
@@ -34,8 +36,13 @@ BACKLOG = 1024
 """How many connections may wait to be accepted. With fewer, a burst of connects makes TCP wait a second and more."""
 
 
-def side_plan(plan: SocketPlan, settings: DeviceSettings) -> SidePlan:
-    """What a core is to know of the socket of `plan` in a device of `settings`. Does not yield."""
+def side_plan(plan: SocketPlan, settings: DeviceSettings, first_number: int = 1) -> SidePlan:
+    """What a core is to know of the socket of `plan` in a device of `settings`. Does not yield.
+
+    :param plan: the socket.
+    :param settings: the device's.
+    :param first_number: of what a log keeps, the number of the first message.
+    """
     options = options_of(plan, settings)
     largest = settings.max_message_size_bytes
     part = options.get(zmq.MAXMSGSIZE, (LARGEST_PART_BYTES if largest is None else largest) or -1)
@@ -48,6 +55,13 @@ def side_plan(plan: SocketPlan, settings: DeviceSettings) -> SidePlan:
         topic_bytes=settings.max_topic_size_bytes,
     )
     kind = zmq.SocketType(plan.type).name
+    if plan.key == REPLAY:
+        bounds = dataclasses.replace(
+            bounds,
+            frame_bytes=min(bounds.frame_bytes, MOST_REQUEST_BYTES),
+            message_bytes=min(bounds.message_bytes, MOST_REQUEST_BYTES),
+            parts=min(bounds.parts, MOST_REQUEST_PARTS),
+        )
     # What a device says of its subscribers is for one of its sockets.
     of_subscribers: Any = settings if kind in TO_SUBSCRIBERS else None
     return SidePlan(
@@ -55,12 +69,14 @@ def side_plan(plan: SocketPlan, settings: DeviceSettings) -> SidePlan:
         kind,
         # What these send is subscriptions, which are not to be lost.
         sndhwm=0 if plan.type in RECEIVE_ONLY else int(options.get(zmq.SNDHWM, settings.sndhwm)),
-        sndhwm_bytes=0 if plan.type in RECEIVE_ONLY else settings.sndhwm_bytes,
+        sndhwm_bytes=_sndhwm_bytes(plan, settings),
         bounds=bounds,
         max_subscriptions=getattr(of_subscribers, "max_subscriptions", 0),
         slow_subscriber=getattr(of_subscribers, "slow_subscriber", SlowSubscriber.DROP),
         subscriber_max_age_s=getattr(of_subscribers, "subscriber_max_age_s", 0.0),
         last_values=_last_values(of_subscribers),
+        log=_log(of_subscribers, first_number),
+        stamp=getattr(of_subscribers, "stamp", False),
         xpub_verbose=repeats_subscriptions(plan.key, settings),
         xpub_welcome_msg=options.get(zmq.XPUB_WELCOME_MSG, b""),
         router_handover=bool(options.get(zmq.ROUTER_HANDOVER)),
@@ -112,6 +128,21 @@ def _last_values(settings: Any) -> LastValuePlan | None:
         prefixes=settings.last_value_prefix,
         topic_until=settings.topic_until or b"",
     )
+
+
+def _log(settings: Any, first_number: int) -> LogPlan | None:
+    size = getattr(settings, "replay_size", None)
+    if size is None:
+        return None
+    return LogPlan(first_number, size.messages, settings.log_bytes, size.age_s)
+
+
+def _sndhwm_bytes(plan: SocketPlan, settings: DeviceSettings) -> int:
+    if plan.type in RECEIVE_ONLY:
+        return 0
+    if plan.key == REPLAY:
+        return min(settings.sndhwm_bytes or MOST_QUEUED_BYTES, MOST_QUEUED_BYTES)
+    return settings.sndhwm_bytes
 
 
 def linger_ms(plan: SocketPlan, settings: DeviceSettings) -> int:

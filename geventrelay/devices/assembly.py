@@ -24,7 +24,7 @@ from ..log import event
 from ..settings import DeviceSettings
 from ..terms import Engine, OnRevoke, WhenFull
 from .engines import engine_of, log_engine
-from .features import FEATURES, GRANTS, NEW_GUARD
+from .features import FEATURES, GRANTS, NEW_GUARD, NEW_REPLAY
 
 log = logging.getLogger("geventrelay")
 
@@ -80,7 +80,7 @@ class Assembly:
         )
         self._switch = None
         if self.engine is Engine.ZMTP:
-            self._switch = Switch(plan, settings, descriptors, GRANTS, self._guard)
+            self._switch = Switch(plan, settings, descriptors, GRANTS, self._guard, NEW_REPLAY)
         self._pumps: Sequence[Direction]
         if self._switch is None:
             self._pumps = pumps_of(plan, self.sockets, settings)

@@ -7,6 +7,8 @@ from ..access.component import SocketGuard
 from ..components import control, tap
 from ..components.component import Feature
 from ..components.guard import NewGuard
+from ..components.replay import NewReplayPort
+from ..retention.service import ReplayService
 
 FEATURES: tuple[Feature, ...] = (
     control.FEATURE,
@@ -18,3 +20,6 @@ GRANTS = rights_file.grants
 
 NEW_GUARD: NewGuard = SocketGuard
 """What protects the sockets of a device."""
+
+NEW_REPLAY: NewReplayPort = ReplayService
+"""What answers at the replay port of a device."""

@@ -7,7 +7,7 @@ what differs from that.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import zmq
@@ -42,7 +42,7 @@ def two_sides(settings: Any) -> Plan:
     payload = Payload.SWAP if types == ("ROUTER", "ROUTER") else Payload.WHOLE
     ways = zip(directions(*types), ((frontend, backend), (backend, frontend)), strict=True)
     pumps = (PumpPlan(one.key, (OutletPlan(other.key, payload=payload),)) for open_, (one, other) in ways if open_)
-    return Plan((frontend, backend), tuple(pumps))
+    return Plan((frontend, backend, *_replay(settings)), tuple(pumps))
 
 
 def _queue(settings: Queue) -> Plan:
@@ -59,7 +59,13 @@ def _relay(settings: Relay) -> Plan:
     if settings.push is not None:
         sockets.append(_socket(settings, "push"))
         outlets.append(OutletPlan("push", WhenFull(settings.push_when_full), Payload(settings.push_payload)))
-    return Plan(tuple(sockets), (PumpPlan("sub", tuple(outlets)),))
+    return Plan((*sockets, *_replay(settings)), (PumpPlan("sub", tuple(outlets)),))
+
+
+def _replay(settings: Any) -> Iterator[SocketPlan]:
+    """The socket at which subscribers ask for what they have missed. No pump reads it: it is answered from the log."""
+    if getattr(settings, "replay", None) is not None:
+        yield _socket(settings, "replay")
 
 
 _DIFFERENT: dict[type[DeviceSettings], Callable[[Any], Plan]] = {Relay: _relay, Queue: _queue}
@@ -74,6 +80,9 @@ def _options(settings: Any, kind: str) -> Options:
     if kind == "SUB":
         prefixes = settings.subscribe
         return tuple((zmq.SUBSCRIBE, prefix) for prefix in ((b"",) if prefixes is None else prefixes))
+    if kind == "XSUB" and getattr(settings, "replay_size", None) is not None:
+        # Its log is to have also what no subscriber wants now.
+        return ((zmq.SUBSCRIBE, b""),)
     if kind == "XSUB" and getattr(settings, "last_value", False):
         # It is to know the last values also of what no subscriber wants now.
         prefixes = settings.last_value_prefix

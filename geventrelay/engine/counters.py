@@ -221,6 +221,52 @@ class OutletSnapshot(Frozen, OutletValues):
         known=["topics", "bytes", "age", "memory"], optional=True,
     )  # fmt: skip
 
+    log_messages: int | None = gauge(
+        "messages", "Published messages that are kept for replay (engine zmtp).",
+        path=("log", "messages"), metric="log_messages", optional=True,
+    )  # fmt: skip
+    log_bytes: int | None = gauge(
+        "bytes", "Bytes of the messages that are kept for replay, heads of frames among them (engine zmtp).",
+        path=("log", "bytes"), metric="log_bytes", optional=True,
+    )  # fmt: skip
+    log_oldest: int | None = gauge(
+        "messages", "The number of the oldest message that is kept for replay; of the next one, if none is "
+        "(engine zmtp).",
+        path=("log", "oldest"), metric="log_oldest", optional=True,
+    )  # fmt: skip
+    log_next: int | None = gauge(
+        "messages", "The number that the next message gets (engine zmtp).",
+        path=("log", "next"), metric="log_next", optional=True,
+    )  # fmt: skip
+    log_forgotten_for_memory: int | None = counter(
+        "messages", "Messages kept for replay that were forgotten before their time, since memory was short "
+        "(engine zmtp).",
+        path=("log", "forgotten_for_memory"), metric="log_forgotten_for_memory", optional=True,
+    )  # fmt: skip
+    replay_requests: int | None = counter(
+        "requests", "Requests that came to the replay port (engine zmtp).",
+        path=("replay", "requests"), metric="replay_requests", optional=True,
+    )  # fmt: skip
+    replay_messages: int | None = counter(
+        "messages", "Messages in answers of the replay port (engine zmtp).",
+        path=("replay", "messages"), metric="replay_messages", optional=True,
+    )  # fmt: skip
+    replay_lost: int | None = counter(
+        "messages", "Messages that the replay port was asked for and that were kept no more, as it has answered "
+        "(engine zmtp).",
+        path=("replay", "lost"), metric="replay_lost", optional=True,
+    )  # fmt: skip
+    replay_refused: Mapping[str, int] | None = counter(
+        "requests", "Requests to the replay port that were refused, by reason: malformed, or too many that waited "
+        "(engine zmtp).",
+        path=("replay", "refused"), metric="replay_refused", by="reason", known=["malformed", "too_many"],
+        optional=True,
+    )  # fmt: skip
+    replay_readers: int | None = gauge(
+        "peers", "Peers that the replay port is answering (engine zmtp).",
+        path=("replay", "readers"), metric="replay_readers", optional=True,
+    )  # fmt: skip
+
     @classmethod
     def of(cls, socket: str, counters: OutletCounters, held: int, **deliveries: object) -> OutletSnapshot:
         """What has been counted up to now. Does not yield.
@@ -228,7 +274,7 @@ class OutletSnapshot(Frozen, OutletValues):
         :param socket: the socket's key in its device.
         :param counters: what its burst has counted.
         :param held: 1 if it has yet to take the message in hand, else 0.
-        :param deliveries: what is known of deliveries and last values, by attribute; nothing with libzmq.
+        :param deliveries: what is known of deliveries, last values and replay, by attribute; nothing with libzmq.
         """
         return frozen_copy(cls, counters, socket=socket, held=held, **{**_NO_DELIVERIES, **deliveries})
 

@@ -1,4 +1,4 @@
-"""The options that say which last values a device keeps."""
+"""The options that say what a device keeps of what it has published: last values, and a log for replay."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..endpoints import LOOPBACK
 from ..errors import SettingsError
-from ..settings.checks import flag, prefixes, seconds, whole
-from ..settings.device_options import DeviceGroup
+from ..settings.checks import endpoints, flag, one_of, prefixes, seconds, whole
+from ..settings.device_options import DeviceGroup, Endpoints
 from ..settings.option import option, options_of
+from ..terms import ReplayProtocol
+from .replay_size import ReplaySize, replay_size
 
 _MOST_BYTES = 2**62
+
+_REPLAY_BYTES = 256 * 1024 * 1024
 
 
 def _delimiter(name: str, value: Any) -> bytes:
@@ -94,3 +99,92 @@ class RetentionOptions(DeviceGroup):
         for one in options_of(RetentionOptions):
             if one.field != "last_value" and values.get(one.field, one.default) != one.default:
                 yield SettingsError("last_value", f"true where {one.name} is given", False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayOptions(DeviceGroup):
+    """What is kept so that subscribers can ask for it again. docs/replay.rst says more.
+
+    A base of the patterns with a PUB or XPUB whose messages have topics.
+    """
+
+    __slots__ = ()
+
+    title = "Replay of relay and forwarder"
+
+    replay_size: ReplaySize | str | int | None = option(
+        replay_size,
+        "keep what is published for the replay port: the newest 100000, 1GiB or 10min of it, say (engine zmtp)",
+        default=None,
+        unset="none",
+        name="replay",
+        metavar="SIZE",
+        rare=True,
+        on_libzmq=(None,),
+    )
+    replay_bytes: int | None = option(
+        whole(1, _MOST_BYTES),
+        "keep no more than that in any case, nor more than half of the memory budget",
+        default=None,
+        unset=f"{_REPLAY_BYTES}; the SIZE, if that is in bytes",
+        name="replay-bytes",
+        bound=True,
+        rare=True,
+    )
+    replay: Endpoints | None = option(
+        endpoints,
+        "where subscribers ask for messages that they have missed",
+        default=None,
+        unset="nowhere",
+        name="replay-port",
+        metavar="ENDPOINT",
+        many=True,
+        interface=LOOPBACK,
+        rare=True,
+    )
+    stamp: bool = option(
+        flag,
+        "give subscribers each message with its number as one more part, the last one: 8 bytes, big endian",
+        default=False,
+        rare=True,
+    )
+    replay_protocol: ReplayProtocol | str = option(
+        one_of(ReplayProtocol),
+        "what is spoken at the replay port",
+        default=ReplayProtocol.GEVENTRELAY,
+        metavar="PROTOCOL",
+        values={
+            "geventrelay": "numbers of the device; as geventrelay.client",
+            "vllm": "numbers of the publisher, in messages of topic, number and payload; as vLLM from 0.26 on",
+            "sglang": "likewise, answers without the topic; as SGLang, and vLLM before 0.26",
+        },
+        rare=True,
+    )
+
+    @property
+    def log_bytes(self) -> int:
+        """How many bytes of messages are kept at most."""
+        size = self.replay_size.nbytes if isinstance(self.replay_size, ReplaySize) else 0
+        limit = self.replay_bytes or size or _REPLAY_BYTES
+        return min(limit, size) if size else limit
+
+    @classmethod
+    def check_group(cls, values: Mapping[str, Any]) -> Iterator[SettingsError]:
+        """A log needs a port where it can be asked for, and the other way round.
+
+        :param values: those settings that are right, by field.
+        """
+        if not {"replay_size", "replay"} <= set(values):
+            return
+        if values["replay_size"] is None:
+            for one in options_of(ReplayOptions):
+                if one.field != "replay_size" and values.get(one.field, one.default) != one.default:
+                    yield SettingsError(
+                        "replay_size", f"a size such as 100000 or 10min where {one.name} is given", None
+                    )
+        elif values["replay"] is None:
+            yield SettingsError("replay", "an endpoint where replay is given", None)
+        protocol = values.get("replay_protocol", ReplayProtocol.GEVENTRELAY)
+        if values.get("stamp") and protocol is not ReplayProtocol.GEVENTRELAY:
+            rule = f"false with replay-protocol {protocol.value}, whose subscribers know messages of three parts alone"
+            yield SettingsError("stamp", rule, True)

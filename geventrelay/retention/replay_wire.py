@@ -12,6 +12,9 @@ VERSION = b"GR01"
 """The first frame of each request and answer."""
 
 MOST_TAG_BYTES = 32
+MOST_PREFIXES = 100
+"""How many prefixes a request may have. With more to ask for, ask for all."""
+
 EPOCH_BYTES = 16
 NUMBER_BYTES = 8
 LARGEST_NUMBER = 2**63 - 1
@@ -112,7 +115,7 @@ class MessageAnswer:
 
     def frames(self) -> list[bytes]:
         """The answer as frames."""
-        return [VERSION, self.tag, MESSAGE, number_bytes(self.number), *self.parts]
+        return message_frames(self.tag, self.number, self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +193,11 @@ class ErrorAnswer:
 Answer = HeadAnswer | MessageAnswer | LostAnswer | EndAnswer | EpochAnswer | ErrorAnswer
 
 
+def message_frames(tag: bytes, number: int, parts: Sequence[bytes]) -> list[bytes]:
+    """A `MessageAnswer` of this `tag`, `number` and `parts` as frames."""
+    return [VERSION, tag, MESSAGE, number_bytes(number), *parts]
+
+
 def number_bytes(number: int) -> bytes:
     """A message's `number` as it is sent."""
     return number.to_bytes(NUMBER_BYTES, "big")
@@ -219,6 +227,8 @@ def read_request(frames: Sequence[bytes]) -> Request:
     if len(rest) < 3:
         raise WireError(f"FETCH: expected 6 frames or more, got {len(frames)}", tag)
     epoch, first, last = rest[0], _number("first", rest[1], tag), None
+    if len(rest) - 3 > MOST_PREFIXES:
+        raise WireError(f"prefixes: expected at most {MOST_PREFIXES}, got {len(rest) - 3}", tag)
     if len(epoch) not in (0, EPOCH_BYTES):
         raise WireError(f"epoch: expected 0 or {EPOCH_BYTES} bytes, got {len(epoch)}", tag)
     if rest[2]:

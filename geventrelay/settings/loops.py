@@ -27,8 +27,8 @@ RULE = "endpoints that lead no message back to where it was"
 # More say nothing new, and in a large file each can be long.
 _MOST = 10
 # What comes to these is not passed on: commands, and subscriptions to a tap.
-_ENDS = frozenset({"control", "tap"})
-_NOT_FILLED = frozenset({"control"})
+_ENDS = frozenset({"control", "tap", "replay"})
+_NOT_FILLED = frozenset({"control", "replay"})
 _LOCAL_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"})
 
 _Hop = tuple[Place, str, Place]

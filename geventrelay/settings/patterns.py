@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..errors import SettingsError
-from ..retention.options import RetentionOptions
+from ..retention.options import ReplayOptions, RetentionOptions
 from ..terms import Payload, SlowSubscriber, WhenFull
 from .checks import endpoints, one_of, prefixes
 from .concealed import Unshown
@@ -59,7 +59,10 @@ def _slow_subscriber() -> Any:
     )
 
 
-_OF_SUBSCRIBERS = ("slow_subscriber", "subscriber_max_age_s", "max_subscriptions", "last_value")
+_REPLAY_TYPE = {"replay": "ROUTER"}
+"""The socket at which subscribers ask for what they have missed."""
+
+_OF_SUBSCRIBERS = ("slow_subscriber", "subscriber_max_age_s", "max_subscriptions", "last_value", "replay_size")
 """What is only for devices with a PUB or XPUB."""
 
 
@@ -70,7 +73,7 @@ def _of_subscribers(cls: type[DeviceSettings], values: Mapping[str, Any]) -> Ite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Relay(RetentionOptions, SubscriberLimits, DeviceSettings):
+class Relay(ReplayOptions, RetentionOptions, SubscriberLimits, DeviceSettings):
     """SUB -> PUB and PUSH: every subscriber gets each message whole, one puller gets its payload.
 
     At least one of `pub` and `push` is needed.
@@ -131,7 +134,7 @@ to one PULL at the push port. It needs --pub-port or --push-port, or both."""
 
     @classmethod
     def _pattern_types(cls, values: Mapping[str, Any]) -> dict[str, str]:
-        return {"sub": "SUB", "pub": "PUB", "push": "PUSH"}
+        return {"sub": "SUB", "pub": "PUB", "push": "PUSH", **_REPLAY_TYPE}
 
     @classmethod
     def check_group(cls, values: Mapping[str, Any]) -> Iterator[SettingsError]:
@@ -161,7 +164,7 @@ def _subscribe(help: str, unset: str) -> Any:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forwarder(RetentionOptions, SubscriberLimits, _Proxy):
+class Forwarder(ReplayOptions, RetentionOptions, SubscriberLimits, _Proxy):
     """XSUB <-> XPUB: publishers at the frontend, subscribers at the backend, subscriptions travel upstream.
 
     `subscribe` makes it SUB -> PUB. Drops at a slow subscriber happen inside libzmq, where they cannot be counted;
@@ -183,9 +186,9 @@ Publishers connect to the frontend, subscribers to the backend. A publisher send
     @classmethod
     def _pattern_types(cls, values: Mapping[str, Any]) -> dict[str, str]:
         if "subscribe" not in values:
-            return {}
+            return dict(_REPLAY_TYPE)
         frontend, backend = ("XSUB", "XPUB") if values["subscribe"] is None else ("SUB", "PUB")
-        return {"frontend": frontend, "backend": backend}
+        return {"frontend": frontend, "backend": backend, **_REPLAY_TYPE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

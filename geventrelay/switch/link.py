@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..engine.grant import Grant
 from ..engine.peeraccount import MOST_TOPIC_BYTES, MOST_TOPICS, PeerAccount
 from ..engine.useraccount import UserAccount
 from ..zmtp import events
@@ -37,10 +38,13 @@ class Link:
     :param info: what the handshake has told of the peer.
     :param user: who it is; empty for a peer without a name.
     :param rate: how much may come from it; None for any number.
+    :param grant: what it may do.
     :ivar number: its descriptor.
     :ivar id: tells it from all other connections of this process, also from those that have ended.
     :ivar still: whether it would be let in now, with the same rights; None where it was not asked.
     :ivar blocked: whether what was read cannot be taken now.
+    :ivar on_room: is called each time that some of what waits for it may have been written. It must not yield.
+    :ivar on_close: is called when it is closed. It must not yield.
     """
 
     def __init__(
@@ -53,12 +57,16 @@ class Link:
         info: events.Peer,
         user: str = "",
         rate: Rate | None = None,
+        grant: Grant | None = None,
     ) -> None:
         self.socket = socket
         self.number: int = socket.fileno()
         self.id = next(_ids)
         self.info = info
         self.user = user
+        self.grant = grant or Grant()
+        self.on_room: Callable[[], None] | None = None
+        self.on_close: Callable[[], None] | None = None
         self._rate = rate
         peer.set_rate(rate)
         # A peer may have had other connections before.
@@ -120,6 +128,11 @@ class Link:
         """Write as soon as the kernel takes more."""
         if not self.closed and not self._watchers.writer.active:
             self._watchers.writer.start(self._on_writable)
+
+    def write_soon(self) -> None:
+        """Write what waits when its turn comes."""
+        if not self.closed:
+            self._turns.queue(self._writes)
 
     def finish(self) -> None:
         """Read what has come by now, and then end."""
@@ -209,6 +222,8 @@ class Link:
             self._heart.close()
         if self._rate is not None:
             self._driver.over_rate.leave(self, self._rate)
+        if self.on_close is not None:
+            self.on_close()
 
     @property
     def hears(self) -> bool:
@@ -275,6 +290,8 @@ class Link:
             else:
                 self._watchers.writer.stop()
         self._driver.look_for_room()
+        if self.on_room is not None:
+            self.on_room()
         return progress == Progress.TURN_OVER
 
     def _is_drained(self, progress: Progress, drain_to: int) -> bool:

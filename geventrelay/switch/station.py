@@ -244,7 +244,17 @@ class Station:
         peer = self.side.new_peer(queues_before=False) if dialler is None else self._diallers[dialler]
         peer.attach(arrival.socket.fileno(), arrival.peer, arrival.rest, arrival.grant)
         rate = self._rates.come(arrival.user, time.monotonic())
-        link = Link(arrival.socket, peer, self, arrival.endpoint, arrival.address, arrival.peer, arrival.user, rate)
+        link = Link(
+            arrival.socket,
+            peer,
+            self,
+            arrival.endpoint,
+            arrival.address,
+            arrival.peer,
+            arrival.user,
+            rate,
+            arrival.grant,
+        )
         link.still = arrival.still
         if arrival.user:
             self._users.come(arrival.user)

@@ -40,6 +40,8 @@ class Fault(enum.Enum):
     """It subscribes to more topics than this end keeps."""
     SLOW = "slow"
     """It subscribes, and takes messages more slowly than they come."""
+    NOT_READ = "not_read"
+    """It goes on asking, and does not read the answers."""
     SILENT = "silent"
     """Nothing has come from it for longer than a heartbeat allows."""
     MEMORY = "memory"

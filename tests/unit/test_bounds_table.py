@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from gevent import pywsgi
 
-from geventrelay.components import control
+from geventrelay.components import control, replay
 from geventrelay.components import tap as tap_component
+from geventrelay.retention.dialect import MOST_WAITING
 from geventrelay.settings import PATTERNS, ServerSettings
 from geventrelay.settings.option import options_of
 from geventrelay.web import events, report, tap
@@ -34,6 +35,9 @@ FIXED = {
     "a part of a control message": (control.MOST_PART_BYTES, "bytes"),
     "control messages that wait": (control.MOST_WAITING, "messages"),
     "parts of a control message": (control.MOST_PARTS, "parts"),
+    "a request to a replay port": (replay.MOST_REQUEST_BYTES, "bytes"),
+    "requests that wait at a replay port": (MOST_WAITING, "requests"),
+    "answers that wait at a replay port": (replay.MOST_QUEUED_BYTES, "bytes"),
 }
 
 

@@ -16,7 +16,7 @@ from geventrelay import Endpoint, Forwarder, Queue, Relay, SlowSubscriber, Strea
 from geventrelay.cli import arguments, main
 from geventrelay.cli.commands import pattern
 from geventrelay.errors import ConfigurationError, Problem, SettingsError
-from geventrelay.retention.options import RetentionOptions
+from geventrelay.retention.options import ReplayOptions, RetentionOptions
 from geventrelay.settings import PATTERNS, HttpAddress, LogFormat, ServerSettings
 from geventrelay.settings.file.load import LIMIT_BYTES, load
 from geventrelay.settings.file.positions import loads
@@ -752,8 +752,9 @@ def on_command_line(option, value):
 
 @pytest.mark.parametrize("name", PATTERNS)
 def test_the_command_line_and_the_file_agree(tmp_path, name):
-    # With libzmq, there are no rights beside legacy peers, and no last values.
-    without = {"name", "rights", *(option.name for option in options_of(RetentionOptions))}
+    # With libzmq, there are no rights beside legacy peers, no last values and no replay.
+    kept = (*options_of(RetentionOptions), *options_of(ReplayOptions))
+    without = {"name", "rights", *(option.name for option in kept)}
     flags = [option.flag for option in options_of(PATTERNS[name]) if option.name not in without]
     device = {flag: VALUES[flag] for flag in flags}
     # These sockets are open to every peer.
@@ -785,6 +786,43 @@ def test_last_values_are_the_same_on_the_command_line_and_in_the_file(tmp_path):
     """
     assert one(tmp_path, FORWARDER + text) == wanted
     assert (wanted.last_value_prefix, wanted.topic_until) == ((b"a", b"b"), b":")
+
+
+def test_replay_is_the_same_on_the_command_line_and_in_the_file(tmp_path):
+    words = [
+        "--replay=10min", "--replay-bytes=6", "--replay-port=7", "--replay-port=@tcp://*:8", "--stamp",
+        "--replay-protocol=geventrelay",
+    ]  # fmt: skip
+    _, options = arguments.parse(["forwarder", "--frontend=1", "--backend=2", "--name=f", *words])
+    (wanted,) = pattern.settings(PATTERNS["forwarder"], options).devices
+    text = """
+        replay = "10min"
+        replay-bytes = 6
+        replay-port = [7, "@tcp://*:8"]
+        stamp = true
+        replay-protocol = "geventrelay"
+    """
+    assert one(tmp_path, FORWARDER + text) == wanted
+    assert [str(endpoint) for endpoint in wanted.replay] == ["tcp://127.0.0.1:7", "tcp://*:8"]
+    assert (wanted.replay_size.age_s, wanted.log_bytes, wanted.stamp) == (600, 6, True)
+
+
+def test_replay_has_a_table_of_its_own_where_its_socket_has_options(tmp_path):
+    text = """
+        [device.f.replay]
+        size = "1GiB"
+        bind = [7]
+        sndhwm = 5
+        allow = "127.0.0.1"
+    """
+    wanted = one(tmp_path, FORWARDER + text)
+    assert [str(endpoint) for endpoint in wanted.replay] == ["tcp://127.0.0.1:7"]
+    assert (wanted.replay_size.nbytes, wanted.log_bytes) == (1 << 30, 1 << 30)
+    assert wanted.socket_options["replay"] == {zmq.SNDHWM: 5}
+    assert wanted.access_rules["replay"].allow
+    # TOML has no key of a value and of a table.
+    with pytest.raises(ConfigurationError):
+        one(tmp_path, FORWARDER + 'replay = "1GiB"\n' + text)
 
 
 def test_rights_are_a_file_on_the_command_line_and_in_the_file(tmp_path):

@@ -112,6 +112,35 @@ REFUSED = {
         lambda: Forwarder(**SIDES, last_value=True, topic_until=""),
         "topic_until: expected text or bytes, and not empty, got ''",
     ),
+    "replay with libzmq": (
+        lambda: Forwarder(**SIDES, engine="libzmq", replay_size="10min", replay=3),
+        "replay_size: expected no replay with engine libzmq (replay 10min needs engine zmtp), got '10min'",
+    ),
+    "replay without subscribers": (
+        lambda: Relay(sub=1, push=2, replay_size=5, replay=3),
+        "pub: expected an endpoint where replay is given, got None",
+    ),
+    "replay without a port": (
+        lambda: Forwarder(**SIDES, replay_size=5),
+        "replay: expected an endpoint where replay is given, got None",
+    ),
+    "a replay port without a size": (
+        lambda: Forwarder(**SIDES, replay=3),
+        "replay_size: expected a size such as 100000 or 10min where replay-port is given, got None",
+    ),
+    "stamps without replay": (
+        lambda: Forwarder(**SIDES, stamp=True),
+        "replay_size: expected a size such as 100000 or 10min where stamp is given, got None",
+    ),
+    "stamps in another protocol": (
+        lambda: Forwarder(**SIDES, replay_size=5, replay=3, stamp=True, replay_protocol="vllm"),
+        "stamp: expected false with replay-protocol vllm, whose subscribers know messages of three parts alone, "
+        "got True",
+    ),
+    "replay over inproc": (
+        lambda: Forwarder(**SIDES, replay_size=5, replay="inproc://a"),
+        "replay: expected tcp or ipc with engine zmtp (replay 5 needs it), which has no inproc, got 'inproc://a'",
+    ),
     "no subscribers": (
         lambda: Relay(sub=1, push=2, slow_subscriber="disconnect"),
         "pub: expected an endpoint where slow-subscriber is given, got None",

@@ -42,6 +42,8 @@ MAY_IMPORT = {
     "components": {"components", "engine", "switch", "zmtp"} | SHARED,
     # A feature knows no other feature, no device, and nothing of a server.
     **{feature: {feature, "components", "engine"} | SHARED for feature in FEATURES},
+    # It answers what comes over connections of engine zmtp, which alone can.
+    "retention": {"retention", "components", "engine", "switch", "zmtp"} | SHARED,
     "dropin": {"dropin", "components", "engine"} | GROUND,
     "devices": {"devices", "components", "engine"} | SHARED,
     # One line a feature.

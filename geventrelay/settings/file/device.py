@@ -123,7 +123,10 @@ class DeviceTable:
         options: dict[str, int | bytes] = {}
         access: dict[str, Any] = {}
         for name, value in table.items():
-            if name in FIELDS_BY_NAME and not _is_key(name, table):
+            if name == "size" and self._keys.get(key, key) != key:
+                # TOML has no key of a value and of a table, and replay is both.
+                self._read_option((*path, name), self._keys[key], value)
+            elif name in FIELDS_BY_NAME and not _is_key(name, table):
                 self._read_access(key, name, value, access)
             elif name not in ("bind", "connect"):
                 self._read_socket_option(key, name, value, options)

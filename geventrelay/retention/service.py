@@ -1,0 +1,214 @@
+"""The replay port of a device: takes requests, and answers them in the hub's turns as readers have room."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections import Counter, deque
+from typing import TYPE_CHECKING
+
+from ..components.replay import ReplayCounts, ReplayRefusal
+from ..engine.grant import Prefixes
+from ..engine.seldom import Seldom
+from ..settings import DeviceSettings
+from ..switch.contract import Ended, Peer, Side
+from ..switch.turns import Job
+from ..terms import ReplayProtocol
+from ..zmtp.errors import Fault
+from .answers import OVER, Answer
+from .dialect import MOST_WAITING, Dialect, Question
+from .numbered import Life, Numbered
+from .sequenced import Sequenced
+
+if TYPE_CHECKING:
+    from ..switch.driver import Driver
+    from ..switch.link import Link
+    from ..switch.station import Station
+
+_NOT_READ = "it goes on asking, and does not read the answers"
+
+
+class ReplayService:
+    """Answers the peers of a ROUTER from the log of a PUB or XPUB. Nothing here yields.
+
+    One request of a peer is answered at a time, in their order. Of all peers that have room, each is served a little in
+    turn. What a peer has no room for stays in the log until it has, or until it is forgotten there.
+
+    :param driver: the device's.
+    :param station: the socket that is asked.
+    :param log: the side that has the log.
+    :param settings: the device's.
+    :param epoch: tells this life of the device from all others.
+    """
+
+    def __init__(self, driver: Driver, station: Station, log: Side, settings: DeviceSettings, epoch: bytes) -> None:
+        self._driver = driver
+        self._side = station.side
+        self._dialect = _dialect(log, settings, epoch)
+        self._job = Job(self._serve, urgent=False)
+        self._readers: dict[Peer, _Reader] = {}
+        # Those that have something to get and room for it.
+        self._ready: deque[_Reader] = deque()
+        self._requests = self._messages = self._lost = 0
+        self._refused: Counter[ReplayRefusal] = Counter()
+        self._seldom = Seldom()
+        self._side.on_message = self._on_message
+
+    def counts(self) -> ReplayCounts:
+        """What it has done up to now."""
+        readers = sum(one.is_served for one in self._readers.values())
+        return ReplayCounts(self._requests, self._messages, self._lost, dict(self._refused), readers)
+
+    def close(self) -> None:
+        """Answer nothing more. May be called twice."""
+        self._side.on_message = None
+        self._ready.clear()
+        while self._readers:
+            self._readers.popitem()[1].leave()
+
+    def _on_message(self, peer: Peer, frames: list[bytes]) -> None:
+        # The core is in the middle of a read: nothing of this peer is ended here.
+        link = self._driver.links.get(peer)
+        if link is None:
+            return
+        reader = self._readers.get(peer)
+        if reader is None:
+            reader = self._readers[peer] = _Reader(link)
+            link.on_room = functools.partial(self._on_room, reader)
+            link.on_close = functools.partial(self._leave, reader)
+        self._requests += 1
+        if reader.overrun:
+            self._refused[ReplayRefusal.TOO_MANY] += 1
+            return
+        if len(reader.line) >= MOST_WAITING:
+            self._refuse(reader, ReplayRefusal.TOO_MANY, f"more than {MOST_WAITING} requests wait")
+            refusal = self._dialect.too_many(frames)
+            reader.overrun = refusal is not None and not peer.put(refusal)
+        else:
+            question = self._dialect.read(frames, reader.allowed)
+            if question.wrong:
+                self._refuse(reader, ReplayRefusal.MALFORMED, question.wrong)
+            if question.answer is not None:
+                reader.line.append(question)
+        self._make_ready(reader)
+
+    def _make_ready(self, reader: _Reader) -> None:
+        if not reader.ready:
+            reader.ready = True
+            self._ready.append(reader)
+        self._driver.turns.queue(self._job)
+
+    def _on_room(self, reader: _Reader) -> None:
+        """Some of what waits for a `reader` was written."""
+        if reader.full and reader.has_room:
+            reader.full = False
+            self._make_ready(reader)
+
+    def _leave(self, reader: _Reader) -> None:
+        """The connection of a `reader` has ended."""
+        self._readers.pop(reader.link.peer, None)
+        reader.leave()
+
+    def _serve(self, until: float) -> bool:
+        # In a forked child, the connections are the parent's.
+        while self._ready and not self._driver.dead:
+            reader = self._ready.popleft()
+            reader.ready = False
+            if not reader.gone:
+                self._step(reader, until)
+            if time.monotonic() >= until:
+                break
+        return bool(self._ready) and not self._driver.dead
+
+    def _step(self, reader: _Reader, until: float) -> None:
+        """Send a `reader` a little of what it is to get."""
+        link = reader.link
+        if reader.overrun:
+            link.end(Ended(Fault.NOT_READ, _NOT_READ))
+            return
+        link.write_soon()
+        if reader.full or not reader.begin():
+            return
+        answer = reader.answer
+        assert answer is not None  # it has begun
+        for piece in answer.pieces(until):
+            if piece.frames is not None and not link.peer.put(reader.front + piece.frames):
+                reader.wait_for_room()
+                return
+            answer.position = piece.position
+            self._messages += piece.messages
+            self._lost += piece.lost
+        if answer.position == OVER:
+            reader.answer = None
+        if reader.is_served:
+            self._make_ready(reader)
+
+    def _refuse(self, reader: _Reader, reason: ReplayRefusal, what: str) -> None:
+        self._refused[reason] += 1
+        left_out = self._seldom.line(reason, time.monotonic())
+        if left_out is not None:
+            more = {"left_out": str(left_out)} if left_out else {}
+            keys = {"socket": self._side.plan.key, "peer": reader.link.address, "reason": reason.value}
+            self._driver.tell(logging.WARNING, "replay-refused", **keys, detail=what, **more)
+
+
+class _Reader:
+    """A peer that has asked for something.
+
+    :param link: its connection.
+    :ivar allowed: what messages have to begin with that it may have; None for all.
+    :ivar line: its requests that wait.
+    :ivar answer: what is being answered; None if nothing is.
+    :ivar front: the frames in front of each piece of the answer.
+    :ivar ready: whether it waits for its turn.
+    :ivar full: whether it waits until it has room.
+    :ivar overrun: whether it was to get what there was no room for, and that cannot wait.
+    :ivar gone: whether its connection has ended.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.allowed: Prefixes | None = link.grant.subscribe
+        self.line: deque[Question] = deque()
+        self.answer: Answer | None = None
+        self.front: list[bytes] = []
+        self.ready = self.full = self.overrun = self.gone = False
+        self._enough = 0
+
+    @property
+    def is_served(self) -> bool:
+        """Whether there is something to answer."""
+        return self.answer is not None or bool(self.line)
+
+    def begin(self) -> bool:
+        """Begin with the next answer, if none goes on; whether there is one now."""
+        if self.answer is None and self.line:
+            question = self.line.popleft()
+            self.front = question.front
+            self.answer = question.answer() if callable(question.answer) else question.answer
+        return self.answer is not None
+
+    def wait_for_room(self) -> None:
+        """Have nothing put for it until half of what waits now was written."""
+        self.full = True
+        self._enough = self.link.peer.counts().waiting // 2
+
+    @property
+    def has_room(self) -> bool:
+        """Whether so much was written."""
+        return self.link.peer.counts().waiting <= self._enough
+
+    def leave(self) -> None:
+        """Nothing is left of it."""
+        self.gone = True
+        self.line.clear()
+        self.answer = None
+        self.link.on_room = self.link.on_close = None
+
+
+def _dialect(log: Side, settings: DeviceSettings, epoch: bytes) -> Dialect:
+    protocol = getattr(settings, "replay_protocol", ReplayProtocol.GEVENTRELAY)
+    if protocol is ReplayProtocol.GEVENTRELAY:
+        return Numbered(log, Life(epoch, bool(getattr(settings, "stamp", False))))
+    return Sequenced(log, with_topic=protocol is ReplayProtocol.VLLM)
