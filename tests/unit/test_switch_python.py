@@ -32,6 +32,16 @@ def test_a_piece_of_a_run_is_as_if_made_of_its_messages(messages, data):
         assert found.body_bytes == sum(len(part) for parts in expected for part in parts)
 
 
+@given(messages=MESSAGES, first=st.sampled_from([0, 1, 2**53, 2**64 - 9]))
+@settings(max_examples=50)
+def test_a_stamped_run_is_as_if_made_of_its_messages_with_their_numbers(messages, first):
+    numbers = [number.to_bytes(8, "big") for number in range(first, first + len(messages))]
+    expected = Run.of([[*parts, number] for parts, number in zip(messages, numbers, strict=True)], 0.0)
+    found = Run.of(messages, 0.0).stamped(first)
+    assert (found.data, found.ends) == (expected.data, expected.ends)
+    assert (found.parts, found.head_bytes) == (expected.parts, expected.head_bytes)
+
+
 class NaiveQueue:
     """Messages one by one; `written` of the first are written."""
 

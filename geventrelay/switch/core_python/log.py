@@ -54,7 +54,7 @@ class _Block:
         base = len(self.data)
         self.data += run.data
         self.ends.extend([base + end for end in run.ends] if base else run.ends)
-        self.times.extend([run.at] * len(run.ends))
+        self.times.extend(array("d", [run.at]) * len(run.ends))
 
     def start(self, number: int) -> int:
         """Where in `data` the message with a `number` begins, or the last one ends."""

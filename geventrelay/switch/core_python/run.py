@@ -11,7 +11,6 @@ _LONG = struct.Struct(">Q")
 _NUMBER_BYTES = 8
 _STAMP = struct.Struct(">BBQ")
 """The last frame of a message that has its number."""
-_FLAGS = [bytes([flags]) for flags in range(256)]
 _RUN_BYTES = 200
 _END_BYTES = 40
 
@@ -121,17 +120,23 @@ class Run:
 
     def stamped(self, first: int) -> Run:
         """The same messages, each with its number as one part more; `first` is the number of the first one."""
-        found, start, walk = [], 0, not self._is_plain
-        for number, end in enumerate(self.ends, first):
-            last = start
-            while walk and (after := frame_body(self.data, last)[1]) < end:
-                last = after
-            found += [self.data[start:last], _FLAGS[self.data[last] | frames.MORE], self.data[last + 1 : end]]
-            found.append(_STAMP.pack(0, _NUMBER_BYTES, number))
-            start = end
-        size, count = _STAMP.size, len(self.ends)
-        ends = [end + size * count for count, end in enumerate(self.ends, 1)]
+        data, size, count = self.data, _STAMP.size, len(self.ends)
+        ends = [end + size * done for done, end in enumerate(self.ends, 1)]
         head_bytes = self.head_bytes + count * (size - _NUMBER_BYTES)
+        found: list[bytes] = []
+        start = 0
+        if self._is_plain:
+            for number, end in enumerate(self.ends, first):
+                found += (b"\1", data[start + 1 : end], _STAMP.pack(0, _NUMBER_BYTES, number))
+                start = end
+        else:
+            for number, end in enumerate(self.ends, first):
+                last = start
+                while (after := frame_body(data, last)[1]) < end:
+                    last = after
+                flags = bytes([data[last] | frames.MORE])
+                found += (data[start:last], flags, data[last + 1 : end], _STAMP.pack(0, _NUMBER_BYTES, number))
+                start = end
         return Run(b"".join(found), ends, self.parts + count, head_bytes, self.at)
 
     def as_v1_0(self) -> Run:
