@@ -78,7 +78,7 @@ SWITCH = {
     Case("topics", 100, 1000, peers=200): (0.4, 1.2),
 }
 SWITCH_STEPS = Case("queue", 100, 1000, in_flight=1)
-VALUES = Case("values", 100, 1000)
+VALUES, LOG = Case("values", 100, 1000), Case("log", 100, 1000)
 BROKER = Case("broker", 100, 1000, peers=10)
 # Of the engine zmtp alone: the longest p99 of a greenlet's wake-up delay, in µs, by how many subscribers there are.
 HUB = {Case("hub", 100, 1000, peers=10): 3000, Case("hub", 100, 1000, peers=100): 6000}
@@ -112,13 +112,14 @@ def _switch_bars() -> list[Bar]:
     bars.append(_of_switch("CPU time per message", "cpu_us", False, 0.25, BROKER))
     bars.append(_of_switch("CPU time per message", "cpu_us", False, 0.15, BROKER, "nats"))
     bars.append(_of_switch("throughput", "rate", True, 3.0, BROKER))
-    bars.append(_of_values())
+    bars.append(_of_kept("last values", VALUES, "last-values"))
+    bars.append(_of_kept("the log", LOG, "log"))
     return bars + _hub_bars()
 
 
-def _of_values() -> Bar:
-    name = f"{VALUES.name}: throughput with last values x without"
-    return Bar(name, True, 0.8, "x", (VALUES,), lambda m: m.versus("zmtp", "rate", VALUES, "last-values"))
+def _of_kept(what: str, case: Case, subject: str) -> Bar:
+    name = f"{case.name}: throughput with {what} x without"
+    return Bar(name, True, 0.8, "x", (case,), lambda m: m.versus("zmtp", "rate", case, subject))
 
 
 def _hub_bars() -> list[Bar]:

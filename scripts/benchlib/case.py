@@ -83,6 +83,7 @@ KINDS = {
             "topics", f"{{n}} subscribers to {PREFIXES} prefixes of {TOPICS:,} topics", "topics-{n}subscribers", 200,
         ),
         _many("values", "forwarder 1→{n}, 10,000 topics", "values-1to{n}", 1),
+        _many("log", "forwarder 1→{n} that keeps a log", "log-1to{n}", 1),
         _many("broker", "1→{n}, raw clients", "broker-1to{n}", 10),
         _many("hub", "a greenlet beside a forwarder 1→{n}", "hub-1to{n}", 10, 100),
         _many("busy", "a greenlet beside a forwarder 1→{n} and a thread in a loop", "busy-1to{n}", 10),
@@ -190,7 +191,7 @@ GROUPS = {
         *cases(["streamer"], [10_000], HWMS[:1]),
         *cases(["relay", "queue"], [100], HWMS[:1]),
         *cases(["topics"], [], []),
-        *cases(["values"], [], []),
+        *cases(["values", "log"], [], []),
     ),
     # What is left of it all with CURVE.
     "curve": (

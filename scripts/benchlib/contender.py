@@ -147,6 +147,12 @@ def _with_last_values(case: Case, ready: Path, board: Path) -> list[str]:
     return [*_zmtp(case, ready, board), "--last-value"]
 
 
+def _with_log(*more: str) -> Command:
+    # At a million messages a second, old ones are forgotten all the time.
+    kept = ["--replay", "100000", "--replay-port", ANY_PORT, *more]
+    return lambda case, ready, board: [*_zmtp(case, ready, board), *kept]
+
+
 def _everything_on(case: Case, ready: Path, board: Path) -> list[str]:
     return [*_server(case, ready, board), "--http", "127.0.0.1:0", "--control", ANY_PORT, "--tap", ANY_PORT]
 
@@ -177,7 +183,7 @@ def _broker(program: str) -> Command:
     return lambda case, ready, board: ["benchlib.brokers", program, str(ready)]
 
 
-SWITCH_EXTRAS = ("topics", "values", "broker", "hub", "busy", "idle", "leave", *CURVE)
+SWITCH_EXTRAS = ("topics", "values", "log", "broker", "hub", "busy", "idle", "leave", *CURVE)
 """What the engine zmtp is measured with besides the patterns."""
 
 CONTENDERS = (
@@ -226,6 +232,20 @@ CONTENDERS = (
         "engine zmtp, last values kept",
         frozenset({"values"}),
         _with_last_values,
+        env={"GEVENTRELAY_BURST": "native"},
+    ),
+    Contender(
+        "log",
+        "engine zmtp, with a log",
+        frozenset({"log"}),
+        _with_log(),
+        env={"GEVENTRELAY_BURST": "native"},
+    ),
+    Contender(
+        "stamp",
+        "engine zmtp, with a log and stamps",
+        frozenset({"log"}),
+        _with_log("--stamp"),
         env={"GEVENTRELAY_BURST": "native"},
     ),
     Contender(
