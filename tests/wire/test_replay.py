@@ -11,6 +11,7 @@ import pytest
 import zmq
 
 from geventrelay import Forwarder, Relay
+from geventrelay.access.keys import new_pair, write_pair
 from geventrelay.retention.replay_wire import (
     EndAnswer,
     EpochAnswer,
@@ -385,3 +386,133 @@ def test_of_each_topic_the_run_after_its_publisher_was_started_again_is_given(ei
     publish(device, publisher, *[(topic, number_bytes(number), b"%d" % at) for at, (topic, number) in enumerate(rows)])
     reader.send(b"", number_bytes(0))
     assert [parts[-1] for parts in reader.recv_all(6)] == [b"1", b"3", b"4", b"5", b"6", b""]
+
+
+# Who may ask, and for what -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def rights(tmp_path):
+    """Writes the file of rights, and says where it is."""
+
+    def write(text):
+        path = tmp_path / "rights.toml"
+        path.with_suffix(".new").write_text(text)
+        os.replace(path.with_suffix(".new"), path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def known(tmp_path):
+    """Options of a device that knows alice and bob by their keys, and those of each of the two."""
+    server, alice, bob = (new_pair() for _ in range(3))
+    write_pair("test", tmp_path, "server", server)
+    for name, pair in (("alice", alice), ("bob", bob)):
+        write_pair("test", tmp_path / "clients", name, pair)
+    own = {"curve_secret": tmp_path / "server.key_secret", "curve_clients": tmp_path / "clients"}
+    shown = (
+        {"curve_publickey": pair.public, "curve_secretkey": pair.secret, "curve_serverkey": server.public}
+        for pair in (alice, bob)
+    )
+    return own, *shown
+
+
+def test_a_peer_gets_what_it_may_subscribe_to_whatever_it_asks_for(either, peers, rights):
+    path = rights('[others]\npublish = [""]\nsubscribe = ["a", "bc"]\n')
+    device = either(Forwarder(**SIDES, replay_size=100, rights=path))
+    publisher, reader = publisher_of(device, peers), asker(device, peers)
+    first = publish(device, publisher, (b"a1",), (b"b1",), (b"bc1", b"part"), (b"c", b"a"), (b"",))
+
+    def given(*prefixes):
+        *messages, end = ask(reader, Fetch(b"", b"", first, None, prefixes))
+        assert end.next == first + 5
+        return [one.parts[0] for one in messages]
+
+    assert given() == given(b"") == given(b"", b"c") == [b"a1", b"bc1"]
+    assert given(b"b") == [b"bc1"]
+    assert given(b"a1", b"c") == [b"a1"]
+    assert given(b"c") == given(b"b1") == []
+
+
+@pytest.mark.parametrize("protocol", ["vllm", "sglang"])
+def test_rights_hold_in_the_other_protocols_too(either, peers, rights, protocol):
+    path = rights('[others]\npublish = [""]\nsubscribe = ["a"]\n')
+    device = either(Forwarder(**SIDES, replay_size=100, rights=path, replay_protocol=protocol))
+    publisher, reader = publisher_of(device, peers), asker(device, peers)
+    publish(device, publisher, *[(topic, number_bytes(1), topic) for topic in (b"a", b"b", b"ab")])
+    reader.send(b"", number_bytes(0))
+    assert [parts[-1] for parts in reader.recv_all(3)] == [b"a", b"ab", b""]
+
+
+def test_a_peer_without_any_right_gets_no_message(either, peers, rights):
+    device = either(Forwarder(**SIDES, replay_size=100, rights=rights('[others]\npublish = [""]\n')))
+    publisher, reader = publisher_of(device, peers), asker(device, peers)
+    first = publish(device, publisher, (b"a",))
+    assert [type(one) for one in ask(reader, Fetch(b"", b"", first))] == [EndAnswer]
+
+
+def test_each_key_gets_what_its_user_may_have_and_no_other_key_gets_in(either, peers, rights, known):
+    keys, alice, bob = known
+    path = rights('[others]\npublish = [""]\nsubscribe = ["users.${user}."]\n')
+    device = either(Forwarder(**SIDES, replay_size=100, rights=path, **keys))
+    publisher = peers.connect(zmq.XPUB, *device.endpoints["frontend"], sndhwm=0, **alice)
+    assert publisher.recv() == [b"\1"]
+    first = publish(device, publisher, (b"users.alice.1",), (b"users.bob.1",))
+    for name, shown in (b"alice", alice), (b"bob", bob):
+        reader = asker(device, peers, **shown)
+        messages = ask(reader, Fetch(b"", b"", first))[:-1]
+        assert [one.parts for one in messages] == [(b"users.%s.1" % name,)]
+    peers.connect(zmq.DEALER, *device.endpoints["replay"], wait=False)
+    eventually(lambda: device.peers()["replay"].handshake_failures, "the refusal")
+
+
+def test_the_socket_has_rules_of_its_own(either, peers):
+    own = {"replay": {"deny": "127.0.0.0/8"}}
+    device = either(Forwarder(**SIDES, replay_size=100, socket_access=own))
+    peers.connect(zmq.DEALER, *device.endpoints["replay"], wait=False)
+    eventually(lambda: device.peers()["replay"].denied.get("address"), "the refusal")
+    publisher_of(device, peers)
+
+
+def test_a_reader_whose_rights_are_revoked_is_ended_and_gets_no_more(either, peers, rights):
+    path = rights('[others]\npublish = [""]\nsubscribe = [""]\n')
+    settings = Forwarder(**SIDES, replay_size=3_000, rights=path, on_revoke="disconnect")
+    device = either(settings)
+    publisher, slow = publisher_of(device, peers), asker(device, peers, rcvhwm=1)
+    first = publish(device, publisher, *[(bytes(10_000),)] * 3_000)
+    slow.send(*Fetch(b"", b"", first).frames())
+    eventually(lambda: outlet(device).replay_messages > 10, "the first answers")
+    rights('[others]\npublish = [""]\nsubscribe = ["a"]\n')
+    device.adjust(dataclasses.replace(device.settings, drain_s=2.0))
+    eventually(lambda: device.peers()["replay"].cut_off.get("revoked") == 1, "its end")
+    given = outlet(device).replay_messages
+    # It comes again, with what it may have now.
+    assert [type(one) for one in ask(asker(device, peers), Fetch(b"", b"", first))] == [EndAnswer]
+    assert outlet(device).replay_messages == given < 3_000
+    assert outlet(device).replay_readers == 0
+
+
+def test_a_request_of_too_many_parts_ends_its_connection(either, peers):
+    device = either(Forwarder(**SIDES, replay_size=10))
+    reader = asker(device, peers)
+    reader.send(*Fetch(b"", b"", 0, None, (b"a",) * 150).frames())
+    eventually(lambda: device.peers()["replay"].cut_off.get("too_many_parts") == 1, "its end")
+    other = asker(device, peers)
+    (answer,) = ask(other, Fetch(b"", b"", 0, None, (b"a",) * 101))
+    assert (type(answer), answer.text) == (ErrorAnswer, "prefixes: expected at most 100, got 101")
+
+
+def test_the_port_can_connect_to_those_that_ask(either, peers):
+    reader = peers.bind(zmq.DEALER, rcvhwm=0)
+    device = either(Forwarder(**{**SIDES, "replay": f">{reader.endpoint}"}, replay_size=10))
+    publisher = publisher_of(device, peers)
+    first = publish(device, publisher, (b"a",))
+    assert ask(reader, Fetch(b"", b"", first))[:-1] == numbered(first, [(b"a",)])
+
+
+def test_requests_count_for_no_rate(either, peers):
+    device = either(Forwarder(**SIDES, replay_size=10, max_rate=1, when_over_rate="drop"))
+    reader = asker(device, peers)
+    assert len({head(reader).epoch for _ in range(20)}) == 1
