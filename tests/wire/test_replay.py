@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import os
+import random
 
 import gevent
 import pytest
 import zmq
+from support.strangers import frame, stranger
+from support.switch import wire
 
 from geventrelay import Forwarder, Relay
 from geventrelay.access.keys import new_pair, write_pair
@@ -286,13 +290,39 @@ def test_a_request_that_is_too_large_ends_its_connection(either, peers, caplog):
 
 def test_a_thousand_readers_are_all_served(either, peers):
     device = either(Forwarder(**SIDES, replay_size=1_000))
-    publisher = publisher_of(device, peers)
-    first = publish(device, publisher, *[(b"%d" % number,) for number in range(100)])
-    readers = [asker(device, peers) for _ in range(300)]
+    messages = [(b"%d" % number,) for number in range(20)]
+    first = publish(device, publisher_of(device, peers), *messages)
+    epoch = head(asker(device, peers)).epoch
+    readers = [stranger(*device.endpoints["replay"], b"DEALER") for _ in range(1_000)]
     for reader in readers:
-        reader.send(*Fetch(b"", b"", first).frames())
-    for reader in readers:
-        assert [one.number - first for one in answers(reader)[:-1]] == list(range(100))
+        reader.sendall(wire(*Fetch(b"", b"", first).frames()))
+    answers = [*numbered(first, messages), EndAnswer(b"", epoch, first + 20)]
+    wanted = b"".join(wire(*one.frames()) for one in answers)
+    with within("all answers"):
+        for reader in readers:
+            found = b""
+            while len(found) < len(wanted):
+                found += reader.recv(len(wanted) - len(found))
+            assert found == wanted
+            reader.close()
+
+
+def test_bytes_that_are_no_requests_hurt_only_who_sends_them(either, peers):
+    device = either(Forwarder(**SIDES, replay_size=10))
+    reader = asker(device, peers)
+    for garbage in (
+        random.Random(1).randbytes(100_000),
+        wire(b"GR01") * 30 + b"\xff" * 100,
+        frame(bytes(70_000)),
+        frame(b"x", 8),
+    ):
+        connection = stranger(*device.endpoints["replay"], b"DEALER")
+        with contextlib.suppress(OSError), within("its end"):
+            connection.sendall(garbage)
+            while connection.recv(65_536):
+                pass
+        connection.close()
+        assert head(reader)
 
 
 def test_nothing_is_left_of_readers_that_leave_or_of_a_device_that_stops(either, peers):
