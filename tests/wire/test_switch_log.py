@@ -692,6 +692,27 @@ def test_a_peer_that_has_to_stop_in_a_turn_is_asked_again(world):
     assert [one for (one,) in seen] == many(2000)
 
 
+@pytest.mark.parametrize("sealed", [False, True])
+def test_what_is_put_within_the_call_is_written_without_more(world, sealed):
+    router = world.side("ROUTER")
+    fars = [world.far(router, sealed=sealed) for _ in range(3)]
+
+    def answer(peer: Any, parts: list[bytes]) -> None:
+        assert all(far.peer.put([b"to", *parts]) for far in fars[:2])
+
+    router.on_message = answer
+    fars[1].send(wire(b"1") + wire(b"2"))
+    for far in fars[:2]:
+        assert far.got() == [[b"to", b"1"], [b"to", b"2"]]
+        assert not far.peer.wants_write
+    # What is put at another time waits for a write.
+    assert fars[2].peer.put([b"3"])
+    assert fars[2].got() == []
+    fars[2].peer.write(NEVER)
+    assert fars[2].got() == [[b"3"]]
+    check_counts(*fars)
+
+
 def test_many_messages_to_the_device_give_way_to_others(world):
     router, seen = world.side("ROUTER"), []
     router.on_message = lambda peer, parts: seen.append(parts)

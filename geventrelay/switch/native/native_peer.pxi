@@ -9,7 +9,7 @@ from .copies cimport put, recode_queue
 from .frames cimport LARGE_HEAD, MORE, write_head
 from .incoming cimport SAME_ID, TAKEN_OVER, Incoming
 from .nodes cimport Node, Record
-from .peer cimport PUBLISHES, ROUTES, Counts, Peer, monotonic, note, room_of, takes
+from .peer cimport PUBLISHES, ROUTES, Counts, Peer, mark_dirty, monotonic, note, room_of, takes
 from .queue cimport run_at
 from .reading cimport ENDED, MOST_SWEPT, NO_ROOM, NOT_READY, OVER_RATE, TURN_OVER, read_peer
 from .shedding cimport keep_to_budget
@@ -186,6 +186,8 @@ cdef class NativePeer:
         if not takes(&self.peer) or (waits and (self.peer.core.heap.account.tight or not room_of(&self.peer))):
             return False
         put_parts(&self.peer, parts)
+        if self.peer.core.telling:
+            mark_dirty(&self.peer)
         keep_to_budget(self.peer.core.heap.account)
         return True
 

@@ -241,6 +241,8 @@ cdef struct Core:
     double now
     # How many bytes were put in queues in this turn and are not written yet.
     size_t queued
+    # Whether a message is being handed to Python, which may put others in queues: they are written in this turn.
+    bint telling
     # Dicts, as sets in order.
     PyObject *stalled
     PyObject *ended

@@ -20,4 +20,8 @@ cdef inline void tell_request(Peer *peer) noexcept with gil:
     parts = parts_of(message_at(incoming), incoming.size)
     incoming.unfinished = False
     peer.handled += REQUEST_COST
-    (<object>peer.side.on_message)(<object>peer.owner, parts)
+    peer.core.telling = True
+    try:
+        (<object>peer.side.on_message)(<object>peer.owner, parts)
+    finally:
+        peer.core.telling = False
