@@ -12,6 +12,10 @@ MOST_WAITING = 16
 """How many requests of one peer wait, besides the one that is answered."""
 
 
+MOST_WAITING_BYTES = 16 * 1024 * 1024
+"""How many bytes of requests of all peers wait, about."""
+
+
 class Question(NamedTuple):
     """What came of a peer.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..engine.grant import Prefixes
 from .answers import AT_A_TIME, OVER, Answer, Log, Piece, Said, narrowed, state_of
-from .dialect import MOST_WAITING, Question
+from .dialect import MOST_WAITING, MOST_WAITING_BYTES, Question
 from .replay_wire import (
     EndAnswer,
     EpochAnswer,
@@ -62,7 +62,8 @@ class Numbered:
             tag = read_request(rest).tag
         except WireError as error:
             tag = error.tag
-        return front + ErrorAnswer(tag, f"requests: expected at most {MOST_WAITING} that wait, got one more").frames()
+        rule = f"at most {MOST_WAITING} of one peer that wait, and {MOST_WAITING_BYTES} bytes of all peers"
+        return front + ErrorAnswer(tag, f"requests: expected {rule}, got one more").frames()
 
     def _answer(self, request: Request, allowed: Prefixes | None) -> Answer:
         if isinstance(request, Fetch) and request.epoch in (b"", self._life.epoch):

@@ -17,7 +17,7 @@ from ..switch.turns import Job
 from ..terms import ReplayProtocol
 from ..zmtp.errors import Fault
 from .answers import OVER, Answer
-from .dialect import MOST_WAITING, Dialect, Question
+from .dialect import MOST_WAITING, MOST_WAITING_BYTES, Dialect, Question
 from .numbered import Life, Numbered
 from .sequenced import Sequenced
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ..switch.link import Link
     from ..switch.station import Station
 
+# What a request takes besides its own bytes.
+_REQUEST_BYTES = 1000
 _NOT_READ = "it goes on asking, and does not read the answers"
 
 
@@ -50,6 +52,7 @@ class ReplayService:
         self._readers: dict[Peer, _Reader] = {}
         # Those that have something to get and room for it.
         self._ready: deque[_Reader] = deque()
+        self._waiting_bytes = 0
         self._requests = self._messages = self._lost = 0
         self._refused: Counter[ReplayRefusal] = Counter()
         self._seldom = Seldom()
@@ -81,8 +84,10 @@ class ReplayService:
         if reader.overrun:
             self._refused[ReplayRefusal.TOO_MANY] += 1
             return
-        if len(reader.line) >= MOST_WAITING:
-            self._refuse(reader, ReplayRefusal.TOO_MANY, f"more than {MOST_WAITING} requests wait")
+        size = _REQUEST_BYTES + sum(map(len, frames))
+        if len(reader.line) >= MOST_WAITING or self._waiting_bytes + size > MOST_WAITING_BYTES:
+            rule = f"more than {MOST_WAITING} requests of one peer wait, or {MOST_WAITING_BYTES} bytes of all peers"
+            self._refuse(reader, ReplayRefusal.TOO_MANY, rule)
             refusal = self._dialect.too_many(frames)
             reader.overrun = refusal is not None and not peer.put(refusal)
         else:
@@ -90,7 +95,8 @@ class ReplayService:
             if question.wrong:
                 self._refuse(reader, ReplayRefusal.MALFORMED, question.wrong)
             if question.answer is not None:
-                reader.line.append(question)
+                reader.line.append((question, size))
+                self._waiting_bytes += size
         self._make_ready(reader)
 
     def _make_ready(self, reader: _Reader) -> None:
@@ -108,6 +114,7 @@ class ReplayService:
     def _leave(self, reader: _Reader) -> None:
         """The connection of a `reader` has ended."""
         self._readers.pop(reader.link.peer, None)
+        self._waiting_bytes -= sum(size for _, size in reader.line)
         reader.leave()
 
     def _serve(self, until: float) -> bool:
@@ -128,10 +135,12 @@ class ReplayService:
             link.end(Ended(Fault.NOT_READ, _NOT_READ))
             return
         link.write_soon()
-        if reader.full or not reader.begin():
+        if reader.full:
             return
+        self._waiting_bytes -= reader.begin()
         answer = reader.answer
-        assert answer is not None  # it has begun
+        if answer is None:
+            return
         for piece in answer.pieces(until):
             if piece.frames is not None and not link.peer.put(reader.front + piece.frames):
                 reader.wait_for_room()
@@ -158,7 +167,7 @@ class _Reader:
 
     :param link: its connection.
     :ivar allowed: what messages have to begin with that it may have; None for all.
-    :ivar line: its requests that wait.
+    :ivar line: its requests that wait, each with its bytes.
     :ivar answer: what is being answered; None if nothing is.
     :ivar front: the frames in front of each piece of the answer.
     :ivar ready: whether it waits for its turn.
@@ -170,7 +179,7 @@ class _Reader:
     def __init__(self, link: Link) -> None:
         self.link = link
         self.allowed: Prefixes | None = link.grant.subscribe
-        self.line: deque[Question] = deque()
+        self.line: deque[tuple[Question, int]] = deque()
         self.answer: Answer | None = None
         self.front: list[bytes] = []
         self.ready = self.full = self.overrun = self.gone = False
@@ -181,13 +190,14 @@ class _Reader:
         """Whether there is something to answer."""
         return self.answer is not None or bool(self.line)
 
-    def begin(self) -> bool:
-        """Begin with the next answer, if none goes on; whether there is one now."""
-        if self.answer is None and self.line:
-            question = self.line.popleft()
-            self.front = question.front
-            self.answer = question.answer() if callable(question.answer) else question.answer
-        return self.answer is not None
+    def begin(self) -> int:
+        """Begin with the next answer, if none goes on; how many bytes wait less, about."""
+        if self.answer is not None or not self.line:
+            return 0
+        question, size = self.line.popleft()
+        self.front = question.front
+        self.answer = question.answer() if callable(question.answer) else question.answer
+        return size
 
     def wait_for_room(self) -> None:
         """Have nothing put for it until half of what waits now was written."""

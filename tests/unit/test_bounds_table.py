@@ -10,7 +10,7 @@ from gevent import pywsgi
 
 from geventrelay.components import control, replay
 from geventrelay.components import tap as tap_component
-from geventrelay.retention.dialect import MOST_WAITING
+from geventrelay.retention.dialect import MOST_WAITING, MOST_WAITING_BYTES
 from geventrelay.settings import PATTERNS, ServerSettings
 from geventrelay.settings.option import options_of
 from geventrelay.web import events, report, tap
@@ -37,6 +37,7 @@ FIXED = {
     "parts of a control message": (control.MOST_PARTS, "parts"),
     "a request to a replay port": (replay.MOST_REQUEST_BYTES, "bytes"),
     "requests that wait at a replay port": (MOST_WAITING, "requests"),
+    "bytes of requests that wait at a replay port": (MOST_WAITING_BYTES, "bytes"),
     "answers that wait at a replay port": (replay.MOST_QUEUED_BYTES, "bytes"),
 }
 

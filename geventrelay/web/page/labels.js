@@ -12,7 +12,7 @@ const PEERS = {
 };
 
 // Sockets without traffic.
-const PEERS_BY_KEY = { control: ["peer", "peers"], tap: ["watcher", "watchers"] };
+const PEERS_BY_KEY = { control: ["peer", "peers"], tap: ["watcher", "watchers"], replay: ["reader", "readers"] };
 
 const PEERS_BY_PATTERN = {
   queue: { frontend: ["client", "clients"], backend: ["worker", "workers"] },
