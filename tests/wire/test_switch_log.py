@@ -634,6 +634,17 @@ def test_the_budget_holds_and_what_is_left_is_the_newest_whatever_there_is(kind,
         assert account.used_bytes == 0
 
 
+def test_a_large_message_does_not_stay_for_the_small_ones_beside_it(kind):
+    account = ACCOUNTS[kind]()
+    with new_world(lambda: CORES[kind](account)) as world:
+        pub, source, _ = publisher(world, plan=LogPlan(nbytes=1_000_000))
+        small = [b"%d" % number for number in range(1000)]
+        for piece in pieces(wire(b"x" * 5_000_000) + b"".join(map(wire, small))):
+            source.send(piece)
+        assert everything(pub) == [(2 + number, [one]) for number, one in enumerate(small)]
+        assert account.used_bytes < 1_000_000
+
+
 @pytest.mark.parametrize("values", [False, True])
 def test_what_is_stored_holds_no_sender_back_and_makes_room_for_what_waits(kind, values):
     account = ACCOUNTS[kind]()

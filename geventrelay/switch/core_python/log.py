@@ -167,12 +167,20 @@ class Log:
             self.forget_to(half)
 
     def _put(self, run: Run) -> None:
-        """Have the frames of `run` stand in a block. They count as kept once `next` and `nbytes` say so."""
+        """Have the frames of `run` stand in blocks. They count as kept once `next` and `nbytes` say so."""
+        if len(run.data) <= _BLOCK_BYTES:
+            self._put_in_block(run, self.next)
+            return
+        # A large message is not to stay for the small ones beside it.
+        for index in range(len(run.ends)):
+            self._put_in_block(run.piece(index, index + 1), self.next + index)
+
+    def _put_in_block(self, run: Run, number: int) -> None:
         block = self._blocks[-1] if self._head < len(self._blocks) else None
         if block is None or len(block.data) + len(run.data) > _BLOCK_BYTES:
-            block = _Block(self.next)
+            block = _Block(number)
             self._blocks.append(block)
-            self._firsts.append(self.next)
+            self._firsts.append(number)
         else:
             self._kept.store(-block.memory_bytes)
         block.append(run)
