@@ -29,10 +29,12 @@ class Life:
 
     :ivar epoch: tells it from all others: 16 bytes.
     :ivar stamped: whether subscribers get numbers.
+    :ivar first: the number of its first message. There have been none before.
     """
 
     epoch: bytes
     stamped: bool
+    first: int = 0
 
 
 class Numbered:
@@ -67,7 +69,7 @@ class Numbered:
 
     def _answer(self, request: Request, allowed: Prefixes | None) -> Answer:
         if isinstance(request, Fetch) and request.epoch in (b"", self._life.epoch):
-            return FetchAnswer(request, self._log, self._life.epoch, allowed)
+            return FetchAnswer(request, self._log, self._life, allowed)
         state = state_of(self._log)
         if isinstance(request, Fetch):
             return Said(EpochAnswer(request.tag, self._life.epoch, state.oldest, state.next).frames())
@@ -80,18 +82,19 @@ class FetchAnswer:
 
     :param request: what was asked for.
     :param log: what has it.
-    :param epoch: the life.
+    :param life: the device's.
     :param allowed: what the peer may have.
     """
 
-    def __init__(self, request: Fetch, log: Log, epoch: bytes, allowed: Prefixes | None) -> None:
+    def __init__(self, request: Fetch, log: Log, life: Life, allowed: Prefixes | None) -> None:
         self._tag = request.tag
         self._log = log
-        self._epoch = epoch
+        self._epoch = life.epoch
         self._prefixes = narrowed(request.prefixes, allowed)
         newest = state_of(log).next
         self._end = newest if request.last is None else min(request.last + 1, newest)
-        self.position = min(request.first, self._end)
+        # What was never there is not lost.
+        self.position = min(max(request.first, life.first), self._end)
 
     def pieces(self, until: float) -> Sequence[Piece]:
         """What was lost, messages, or the end, in a turn `until` then; see `Answer.pieces`."""

@@ -220,5 +220,7 @@ class _Reader:
 def _dialect(log: Side, settings: DeviceSettings, epoch: bytes) -> Dialect:
     protocol = getattr(settings, "replay_protocol", ReplayProtocol.GEVENTRELAY)
     if protocol is ReplayProtocol.GEVENTRELAY:
-        return Numbered(log, Life(epoch, bool(getattr(settings, "stamp", False))))
+        plan = log.plan.log
+        assert plan is not None  # it has a log
+        return Numbered(log, Life(epoch, bool(getattr(settings, "stamp", False)), plan.first))
     return Sequenced(log, with_topic=protocol is ReplayProtocol.VLLM)

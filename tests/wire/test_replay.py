@@ -119,6 +119,21 @@ def test_numbers_below_and_above_those_of_the_log_are_lost_or_yet_to_come(either
     assert outlet(device).replay_lost == 25
 
 
+def test_messages_that_there_never_were_are_not_lost(either, peers):
+    device = either(Forwarder(**SIDES, replay_size=2))
+    publisher, reader = publisher_of(device, peers), asker(device, peers)
+    about = head(reader)
+    assert ask(reader, Fetch(b"", b"", 0)) == [EndAnswer(b"", about.epoch, about.next)]
+    first = publish(device, publisher, (b"a",), (b"b",), (b"c",))
+    assert ask(reader, Fetch(b"", b"", 0)) == [
+        LostAnswer(b"", first, first + 1),
+        *numbered(first + 1, [(b"b",), (b"c",)]),
+        EndAnswer(b"", about.epoch, first + 3),
+    ]
+    assert ask(reader, Fetch(b"", b"", 0, 7)) == [EndAnswer(b"", about.epoch, 8)]
+    assert outlet(device).replay_lost == 1
+
+
 def test_only_messages_with_the_prefixes_are_given(either, peers):
     device = either(Forwarder(**SIDES, replay_size="1MB"))
     publisher, reader = publisher_of(device, peers), asker(device, peers)
