@@ -25,6 +25,9 @@ from .events import Event, Lost, Message, Position, Start
 LONGEST_WAIT_S = 15.0
 """How long an answer is waited for at most, in seconds, after several that did not come."""
 
+# A request may have 64 KiB in all.
+_MOST_PREFIX_BYTES = 32 * 1024
+
 
 class Renew(enum.Enum):
     """A socket that is to be closed, and made and connected anew."""
@@ -77,6 +80,9 @@ class Gapless:
     ) -> None:
         # An empty one is in all messages.
         self._prefixes = () if b"" in prefixes else tuple(dict.fromkeys(prefixes))
+        # With too many for one request, it asks for all messages, and looks at each.
+        few = len(self._prefixes) <= wire.MOST_PREFIXES and sum(map(len, self._prefixes)) <= _MOST_PREFIX_BYTES
+        self._asks_for = self._prefixes if few else ()
         self._start = start
         self._quiet_s, self._answer_s, self._start_s = quiet_s, answer_s, start_s
         self._given_up_at = None if start_s is None else now + start_s
@@ -176,7 +182,7 @@ class Gapless:
         asked.due = now + self._answer_s
         if isinstance(answer, wire.MessageAnswer):
             if answer.number >= self._next:
-                self._report(Message(answer.number, list(answer.parts)))
+                self._on_fetched(Message(answer.number, list(answer.parts)))
         elif isinstance(answer, wire.LostAnswer):
             first, end = max(answer.first, self._next), min(answer.end, asked.end or answer.end)
             if end > first:
@@ -251,6 +257,12 @@ class Gapless:
             # read must not be taken for numbers of this one.
             self._actions.append(Renew.SUB)
 
+    def _on_fetched(self, message: Message) -> None:
+        if self._asks_for == self._prefixes or message.parts[0].startswith(self._prefixes):
+            self._report(message)
+        else:
+            self._next = message.number + 1
+
     def _finish(self, held: Message | None, now: float) -> None:
         """All that was asked for has come."""
         if held is not None and held.number == self._next:
@@ -289,7 +301,7 @@ class Gapless:
 
     def _fetch(self, end: int, held: Message | None, now: float) -> None:
         tag = self._new_tag()
-        request = wire.Fetch(tag, self._epoch, self._next, end - 1, self._prefixes)
+        request = wire.Fetch(tag, self._epoch, self._next, end - 1, self._asks_for)
         self._ask(request, _Asked(tag, end, held, now + self._wait_s()))
 
     def _ask(self, request: wire.Request, asked: _Asked) -> None:

@@ -40,6 +40,8 @@ class FaultyLink(Closing):
             raise SettingsError("target", "a tcp endpoint", target)
         self._target = (parsed.host.strip("[]"), int(parsed.port))
         self._greenlets, self._connections = Group(), set[_Connection]()
+        # Those that are accepted and not yet served.
+        self._clients: set[Any] = set()
         self.open, self.delay_s, self.slice_bytes, self.passed_bytes = Event(), 0.0, _READ_BYTES, 0
         self.open.set()
         # Bound but never listening: keeps the port while the listener is closed.
@@ -66,6 +68,10 @@ class FaultyLink(Closing):
         for connection in tuple(self._connections):
             connection.close()
         self._connections.clear()
+        # A greenlet that was killed before it began has closed nothing.
+        for client in self._clients:
+            client.close()
+        self._clients.clear()
 
     def restore(self) -> None:
         """Accept connections again after `cut`. Nothing happens if the link is not cut."""
@@ -104,11 +110,13 @@ class FaultyLink(Closing):
         # Runs until it is killed, which happens right after the listener is closed.
         while True:
             client, _ = listener.accept()
+            self._clients.add(client)
             self._greenlets.spawn(self._serve, client)
 
     def _serve(self, client: socket.socket) -> None:
         # Without a target the client's connection ends, as it would without the link.
         with contextlib.closing(client), contextlib.suppress(OSError):
+            self._clients.discard(client)
             target = socket.socket(socket.AF_INET6 if ":" in self._target[0] else socket.AF_INET)
             connection = _Connection(self, client, target)
             self._connections.add(connection)

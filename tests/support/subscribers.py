@@ -143,6 +143,7 @@ class Reader(Closing):
 
     def _read_green(self) -> None:
         with GaplessSubscriber(*self._arguments, context=zmq.green, **self._options) as subscriber:
+            self._subscriber = subscriber
             self.started = subscriber.wait_started()
             for event in subscriber:
                 self._take(event)
@@ -170,6 +171,11 @@ class Reader(Closing):
     def numbers(self) -> list[int | tuple[int, int]]:
         """Of each message its number, and of each loss its numbers."""
         return [one.number if isinstance(one, Message) else (one.first, one.end) for one in self.events]
+
+    @property
+    def unanswered(self) -> int:
+        """Of a reader in a greenlet: how many requests in a row have had no answer."""
+        return self._subscriber._gapless._unanswered
 
     @property
     def hash(self) -> str:

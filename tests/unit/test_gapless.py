@@ -212,6 +212,20 @@ def test_an_empty_prefix_is_everything():
     assert stand.asked[-1].prefixes == ()
 
 
+@pytest.mark.parametrize(
+    "prefixes", [[b"a%d:" % number for number in range(200)], [b"a" * 20_000, b"b" * 20_000, b"a1:"]]
+)
+def test_with_more_prefixes_than_a_request_may_have_it_asks_for_all_and_hands_out_what_matches(prefixes):
+    stand = Stand(ModelLog(100), *prefixes)
+    stand.settle()
+    for topic in (b"x", b"a1:", b"a1000:", b"x"):
+        stand.publish(topic, arrives=False)
+    stand.tick(1.0)
+    assert stand.settle() == [Message(101, [b"a1:"])]
+    assert stand.asked[-1].prefixes == ()
+    assert stand.gapless.position.number == 104
+
+
 def test_a_lost_tail_is_noticed_when_it_is_quiet(stand):
     stand.publish(b"lost", arrives=False)
     assert stand.tick() == 1.0
