@@ -24,7 +24,7 @@ MOST_QUEUED_BYTES = 256 * 1024
 MOST_REQUEST_BYTES = 64 * 1024
 """The largest request that is taken."""
 
-MOST_REQUEST_PARTS = 128
+MOST_REQUEST_PARTS = 512
 """The most parts of a request."""
 
 

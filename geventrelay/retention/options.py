@@ -177,11 +177,10 @@ class ReplayOptions(DeviceGroup):
         if not {"replay_size", "replay"} <= set(values):
             return
         if values["replay_size"] is None:
-            for one in options_of(ReplayOptions):
-                if one.field != "replay_size" and values.get(one.field, one.default) != one.default:
-                    yield SettingsError(
-                        "replay_size", f"a size such as 100000 or 10min where {one.name} is given", None
-                    )
+            options = (one for one in options_of(ReplayOptions) if one.field != "replay_size")
+            given = next((one.name for one in options if values.get(one.field, one.default) != one.default), None)
+            if given is not None:
+                yield SettingsError("replay_size", f"a size such as 100000 or 10min where {given} is given", None)
         elif values["replay"] is None:
             yield SettingsError("replay", "an endpoint where replay is given", None)
         protocol = values.get("replay_protocol", ReplayProtocol.GEVENTRELAY)

@@ -12,7 +12,7 @@ VERSION = b"GR01"
 """The first frame of each request and answer."""
 
 MOST_TAG_BYTES = 32
-MOST_PREFIXES = 100
+MOST_PREFIXES = 500
 """How many prefixes a request may have. With more to ask for, ask for all."""
 
 EPOCH_BYTES = 16

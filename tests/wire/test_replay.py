@@ -542,11 +542,11 @@ def test_a_reader_whose_rights_are_revoked_is_ended_and_gets_no_more(either, pee
 def test_a_request_of_too_many_parts_ends_its_connection(either, peers):
     device = either(Forwarder(**SIDES, replay_size=10))
     reader = asker(device, peers)
-    reader.send(*Fetch(b"", b"", 0, None, (b"a",) * 150).frames())
+    reader.send(*Fetch(b"", b"", 0, None, (b"a",) * 600).frames())
     eventually(lambda: device.peers()["replay"].cut_off.get("too_many_parts") == 1, "its end")
     other = asker(device, peers)
-    (answer,) = ask(other, Fetch(b"", b"", 0, None, (b"a",) * 101))
-    assert (type(answer), answer.text) == (ErrorAnswer, "prefixes: expected at most 100, got 101")
+    (answer,) = ask(other, Fetch(b"", b"", 0, None, (b"a",) * 501))
+    assert (type(answer), answer.text) == (ErrorAnswer, "prefixes: expected at most 500, got 501")
 
 
 def test_the_port_can_connect_to_those_that_ask(either, peers):
