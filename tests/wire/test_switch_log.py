@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
+import tracemalloc
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -330,12 +331,13 @@ def test_put_wants_a_part(world):
         far.peer.put([])
 
 
-def test_put_has_room_for_one_message_only_while_memory_is_short(kind):
+@pytest.mark.parametrize("type", ["ROUTER", "PUB", "PUSH"])
+def test_put_has_room_for_one_message_only_while_memory_is_short(kind, type):
     account = ACCOUNTS[kind]()
     with new_world(lambda: CORES[kind](account)) as world:
         account.limit_bytes = 1_000_000
-        router = world.side("ROUTER", sndhwm=0)
-        fars = [world.far(router, small=True) for _ in range(3)]
+        side = world.side(type, sndhwm=0)
+        fars = [world.far(side, small=True) for _ in range(3)]
         put = 0
         while fars[0].peer.put([b"x" * 10_000]):
             put += 1
@@ -343,7 +345,7 @@ def test_put_has_room_for_one_message_only_while_memory_is_short(kind):
         assert 70 < put < 80
         assert [fars[1].peer.put([b"y"]) for _ in range(2)] == [True, False]
         fars[0].hang_up()
-        router.remove(fars[0].peer)
+        side.remove(fars[0].peer)
         fars[1].peer.write(NEVER)
         assert [fars[1].peer.put([b"y"]) for _ in range(2)] == [True, True]
         check_counts(*fars)
@@ -643,6 +645,20 @@ def test_a_large_message_does_not_stay_for_the_small_ones_beside_it(kind):
             source.send(piece)
         assert everything(pub) == [(2 + number, [one]) for number, one in enumerate(small)]
         assert account.used_bytes < 1_000_000
+
+
+def test_nothing_stays_in_memory_of_blocks_that_are_forgotten(monkeypatch):
+    # Each message has one of its own then.
+    monkeypatch.setattr(log, "_BLOCK_BYTES", 1)
+    with new_world(CORES["python"]) as world:
+        _, source, _ = publisher(world, plan=LogPlan(messages=10))
+        source.send(wire(b"x") * 1000)
+        tracemalloc.start()
+        try:
+            source.send(wire(b"x") * 20_000)
+            assert tracemalloc.get_traced_memory()[0] < 200_000
+        finally:
+            tracemalloc.stop()
 
 
 @pytest.mark.parametrize("values", [False, True])
