@@ -8,16 +8,18 @@ import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
-from ..components.replay import ReplayCounts, ReplayRefusal
+from ..components.replay import MOST_QUEUED_BYTES, ReplayCounts, ReplayRefusal
 from ..engine.grant import Prefixes
 from ..engine.seldom import Seldom
 from ..settings import DeviceSettings
+from ..switch.budget import limit_bytes
 from ..switch.contract import Ended, Peer, Side
 from ..switch.turns import Job
 from ..terms import ReplayProtocol
 from ..zmtp.errors import Fault
 from .answers import OVER, Answer
 from .dialect import MOST_WAITING, MOST_WAITING_BYTES, Dialect, Question
+from .large import LargeMessages
 from .numbered import Life, Numbered
 from .sequenced import Sequenced
 
@@ -28,14 +30,22 @@ if TYPE_CHECKING:
 
 # What a request takes besides its own bytes.
 _REQUEST_BYTES = 1000
+LONGEST_UNREAD_S = 30.0
+"""How long a large message may wait to be written while others wait for the room that it takes, in seconds."""
+
+_LARGE_SHARE = 8
+"""Of the memory budget, such a part is for large messages of one port."""
+
 _NOT_READ = "it goes on asking, and does not read the answers"
+_UNREAD = "it does not read a large answer, and others wait for the memory that this takes"
 
 
 class ReplayService:
     """Answers the peers of a ROUTER from the log of a PUB or XPUB. Nothing here yields.
 
     One request of a peer is answered at a time, in their order. Of all peers that have room, each is served a little in
-    turn. What a peer has no room for stays in the log until it has, or until it is forgotten there.
+    turn. What a peer has no room for stays in the log until it has, or until it is forgotten there. Messages that are
+    larger than what may wait for a peer have room for all peers together: `LargeMessages`.
 
     :param driver: the device's.
     :param station: the socket that is asked.
@@ -53,6 +63,8 @@ class ReplayService:
         # Those that have something to get and room for it.
         self._ready: deque[_Reader] = deque()
         self._waiting_bytes = 0
+        self._large: LargeMessages[_Reader] = LargeMessages(limit_bytes() // _LARGE_SHARE)
+        self._looks_for_unread = False
         self._requests = self._messages = self._lost = 0
         self._refused: Counter[ReplayRefusal] = Counter()
         self._seldom = Seldom()
@@ -67,6 +79,7 @@ class ReplayService:
         """Answer nothing more. May be called twice."""
         self._side.on_message = None
         self._ready.clear()
+        self._large = LargeMessages(0)
         while self._readers:
             self._readers.popitem()[1].leave()
 
@@ -89,7 +102,8 @@ class ReplayService:
             rule = f"more than {MOST_WAITING} requests of one peer wait, or {MOST_WAITING_BYTES} bytes of all peers"
             self._refuse(reader, ReplayRefusal.TOO_MANY, rule)
             refusal = self._dialect.too_many(frames)
-            reader.overrun = refusal is not None and not peer.put(refusal)
+            if refusal is not None and not peer.put(refusal):
+                reader.overrun = _NOT_READ
         else:
             question = self._dialect.read(frames, reader.allowed)
             if question.wrong:
@@ -107,6 +121,9 @@ class ReplayService:
 
     def _on_room(self, reader: _Reader) -> None:
         """Some of what waits for a `reader` was written."""
+        if self._large.holds(reader) and reader.has_written_large:
+            self._large.give_back(reader)
+            self._go_on_with_large()
         if reader.full and reader.has_room:
             reader.full = False
             self._make_ready(reader)
@@ -116,6 +133,8 @@ class ReplayService:
         self._readers.pop(reader.link.peer, None)
         self._waiting_bytes -= sum(size for _, size in reader.line)
         reader.leave()
+        self._large.give_back(reader)
+        self._go_on_with_large()
 
     def _serve(self, until: float) -> bool:
         # In a forked child, the connections are the parent's.
@@ -124,6 +143,8 @@ class ReplayService:
             reader.ready = False
             if not reader.gone:
                 self._step(reader, until)
+                self._large.give_back_unused(reader)
+                self._go_on_with_large()
             if time.monotonic() >= until:
                 break
         return bool(self._ready) and not self._driver.dead
@@ -132,7 +153,7 @@ class ReplayService:
         """Send a `reader` a little of what it is to get."""
         link = reader.link
         if reader.overrun:
-            link.end(Ended(Fault.NOT_READ, _NOT_READ))
+            link.end(Ended(Fault.NOT_READ, reader.overrun))
             return
         link.write_soon()
         if reader.full:
@@ -142,8 +163,7 @@ class ReplayService:
         if answer is None:
             return
         for piece in answer.pieces(until):
-            if piece.frames is not None and not link.peer.put(reader.front + piece.frames):
-                reader.wait_for_room()
+            if piece.frames is not None and not self._put(reader, reader.front + piece.frames):
                 return
             answer.position = piece.position
             self._messages += piece.messages
@@ -152,6 +172,48 @@ class ReplayService:
             reader.answer = None
         if reader.is_served:
             self._make_ready(reader)
+
+    def _put(self, reader: _Reader, frames: list[bytes]) -> bool:
+        """Have `frames` wait for a `reader`; False if it has to wait for room first."""
+        size = sum(map(len, frames))
+        if size <= MOST_QUEUED_BYTES:
+            done = reader.link.peer.put(frames)
+        elif self._large.holds(reader):
+            done = False
+        elif not self._large.take(reader, size):
+            reader.wait_in_line()
+            self._look_for_unread_later()
+            return False
+        elif done := reader.link.peer.put(frames):
+            reader.note_large()
+        else:
+            self._large.give_back(reader)
+        if not done:
+            reader.wait_for_room()
+        return done
+
+    def _go_on_with_large(self) -> None:
+        for reader in self._large.next_ones():
+            reader.full = False
+            self._make_ready(reader)
+
+    def _look_for_unread_later(self) -> None:
+        if not self._looks_for_unread:
+            self._looks_for_unread = True
+            self._driver.later(LONGEST_UNREAD_S, self._look_for_unread)
+
+    def _look_for_unread(self) -> None:
+        """End those that have not read a large message for long while others wait to have theirs."""
+        self._looks_for_unread = False
+        if not self._large.anyone_waits:
+            return
+        now = time.monotonic()
+        for reader in self._large.holders:
+            since = reader.link.peer.waits_since
+            if since is not None and now - since >= LONGEST_UNREAD_S:
+                reader.overrun = _UNREAD
+                self._make_ready(reader)
+        self._look_for_unread_later()
 
     def _refuse(self, reader: _Reader, reason: ReplayRefusal, what: str) -> None:
         self._refused[reason] += 1
@@ -172,7 +234,7 @@ class _Reader:
     :ivar front: the frames in front of each piece of the answer.
     :ivar ready: whether it waits for its turn.
     :ivar full: whether it waits until it has room.
-    :ivar overrun: whether it was to get what there was no room for, and that cannot wait.
+    :ivar overrun: why it is to be ended: it was to get what there was no room for, and that cannot wait; else empty.
     :ivar gone: whether its connection has ended.
     """
 
@@ -182,8 +244,9 @@ class _Reader:
         self.line: deque[tuple[Question, int]] = deque()
         self.answer: Answer | None = None
         self.front: list[bytes] = []
-        self.ready = self.full = self.overrun = self.gone = False
-        self._enough = 0
+        self.ready = self.full = self.gone = False
+        self.overrun = ""
+        self._enough = self._large_end = 0
 
     @property
     def is_served(self) -> bool:
@@ -203,6 +266,21 @@ class _Reader:
         """Have nothing put for it until half of what waits now was written."""
         self.full = True
         self._enough = self.link.peer.counts().waiting // 2
+
+    def note_large(self) -> None:
+        """What was put last is a large message."""
+        self._large_end = self.link.peer.counts().matched
+
+    @property
+    def has_written_large(self) -> bool:
+        """Whether the large message was written that was put last."""
+        counts = self.link.peer.counts()
+        return counts.matched - counts.waiting >= self._large_end
+
+    def wait_in_line(self) -> None:
+        """Have nothing put for it until it is said to go on, whatever was written."""
+        self.full = True
+        self._enough = -1
 
     @property
     def has_room(self) -> bool:
