@@ -76,6 +76,9 @@ class Sockets:
                     # It may be a key or a password.
                     shown = Unshown(f"{len(value)} bytes") if isinstance(value, bytes) else value
                     raise SettingsError(name, "a value that ZeroMQ takes for this option", shown) from None
+            if kind == zmq.DEALER:
+                # A request waits for its connection there.
+                socket.set(zmq.IMMEDIATE, 0)
         except BaseException:
             socket.close(0)
             raise

@@ -168,6 +168,13 @@ def test_both_sockets_have_the_keys(read):
 # What cannot go on
 
 
+def test_a_request_waits_for_its_connection_whatever_the_options_say(relay, read):
+    reader = read(*at(relay), immediate=1)
+    relay.publish(b"one", arrives=False)
+    reader.until_number(1000)
+    assert reader.events == [Message(1000, [b"one"])]
+
+
 def test_a_relay_without_stamps_is_one_clear_error(read):
     with FakeRelay(stamped=False) as relay, pytest.raises(GaplessError) as error:
         read(*at(relay))
