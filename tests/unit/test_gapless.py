@@ -17,6 +17,7 @@ from geventrelay.client.events import Lost, Message, Position
 from geventrelay.client.gapless import LONGEST_WAIT_S, Gapless, Renew
 from geventrelay.errors import GaplessError, SettingsError
 from geventrelay.retention.replay_wire import (
+    MOST_PREFIXES,
     EndAnswer,
     ErrorAnswer,
     Fetch,
@@ -213,7 +214,7 @@ def test_an_empty_prefix_is_everything():
 
 
 @pytest.mark.parametrize(
-    "prefixes", [[b"a%d:" % number for number in range(200)], [b"a" * 20_000, b"b" * 20_000, b"a1:"]]
+    "prefixes", [[b"a%d:" % number for number in range(MOST_PREFIXES + 1)], [b"a" * 20_000, b"b" * 20_000, b"a1:"]]
 )
 def test_with_more_prefixes_than_a_request_may_have_it_asks_for_all_and_hands_out_what_matches(prefixes):
     stand = Stand(ModelLog(100), *prefixes)
