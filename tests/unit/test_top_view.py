@@ -181,6 +181,19 @@ def test_denied_peers_are_told_by_reason_over_all_sockets(monkeypatch):
     assert devices["one"].as_json()["denied_per_s"] == 3
 
 
+def test_what_a_device_keeps_is_told_where_it_is_printed_once(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    nothing = {"last_values": {"kept": None, "bytes": None}, "log": {"messages": None, "bytes": None}}
+    keeps = {"last_values": {"kept": 1, "bytes": 26}, "log": {"messages": 1500, "bytes": 31000, "oldest": 7}}
+    pumps = [{"outlets": [nothing]}, {"outlets": [keeps]}, {"outlets": [{}]}]
+    answer = {"devices": [{"name": "one", "pumps": pumps}, {"name": "two", "pumps": pumps[:1]}, {"name": "old"}]}
+    devices = rates(answer, {}, 0)
+    lines = Screen("http://127.0.0.1:8080").text({}, devices).splitlines()
+    assert lines[-2:] == ["one: keeps 1 last value (26 bytes)", "one: keeps 1,500 messages (31,000 bytes) for replay"]
+    assert [devices[name].as_json()["log"] for name in ("one", "two", "old")] == [keeps["log"], None, None]
+    assert [devices[name].as_json()["last_values"] for name in ("one", "two")] == [keeps["last_values"], None]
+
+
 def test_a_server_that_begins_again_counts_from_0():
     since = Since()
     since.see([dropped(received=9, full=3)])

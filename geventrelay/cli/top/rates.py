@@ -43,6 +43,8 @@ class DeviceRates:
     :ivar counts: what its pumps, outlets and sockets have counted so far, added up, by the values' attributes.
     :ivar per_s: the rates of these, per second; None where they are not known.
     :ivar uncertain: the sockets whose number of peers is not certain.
+    :ivar last_values: what it keeps for later subscribers, as the server sends it; None if it keeps nothing.
+    :ivar log: what it keeps for replay, likewise.
     """
 
     name: str
@@ -56,6 +58,8 @@ class DeviceRates:
     counts: Mapping[str, Count]
     per_s: Mapping[str, float | None]
     uncertain: Sequence[str] = ()
+    last_values: Mapping[str, Any] | None = None
+    log: Mapping[str, Any] | None = None
 
     def total(self, name: str) -> int | None:
         """What has been counted, whatever the reasons; None if that is not known.
@@ -126,9 +130,16 @@ def _device(device: Mapping[str, Any]) -> DeviceRates:
         peers={socket["key"]: socket.get("peers") for socket in device.get("sockets", ())},
         uncertain=[socket["key"] for socket in device.get("sockets", ()) if socket.get("certain") is False],
         held=device.get("held"),
+        last_values=_kept(outlets, "last_values"),
+        log=_kept(outlets, "log"),
         counts=counts,
         per_s={name: None if counts[name] is None else 0.0 for name in COUNTERS},
     )
+
+
+def _kept(outlets: Iterable[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
+    """What the one of the `outlets` that keeps something under `name` sends of it; None if there is none."""
+    return next((found for outlet in outlets if (found := outlet.get(name)) and found.get("bytes") is not None), None)
 
 
 def _sum(value: Value, several: Iterable[Mapping[str, Any]]) -> Count:

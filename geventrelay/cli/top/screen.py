@@ -59,7 +59,7 @@ class Screen:
     def text(self, server: Mapping[str, Any], devices: Mapping[str, DeviceRates]) -> str:
         """All `devices` of a `server`, to be printed."""
         some = list(devices.values())
-        notes = _notes(some, Always())
+        notes = [*_notes(some, Always()), *_kept(some)]
         page = Group(
             self._head(server),
             _totals(some),
@@ -184,7 +184,7 @@ def _failure(one: DeviceRates, since: Since) -> Text | None:
     again = "" if one.next_start_in_s is None else f", starts again in {_duration(one.next_start_in_s)}"
     times = f", restarted {one.restarts}x" if one.restarts else ""
     lead = "failed" if one.state == "failed" else "failed before"
-    return _note(f"{one.name}: {lead}: {one.failure}{times}{again}", "red" if one.state == "failed" else "dim")
+    return _line(f"{one.name}: {lead}: {one.failure}{times}{again}", "red" if one.state == "failed" else "dim")
 
 
 def _missing(one: DeviceRates, since: Since, name: str) -> Text | None:
@@ -192,10 +192,26 @@ def _missing(one: DeviceRates, since: Since, name: str) -> Text | None:
     if not counts:
         return None
     reasons = ", ".join(f"{number:,} {reason}" for reason, number in counts.items())
-    return _note(f"{one.name}: {name} {reasons}", "red" if one.per_s.get(name) else "dim")
+    return _line(f"{one.name}: {name} {reasons}", "red" if one.per_s.get(name) else "dim")
 
 
-def _note(sentence: str, style: str) -> Text:
+def _kept(devices: Sequence[DeviceRates]) -> list[Text]:
+    """A line for each thing that a device keeps."""
+    found = []
+    for one in devices:
+        if one.last_values is not None:
+            found.append(_line(f"{one.name}: keeps {_amount(one.last_values, 'kept', 'last value')}", "dim"))
+        if one.log is not None:
+            found.append(_line(f"{one.name}: keeps {_amount(one.log, 'messages', 'message')} for replay", "dim"))
+    return found
+
+
+def _amount(kept: Mapping[str, Any], key: str, noun: str) -> str:
+    number, nbytes = kept.get(key) or 0, kept["bytes"]
+    return f"{number:,} {noun}{'' if number == 1 else 's'} ({nbytes:,} bytes)"
+
+
+def _line(sentence: str, style: str) -> Text:
     return Text(printable(sentence), style=style, no_wrap=True, overflow="ellipsis")
 
 
