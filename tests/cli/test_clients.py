@@ -155,14 +155,21 @@ def test_sub_says_that_a_relay_does_not_number_its_messages(client):
     with FakeRelay(stamped=False) as relay:
         expect_beside(
             sub_without_gaps(client, relay), 1, "",
-            "sub: sub_endpoint: expected a relay with --stamp, got one that does not number its messages\n",
+            f"sub: ENDPOINT {relay.sub_endpoint}: expected a relay with --stamp, "
+            "got one that does not number its messages\n",
         )  # fmt: skip
 
 
 def test_sub_without_gaps_ends_when_nothing_comes(client, fake_relay):
-    expect_beside(sub_without_gaps(client, fake_relay, "--timeout", "0.2"), 1, "", "sub: nothing came within 0.2 s\n")
+    expect_beside(sub_without_gaps(client, fake_relay, "--timeout", "1"), 1, "", "sub: nothing came within 1 s\n")
     fake_relay.publish(b"one")
     expect_beside(sub_without_gaps(client, fake_relay, "--timeout", "0.5", "--oldest"), output="one\n")
+
+
+def test_sub_says_that_no_answer_came_from_where_no_relay_answers(client, fake_relay):
+    silent = fake_relay.sub_endpoint
+    sub = client("sub", "--gapless", silent, "--timeout", "0.2", silent)
+    expect_beside(sub, 1, "", f"sub: --gapless: no answer from {silent} within 0.2 s\n")
 
 
 @pytest.mark.parametrize(
@@ -171,7 +178,7 @@ def test_sub_without_gaps_ends_when_nothing_comes(client, fake_relay):
         (["--oldest", "5556"], "--oldest: expected --gapless beside it"),
         (["--gapless", "@5558", "5556"], "--gapless: expected an endpoint to connect to, got @5558"),
         (["--gapless", "5558", "@5556"], "ENDPOINT: expected an endpoint to connect to, got @5556"),
-        (["--gapless", "x", "5556"], "replay_endpoint: expected an endpoint to connect to"),
+        (["--gapless", "x", "5556"], "--gapless: expected an endpoint to connect to"),
     ],
 )
 def test_wrong_endpoints_of_a_sub_without_gaps_are_wrong_usage(client, arguments, errors):
