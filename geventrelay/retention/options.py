@@ -114,7 +114,7 @@ class ReplayOptions(DeviceGroup):
 
     replay_size: ReplaySize | str | int | None = option(
         replay_size,
-        "keep what is published for the replay port: the newest 100000, 1GiB or 10min of it, say (engine zmtp)",
+        "keep what is published for the replay port: the newest 100000 messages, 256MB or 10min, say (engine zmtp)",
         default=None,
         unset="none",
         name="replay",
@@ -133,7 +133,7 @@ class ReplayOptions(DeviceGroup):
     )
     replay: Endpoints | None = option(
         endpoints,
-        "where subscribers ask for messages that they have missed",
+        "where subscribers ask for messages that they have missed; a bare PORT is on 127.0.0.1",
         default=None,
         unset="nowhere",
         name="replay-port",

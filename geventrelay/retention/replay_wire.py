@@ -220,12 +220,13 @@ def read_request(frames: Sequence[bytes]) -> Request:
     tag, kind, rest = _opened(frames)
     if kind == HEAD:
         if rest:
-            raise WireError(f"HEAD: expected 3 frames, got {len(frames)}", tag)
+            raise WireError(f"HEAD: expected 3 parts (version, tag, HEAD), got {len(frames)}", tag)
         return Head(tag)
     if kind != FETCH:
         raise WireError(f"kind: expected HEAD or FETCH, got {_shown(kind)}", tag)
     if len(rest) < 3:
-        raise WireError(f"FETCH: expected 6 frames or more, got {len(frames)}", tag)
+        rule = "6 parts (version, tag, FETCH, epoch, first, last) and prefixes"
+        raise WireError(f"FETCH: expected {rule}, got {len(frames)}", tag)
     epoch, first, last = rest[0], _number("first", rest[1], tag), None
     if len(rest) - 3 > MOST_PREFIXES:
         raise WireError(f"prefixes: expected at most {MOST_PREFIXES}, got {len(rest) - 3}", tag)
@@ -246,7 +247,7 @@ def read_answer(frames: Sequence[bytes]) -> Answer:
     tag, kind, rest = _opened(frames)
     if kind == MESSAGE:
         if len(rest) < 2:
-            raise WireError(f"MESSAGE: expected 5 frames or more, got {len(frames)}", tag)
+            raise WireError(f"MESSAGE: expected 5 parts or more, got {len(frames)}", tag)
         return MessageAnswer(tag, _number("number", rest[0], tag), tuple(rest[1:]))
     if kind == LOST:
         _expect(kind, 2, frames, tag)
@@ -274,9 +275,9 @@ def read_answer(frames: Sequence[bytes]) -> Answer:
 def _opened(frames: Sequence[bytes]) -> tuple[bytes, bytes, Sequence[bytes]]:
     """The tag and kind of `frames`, and what follows."""
     if not frames or frames[0] != VERSION:
-        raise WireError(f"version: expected {VERSION.decode()}, got {_shown(frames[0]) if frames else 'no frame'}")
+        raise WireError(f"version: expected {VERSION.decode()}, got {_shown(frames[0]) if frames else 'no part'}")
     if len(frames) < 3:
-        raise WireError(f"message: expected 3 frames or more, got {len(frames)}")
+        raise WireError(f"message: expected 3 parts or more, got {len(frames)}")
     if len(frames[1]) > MOST_TAG_BYTES:
         raise WireError(f"tag: expected at most {MOST_TAG_BYTES} bytes, got {len(frames[1])}")
     return frames[1], frames[2], frames[3:]
@@ -284,7 +285,7 @@ def _opened(frames: Sequence[bytes]) -> tuple[bytes, bytes, Sequence[bytes]]:
 
 def _expect(kind: bytes, count: int, frames: Sequence[bytes], tag: bytes) -> None:
     if len(frames) != 3 + count:
-        raise WireError(f"{kind.decode()}: expected {3 + count} frames, got {len(frames)}", tag)
+        raise WireError(f"{kind.decode()}: expected {3 + count} parts, got {len(frames)}", tag)
 
 
 def _oldest_and_next(frames: Sequence[bytes], tag: bytes) -> tuple[int, int]:

@@ -91,8 +91,9 @@ class Sequenced:
     def read(self, frames: list[bytes], allowed: Prefixes | None) -> Question:
         """What is asked by `frames` of a peer that has what is `allowed`; see `Dialect.read`."""
         if len(frames) != 2 or frames[0]:
-            wrong = f"request: expected an empty frame and a number, got {len(frames)} frames"
-            return Question([], None, wrong if len(frames) != 2 else "request: expected an empty first frame")
+            rule = "expected an empty part, which a REQ sends by itself, and a number"
+            got = f"{len(frames)} parts" if len(frames) != 2 else "a first part that is not empty"
+            return Question([], None, f"request: {rule}, got {got}")
         if len(frames[1]) != NUMBER_BYTES:
             return Question([], None, f"number: expected {NUMBER_BYTES} bytes, got {len(frames[1])}")
         first = int.from_bytes(frames[1], "big")

@@ -91,8 +91,9 @@ class DeviceSettings(TapOptions, ControlOptions, RightsOptions, AccessOptions, R
         errors += (SettingsError(key, RULE, way) for (_, key), way in loops({kept.get("name", cls.pattern): own}))
         errors += _without_thread(kept["socket_options"], kept.get("io_threads"))
         errors += engine
+        told = {error.name for error in errors}
         for key in kept["socket_options"]:
-            if kept.get(key, ()) is None:
+            if kept.get(key, ()) is None and key not in told:
                 errors.append(SettingsError(key, "an endpoint for a socket that is given options", None))
         return kept, errors
 

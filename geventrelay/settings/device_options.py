@@ -65,7 +65,7 @@ class Common(DeviceGroup):
         word,
         "address or network interface that every bare port binds; * is every one",
         default=None,
-        unset="127.0.0.1 for control and tap, else *",
+        unset="127.0.0.1 for control, tap and replay-port, else *",
         metavar="HOST",
         live=True,
     )

@@ -272,6 +272,22 @@ BAD = {
         "[device.r]\nsub-port = 1\npush-port = 2\n[device.r.pub]\ntos = 3\n",
         "device.r.pub: expected an endpoint for a socket that is given options, got nothing", 4,
     ),
+    "a table of a replay port without a size, for two that need it": (
+        FORWARDER + "stamp = true\n[device.f.replay]\nbind = 3\n",
+        "device.f.replay.size: expected a size such as 100000 or 10min where replay-port is given, got nothing", 6,
+    ),
+    "a table of a replay port without an endpoint": (
+        FORWARDER + "[device.f.replay]\nsize = '10min'\n",
+        "device.f.replay.bind: expected an endpoint where replay is given, got nothing", 5,
+    ),
+    "a table with the name of an option": (
+        FORWARDER + "[device.f.replay-port]\nbind = 3\n",
+        "device.f.replay-port: expected a value, and not a table; the table is [device.f.replay], got a table", 5,
+    ),
+    "an option of the device in the table of its socket": (
+        FORWARDER + "[device.f.replay]\nbind = 3\nsize = 5\nbytes = 6\n",
+        "device.f.replay.bytes: expected a key of a socket (replay-bytes stands in [device.f]), got 'bytes'", 8,
+    ),
     "a socket without endpoints": (
         QUEUE.replace("backend = 2", "[device.q.backend]\ntos = 5"), "device.q.backend: expected tcp://HOST:PORT", 4
     ),

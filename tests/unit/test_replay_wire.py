@@ -118,13 +118,17 @@ def test_the_frames_are_those_of_the_documentation():
 @pytest.mark.parametrize(
     "frames, text, tag",
     [
-        ([], "version: expected GR01, got no frame", b""),
+        ([], "version: expected GR01, got no part", b""),
         ([b"GR02", b"t", b"HEAD"], "version: expected GR01, got b'GR02'", b""),
-        ([b"GR01", b"t"], "message: expected 3 frames or more, got 2", b""),
+        ([b"GR01", b"t"], "message: expected 3 parts or more, got 2", b""),
         ([b"GR01", bytes(33), b"HEAD"], "tag: expected at most 32 bytes, got 33", b""),
         ([b"GR01", b"t", b"head"], "kind: expected HEAD or FETCH, got b'head'", b"t"),
-        ([b"GR01", b"t", b"HEAD", b""], "HEAD: expected 3 frames, got 4", b"t"),
-        ([b"GR01", b"t", b"FETCH", b"", ONE], "FETCH: expected 6 frames or more, got 5", b"t"),
+        ([b"GR01", b"t", b"HEAD", b""], "HEAD: expected 3 parts (version, tag, HEAD), got 4", b"t"),
+        (
+            [b"GR01", b"t", b"FETCH", b"", ONE],
+            "FETCH: expected 6 parts (version, tag, FETCH, epoch, first, last) and prefixes, got 5",
+            b"t",
+        ),
         ([b"GR01", b"t", b"FETCH", b"x", ONE, b""], "epoch: expected 0 or 16 bytes, got 1", b"t"),
         ([b"GR01", b"t", b"FETCH", b"", b"1", b""], "first: expected a number of 8 bytes, got 1 bytes", b"t"),
         ([b"GR01", b"t", b"FETCH", b"", ONE, b"1"], "last: expected a number of 8 bytes, got 1 bytes", b"t"),

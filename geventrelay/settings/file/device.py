@@ -103,7 +103,8 @@ class DeviceTable:
             self._wrong.add(field)
         elif isinstance(value, Mapping):
             self._wrong.add(field)
-            self.faults.append(fault(path, "a value, and not a table", value))
+            meant = f"; the table is [{shown((*self._path, field))}]" if field in self._interfaces else ""
+            self.faults.append(fault(path, f"a value, and not a table{meant}", value))
         else:
             self._values[field] = value
 
@@ -122,6 +123,11 @@ class DeviceTable:
             self._values[key] = endpoints
         options: dict[str, int | bytes] = {}
         access: dict[str, Any] = {}
+        if self._keys.get(key, key) != key:
+            # What is missing is missed in this table.
+            self._places.setdefault(self._keys[key], (*path, "size"))
+            if not (given_before or "bind" in table or "connect" in table):
+                self._places[key] = (*path, "bind")
         for name, value in table.items():
             if name == "size" and self._keys.get(key, key) != key:
                 # TOML has no key of a value and of a table, and replay is both.
@@ -179,6 +185,10 @@ class DeviceTable:
         except KeyError:
             if written in ("type", "socket-type", "socket_type"):
                 self.faults.append(fault(path, self._rule_of_type(key), value))
+                return
+            if (option_of_device := f"{key}-{written}") in self._keys:
+                place = f"{option_of_device} stands in [device.{self.name}]"
+                self.faults.append(fault(path, f"a key of a socket ({place})", written))
                 return
             known = [*(name.replace("_", "-") for name in OPTIONS), *FIELDS_BY_NAME]
             self.faults.append(unknown(path, ["bind", "connect", *known], "a socket"))
