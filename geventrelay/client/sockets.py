@@ -56,8 +56,6 @@ class Sockets:
             old, self.replay = self.replay, None
             _close(old)
             self.replay = self._made(zmq.DEALER)
-            # It must take a request before its connection is up.
-            self.replay.set(zmq.IMMEDIATE, 0)
             self._connect(self.replay, "replay_endpoint")
 
     def close(self) -> None:

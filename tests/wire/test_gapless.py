@@ -165,12 +165,6 @@ def test_both_sockets_have_the_keys(read):
         assert reader.numbers == [1000, 1001]
 
 
-def test_a_request_is_taken_before_there_is_a_connection_whatever_the_options_are(relay, read):
-    reader = read(*at(relay), immediate=1, linger=-1)
-    relay.publish(b"one")
-    reader.until_number(1000)
-
-
 # What cannot go on
 
 
