@@ -98,6 +98,8 @@ def terms(plan: SocketPlan, settings: DeviceSettings) -> Terms:
         transport,
         handshake=handshake_time(plan, settings),
         routing_id=options.get(zmq.ROUTING_ID, b""),
+        # It answers over the connection that it was asked over: there, no peer can take the name of another one.
+        knows_by_routing_id=plan.key != REPLAY,
         legacy_peers=lets_legacy_peers_in(plan.key, settings),
         heartbeat=_heartbeat(options),
         immediate=_forgets_peers(plan, settings),

@@ -242,7 +242,10 @@ class Station:
     def _on_arrival(self, arrival: Arrival) -> None:
         dialler = arrival.dialler
         peer = self.side.new_peer(queues_before=False) if dialler is None else self._diallers[dialler]
-        peer.attach(arrival.socket.fileno(), arrival.peer, arrival.rest, arrival.grant)
+        known_as = arrival.peer
+        if not self._terms.knows_by_routing_id:
+            known_as = dataclasses.replace(known_as, routing_id=b"")
+        peer.attach(arrival.socket.fileno(), known_as, arrival.rest, arrival.grant)
         rate = self._rates.come(arrival.user, time.monotonic())
         link = Link(
             arrival.socket,

@@ -22,6 +22,8 @@ class Terms:
     :ivar transport: how they are set up.
     :ivar handshake: how long a handshake may take.
     :ivar routing_id: what it calls itself.
+    :ivar knows_by_routing_id: whether a ROUTER knows its peers by what they call themselves, and so each name once;
+        else it gives them names of its own.
     :ivar legacy_peers: whether peers of ZMTP 1.0 and 2.0 may connect.
     :ivar heartbeat: how it is found out whether peers of ZMTP 3.1 are alive.
     :ivar immediate: whether an endpoint that connects takes messages only while it is connected.
@@ -40,6 +42,7 @@ class Terms:
     transport: Transport = field(default_factory=Transport)
     handshake: HandshakeTime = field(default_factory=HandshakeTime)
     routing_id: bytes = b""
+    knows_by_routing_id: bool = True
     legacy_peers: bool = False
     heartbeat: Heartbeat = field(default_factory=Heartbeat)
     immediate: bool = False

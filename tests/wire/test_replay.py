@@ -163,6 +163,14 @@ def test_a_req_gets_answers_behind_an_empty_frame(either, peers):
     assert read_answer(rest).tag == b"t"
 
 
+def test_peers_that_call_themselves_the_same_are_all_answered(either, peers):
+    device = either(Forwarder(**SIDES, replay_size=10))
+    readers = [asker(device, peers, routing_id=b"same") for _ in range(3)]
+    found = [head(reader) for reader in readers]
+    assert found == [head(reader) for reader in reversed(readers)]
+    assert device.peers()["replay"].cut_off == {}
+
+
 def test_what_is_wrong_is_answered_with_one_line(either, peers, caplog):
     device = either(Forwarder(**SIDES, replay_size=10))
     reader = asker(device, peers)
