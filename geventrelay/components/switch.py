@@ -1,30 +1,27 @@
-"""The engine that speaks ZMTP itself, as components of a device."""
+"""The engine that speaks ZMTP itself, as a component of a device."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import logging
 import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import gevent
 import zmq
 
 from ..endpoints import Endpoint
-from ..engine.counters import Drop, OutletCounters, OutletSnapshot, PumpSnapshot
+from ..engine.counters import Drop
 from ..engine.grant import Grant
-from ..engine.lane_python import PythonLane
-from ..engine.outlet import Outlet
 from ..engine.peertable import PeersSnapshot
 from ..errors import StartError
 from ..log import event
 from ..settings import DeviceSettings
 from ..switch.choose import core_maker
-from ..switch.contract import Destination, Forgotten, Side, Way
+from ..switch.contract import Destination, Side
 from ..switch.dialler import addresses
 from ..switch.driver import Driver
 from ..switch.station import Station
@@ -32,11 +29,12 @@ from ..switch.turns import TURN_S
 from ..terms import Payload
 from .binding import Binding, bind, inherited
 from .component import Component, DrainStep
+from .direction import Direction
 from .endpoints import reason
 from .guard import Guard
 from .plan import RECEIVE_ONLY, Adjustment, Plan, PumpPlan, SocketPlan
 from .pump import log_uncut
-from .replay import EPOCH_BYTES, REPLAY, NewReplayPort, ReplayCounts, ReplayPort, ReplayRefusal
+from .replay import EPOCH_BYTES, REPLAY, NewReplayPort, ReplayCounts, ReplayPort
 from .terms import BACKLOG, linger_ms, options_of, side_plan, terms
 
 log = logging.getLogger("geventrelay")
@@ -349,53 +347,6 @@ class Switch(Component):
         station.listen(binding.socket, binding.address)
 
 
-class Direction(Component):
-    """One way of a switch, as the device counts and taps it.
-
-    :param plan: what it joins.
-    :param switch: the component that moves its messages.
-    :ivar outlets: the keys of the sockets that it leads to.
-    :ivar way: the way itself; None before the switch is open.
-    :ivar sides: what the core makes of these sockets; none before the switch is open.
-    """
-
-    runs = False
-
-    def __init__(self, plan: PumpPlan, switch: Switch) -> None:
-        self.key = plan.source
-        self.way: Way | None = None
-        self.outlets = [outlet.socket for outlet in plan.outlets]
-        self.sides: list[Side] = []
-        self._switch = switch
-
-    @property
-    def pump(self) -> Direction:
-        """This, as what a tap watches."""
-        return self
-
-    def set_tap(self, outlet: Outlet | None) -> None:
-        """Copy every message to `outlet` from now on; None ends that. Does not yield."""
-        if self.way is not None:
-            self.way.set_tap(None if outlet is None else _copier(outlet))
-
-    def stop(self) -> None:
-        """Move nothing more: what comes from now on is dropped. Does not yield."""
-        if self.way is not None:
-            self.way.stop()
-
-    def snapshot(self) -> PumpSnapshot | None:
-        """What it has counted; None if it was never open. Does not yield."""
-        if self.way is None:
-            return None
-        counters = self.way.counters
-        outlets = tuple(
-            _outlet(key, counted, side, self._switch.replay_counts(side))
-            for key, counted, side in zip(self.outlets, counters.outlets, self.sides, strict=True)
-        )
-        found = PumpSnapshot.of(self.key, counters, outlets)
-        return dataclasses.replace(found, left_unread=True) if self._switch.left_unread else found
-
-
 def _granted(plan: SocketPlan, grants: Grants) -> Callable[[str], Grant | None]:
     """What each user may do at the socket of `plan`."""
     if plan.key != REPLAY:
@@ -407,68 +358,3 @@ def _granted(plan: SocketPlan, grants: Grants) -> Callable[[str], Grant | None]:
         return None if of_subscriber is None else Grant(subscribe=of_subscriber.subscribe)
 
     return grant
-
-
-def _outlet(key: str, counters: OutletCounters, side: Side, replay: ReplayCounts | None) -> OutletSnapshot:
-    counts = side.counts()
-    return OutletSnapshot.of(
-        key,
-        counters,
-        0,
-        matched=counts.matched,
-        delivered=counts.delivered,
-        lost=counts.dropped,
-        waiting=counts.waiting,
-        waiting_bytes=counts.waiting_bytes,
-        forbidden_subscriptions=counts.forbidden_subscriptions,
-        **_last_values(side),
-        **_log(side),
-        **({} if replay is None else _replay(replay)),
-    )
-
-
-def _last_values(side: Side) -> dict[str, Any]:
-    kept = side.kept_values()
-    if kept is None:
-        return {}
-    return {
-        "last_values": kept.count,
-        "last_values_bytes": kept.nbytes,
-        "last_values_given": kept.given,
-        "last_values_forgotten": {one.value: kept.forgotten.get(one, 0) for one in Forgotten},
-    }
-
-
-def _log(side: Side) -> dict[str, Any]:
-    state = side.log_state()
-    if state is None:
-        return {}
-    return {
-        "log_messages": state.next - state.oldest,
-        "log_bytes": state.nbytes,
-        "log_oldest": state.oldest,
-        "log_next": state.next,
-        "log_forgotten_for_memory": state.for_memory,
-    }
-
-
-def _replay(counts: ReplayCounts) -> dict[str, Any]:
-    return {
-        "replay_requests": counts.requests,
-        "replay_messages": counts.messages,
-        "replay_lost": counts.lost,
-        "replay_refused": {one.value: counts.refused.get(one, 0) for one in ReplayRefusal},
-        "replay_readers": counts.readers,
-    }
-
-
-def _copier(outlet: Outlet) -> Callable[[Sequence[bytes]], None]:
-    """What sends a copy of each message to `outlet`, a tap's."""
-    lane = PythonLane(outlet, OutletCounters())
-
-    def copy(parts: Sequence[bytes]) -> None:
-        # Whatever becomes of it: a tap must not affect the traffic.
-        with contextlib.suppress(zmq.ZMQError):
-            lane.offer(parts)
-
-    return copy
