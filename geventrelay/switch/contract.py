@@ -26,15 +26,22 @@ from ..engine.rate import RateLimit
 from ..terms import Payload, WhenFull
 from ..terms import SlowSubscriber as SlowSubscriber
 from ..zmtp import events
+from .core_values import LOST_TOPICS as LOST_TOPICS
+from .core_values import RATE_S as RATE_S
+from .core_values import TOPIC_BYTES as TOPIC_BYTES
 from .core_values import Ended as Ended
 from .core_values import Forgotten as Forgotten
 from .core_values import KeptValues as KeptValues
 from .core_values import LastValuePlan as LastValuePlan
 from .core_values import LogPlan as LogPlan
 from .core_values import LogState as LogState
+from .core_values import LostTopic as LostTopic
 from .core_values import PeerCounts as PeerCounts
 from .core_values import Progress as Progress
 from .core_values import SidePlan as SidePlan
+from .core_values import TopicCount as TopicCount
+from .core_values import TopicCounts as TopicCounts
+from .core_values import TopicPlan as TopicPlan
 
 UNFINISHED_WHAT = "the memory budget was used up, and of messages without an end its was the largest: {} bytes"
 SUBSCRIPTIONS_WHAT = "the memory budget was used up, and subscriptions kept for it took the most: {} bytes"
@@ -58,8 +65,9 @@ class Account(Protocol):
     """What the cores of one hub keep in memory for peers, counted where it is taken and given back.
 
     That is messages that wait, once for all peers that wait for them; what has come of messages that have no end
-    yet; subscriptions, also those that a publisher is to be told of and has not read; last values; and logs. Each core
-    has two buffers of 256 KiB besides, which it fills again and again.
+    yet; subscriptions, also those that a publisher is to be told of and has not read, and with them what is counted of
+    a subscriber's losses by topic; last values; and logs. Each core has two buffers of 256 KiB besides, which it fills
+    again and again, and each side its two tables of topics.
 
     What cores do to keep to the limit, looked at each time that one has read a piece (64 KiB, or more of one message):
 
@@ -176,6 +184,13 @@ class Peer(Protocol):
     def some_topics(self, most: int) -> list[bytes]:
         """Of the topics that it is subscribed to, the last `most` that it has asked for, sorted."""
 
+    def lost_topics(self) -> list[LostTopic]:
+        """What it has lost by topic, over all its connections: most first, then by topic.
+
+        Whatever the reason is: the sum of them is that of `PeerCounts.dropped`. No more than `LOST_TOPICS` are told, by
+        the same rule as `TopicCounts`. Nothing if its side has no `SidePlan.topics`. It holds also once it is removed.
+        """
+
 
 class Side(Protocol):
     """One socket of a device with its peers.
@@ -224,8 +239,29 @@ class Side(Protocol):
         kept; what is more is lost, `Drop.SLOW`.
         """
 
+    def last_values_from(self, prefix: bytes, after: bytes | None, most: int) -> list[tuple[bytes, float, list[bytes]]]:
+        """Some last values whose message begins with `prefix`, by topic. They do not count as given.
+
+        It costs as much as what it returns, and not as what is kept. None that is too old is among them.
+
+        :param prefix: what their first part begins with, as for a subscription.
+        :param after: only topics behind this one, to go on with; None for all.
+        :param most: how many values at most, from 1 to 1000; and no more than 1 MiB of them, with the heads of their
+            frames, but one at least.
+        :returns: each with its topic, the time when it came, by `time.monotonic`, and its parts as they were sent: with
+            its stamp if it has one. Nothing if no last values are kept.
+        """
+
+    def topic_counts(self) -> TopicCounts | None:
+        """What was counted by topic; None if the side was made without `SidePlan.topics`, or is no PUB or XPUB.
+
+        It takes a few microseconds for each topic.
+        """
+
     def forget(self, until: float) -> bool:
-        """Of a side without peers: forget last values, its log, and what it asks for; whether more is left.
+        """Of a side without peers: forget last values, its log, topics that it counts, and what it asks for.
+
+        It returns whether more is left.
 
         None of it is counted. With `Core.tidy`, it has the `Account` know of nothing any more, even where a caller
         still has the side.

@@ -11,6 +11,13 @@ from ..terms import SlowSubscriber
 from ..zmtp.bounds import Bounds
 from ..zmtp.errors import Fault
 
+TOPIC_BYTES = 255
+"""A topic that is counted is cut there."""
+LOST_TOPICS = 100
+"""By how many topics it is told what one subscriber has lost."""
+RATE_S = 10.0
+"""The time constant of the rate of a topic: so long ago, a message counts 1/e as much."""
+
 
 class Progress(enum.IntEnum):
     """Why a `Peer.read` or `Peer.write` ended, and with it what its caller waits for."""
@@ -122,6 +129,85 @@ class LogState:
 
 
 @dataclass(frozen=True, slots=True)
+class TopicPlan:
+    """Which topics a PUB or XPUB counts: the busiest of those that it publishes, see `TopicCounts`.
+
+    :ivar topics: how many, from 1 on.
+    :ivar topic_until: as in `LastValuePlan`. The topic of a message is found as there, but one that is longer than
+        `TOPIC_BYTES` is cut there.
+    """
+
+    topics: int = 1000
+    topic_until: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicCount:
+    """What was published with one topic, and what subscribers have lost of it.
+
+    :ivar topic: the topic.
+    :ivar messages: how many were published, and maybe up to `error` too many.
+    :ivar error: 0 if it was counted from its first message on.
+    :ivar nbytes: the bytes of `messages - error` of them, which were counted since it is in the table: of all parts,
+        without heads of frames and without stamps.
+    :ivar per_s: how many messages a second of late: each counts less with time, as `RATE_S` says.
+    :ivar bytes_per_s: likewise of their bytes.
+    :ivar last: when the last one came, by `time.monotonic`.
+    :ivar lost: how many deliveries of it subscribers have lost, and maybe up to `lost_error` too many. Each message
+        counts once for each subscriber that has lost it.
+    :ivar lost_error: 0 if its losses were counted from the first on.
+    :ivar subscribers: how many peers are subscribed to a beginning of it now.
+    """
+
+    topic: bytes
+    messages: int
+    error: int
+    nbytes: int
+    per_s: float
+    bytes_per_s: float
+    last: float
+    lost: int
+    lost_error: int
+    subscribers: int
+
+
+@dataclass(frozen=True, slots=True)
+class TopicCounts:
+    """What a side has counted by topic.
+
+    There are two tables, each of as many topics as `TopicPlan.topics` says: of messages, and of deliveries lost. While
+    no more topics than that have come, every count is exact. One that is in no table takes the place of the one with
+    the smallest count, of several the one that was counted longest ago, and goes on with its count, which is its error:
+    Space-Saving (Metwally, Agrawal, El Abbadi: Efficient Computation of Frequent and Top-k Elements in Data Streams,
+    ICDT 2005). So no count is too high by more than all messages divided by the number of topics, none is too low, and
+    each topic that has more messages than that is in the table.
+
+    :ivar messages: of all topics, which is the sum of `TopicCount.messages`.
+    :ivar lost: deliveries lost, of all topics, which is the sum of `TopicCount.lost` and of those of peers' `dropped`.
+    :ivar topics: most messages first, then by topic. One that is in the table of losses alone is here too, without
+        messages, rates and time.
+    """
+
+    messages: int
+    lost: int
+    topics: tuple[TopicCount, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LostTopic:
+    """What one subscriber has lost of one topic.
+
+    :ivar topic: the topic.
+    :ivar lost: how many messages, and maybe up to `error` too many.
+    :ivar error: 0 if its losses were counted from the first on.
+    """
+
+    topic: bytes
+    lost: int
+    error: int
+
+
+@dataclass(frozen=True, slots=True)
 class SidePlan:
     """One socket of a device, as a core needs to know it.
 
@@ -143,6 +229,8 @@ class SidePlan:
     :ivar stamp: whether each message that it publishes has one part more, the last one: its number in the log, 8 bytes,
         big endian. What the log has is without it. A last value has it, but its topic is that of the message without.
         It counts in what an outlet has sent. Without a log, there are no stamps.
+    :ivar topics: which topics a PUB or XPUB counts, and its peers' losses with them; None for none. What it was made
+        with holds, also if the plan is replaced.
     """
 
     key: str
@@ -156,6 +244,7 @@ class SidePlan:
     last_values: LastValuePlan | None = None
     log: LogPlan | None = None
     stamp: bool = False
+    topics: TopicPlan | None = None
     xpub_verbose: bool = False
     xpub_welcome_msg: bytes = b""
     router_handover: bool = False

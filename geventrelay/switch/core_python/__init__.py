@@ -5,6 +5,7 @@
 * `way`: runs from one side to others;
 * `side`, and a module for each kind of socket that has more: `push`, `publish`, `subscribe`, `router`;
 * `topics`: who wants which messages;
+* `topic_counts`: what is published and what is lost by topic, in tables of the `busiest`;
 * `queue`: what waits for a peer;
 * `account`: what all that takes, and what is done when it is too much;
 * `peer`: its connection, read and written;

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _VALUE_BYTES = 800
 """What a value takes beside its topic and its message, about."""
 _FORGOTTEN_AT_A_TIME = 100
+_MOST_READ_BYTES = 1 << 20
 
 
 class Value(NamedTuple):
@@ -100,6 +101,32 @@ class LastValues:
             for one in sorted(values)
             if one.first.startswith(topic) and not any(one.first[:length] in others for length in lengths)
         ]
+
+    def read(self, prefix: bytes, after: bytes | None, most: int, now: float) -> list[tuple[bytes, float, list[bytes]]]:
+        """Some values, see `geventrelay.switch.contract.Side.last_values_from`.
+
+        :param prefix: see there, as of `after` and `most`.
+        :param after: see there.
+        :param most: see there.
+        :param now: what is too old by then is forgotten.
+        """
+        self.forget_old(now)
+        found: list[tuple[bytes, float, list[bytes]]] = []
+        # A value's topic may be shorter than the prefix, and then stands before all that begin with it.
+        shorter = sorted(one for one in self._tree.match(prefix, 0, len(prefix)) if one != prefix)
+        behind = (one for one in shorter if after is None or one > after)
+        nbytes = 0
+        for topic in itertools.chain(behind, self._tree.sorted_below(prefix, after)):
+            value = self._values[topic]
+            if not value.first.startswith(prefix):
+                continue
+            nbytes += len(value.data)
+            if found and nbytes > _MOST_READ_BYTES:
+                break
+            found.append((topic, value.at, Run.last_values([value.data], now).parts_of(0)))
+            if len(found) == most:
+                break
+        return found
 
     def forget_old(self, now: float) -> None:
         """Forget what is too old at the time `now`."""

@@ -13,12 +13,14 @@ from ...zmtp import commands, events
 from ...zmtp.errors import Fault
 from ...zmtp.greeting import Version
 from .. import contract
-from ..contract import Ended, PeerCounts, Progress
+from ..contract import Ended, LostTopic, PeerCounts, Progress
+from .busiest import Busiest
 from .incoming import Reader
 from .queue import Queue
 from .reading import read_peer
 from .run import Run
 from .sealed import Sealed
+from .topic_counts import lost_topics
 from .writing import has_something, send_command, write_until
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ class Peer:
     :ivar queue: what waits for it.
     :ivar more_control: bytes of commands that are to be written, as they are wanted; None if there are none.
     :ivar topics: what a PUB or XPUB knows of its subscriptions.
+    :ivar lost: what it has lost by topic; None if that is nothing or is not counted. `lost_bytes` is what the account
+        has of that.
     :ivar grant: what it may do.
     :ivar rate: how much may come from it; None for any number.
     :ivar fd: its connection's descriptor; -1 without one.
@@ -64,6 +68,8 @@ class Peer:
         self.queue = Queue(core.kept)
         self.more_control: Callable[[], bytes] | None = None
         self.topics: Any = None
+        self.lost: Busiest | None = None
+        self.lost_bytes = 0
         self.grant = Grant()
         self.is_dirty = False
         self.is_stalled = False
@@ -164,6 +170,11 @@ class Peer:
         kept = len(self.rest) + (0 if self.sealed is None else self.sealed.unread_bytes)
         self.core.kept.used_bytes += kept - self.rest_bytes
         self.rest_bytes = kept
+
+    def count_lost(self, nbytes: int) -> None:
+        """Have the account know that what it has lost by topic takes `nbytes`."""
+        self.core.kept.used_bytes += nbytes - self.lost_bytes
+        self.lost_bytes = nbytes
 
     @property
     def unfinished_bytes(self) -> int:
@@ -287,3 +298,7 @@ class Peer:
     def some_topics(self, most: int) -> list[bytes]:
         """See `geventrelay.switch.contract.Peer.some_topics`, and there of `most`."""
         return self.side.some_topics_of(self, most)
+
+    def lost_topics(self) -> list[LostTopic]:
+        """See `geventrelay.switch.contract.Peer.lost_topics`."""
+        return lost_topics(self.lost)

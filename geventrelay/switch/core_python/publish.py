@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
 from collections.abc import Iterator
@@ -11,13 +12,15 @@ from ...engine.counters import Drop, OutletCounters
 from ...engine.grant import allows
 from ...zmtp.errors import Fault, ProtocolError
 from ...zmtp.greeting import Version
-from ..contract import SidePlan, SlowSubscriber
+from .. import contract
+from ..contract import SidePlan, SlowSubscriber, TopicCounts
 from .incoming import Subscription
 from .last_values import LastValues
 from .log import Log
 from .peer import Peer
 from .run import Run
 from .side import Side, count_sent
+from .topic_counts import CountedTopics
 from .topics import Node, Topics
 
 if TYPE_CHECKING:
@@ -65,10 +68,31 @@ class Publish(Side):
             self.last_values = LastValues(self)
         if plan.log is not None:
             self.log = Log(self)
+        self._counted = None if plan.topics is None else CountedTopics(self, plan.topics)
         # The subscribers that a message had to wait for.
         self._full: list[Subscriber] = []
 
+    def topic_counts(self) -> TopicCounts | None:
+        """See `Side.topic_counts`."""
+        return None if self._counted is None else self._counted.counts(time.monotonic(), self._subscribers)
+
+    def _subscribers(self, topic: bytes) -> int:
+        """How many peers a message gets to whose first part is `topic`."""
+        return sum(1 for one in self._topics.match(topic, 0, len(topic)) if not one.gone)
+
     # What happens to its peers
+
+    def new_peer(self, *, queues_before: bool) -> Peer:
+        """See `Side.new_peer`, and there of `queues_before`."""
+        peer = super().new_peer(queues_before=queues_before)
+        if self._counted is not None:
+            peer.queue.on_drop = functools.partial(self._counted.lose, peer)
+        return peer
+
+    def remove(self, peer: contract.Peer, reason: Drop = Drop.LEFT) -> None:
+        """See `Side.remove`, and there of `peer` and `reason`."""
+        super().remove(peer, reason)
+        cast(Peer, peer).count_lost(0)
 
     def attached(self, peer: Peer) -> None:
         """See `Side.attached`, and there of `peer`."""
@@ -91,6 +115,8 @@ class Publish(Side):
 
     def forget_subscriptions(self, peer: Peer) -> None:
         """See `Side.forget_subscriptions`, and there of `peer`."""
+        # What it loses from now on has all of it counted again.
+        peer.count_lost(0)
         subscriber = _subscriber(peer)
         if subscriber is None:
             return
@@ -102,6 +128,8 @@ class Publish(Side):
 
     def forget(self, until: float) -> bool:
         """See `Side.forget`, and there of `until`."""
+        if self._counted is not None:
+            self._counted.forget()
         for one in (self.last_values, self.log):
             while one is not None and one.forget_some():
                 if self.core.is_over(until):
@@ -121,7 +149,7 @@ class Publish(Side):
     def subscribed_bytes(self, peer: Peer) -> int:
         """See `Side.subscribed_bytes`, and there of `peer`."""
         subscriber = _subscriber(peer)
-        return 0 if subscriber is None else subscriber.nbytes
+        return peer.lost_bytes + (0 if subscriber is None else subscriber.nbytes)
 
     def before_write(self, peer: Peer) -> None:
         """See `Side.before_write`, and there of `peer`."""
@@ -181,11 +209,16 @@ class Publish(Side):
         values.given += len(found)
         room, room_bytes = values.plan.topics - peer.queue.beyond, values.plan.nbytes - peer.queue.beyond_bytes
         taken: list[bytes] = []
+        lost: list[bytes] = []
         for one in found:
             if len(taken) < room and len(one) <= room_bytes:
                 taken.append(one)
                 room_bytes -= len(one)
-        peer.drop(Drop.SLOW, len(found) - len(taken))
+            else:
+                lost.append(one)
+        peer.drop(Drop.SLOW, len(lost))
+        if lost and self._counted is not None:
+            self._counted.lose(peer, Run.last_values(lost, now), 0, len(lost))
         for start in range(0, len(taken), _VALUES_IN_A_RUN):
             peer.enqueue(Run.last_values(taken[start : start + _VALUES_IN_A_RUN], now))
 
@@ -265,6 +298,8 @@ class Publish(Side):
         count_sent(counters, sent)
         if self.last_values is not None:
             self.last_values.keep(run, sent)
+        if self._counted is not None:
+            self._counted.publish(run)
         for first, last, targets in self._matches(run):
             if targets:
                 piece = sent.piece(first, last)
@@ -306,16 +341,22 @@ class Publish(Side):
             room = peer.make_room() or self._make_way(peer, count - done)
             if subscriber.gone:
                 # Its connection has turned out to have ended as it was written to.
-                peer.drop(Drop.LEFT, count - done)
+                self._drop(peer, Drop.LEFT, run, done)
                 return
             if not room:
-                peer.drop(Drop.SLOW, count - done)
+                self._drop(peer, Drop.SLOW, run, done)
                 if self.plan.slow_subscriber is SlowSubscriber.DISCONNECT:
                     self._disconnect(peer)
                 return
             last = min(count, done + room)
             peer.enqueue(run.piece(done, last))
             done = last
+
+    def _drop(self, peer: Peer, reason: Drop, run: Run, first: int) -> None:
+        """Drop the messages of `run` from `first` on, which were routed to `peer`, for a `reason`."""
+        peer.drop(reason, len(run.ends) - first)
+        if self._counted is not None:
+            self._counted.lose(peer, run, first, len(run.ends))
 
     def _make_way(self, peer: Peer, wanted: int) -> int:
         """Drop older messages, if that is what is to be done; how much room there is then."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from .account import Kept
 from .run import Run
@@ -17,10 +17,14 @@ class Queue:
     :ivar messages: how many wait, one that is written in half among them.
     :ivar nbytes: their bytes, heads of frames among them.
     :ivar beyond: of these messages, how many wait whatever the high-water mark is, and `beyond_bytes` their bytes.
+    :ivar on_drop: is called with what is dropped, before that is forgotten: a run, and from where to where in it; None
+        for nothing.
     :ivar v1_0: whether they are written as frames of ZMTP 1.0. Change it only where `rewind` has been called.
     """
 
-    __slots__ = ("_done", "_kept", "_runs", "_written", "beyond", "beyond_bytes", "messages", "nbytes", "v1_0")
+    __slots__ = (
+        "_done", "_kept", "_runs", "_written", "beyond", "beyond_bytes", "messages", "nbytes", "on_drop", "v1_0"
+    )  # fmt: skip
 
     def __init__(self, kept: Kept) -> None:
         self._kept = kept
@@ -28,6 +32,7 @@ class Queue:
         self.nbytes = 0
         self.beyond = 0
         self.beyond_bytes = 0
+        self.on_drop: Callable[[Run, int, int], None] | None = None
         self.v1_0 = False
         self._runs: deque[Run] = deque()
         # Of the first run: how many messages are through, and how many bytes are written.
@@ -142,7 +147,7 @@ class Queue:
         half = self._take_half()
         before = self.messages
         while self._runs and self._runs[0].at < than:
-            self._pop()
+            self._advance_to(self._runs[0], len(self._runs[0].ends))
         dropped = before - self.messages
         self._put_back(half)
         return dropped
@@ -150,11 +155,17 @@ class Queue:
     def clear(self) -> int:
         """Forget everything; how many messages that were."""
         dropped = self.messages
-        for run in self._runs:
+        for index, run in enumerate(self._runs):
+            self._tell(run, 0 if index else self._done, len(run.ends))
             self._let_go(run)
         self._runs.clear()
         self._done = self._written = self.messages = self.nbytes = self.beyond = self.beyond_bytes = 0
         return dropped
+
+    def _tell(self, run: Run, first: int, last: int) -> None:
+        """The messages of a `run` from `first` to `last` are dropped."""
+        if self.on_drop is not None:
+            self.on_drop(run, first, last)
 
     def _held(self, run: Run) -> Run:
         run.holders += 1
@@ -199,9 +210,10 @@ class Queue:
         return index if index < len(self._runs) else None
 
     def _cut(self, index: int, most: int) -> None:
-        """Forget up to `most` messages at the beginning of a run that is not the first one."""
+        """Drop up to `most` messages at the beginning of a run that is not the first one."""
         run = self._runs[index]
         done = min(most, len(run.ends))
+        self._tell(run, 0, done)
         self._count(run, -done, -run.start(done))
         if done == len(run.ends):
             del self._runs[index]
@@ -210,7 +222,8 @@ class Queue:
         self._let_go(run)
 
     def _advance_to(self, run: Run, done: int) -> None:
-        """Forget the messages of the first `run` up to `done`; all if it has no more."""
+        """Drop the messages of the first `run` up to `done`; all if it has no more."""
+        self._tell(run, self._done, min(done, len(run.ends)))
         if done >= len(run.ends):
             self._pop()
         else:

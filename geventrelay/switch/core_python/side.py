@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 from ...engine.counters import Drop, OutletCounters
 from ...engine.grant import Prefixes, allows
 from .. import contract
-from ..contract import KeptValues, LogState, PeerCounts, SidePlan
+from ..contract import KeptValues, LogState, PeerCounts, SidePlan, TopicCounts
 from .incoming import Subscription
 from .last_values import LastValues
 from .log import Log
@@ -103,6 +103,14 @@ class Side:
         if self.log is None:
             raise ValueError("logged: expected a side with a log")
         return self.log.read(first, last, prefixes, most, until)
+
+    def last_values_from(self, prefix: bytes, after: bytes | None, most: int) -> list[tuple[bytes, float, list[bytes]]]:
+        """See `geventrelay.switch.contract.Side.last_values_from`, and there of `prefix`, `after` and `most`."""
+        return [] if self.last_values is None else self.last_values.read(prefix, after, most, time.monotonic())
+
+    def topic_counts(self) -> TopicCounts | None:
+        """See `geventrelay.switch.contract.Side.topic_counts`."""
+        return None
 
     def forget(self, until: float) -> bool:
         """See `geventrelay.switch.contract.Side.forget`, and there of `until`."""

@@ -99,6 +99,29 @@ class Topics(Generic[M]):
             yield from node.members
             waiting += node.children.values()
 
+    def sorted_below(self, topic: bytes, after: bytes | None) -> Iterator[M]:
+        """The same in the order of what they want, and only those who want something behind `after` if it is given.
+
+        It costs as much as what is taken of it.
+        """
+        node, at = self._deepest(topic, 0, len(topic))
+        path = topic[:at]
+        if at < len(topic):
+            child = node.children.get(topic[at])
+            if child is None or not child.label.startswith(topic[at:]):
+                return
+            node, path = child, path + child.label
+        waiting = [(path, node)]
+        while waiting:
+            path, node = waiting.pop()
+            if after is None or path > after:
+                yield from node.members
+            elif not after.startswith(path):
+                # Neither is anything below it behind.
+                continue
+            below = ((path + child.label, child) for child in node.children.values())
+            waiting += sorted(below, key=lambda one: one[0], reverse=True)
+
     def _deepest(self, data: bytes, at: int, end: int) -> tuple[Node[M], int]:
         """The last node on the way that `data` shows, and where in `data` that is."""
         node = self._root
