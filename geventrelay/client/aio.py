@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Any, TypeVar
@@ -11,7 +10,7 @@ from typing import Any, TypeVar
 import zmq
 
 from ..errors import SettingsError
-from .base import MOST_LIVE, STRAIGHT, Subscriber, modules_of
+from .base import Step, Subscriber, modules_of
 from .events import Event
 from .waits import milliseconds
 
@@ -53,56 +52,30 @@ class AsyncGaplessSubscriber(Subscriber):
 
     async def _advance(self, reached: Callable[[], bool], timeout: float | None) -> bool:
         """Read, ask and wait until `reached()`; False if the time was over first."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        self._act()
-        await self._breathe()
-        while not reached():
-            if await self._read():
-                await self._breathe()
-                continue
-            now = time.monotonic()
-            due = self._gapless.tick(now)
-            self._act()
-            if deadline is not None and now >= deadline:
-                return False
-            self._straight = 0
-            await self._wait_until(due if deadline is None else min(due, deadline), now)
-        return True
+        steps, received = self.steps(reached, timeout), None
+        while True:
+            try:
+                step = steps.send(received)
+            except StopIteration as stop:
+                return bool(stop.value)
+            received = await self._do(step)
 
-    async def _wait_until(self, until: float, now: float) -> None:
+    async def _do(self, step: Step | float) -> list[bytes] | None:
+        if step is Step.READ_LIVE:
+            return await _received(self._sockets.sub)
+        if step is Step.READ_ANSWER:
+            return await _received(self._sockets.replay)
+        await (asyncio.sleep(0) if isinstance(step, Step) else self._wait(step))
+        return None
+
+    async def _wait(self, timeout_s: float) -> None:
         from zmq.asyncio import Poller
 
         poller = Poller()
         for socket in (self._sockets.sub, self._sockets.replay):
             poller.register(socket, zmq.POLLIN)
         # With a time of 0 it would not let any other task run.
-        await poller.poll(max(1, milliseconds(until - now)))
-
-    async def _read(self) -> bool:
-        """Take a little of what has come; False if there is nothing. Lets no other task run."""
-        gapless, found = self._gapless, False
-        for _ in range(MOST_LIVE if gapless.catching_up else 1):
-            parts = await _received(self._sockets.sub)
-            if parts is None:
-                break
-            found = True
-            gapless.on_live(parts, time.monotonic())
-        if gapless.waiting and not gapless.has_event:
-            frames = await _received(self._sockets.replay)
-            if frames is not None:
-                found = True
-                gapless.on_answer(frames, time.monotonic())
-        self._act()
-        return found
-
-    async def _breathe(self) -> None:
-        self._straight += 1
-        if self._straight >= STRAIGHT:
-            self._straight = 0
-            await asyncio.sleep(0)
-
-    def _opened(self) -> None:
-        self._straight = 0
+        await poller.poll(max(1, milliseconds(timeout_s)))
 
     def _context(self, context: Any) -> Any:
         import zmq.asyncio

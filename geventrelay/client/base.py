@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import enum
 import time
+from collections.abc import Callable, Generator
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +19,22 @@ MOST_LIVE = 16
 """How many messages that come live are read at a time while the log is read: all but the newest are dropped."""
 STRAIGHT = 64
 """After so many steps without a wait, others run that share the thread."""
+
+
+class Step(enum.Enum):
+    """What to do next: see `Subscriber.steps`."""
+
+    READ_LIVE = enum.auto()
+    """Receive a message from the SUB, without a wait; None if there is none."""
+    READ_ANSWER = enum.auto()
+    """The same from the replay port."""
+    LET_OTHERS_RUN = enum.auto()
+    """Let all others run that share the thread."""
+
+
+Steps = Generator[Step | float, list[bytes] | None, bool]
+"""Steps, or for how many seconds at most to wait until one of the two sockets is readable. It is sent what was
+received, and returns whether its aim was reached."""
 
 
 class Subscriber:
@@ -58,6 +76,7 @@ class Subscriber:
             start_s=None if start_s is None else arguments.seconds("start_s", start_s),
         )
         self._sockets = Sockets(context, sub_endpoint, replay_endpoint, wanted, options)
+        self._straight = 0
         self._opened()
 
     @property
@@ -78,6 +97,50 @@ class Subscriber:
 
     def _opened(self) -> None:
         """Its sockets are there."""
+
+    def steps(self, reached: Callable[[], bool], timeout: float | None) -> Steps:
+        """What to do until `reached()`, whatever the way to wait is; False if the time was over first.
+
+        :param timeout: for how long at most, in seconds; None without a limit.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        self._act()
+        yield from self._breathe()
+        while not reached():
+            if (yield from self._read()):
+                yield from self._breathe()
+                continue
+            now = time.monotonic()
+            due = self._gapless.tick(now)
+            self._act()
+            if deadline is not None and now >= deadline:
+                return False
+            self._straight = 0
+            yield (due if deadline is None else min(due, deadline)) - now
+        return True
+
+    def _read(self) -> Steps:
+        """Take a little of what has come; False if there is nothing."""
+        gapless, found = self._gapless, False
+        for _ in range(MOST_LIVE if gapless.catching_up else 1):
+            parts = yield Step.READ_LIVE
+            if parts is None:
+                break
+            found = True
+            gapless.on_live(parts, time.monotonic())
+        if gapless.waiting and not gapless.has_event:
+            frames = yield Step.READ_ANSWER
+            if frames is not None:
+                found = True
+                gapless.on_answer(frames, time.monotonic())
+        self._act()
+        return found
+
+    def _breathe(self) -> Generator[Step, None, None]:
+        self._straight += 1
+        if self._straight >= STRAIGHT:
+            self._straight = 0
+            yield Step.LET_OTHERS_RUN
 
     def _act(self) -> None:
         for action in self._gapless.actions():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, TypeVar
@@ -10,7 +9,7 @@ from typing import Any, TypeVar
 import zmq
 
 from ..errors import SettingsError
-from .base import MOST_LIVE, STRAIGHT, Subscriber, modules_of
+from .base import Step, Subscriber, modules_of
 from .events import Event
 from .waits import Poll, Wait
 
@@ -63,47 +62,26 @@ class GaplessSubscriber(Subscriber):
 
     def _advance(self, reached: Callable[[], bool], timeout: float | None) -> bool:
         """Read, ask and wait until `reached()`; False if the time was over first."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        self._breathe()
-        while not reached():
-            if self._read():
-                self._breathe()
-                continue
-            now = time.monotonic()
-            due = self._gapless.tick(now)
-            self._act()
-            if deadline is not None and now >= deadline:
-                return False
-            self._straight = 0
-            until = due if deadline is None else min(due, deadline)
-            self._wait.wait((self._sockets.sub, self._sockets.replay), until - now)
-        return True
+        steps, received = self.steps(reached, timeout), None
+        while True:
+            try:
+                step = steps.send(received)
+            except StopIteration as stop:
+                return bool(stop.value)
+            received = self._do(step)
 
-    def _read(self) -> bool:
-        """Take a little of what has come; False if there is nothing."""
-        gapless, found = self._gapless, False
-        for _ in range(MOST_LIVE if gapless.catching_up else 1):
-            parts = _received(self._sockets.sub)
-            if parts is None:
-                break
-            found = True
-            gapless.on_live(parts, time.monotonic())
-        if gapless.waiting and not gapless.has_event:
-            frames = _received(self._sockets.replay)
-            if frames is not None:
-                found = True
-                gapless.on_answer(frames, time.monotonic())
-        self._act()
-        return found
-
-    def _breathe(self) -> None:
-        self._straight += 1
-        if self._straight >= STRAIGHT:
-            self._straight = 0
+    def _do(self, step: Step | float) -> list[bytes] | None:
+        if step is Step.READ_LIVE:
+            return _received(self._sockets.sub)
+        if step is Step.READ_ANSWER:
+            return _received(self._sockets.replay)
+        if isinstance(step, Step):
             self._wait.let_others_run()
+        else:
+            self._wait.wait((self._sockets.sub, self._sockets.replay), step)
+        return None
 
     def _opened(self) -> None:
-        self._straight = 0
         self._wait: Wait = Poll()
         if "zmq.green" in modules_of(self._sockets.context):
             from .green import GreenWait

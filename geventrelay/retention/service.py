@@ -9,7 +9,6 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from ..components.replay import MOST_QUEUED_BYTES, ReplayCounts, ReplayRefusal
-from ..engine.grant import Prefixes
 from ..engine.seldom import Seldom
 from ..settings import DeviceSettings
 from ..switch.budget import limit_bytes
@@ -17,15 +16,15 @@ from ..switch.contract import Ended, Peer, Side
 from ..switch.turns import Job
 from ..terms import ReplayProtocol
 from ..zmtp.errors import Fault
-from .answers import OVER, Answer
-from .dialect import MOST_WAITING, MOST_WAITING_BYTES, Dialect, Question
+from .answers import OVER
+from .dialect import MOST_WAITING, MOST_WAITING_BYTES, Dialect
 from .large import LargeMessages
 from .numbered import Life, Numbered
+from .reader import Reader
 from .sequenced import Sequenced
 
 if TYPE_CHECKING:
     from ..switch.driver import Driver
-    from ..switch.link import Link
     from ..switch.station import Station
 
 # What a request takes besides its own bytes.
@@ -59,11 +58,11 @@ class ReplayService:
         self._side = station.side
         self._dialect = _dialect(log, settings, epoch)
         self._job = Job(self._serve, urgent=False)
-        self._readers: dict[Peer, _Reader] = {}
+        self._readers: dict[Peer, Reader] = {}
         # Those that have something to get and room for it.
-        self._ready: deque[_Reader] = deque()
+        self._ready: deque[Reader] = deque()
         self._waiting_bytes = 0
-        self._large: LargeMessages[_Reader] = LargeMessages(limit_bytes() // _LARGE_SHARE)
+        self._large: LargeMessages[Reader] = LargeMessages(limit_bytes() // _LARGE_SHARE)
         self._looks_for_unread = False
         self._requests = self._messages = self._lost = 0
         self._refused: Counter[ReplayRefusal] = Counter()
@@ -90,7 +89,7 @@ class ReplayService:
             return
         reader = self._readers.get(peer)
         if reader is None:
-            reader = self._readers[peer] = _Reader(link)
+            reader = self._readers[peer] = Reader(link)
             link.on_room = functools.partial(self._on_room, reader)
             link.on_close = functools.partial(self._leave, reader)
         self._requests += 1
@@ -113,13 +112,13 @@ class ReplayService:
                 self._waiting_bytes += size
         self._make_ready(reader)
 
-    def _make_ready(self, reader: _Reader) -> None:
+    def _make_ready(self, reader: Reader) -> None:
         if not reader.ready:
             reader.ready = True
             self._ready.append(reader)
         self._driver.turns.queue(self._job)
 
-    def _on_room(self, reader: _Reader) -> None:
+    def _on_room(self, reader: Reader) -> None:
         """Some of what waits for a `reader` was written."""
         if self._large.holds(reader) and reader.has_written_large:
             self._large.give_back(reader)
@@ -128,7 +127,7 @@ class ReplayService:
             reader.full = False
             self._make_ready(reader)
 
-    def _leave(self, reader: _Reader) -> None:
+    def _leave(self, reader: Reader) -> None:
         """The connection of a `reader` has ended."""
         self._readers.pop(reader.link.peer, None)
         self._waiting_bytes -= sum(size for _, size in reader.line)
@@ -149,7 +148,7 @@ class ReplayService:
                 break
         return bool(self._ready) and not self._driver.dead
 
-    def _step(self, reader: _Reader, until: float) -> None:
+    def _step(self, reader: Reader, until: float) -> None:
         """Send a `reader` a little of what it is to get."""
         link = reader.link
         if reader.overrun:
@@ -173,7 +172,7 @@ class ReplayService:
         if reader.is_served:
             self._make_ready(reader)
 
-    def _put(self, reader: _Reader, frames: list[bytes]) -> bool:
+    def _put(self, reader: Reader, frames: list[bytes]) -> bool:
         """Have `frames` wait for a `reader`; False if it has to wait for room first."""
         size = sum(map(len, frames))
         if size <= MOST_QUEUED_BYTES:
@@ -215,84 +214,13 @@ class ReplayService:
                 self._make_ready(reader)
         self._look_for_unread_later()
 
-    def _refuse(self, reader: _Reader, reason: ReplayRefusal, what: str) -> None:
+    def _refuse(self, reader: Reader, reason: ReplayRefusal, what: str) -> None:
         self._refused[reason] += 1
         left_out = self._seldom.line(reason, time.monotonic())
         if left_out is not None:
             more = {"left_out": str(left_out)} if left_out else {}
             keys = {"socket": self._side.plan.key, "peer": reader.link.address, "reason": reason.value}
             self._driver.tell(logging.WARNING, "replay-refused", **keys, detail=what, **more)
-
-
-class _Reader:
-    """A peer that has asked for something.
-
-    :param link: its connection.
-    :ivar allowed: what messages have to begin with that it may have; None for all.
-    :ivar line: its requests that wait, each with its bytes.
-    :ivar answer: what is being answered; None if nothing is.
-    :ivar front: the frames in front of each piece of the answer.
-    :ivar ready: whether it waits for its turn.
-    :ivar full: whether it waits until it has room.
-    :ivar overrun: why it is to be ended: it was to get what there was no room for, and that cannot wait; else empty.
-    :ivar gone: whether its connection has ended.
-    """
-
-    def __init__(self, link: Link) -> None:
-        self.link = link
-        self.allowed: Prefixes | None = link.grant.subscribe
-        self.line: deque[tuple[Question, int]] = deque()
-        self.answer: Answer | None = None
-        self.front: list[bytes] = []
-        self.ready = self.full = self.gone = False
-        self.overrun = ""
-        self._enough = self._large_end = 0
-
-    @property
-    def is_served(self) -> bool:
-        """Whether there is something to answer."""
-        return self.answer is not None or bool(self.line)
-
-    def begin(self) -> int:
-        """Begin with the next answer, if none goes on; how many bytes wait less, about."""
-        if self.answer is not None or not self.line:
-            return 0
-        question, size = self.line.popleft()
-        self.front = question.front
-        self.answer = question.answer() if callable(question.answer) else question.answer
-        return size
-
-    def wait_for_room(self) -> None:
-        """Have nothing put for it until half of what waits now was written."""
-        self.full = True
-        self._enough = self.link.peer.counts().waiting // 2
-
-    def note_large(self) -> None:
-        """What was put last is a large message."""
-        self._large_end = self.link.peer.counts().matched
-
-    @property
-    def has_written_large(self) -> bool:
-        """Whether the large message was written that was put last."""
-        counts = self.link.peer.counts()
-        return counts.matched - counts.waiting >= self._large_end
-
-    def wait_in_line(self) -> None:
-        """Have nothing put for it until it is said to go on, whatever was written."""
-        self.full = True
-        self._enough = -1
-
-    @property
-    def has_room(self) -> bool:
-        """Whether so much was written."""
-        return self.link.peer.counts().waiting <= self._enough
-
-    def leave(self) -> None:
-        """Nothing is left of it."""
-        self.gone = True
-        self.line.clear()
-        self.answer = None
-        self.link.on_room = self.link.on_close = None
 
 
 def _dialect(log: Side, settings: DeviceSettings, epoch: bytes) -> Dialect:
