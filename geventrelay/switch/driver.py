@@ -7,7 +7,7 @@ import heapq
 import itertools
 import logging
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 
 import gevent
@@ -45,7 +45,8 @@ class Driver:
         self.dead = False
         self.failed: AsyncResult[None] = AsyncResult()
         self._device = device
-        self._waiting: dict[Way, deque[Link]] = {}
+        # A deque would be walked through for one that leaves.
+        self._waiting: dict[Way, OrderedDict[Link, None]] = {}
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._news: deque[tuple[int, LogEvent]] = deque()
@@ -115,16 +116,18 @@ class Driver:
 
     def wait_for_room(self, link: Link, way: Way) -> None:
         """Have `link` go on reading when `way` has room, after those that have waited longer."""
-        self._waiting.setdefault(way, deque()).append(link)
+        self._waiting.setdefault(way, OrderedDict())[link] = None
+
+    def wait_no_more(self, link: Link, way: Way) -> None:
+        """Have `link`, which has ended, wait for room of `way` no more, if it did."""
+        if way in self._waiting:
+            self._waiting[way].pop(link, None)
 
     def look_for_room(self) -> None:
         """Where a way has room now, have the first link go on that waits for it. After it the next one comes."""
         for way, links in self._waiting.items():
-            while links and way.has_room:
-                link = links.popleft()
-                if not link.closed:
-                    link.take_room()
-                    break
+            if links and way.has_room:
+                links.popitem(last=False)[0].take_room()
 
     def _tidy(self, until: float) -> bool:
         has_more = self.core.tidy(until)

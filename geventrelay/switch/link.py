@@ -222,6 +222,8 @@ class Link:
             self._heart.close()
         if self._rate is not None:
             self._driver.over_rate.leave(self, self._rate)
+        if self._station.way is not None:
+            self._driver.wait_no_more(self, self._station.way)
         if self.on_close is not None:
             self.on_close()
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 import zmq
 from support.traffic import pump
 
 from geventrelay import Drop, Forwarder, Queue, Streamer
+from geventrelay.switch.link import Link
 from geventrelay.switch.meter import Meter
 from geventrelay.testing import LOCAL, Peers, eventually
 
@@ -67,6 +70,26 @@ def test_a_peer_that_is_disconnected_loses_what_waits_and_may_come_again(either,
     # It hears of that when it reads on.
     after = eventually(lambda: worker.recv_now() is not None and accounts(device, "backend"), "it to come again")
     assert after[0].id != before.id
+
+
+def test_nothing_is_kept_of_peers_that_were_disconnected_while_no_worker_had_room(either, peers: Peers):
+    device = either(Streamer(frontend=LOCAL, backend=LOCAL))
+    gc.collect()
+    before = links()
+    for _ in range(5):
+        peers.connect(zmq.PUSH, *device.endpoints["frontend"], reconnect_ivl=-1).send(b"x" * 100)
+    eventually(lambda: len(accounts(device, "frontend")) == 5, "all peers")
+    found = accounts(device, "frontend")
+    assert links() == before + 5
+    for one in found:
+        assert device.disconnect(one.id)
+    gc.collect()
+    assert links() == before
+
+
+def links():
+    """How many connections there are in this process, of engine zmtp."""
+    return sum(isinstance(one, Link) for one in gc.get_objects())
 
 
 def test_an_endpoint_that_is_disconnected_is_connected_again_and_keeps_what_waits(either, peers: Peers):
