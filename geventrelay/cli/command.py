@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "passwd": "set a user's password in a file",
     "ctl": "pause, resume, end or ask a running device through its control endpoint",
     "tap": "show the messages that pass through a running device",
+    "last": "show the last value of each topic of a device or a publisher",
     "record": "keep in a file what a tap shows",
     "replay": "send what such a file holds",
     "top": "show what the devices of a server with --http do",

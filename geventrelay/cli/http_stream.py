@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -13,7 +14,6 @@ from ..settings.concealed import Unshown
 from ..web.tap import MAX_LINE_BYTES
 from .api_answer import StrangeAnswer, decoded, is_count
 from .http_client import FAILURES, Answer, HttpClient, Refused
-from .message_options import WatchOptions
 from .output import print_stderr
 
 # A server sends at least an empty line every few seconds.
@@ -22,10 +22,10 @@ _SHOWN_BYTES = 80
 
 
 class HttpStream:
-    """The answer of a server to a request to watch a device. It is asked when the first line is wanted.
+    """The answer of a server to a request for messages of a device. It is asked when the first line is wanted.
 
     :param address: the server's, as ``HOST:PORT``.
-    :param path: of the device's tap, query included.
+    :param path: of the device's tap or of its last values, query included.
     :param token: the server's token; None sends none.
     """
 
@@ -69,11 +69,11 @@ class HttpStream:
         try:
             return self._client.get(self._path, self._token, "application/x-ndjson")
         except Refused as refused:
-            raise StartError(f"cannot watch {self._address}: {refused}") from None
+            raise StartError(f"cannot read {self._address}: {refused}") from None
         except StrangeAnswer as strange:
             raise self._strange(strange) from None
         except FAILURES as error:
-            raise StartError(f"cannot watch {self._address}: {self._client.reason(error)}") from None
+            raise StartError(f"cannot read {self._address}: {self._client.reason(error)}") from None
 
     def _read_line(self) -> bytes:
         if self._answer is None:
@@ -97,21 +97,28 @@ class HttpStream:
             raise StrangeAnswer("other counts")
         if "lost" in content:
             print_stderr(f"{self._address}: {content['lost']} messages lost here")
+        if "error" in content:
+            raise StartError(f"{self._address}: {printable(str(content['error'])[:_SHOWN_BYTES])}")
         if "left_out_bytes" in content:
             nbytes = content["left_out_bytes"]
             print_stderr(f"{self._address}: a message of {nbytes} bytes left out")
         return True
 
 
-def open_http(name: str, where: str, options: WatchOptions) -> HttpStream:
+def open_http(
+    name: str, where: str, what: str, query: Mapping[str, object], *, device: str | None, token_file: Path | None
+) -> HttpStream:
     """The stream of a device over HTTP. Does not yield.
 
     :param name: the name of `where` in an error.
-    :param where: the server's URL, or that of the device's tap.
-    :param options: the device (for a server's URL), the token's file, and which messages to send.
+    :param where: the server's URL, or that of the device's stream.
+    :param what: which stream, the last word of its path: ``tap`` or ``last``.
+    :param query: which messages to send; what is None or empty is left out.
+    :param device: its name, for a server's URL.
+    :param token_file: a file with the server's token in its first line.
     :raises SettingsError: if `where` or the file breaks a rule.
     """
-    rule = "http://HOST:PORT with --device NAME, or http://HOST:PORT/api/devices/NAME/tap"
+    rule = f"http://HOST:PORT with --device NAME, or http://HOST:PORT/api/devices/NAME/{what}"
     try:
         url = urlsplit(where)
         host, port = url.hostname, 80 if url.port is None else url.port
@@ -119,14 +126,12 @@ def open_http(name: str, where: str, options: WatchOptions) -> HttpStream:
         raise SettingsError(name, rule, where) from None
     if url.username is not None:
         raise SettingsError(name, f"{rule}, with --token-file and no user before the host", Unshown("one with a user"))
-    device = options.device
     if url.scheme != "http" or host is None or (url.path in ("", "/")) != (device is not None):
         raise SettingsError(name, rule, where)
-    path = url.path if device is None else f"/api/devices/{quote(os.fsencode(device), safe='')}/tap"
-    query = {"direction": options.direction, "topic": options.topic, "sample": options.sample}
-    encoded = urlencode({key: os.fsencode(str(value)) for key, value in query.items() if value not in (None, "", 1)})
+    path = url.path if device is None else f"/api/devices/{quote(os.fsencode(device), safe='')}/{what}"
+    encoded = urlencode({key: os.fsencode(str(value)) for key, value in query.items() if value not in (None, "")})
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return HttpStream(address, path + ("?" + encoded if encoded else ""), _token(options.token_file))
+    return HttpStream(address, path + ("?" + encoded if encoded else ""), _token(token_file))
 
 
 def _token(path: Path | None) -> str | None:

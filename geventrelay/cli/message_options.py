@@ -8,8 +8,28 @@ from pathlib import Path
 
 from ..recording import RecordFilter
 from ..settings.checks import path, seconds, text, whole
-from ..settings.option import option
+from ..settings.option import Group, option
 from .client_keys import ClientKeys
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerOptions(Group):
+    """What is needed to ask a server over HTTP. A base of other groups."""
+
+    __slots__ = ()
+
+    title = "Over HTTP"
+
+    device: str | None = option(
+        text, "which device, where a server's address is given", default=None, unset="none", metavar="NAME"
+    )
+    token_file: Path | None = option(
+        path,
+        "its first line is the token that the server asks for",
+        default=None,
+        unset="none",
+        metavar="PATH",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,20 +61,10 @@ class FilterOptions(ClientKeys):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WatchOptions(FilterOptions):
+class WatchOptions(FilterOptions, ServerOptions):
     """What is watched, and for how long."""
 
     title = "Watching"
 
     count: int | None = option(whole(1), "end after N messages", default=None, unset="no limit", unit="messages")
     seconds_s: float | None = option(seconds, "end after that time", default=None, unset="no limit")
-    device: str | None = option(
-        text, "which device, where a server's address is given", default=None, unset="none", metavar="NAME"
-    )
-    token_file: Path | None = option(
-        path,
-        "its first line is the token that the server asks for",
-        default=None,
-        unset="none",
-        metavar="PATH",
-    )

@@ -124,7 +124,12 @@ def watch(name: str, where: str, options: WatchOptions) -> MessageSource:
     if where.startswith(("http://", "https://")):
         for flag, given in options.given():
             raise SettingsError(flag, "an endpoint of ZeroMQ to go with it", given)
-        stream = open_http(name, where, options)
+        query = {
+            "direction": options.direction,
+            "topic": options.topic,
+            "sample": None if options.sample == 1 else options.sample,
+        }
+        stream = open_http(name, where, "tap", query, device=options.device, token_file=options.token_file)
         # The server has applied the filter already.
         return MessageSource(where, stream, RecordFilter(), options.count, options.seconds_s)
     for flag, value in (("--device", options.device), ("--token-file", options.token_file)):

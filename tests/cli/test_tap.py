@@ -337,7 +337,7 @@ def test_a_device_is_watched_and_recorded_over_http(start, run, peers, folder):
     with path.open("rb") as file:
         assert Reader(file).metadata["device"] == "tasks"
     done = call("tap", http, "--device", "tasks", code=1)
-    assert done.stderr.startswith(f"cannot watch {http.removeprefix('http://')}: Authorization: expected Bearer")
+    assert done.stderr.startswith(f"cannot read {http.removeprefix('http://')}: Authorization: expected Bearer")
     sink.recv_now()
     server.stop()
     assert (tap.wait(), recorder.wait()) == (0, 0), tap.report() + recorder.report()
@@ -548,7 +548,7 @@ def test_what_is_no_tap_is_not_recorded(started, tap, folder):
 
 def test_a_server_that_is_not_there_leaves_no_file(folder):
     done = call("record", folder / "some", "--from", "http://127.0.0.1:1/api/devices/x/tap", code=1)
-    assert done.stderr.startswith("cannot watch 127.0.0.1:1: ")
+    assert done.stderr.startswith("cannot read 127.0.0.1:1: ")
     assert not (folder / "some").exists()
 
 

@@ -11,7 +11,9 @@ import geventrelay
 
 PACKAGE = Path(geventrelay.__file__).parent
 LAYERS = ["errors", "engine", "components", "devices", "server", "web", "cli"]
-GROUND = {"errors", "log", "endpoints", "version", "terms", "backoff", "printable", "first_process", "file_state"}
+GROUND = {
+    "errors", "log", "endpoints", "version", "terms", "backoff", "printable", "topics", "first_process", "file_state",
+}  # fmt: skip
 SHARED = {"settings", "recording"} | GROUND
 FEATURES = {"access", "retention", "balancing", "spool", "backbone"}
 MODULES = {
@@ -27,6 +29,7 @@ MAY_IMPORT = {
     "terms": set(),
     "backoff": set(),
     "printable": set(),
+    "topics": set(),
     "first_process": set(),
     "file_state": set(),
     "version": set(),

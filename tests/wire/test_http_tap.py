@@ -255,7 +255,7 @@ def test_the_command_says_what_the_server_said(serve, streamer, token_file):
         message_source.watch("ENDPOINT", f"http://{client.host}:{client.port}{PATH}", WatchOptions()).begin()
     with pytest.raises(StartError, match="no device is called other"):
         watch(client, token_file, device="other").begin()
-    with pytest.raises(StartError, match=r"cannot watch 127\.0\.0\.1:1: "):
+    with pytest.raises(StartError, match=r"cannot read 127\.0\.0\.1:1: "):
         message_source.watch("ENDPOINT", "http://127.0.0.1:1" + PATH, WatchOptions()).begin()
 
 

@@ -6,7 +6,7 @@ import gevent
 import pytest
 import zmq
 
-from geventrelay.cli import tap_stream
+from geventrelay.cli import subscriber, tap_stream
 from geventrelay.cli.room import LEAST_MESSAGES, MOST_MESSAGES
 from geventrelay.cli.tap_stream import TapStream
 from geventrelay.endpoints import Endpoint
@@ -55,7 +55,7 @@ def test_a_message_of_very_many_parts_is_whole_and_lets_everything_else_run(watc
 
 def test_a_limit_of_time_that_ends_within_a_message_glues_nothing_together(watched, monkeypatch):
     publisher, stream = watched
-    monkeypatch.setattr(tap_stream, "_PARTS_AT_A_TIME", 1)
+    monkeypatch.setattr(subscriber, "_PARTS_AT_A_TIME", 1)
     publisher.send(*[b"%d" % number for number in range(1000)])
     publisher.send(b"next", b"one")
     records = []
@@ -79,7 +79,7 @@ def test_few_large_messages_are_handed_out_at_a_time(watched):
 
 def test_of_large_messages_fewer_may_wait(watched):
     publisher, stream = watched
-    hwm = lambda: stream._socket.get(zmq.RCVHWM)  # noqa: E731
+    hwm = lambda: stream._subscriber._socket.get(zmq.RCVHWM)  # noqa: E731
     assert hwm() == MOST_MESSAGES
     for _ in range(300):
         publisher.send(b"small")

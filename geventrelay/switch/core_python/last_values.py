@@ -7,6 +7,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple
 
+from ...topics import topic_of as topic_of
 from ..contract import Forgotten, KeptValues, LastValuePlan
 from .run import Run, frame_body
 from .topics import Node, Topics
@@ -179,15 +180,3 @@ class LastValues:
         self._tree.remove(self._nodes.pop(topic), topic)
         self.nbytes -= size
         self._kept.store(-size - len(topic) - _VALUE_BYTES)
-
-
-def topic_of(first: bytes, *, several: bool, until: bytes) -> bytes:
-    """The topic of a message.
-
-    :param first: the body of its first part, as much as a topic may have.
-    :param several: whether it has more parts.
-    :param until: see `geventrelay.switch.contract.LastValuePlan`.
-    """
-    if until:
-        return first.partition(until)[0]
-    return first if several else first.partition(b" ")[0]
