@@ -232,7 +232,7 @@ def test_what_waits_too_long_is_lost(world):
 
 def test_last_values_for_which_there_is_no_room_are_lost(world):
     pub, source, _ = publisher(world, last_values=LastValuePlan())
-    source.send(wire(b"a", b"x" * 5000) + wire(b"b", b"x") + wire(b"c 1"))
+    source.send(wire(b"b", b"x") + wire(b"a", b"x" * 5000) + wire(b"c 1"))
     pub.plan = replace(pub.plan, last_values=LastValuePlan(nbytes=1000))
     far = world.far(pub)
     far.send(subscribe(b""))
