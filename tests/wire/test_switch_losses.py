@@ -11,8 +11,9 @@ from support.losses import Scene
 from support.switch import ACCOUNTS, CORES, new_world
 
 from geventrelay.engine.counters import Drop
+from geventrelay.switch.contract import SidePlan
 
-KINDS = ["python"]
+KINDS = [name for name, make in CORES.items() if hasattr(make().side(SidePlan("backend", "PUB")), "topic_counts")]
 SEEDS = st.integers(0, 1 << 32)
 
 
