@@ -167,6 +167,22 @@ def test_a_subscriber_of_zmtp_1_0_gets_everything(world):
     assert sink.singles() == [b"one"]
 
 
+@pytest.mark.parametrize("verbose", [False, True])
+def test_a_subscriber_that_comes_again_with_zmtp_1_0_gets_everything_once(world, verbose):
+    pub = world.side("XPUB", xpub_verbose=verbose, max_subscriptions=1)
+    pull, way = world.way("PULL", pub)
+    source, peer = world.far(pull), pub.new_peer(queues_before=True)
+    sink = world.connect(peer)
+    sink.send(subscribe(b"a"))
+    for number in (b"1", b"2"):
+        sink.hang_up()
+        sink = world.connect(peer, version=Version.V1_0)
+        assert peer.counts().subscriptions == 2
+        source.send(wire(b"a" + number) + wire(b"b" + number))
+        assert sink.all_singles() == [b"a" + number, b"b" + number]
+    check(way, source, sink)
+
+
 @pytest.mark.parametrize(
     ("data", "fault"),
     [

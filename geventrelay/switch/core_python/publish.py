@@ -100,13 +100,22 @@ class Publish(Side):
             self.forget_subscriptions(peer)
         subscriber = _subscriber(peer) or Subscriber(peer)
         peer.topics = subscriber
-        v1_0 = peer.info is not None and peer.info.version is Version.V1_0
-        # A SUB of ZMTP 1.0 chooses by itself, and sends no subscriptions (libzmq's _subscription_required). News of it
-        # that would have to wait are not told.
-        if v1_0 and not self.apply(peer, Subscription(b"", True)):
-            self._add(subscriber, b"")
+        if peer.info is not None and peer.info.version is Version.V1_0 and b"" not in subscriber.topics:
+            self._want_everything(peer, subscriber)
         if self.plan.xpub_welcome_msg:
             peer.enqueue(Run.of([[self.plan.xpub_welcome_msg]], time.monotonic()))
+
+    def _want_everything(self, peer: Peer, subscriber: Subscriber) -> None:
+        """Of a SUB of ZMTP 1.0, which chooses by itself, and sends no subscriptions (libzmq's _subscription_required).
+
+        News of it that would have to wait are not told. It may be one topic more than a peer may have.
+        """
+        try:
+            done = self.apply(peer, Subscription(b"", True))
+        except ProtocolError:
+            done = False
+        if not done:
+            self._add(subscriber, b"")
 
     def detached(self, peer: Peer) -> None:
         """See `Side.detached`, and there of `peer`."""

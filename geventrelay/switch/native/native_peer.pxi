@@ -93,11 +93,11 @@ cdef class NativePeer:
             bury_member(&self.peer)
         if self.side.side.kind == PUBLISHES and self.peer.member == NULL:
             self.peer.member = new_member(&self.side.side, &self.peer)
-            if self.peer.queue.v1_0:
-                if not want_everything(&self.peer):
-                    raise MemoryError
-                # Not now: what an XPUB has told of that is written by its caller.
-                write_dirty(self.peer.core, 0)
+        if self.side.side.kind == PUBLISHES and self.peer.queue.v1_0:
+            if not want_everything(&self.peer):
+                raise MemoryError
+            # Not now: what an XPUB has told of that is written by its caller.
+            write_dirty(self.peer.core, 0)
         if self.side.side.kind == PUBLISHES:
             greeting = self.side.made_of.xpub_welcome_msg
             if greeting and not welcome(&self.peer, greeting, len(greeting)):
