@@ -27,6 +27,7 @@ from ..terms import Payload, WhenFull
 from ..terms import SlowSubscriber as SlowSubscriber
 from ..zmtp import events
 from .core_values import LOST_TOPICS as LOST_TOPICS
+from .core_values import LOST_TOPICS_FIRST as LOST_TOPICS_FIRST
 from .core_values import RATE_S as RATE_S
 from .core_values import TOPIC_BYTES as TOPIC_BYTES
 from .core_values import Ended as Ended
@@ -65,12 +66,13 @@ class Account(Protocol):
     """What the cores of one hub keep in memory for peers, counted where it is taken and given back.
 
     That is messages that wait, once for all peers that wait for them; what has come of messages that have no end
-    yet; subscriptions, also those that a publisher is to be told of and has not read, and with them what is counted of
-    a subscriber's losses by topic; last values; and logs. Each core has two buffers of 256 KiB besides, which it fills
-    again and again, and each side its two tables of topics.
+    yet; subscriptions, also those that a publisher is to be told of and has not read; what is counted of subscribers'
+    losses by topic; last values; and logs. Each core has two buffers of 256 KiB besides, which it fills again and
+    again, and each side its two tables of topics.
 
     What cores do to keep to the limit, looked at each time that one has read a piece (64 KiB, or more of one message):
 
+    - once losses by topic take 1/8 of the limit, no table of them grows any more, but for the first topics of each;
     - once all but last values and logs takes 3/4 of the limit, senders are held back: of what may not be dropped, and
       of what is for one peer alone, one message waits for each peer at most. What a destination drops for that is
       `Drop.MEMORY`;
@@ -188,7 +190,8 @@ class Peer(Protocol):
         """What it has lost by topic, over all its connections: most first, then by topic.
 
         Whatever the reason is: the sum of them is that of `PeerCounts.dropped`. No more than `LOST_TOPICS` are told, by
-        the same rule as `TopicCounts`. Nothing if its side has no `SidePlan.topics`. It holds also once it is removed.
+        the same rule as `TopicCounts`; where memory is short, as many as there are by then, and `LOST_TOPICS_FIRST` at
+        least. Nothing if its side has no `SidePlan.topics`. It holds also once it is removed.
         """
 
 

@@ -15,6 +15,8 @@ TOPIC_BYTES = 255
 """A topic that is counted is cut there."""
 LOST_TOPICS = 100
 """By how many topics it is told what one subscriber has lost."""
+LOST_TOPICS_FIRST = 8
+"""By how many also where memory is short."""
 RATE_S = 10.0
 """The time constant of the rate of a topic: so long ago, a message counts 1/e as much."""
 

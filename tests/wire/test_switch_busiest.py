@@ -13,6 +13,7 @@ from support.switch import ACCOUNTS, CORES, NEVER, Far, World, check, many, new_
 from geventrelay.engine.counters import Drop
 from geventrelay.switch.contract import (
     LOST_TOPICS,
+    LOST_TOPICS_FIRST,
     RATE_S,
     LastValuePlan,
     LogPlan,
@@ -287,6 +288,29 @@ def test_what_is_told_of_losses_is_in_the_account_until_the_peer_goes(kind):
         pub.remove(far.peer)
         world.core.tidy(NEVER)
         assert account.used_bytes == 0
+
+
+@pytest.mark.parametrize("peers", [1, 20])
+def test_where_memory_is_short_fewer_topics_of_losses_are_told(kind, peers):
+    account = ACCOUNTS[kind]()
+    account.limit_bytes = 400_000
+    with new_world(lambda: CORES[kind](account)) as world:
+        pub, source, _ = publisher(world, topics=1000, sndhwm=1)
+        fars = [slow(world, pub) for _ in range(peers)]
+        fill(source)
+        before = account.used_bytes
+        every = [b"%d" % number + b"x" * 240 for number in range(1000, 1000 + 2 * LOST_TOPICS)]
+        for start in range(0, len(every), 10):
+            source.send(b"".join(map(wire, every[start : start + 10])))
+        # And the first ones of each.
+        assert account.used_bytes - before < account.limit_bytes // 8 + 10_000 + peers * LOST_TOPICS_FIRST * 700
+        for far in fars:
+            found = far.peer.lost_topics()
+            assert LOST_TOPICS_FIRST <= len(found) <= LOST_TOPICS
+            assert sum(one.lost for one in found) == sum(far.peer.counts().dropped.values()) == len(every)
+            assert max(one.error for one in found) <= len(every) // len(found)
+        assert peers == 1 or min(len(far.peer.lost_topics()) for far in fars) < LOST_TOPICS
+        assert all(far.peer.ended is None for far in fars)
 
 
 # Last values, to be read -------------------------------------------------------------------------------------------

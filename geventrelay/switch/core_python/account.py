@@ -23,14 +23,16 @@ class Kept:
     """What one core keeps for peers. It goes with the core, whatever was left of it.
 
     :ivar used_bytes: all of it.
+    :ivar lost_bytes: of it, what is counted of subscribers' losses by topic.
     :ivar dying_bytes: of it, what connections that have ended leave behind, which is forgotten a little at a time.
     :ivar stored_bytes: of it, last values and logs, which can be forgotten at any time.
     """
 
-    __slots__ = ("dying_bytes", "stored_bytes", "used_bytes")
+    __slots__ = ("dying_bytes", "lost_bytes", "stored_bytes", "used_bytes")
 
     def __init__(self) -> None:
         self.used_bytes = 0
+        self.lost_bytes = 0
         self.dying_bytes = 0
         self.stored_bytes = 0
 
@@ -66,6 +68,11 @@ class Account:
     def most_kept_bytes(self) -> int:
         """How much the last values of one side may take, and likewise a log."""
         return self._limit // 2
+
+    @property
+    def has_room_for_losses(self) -> bool:
+        """Whether more may be counted of subscribers' losses by topic."""
+        return sum(core.kept.lost_bytes for core in self._cores) < self._limit // 8
 
     @property
     def limit_bytes(self) -> int:

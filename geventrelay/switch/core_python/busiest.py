@@ -78,6 +78,10 @@ class Busiest:
         entry.turn = self._turn
         return entry
 
+    def stop_growing(self) -> None:
+        """Go on as a table of as many topics as are there now, of which there is one at least."""
+        self._most = len(self)
+
     def most_first(self) -> list[Entry]:
         """Those with the highest counts first, then by topic."""
         return sorted(self, key=lambda one: (-one.count, one.topic))

@@ -174,6 +174,7 @@ class Peer:
     def count_lost(self, nbytes: int) -> None:
         """Have the account know that what it has lost by topic takes `nbytes`."""
         self.core.kept.used_bytes += nbytes - self.lost_bytes
+        self.core.kept.lost_bytes += nbytes - self.lost_bytes
         self.lost_bytes = nbytes
 
     @property

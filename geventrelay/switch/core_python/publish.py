@@ -124,8 +124,6 @@ class Publish(Side):
 
     def forget_subscriptions(self, peer: Peer) -> None:
         """See `Side.forget_subscriptions`, and there of `peer`."""
-        # What it loses from now on has all of it counted again.
-        peer.count_lost(0)
         subscriber = _subscriber(peer)
         if subscriber is None:
             return
@@ -158,7 +156,7 @@ class Publish(Side):
     def subscribed_bytes(self, peer: Peer) -> int:
         """See `Side.subscribed_bytes`, and there of `peer`."""
         subscriber = _subscriber(peer)
-        return peer.lost_bytes + (0 if subscriber is None else subscriber.nbytes)
+        return 0 if subscriber is None else subscriber.nbytes
 
     def before_write(self, peer: Peer) -> None:
         """See `Side.before_write`, and there of `peer`."""

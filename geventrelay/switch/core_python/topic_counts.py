@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from ..contract import LOST_TOPICS, TOPIC_BYTES, LostTopic, TopicCount, TopicCounts, TopicPlan
+from ..contract import LOST_TOPICS, LOST_TOPICS_FIRST, TOPIC_BYTES, LostTopic, TopicCount, TopicCounts, TopicPlan
 from .busiest import Busiest, Entry, decay
 from .last_values import topic_of
 from .run import Run, frame_body
@@ -39,12 +39,15 @@ class CountedTopics:
         table = peer.lost
         if table is None:
             table = peer.lost = Busiest(LOST_TOPICS)
+        account = self._side.core.account
         # Without a log, there are no stamps.
         stamps = self._side.plan.stamp and self._side.log is not None
         for topic, start, end in self._same_topics(run, first, last, stamps=stamps):
+            if len(table) >= LOST_TOPICS_FIRST and table.get(topic) is None and not account.has_room_for_losses:
+                table.stop_growing()
             table.add(topic, end - start)
+            peer.count_lost(table.nbytes)
             self._lost.add(topic, end - start)
-        peer.count_lost(table.nbytes)
 
     def counts(self, now: float, subscribers: Callable[[bytes], int]) -> TopicCounts:
         """All of it at the time `now`; `subscribers` says how many peers a topic has."""
