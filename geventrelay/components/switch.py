@@ -21,10 +21,11 @@ from ..errors import StartError
 from ..log import event
 from ..settings import DeviceSettings
 from ..switch.choose import core_maker
-from ..switch.contract import Destination, Side
+from ..switch.contract import Destination, Side, TopicCounts
 from ..switch.dialler import addresses
 from ..switch.driver import Driver
 from ..switch.station import Station
+from ..switch.subscribers import SubscribersSnapshot
 from ..switch.turns import TURN_S
 from ..terms import Payload
 from .binding import Binding, bind, inherited
@@ -33,6 +34,7 @@ from .direction import Direction
 from .endpoints import reason
 from .guard import Guard
 from .plan import RECEIVE_ONLY, Adjustment, Plan, PumpPlan, SocketPlan
+from .published import LastValue, last_values_of, subscribers_of, topics_of
 from .pump import log_uncut
 from .replay import EPOCH_BYTES, REPLAY, NewReplayPort, ReplayCounts, ReplayPort
 from .terms import BACKLOG, linger_ms, options_of, side_plan, terms
@@ -108,6 +110,7 @@ class Switch(Component):
         self._stations: dict[str, Station] = {}
         self._bindings: list[Binding] = []
         self._last_peers: dict[str, PeersSnapshot] = {}
+        self._last_subscribers: dict[str, SubscribersSnapshot] = {}
         self._closing_since: float | None = None
         self.left_unread = False
         self.directions = [Direction(pump, self) for pump in plan.pumps]
@@ -124,6 +127,24 @@ class Switch(Component):
         """
         found = {key: one.snapshot(accounts=accounts) for key, one in list(self._stations.items())}
         return {**self._last_peers, **found}
+
+    def subscribers(self) -> dict[str, SubscribersSnapshot]:
+        """What each subscriber has got and lost, by the key of each PUB and XPUB. Yields.
+
+        Once all is closed, those that have left are still there.
+        """
+        return {**self._last_subscribers, **subscribers_of(self._stations)}
+
+    def topics(self) -> dict[str, TopicCounts]:
+        """What was counted by topic, by the key of each socket that does so and is open. Does not yield."""
+        return topics_of(self._stations)
+
+    def last_values(self, prefix: bytes, after: bytes | None, most: int) -> list[LastValue]:
+        """Some last values, by topic; none once all is closed. Does not yield.
+
+        :param prefix: as in `last_values_of`, and there are `after` and `most`.
+        """
+        return last_values_of(self._stations, prefix, after, most)
 
     def refresh(self) -> None:
         """Know what peers may do now, by reading it anew. Yields while a thread reads the disk."""
@@ -249,6 +270,7 @@ class Switch(Component):
             self._linger(linger_ms, self._closing_since)
         self._close_stations()
         self._last_peers = {key: one.snapshot() for key, one in self._stations.items()}
+        self._last_subscribers = subscribers_of(self._stations)
         while self._bindings:
             self._bindings.pop().put_away()
         stations, self._stations = self._stations, {}

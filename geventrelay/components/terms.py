@@ -10,7 +10,7 @@ import zmq
 
 from ..settings import DeviceSettings
 from ..settings.socket_options import lets_legacy_peers_in
-from ..switch.contract import LastValuePlan, LogPlan, SidePlan
+from ..switch.contract import LastValuePlan, LogPlan, SidePlan, TopicPlan
 from ..switch.dialler import Redial
 from ..switch.pulse import Heartbeat
 from ..switch.terms import Terms
@@ -77,6 +77,7 @@ def side_plan(plan: SocketPlan, settings: DeviceSettings, first_number: int = 1)
         last_values=_last_values(of_subscribers),
         log=_log(of_subscribers, first_number),
         stamp=getattr(of_subscribers, "stamp", False),
+        topics=_topics(of_subscribers),
         xpub_verbose=repeats_subscriptions(plan.key, settings),
         xpub_welcome_msg=options.get(zmq.XPUB_WELCOME_MSG, b""),
         router_handover=bool(options.get(zmq.ROUTER_HANDOVER)),
@@ -137,6 +138,11 @@ def _log(settings: Any, first_number: int) -> LogPlan | None:
     if size is None:
         return None
     return LogPlan(first_number, size.messages, settings.log_bytes, size.age_s)
+
+
+def _topics(settings: Any) -> TopicPlan | None:
+    topics = getattr(settings, "topics", 0)
+    return TopicPlan(topics, settings.topic_until or b"") if topics else None
 
 
 def _sndhwm_bytes(plan: SocketPlan, settings: DeviceSettings) -> int:

@@ -171,6 +171,11 @@ class Assembly:
         own = {} if self._switch is None else self._switch.peers(accounts=accounts)
         return {**own, **self.sockets.peers()}
 
+    @property
+    def published(self) -> Switch | None:
+        """What knows of subscribers, topics and last values: engine zmtp alone. Does not yield."""
+        return self._switch
+
     def disconnect(self, peer: int) -> bool:
         """End the connection of the `peer` with this number, with engine zmtp; whether it was there. Does not yield."""
         return self._switch is not None and self._switch.disconnect(peer)

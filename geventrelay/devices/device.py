@@ -12,6 +12,7 @@ import zmq
 
 from ..components.control import statistics
 from ..components.plan import Adjustment
+from ..components.published import LastValue, SubscribersSnapshot, TopicCounts
 from ..components.tap import TapReader
 from ..engine.libzmq import unless_gone
 from ..engine.peertable import PeersSnapshot
@@ -248,6 +249,44 @@ class Device:
         if self._assembly.engine is not Engine.ZMTP:
             raise SettingsError("engine", "zmtp, which alone can disconnect a single peer", self.engine)
         return self._assembly.disconnect(peer)
+
+    def subscribers(self) -> dict[str, SubscribersSnapshot] | None:
+        """What each subscriber of a PUB or XPUB has got and lost, by the socket's key; None with engine libzmq.
+
+        It is None too where the pattern has no such socket. Those that have left and had lost something are there until
+        the next start. What was lost is told by topic where the settings have `topics`. It takes some 50 µs for each
+        subscriber, and yields in between.
+        """
+        self._refuse_child()
+        published = self._assembly.published
+        kinds = {zmq.SocketType(one.type).name for one in self._plan.sockets}
+        return published.subscribers() if published is not None and kinds & {"PUB", "XPUB"} else None
+
+    def topics(self) -> dict[str, TopicCounts] | None:
+        """The busiest topics of what it publishes, by the socket's key; None where the settings have no `topics`.
+
+        They are counted from a start on. A device that is not up has none. Does not yield; it takes some microseconds
+        for each topic.
+        """
+        self._refuse_child()
+        published, most = self._assembly.published, getattr(self.settings, "topics", 0)
+        return published.topics() if published is not None and most else None
+
+    def last_values(self, prefix: bytes = b"", after: bytes | None = None, most: int = 1000) -> list[LastValue] | None:
+        """Some of the messages that are kept for later subscribers, by topic; None where none are (`last_value`).
+
+        They do not count as given. A device that is not up has none. Does not yield: ask for the next ones in another
+        turn, until there are none.
+
+        :param prefix: what a message begins with, as for a subscription.
+        :param after: only topics behind this one: the last that was returned, to go on with.
+        :param most: how many at most, from 1 to 1000. It may be fewer, since 1 MiB of them is enough for one turn.
+        """
+        self._refuse_child()
+        published = self._assembly.published
+        if published is None or not getattr(self.settings, "last_value", False):
+            return None
+        return published.last_values(prefix, after, most)
 
     def subscriptions(self) -> tuple[bytes, ...] | None:
         """The topics that its XSUB asks publishers for, sorted; None where the pattern has no XSUB.

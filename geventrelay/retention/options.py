@@ -1,4 +1,4 @@
-"""The options that say what a device keeps of what it has published: last values, and a log for replay."""
+"""The options that say what a device keeps of what it has published: last values, a log for replay, and topics."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from ..settings.device_options import DeviceGroup, Endpoints
 from ..settings.option import option, options_of
 from ..terms import ReplayProtocol
 from .replay_size import ReplaySize, replay_size
+
+MOST_TOPICS = 10_000
+"""How many topics may be counted: all of them may be asked for at once."""
 
 _MOST_BYTES = 2**62
 
@@ -96,9 +99,15 @@ class RetentionOptions(DeviceGroup):
         """
         if values.get("last_value", True):
             return
+        # What a topic is counts for `TopicOptions` too.
+        counts_topics = bool(values.get("topics", True))
         for one in options_of(RetentionOptions):
-            if one.field != "last_value" and values.get(one.field, one.default) != one.default:
+            if one.field == "last_value" or values.get(one.field, one.default) == one.default:
+                continue
+            if one.field != "topic_until":
                 yield SettingsError("last_value", f"true where {one.name} is given", False)
+            elif not counts_topics:
+                yield SettingsError("last_value", f"true, or topics above 0, where {one.name} is given", False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,3 +196,33 @@ class ReplayOptions(DeviceGroup):
         if values.get("stamp") and protocol is not ReplayProtocol.GEVENTRELAY:
             rule = f"false with replay-protocol {protocol.value}, whose subscribers know messages of three parts alone"
             yield SettingsError("stamp", rule, True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopicOptions(DeviceGroup):
+    """Which topics are counted. docs/topics.rst says more.
+
+    A base of the patterns with a PUB or XPUB whose messages have topics.
+    """
+
+    __slots__ = ()
+
+    title = "Topics of relay and forwarder"
+
+    topics: int = option(
+        whole(0, MOST_TOPICS),
+        "count messages of the N busiest topics, and losses of each subscriber by topic; 0 is none (engine zmtp)",
+        default=0,
+        unit="topics",
+        metavar="N",
+        bound=True,
+        rare=True,
+        on_libzmq=(0,),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedOptions(TopicOptions, ReplayOptions, RetentionOptions):
+    """All of these groups: one base of the patterns that have them."""
+
+    __slots__ = ()

@@ -13,6 +13,7 @@ import gevent
 from gevent.event import Event as Signal
 
 from ..backoff import Backoff
+from ..components.published import SubscribersSnapshot
 from ..devices.device import Device
 from ..devices.snapshot import DeviceSnapshot, State
 from ..endpoints import Endpoint
@@ -96,6 +97,7 @@ class SupervisedDevice:
         self._pause_again = False
         self._past: DeviceSnapshot | None = None
         self._past_peers: dict[str, PeersSnapshot] = {}
+        self._past_subscribers: dict[str, SubscribersSnapshot] = {}
         self._supervision: gevent.Greenlet[..., Any] | None = None
         self.device = self._new_device()
 
@@ -140,6 +142,17 @@ class SupervisedDevice:
         now = self.device.peers(accounts=accounts)
         both = {key: past.merged_with(now.get(key, PeersSnapshot())) for key, past in self._past_peers.items()}
         return {**now, **both}
+
+    def subscribers(self) -> dict[str, SubscribersSnapshot] | None:
+        """What each subscriber has got and lost, also of those that have left since its first start. Yields.
+
+        See `Device.subscribers`.
+        """
+        now = self.device.subscribers()
+        if now is None:
+            return None
+        past = self._past_subscribers.items()
+        return {**now, **{key: one.merged_with(now.get(key, SubscribersSnapshot())) for key, one in past}}
 
     def start(self) -> None:
         """Start the device, and do not supervise it yet. Yields while names are resolved.
@@ -282,6 +295,7 @@ class SupervisedDevice:
     def _renew(self) -> None:
         """Put a new device in the place of the one that has ended, whose counts are kept."""
         self._past, self._past_peers = self.snapshot(), self.peers()
+        self._past_subscribers = self.subscribers() or {}
         self._up_since = None
         self.device = self._new_device()
         self._change(Event.RENEW)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..errors import SettingsError
-from ..retention.options import ReplayOptions, RetentionOptions
+from ..retention.options import PublishedOptions
 from ..terms import Payload, SlowSubscriber, WhenFull
 from .checks import endpoints, one_of, prefixes
 from .concealed import Unshown
@@ -62,7 +62,9 @@ def _slow_subscriber() -> Any:
 _REPLAY_TYPE = {"replay": "ROUTER"}
 """The socket at which subscribers ask for what they have missed."""
 
-_OF_SUBSCRIBERS = ("slow_subscriber", "subscriber_max_age_s", "max_subscriptions", "last_value", "replay_size")
+_OF_SUBSCRIBERS = (
+    "slow_subscriber", "subscriber_max_age_s", "max_subscriptions", "last_value", "replay_size", "topics",
+)  # fmt: skip
 """What is only for devices with a PUB or XPUB."""
 
 
@@ -73,7 +75,7 @@ def _of_subscribers(cls: type[DeviceSettings], values: Mapping[str, Any]) -> Ite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Relay(ReplayOptions, RetentionOptions, SubscriberLimits, DeviceSettings):
+class Relay(PublishedOptions, SubscriberLimits, DeviceSettings):
     """SUB -> PUB and PUSH: every subscriber gets each message whole, one puller gets its payload.
 
     At least one of `pub` and `push` is needed.
@@ -164,7 +166,7 @@ def _subscribe(help: str, unset: str) -> Any:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forwarder(ReplayOptions, RetentionOptions, SubscriberLimits, _Proxy):
+class Forwarder(PublishedOptions, SubscriberLimits, _Proxy):
     """XSUB <-> XPUB: publishers at the frontend, subscribers at the backend, subscriptions travel upstream.
 
     `subscribe` makes it SUB -> PUB. Drops at a slow subscriber happen inside libzmq, where they cannot be counted;

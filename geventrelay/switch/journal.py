@@ -7,12 +7,10 @@ import time
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
-from ..engine.fair import FairYield
 from ..engine.kept_off import KeptOff
-from ..engine.peeraccount import ACCOUNTS_AT_A_TIME, MOST_ACCOUNTS, PeerAccount
-from ..engine.peertable import KEPT_OFF, LEGACY_ADVICE, ConnectingSnapshot, PeersSnapshot
+from ..engine.peeraccount import PeerAccount
+from ..engine.peertable import KEPT_OFF, LEGACY_ADVICE, ConnectingSnapshot, PeerSnapshot, PeersSnapshot
 from ..engine.seldom import Seldom
-from ..engine.useraccount import UserAccount
 from ..zmtp import socket_types
 from ..zmtp.errors import Fault
 from .contract import Ended
@@ -65,6 +63,10 @@ class Journal:
         """
         self._roster.connected(link.id, link.address, time.time(), mechanism, user)
         self._note(logging.DEBUG, "connected", endpoint=link.endpoint, peer=link.address)
+
+    def peer(self, link: Link) -> PeerSnapshot | None:
+        """Who is at the other end of a `link`; None if it has ended."""
+        return self._roster.peer(link.id)
 
     def reached(self, dialler: Dialler) -> None:
         """The endpoint of a `dialler` is connected: its next failure is news again."""
@@ -156,26 +158,3 @@ class Journal:
 
     def _note(self, level: int, name: str, **keys: str) -> None:
         self._driver.tell(level, name, socket=self._plan.key, **keys)
-
-
-def moved_by(links: Collection[Link]) -> list[tuple[str, UserAccount]]:
-    """What has moved over those of the `links` whose user has a name, and that are still there at the end. Yields."""
-    found: list[tuple[Link, UserAccount]] = []
-    with FairYield() as turn:
-        for link in [link for link in links if link.user]:
-            found.append((link, link.moved()))
-            if len(found) % ACCOUNTS_AT_A_TIME == 0:
-                turn.wait()
-    # What those have moved that have ended meanwhile is in the account of their user.
-    return [(link.user, moved) for link, moved in found if not link.closed]
-
-
-def accounts_of(links: Collection[Link]) -> dict[int, PeerAccount]:
-    """All that is known of the peers of the first `MOST_ACCOUNTS` `links`, by their number. Yields."""
-    found: dict[int, PeerAccount] = {}
-    with FairYield() as turn:
-        for link in list(links)[:MOST_ACCOUNTS]:
-            found[link.id] = link.account(time.monotonic())
-            if len(found) % ACCOUNTS_AT_A_TIME == 0:
-                turn.wait()
-    return found

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..engine.grant import Grant
-from ..engine.peeraccount import MOST_TOPIC_BYTES, MOST_TOPICS, PeerAccount
+from ..engine.peeraccount import PeerAccount
 from ..engine.useraccount import UserAccount
 from ..zmtp import events
+from .accounts import account_of
 from .contract import Ended, Peer, Progress, Rate
 from .heart import Heart
 from .meter import Meter
@@ -180,29 +181,19 @@ class Link:
 
     def account(self, now: float) -> PeerAccount:
         """What is known of its peer at the time `now`, by `time.monotonic`."""
-        counts, since = self.peer.counts(), self.peer.waits_since
+        counts = self.peer.counts()
         self._meter.look(now, counts.received - self._before.received, counts.delivered - self._before.delivered)
         received_per_s, delivered_per_s = self._meter.per_s or (None, None)
-        return PeerAccount(
+        return account_of(
+            self.peer,
+            now,
+            counts,
             id=self.id,
             type=self.info.socket_type,
             routing_id=self.info.routing_id,
             version=str(self.info.version),
-            topics=tuple(topic[:MOST_TOPIC_BYTES] for topic in self.peer.some_topics(MOST_TOPICS)),
-            oldest_s=None if since is None else max(0.0, now - since),
             received_per_s=received_per_s,
             delivered_per_s=delivered_per_s,
-            received=counts.received,
-            received_bytes=counts.received_bytes,
-            forbidden=counts.forbidden,
-            forbidden_subscriptions=counts.forbidden_subscriptions,
-            over_rate=counts.over_rate,
-            subscriptions=counts.subscriptions,
-            matched=counts.matched,
-            delivered=counts.delivered,
-            lost=counts.dropped,
-            waiting=counts.waiting,
-            waiting_bytes=counts.waiting_bytes,
         )
 
     def moved(self) -> UserAccount:

@@ -45,6 +45,10 @@ class Roster:
             if fault is not None:
                 self._cut_off[fault] += 1
 
+    def peer(self, number: int) -> PeerSnapshot | None:
+        """The connection with this `number`, as in `connected`; None if it is not there."""
+        return self._peers.get(number)
+
     def failed(self, reason: str) -> None:
         """A handshake has failed for `reason`."""
         self._handshake_failures[reason] += 1

@@ -14,15 +14,18 @@ from ..engine.peertable import ConnectingSnapshot, PeersSnapshot
 from ..engine.useraccount import UserAccounts
 from ..zmtp.errors import Fault
 from ..zmtp.greeting import Version
+from ..zmtp.socket_types import TO_SUBSCRIBERS
+from .accounts import accounts_of, moved_by
 from .contract import Ended, Peer, Side
 from .dialler import Dialler
 from .door import Admit
 from .entrance import Arrival, Entrance
-from .journal import Journal, accounts_of, moved_by
+from .journal import Journal
 from .link import Link
 from .listener import Listener
 from .pulse import Heartbeat
 from .rates import Rates
+from .subscribers import Subscriber, Subscribers, SubscribersSnapshot
 from .terms import Terms
 from .transport import close
 
@@ -56,6 +59,9 @@ class Station:
         self._links: dict[int, Link] = {}
         self._users = UserAccounts()
         self._journal = Journal(driver, side, legacy_peers=terms.legacy_peers)
+        self._subscribers = None
+        if side.plan.type in TO_SUBSCRIBERS:
+            self._subscribers = Subscribers(self._journal, by_topic=side.plan.topics is not None)
         self._rates = Rates(driver.core.rate, terms.rate, terms.rate_per)
         self._entrance = Entrance(driver, side, terms, self._journal, self._on_arrival)
 
@@ -162,6 +168,17 @@ class Station:
         users = self._users.all(present) if accounts or not self._links else None
         return dataclasses.replace(self._journal.snapshot(gone, connecting, known), users=users)
 
+    def subscribers(self) -> SubscribersSnapshot | None:
+        """What each subscriber has got and lost, also of those that have left; None of another type of socket. Yields.
+
+        While it yields, messages go on: each subscriber is told at its own moment.
+        """
+        if self._subscribers is None:
+            return None
+        away = {peer: one.endpoint.address for peer, one in self._callers.items() if peer not in self.driver.links}
+        found = self._subscribers.snapshot(self._links.values(), away) if self._links or away else []
+        return self._subscribers.all(self.side.counts(), len(self._links) + len(away), found)
+
     def _connecting(self, dialler: Dialler, peer: Peer) -> ConnectingSnapshot:
         return ConnectingSnapshot(
             dialler.endpoint.address,
@@ -200,6 +217,7 @@ class Station:
         if link.closed:
             return
         why = why or Ended(None, "the connection has ended")
+        leaving = None if self._subscribers is None else self._subscribers.leaving(link)
         self.left_unread = self.left_unread or link.unread > 0
         link.close()
         link.peer.detach()
@@ -213,11 +231,11 @@ class Station:
         self._journal.ended(link, why)
         dialler = self._callers.get(link.peer)
         if dialler is None:
-            self.side.remove(link.peer, lost)
+            self._remove(link.peer, lost, leaving)
         else:
             if self._terms.immediate:
                 # Its queue goes with the connection, as in libzmq (session_base_t::reconnect).
-                self.side.remove(link.peer, lost)
+                self._remove(link.peer, lost, leaving)
                 del self._callers[link.peer]
                 self._add_caller(dialler)
             dialler.lost(why.what)
@@ -232,8 +250,15 @@ class Station:
         for link in list(self._links.values()):
             self.ended(link, Ended(None, "the device stops"), Drop.STOPPED)
         while self._callers:
-            peer, _ = self._callers.popitem()
-            self.side.remove(peer, Drop.STOPPED)
+            peer, dialler = self._callers.popitem()
+            address = dialler.endpoint.address
+            leaving = None if self._subscribers is None else self._subscribers.away(peer, address)
+            self._remove(peer, Drop.STOPPED, leaving)
+
+    def _remove(self, peer: Peer, lost: Drop, leaving: Subscriber | None) -> None:
+        self.side.remove(peer, lost)
+        if self._subscribers is not None:
+            self._subscribers.left(peer, leaving)
 
     def _add_caller(self, dialler: Dialler) -> None:
         peer = self.side.new_peer(queues_before=not self._terms.immediate)

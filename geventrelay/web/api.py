@@ -40,6 +40,7 @@ class Api:
     :param history: the rates of the last 15 minutes.
     :param hub_delay: how late its hub is.
     :param refused: what HTTP has refused, by reason.
+    :ivar recent: answers that were costly to make.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Api:
         self._history = history
         self._hub_delay = hub_delay
         self._refused = refused
-        self._recent: Recent[bytes] = Recent()
+        self.recent: Recent[bytes] = Recent()
         self.events = Events("devices", self._devices)
 
     @property
@@ -80,7 +81,7 @@ class Api:
         }
 
     def _devices(self) -> bytes:
-        return self._recent.get("devices", self._make_devices)
+        return self.recent.get("devices", self._make_devices)
 
     def _make_devices(self) -> bytes:
         return encoded(
@@ -105,7 +106,7 @@ class Api:
             with FairYield() as turn:
                 return encoded(report.connections(supervised.peers(accounts=True), turn.wait))
 
-        return Response(self._recent.get((supervised.device, "peers"), make), headers={"Cache-Control": "no-store"})
+        return Response(self.recent.get((supervised.device, "peers"), make), headers={"Cache-Control": "no-store"})
 
     def _get_subscriptions(self, request: Request, name: str) -> Response:
         device = self._supervised(name).device
@@ -117,7 +118,7 @@ class Api:
             return encoded(report.subscriptions(topics))
 
         # By the device itself: a reload may give its name to another.
-        return Response(self._recent.get(device, make), headers={"Cache-Control": "no-store"})
+        return Response(self.recent.get(device, make), headers={"Cache-Control": "no-store"})
 
     def _get_history(self, request: Request) -> Response:
         devices = {
@@ -152,7 +153,7 @@ class Api:
 
     def _changed(self) -> None:
         """Have a client see what it has changed, and not an answer from before."""
-        self._recent.forget()
+        self.recent.forget()
 
     def _pause(self, request: Request, name: str) -> Response:
         return self._command(name, "pause", lambda one: one.device.pause())

@@ -57,11 +57,59 @@ class DeviceValues:
 
 
 @dataclass(frozen=True, slots=True)
+class TopicsValues:
+    """What is measured of all topics of a socket that counts them."""
+
+    messages: int = counter(
+        "messages", "Messages that the socket has published since its device started last.", path=("messages",)
+    )
+    lost: int = counter(
+        "deliveries", "Deliveries that its subscribers have lost since then, whatever the reasons.", path=("lost",)
+    )
+    counted: int = gauge(
+        "topics", "Topics that are counted now (engine zmtp).", path=("counted",), metric="topics_counted"
+    )
+    most_error: int = gauge(
+        "messages", "The largest error of any topic: no count is too high by more.", path=("most_error",)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TopicValues:
+    """What is measured of a topic, with the attributes of `geventrelay.switch.core_values.TopicCount`."""
+
+    messages: int = counter(
+        "messages", "Messages that were published with the topic, and maybe up to its error too many (engine zmtp).",
+        path=("messages",), metric="topic_messages",
+    )  # fmt: skip
+    error: int = gauge(
+        "messages", "By how much the messages may be too many: 0 if they were counted from the first on.",
+        path=("error",),
+    )  # fmt: skip
+    nbytes: int = counter(
+        "bytes", "Bytes of these messages, without those that the error speaks of (engine zmtp).",
+        path=("bytes",), metric="topic_bytes",
+    )  # fmt: skip
+    per_s: float = gauge("messages a second", "Messages a second, of late.", path=("messages_per_s",))
+    bytes_per_s: float = gauge("bytes a second", "Bytes a second, of late.", path=("bytes_per_s",))
+    lost: int = counter(
+        "deliveries",
+        "Deliveries of the topic that subscribers have lost, and maybe up to its error too many (engine zmtp).",
+        path=("lost",), metric="topic_lost",
+    )  # fmt: skip
+    lost_error: int = gauge(
+        "deliveries", "By how much these may be too many: 0 if they were counted from the first on.",
+        path=("lost_error",),
+    )  # fmt: skip
+    subscribers: int = gauge("peers", "Peers that get the topic now.", path=("subscribers",))
+
+
+@dataclass(frozen=True, slots=True)
 class Scope:
     """What values belong to.
 
-    :ivar name: what it is called in the JSON: ``server``, ``device``, ``socket``, ``pump``, ``outlet``, ``peer`` or
-        ``user``.
+    :ivar name: what it is called in the JSON: ``server``, ``device``, ``socket``, ``pump``, ``outlet``, ``peer``,
+        ``user``, ``topics`` (all of a socket) or ``topic``.
     :ivar labels: the labels that each of its metrics has. The socket of a pump is the one that it reads.
     :ivar values: its values.
     """
@@ -79,7 +127,9 @@ OUTLET = Scope("outlet", ("device", "socket"), OF_OUTLET)
 # Without metrics: there may be very many peers.
 PEER = Scope("peer", (), OF_PEER)
 USER = Scope("user", ("device", "socket", "user"), OF_USER)
-SCOPES = (SERVER, DEVICE, SOCKET, PEER, USER, PUMP, OUTLET)
+TOPICS = Scope("topics", ("device", "socket"), values_of(TopicsValues))
+TOPIC = Scope("topic", ("device", "socket", "topic"), values_of(TopicValues))
+SCOPES = (SERVER, DEVICE, SOCKET, PEER, USER, PUMP, OUTLET, TOPICS, TOPIC)
 
 
 def metric_name(value: Value) -> str:

@@ -20,9 +20,25 @@ from ..engine.values import Kind, Value
 from ..log import event
 from ..printable import printable
 from ..version import version
-from .catalogue import BUILD, DEVICE, OUTLET, PREFIX, PUMP, SERVER, SOCKET, USER, DeviceValues, Scope, ServerValues
+from .catalogue import (
+    BUILD,
+    DEVICE,
+    OUTLET,
+    PREFIX,
+    PUMP,
+    SERVER,
+    SOCKET,
+    TOPIC,
+    TOPICS,
+    USER,
+    DeviceValues,
+    Scope,
+    ServerValues,
+    TopicValues,
+)
 from .http.messages import Refusal, Request, Response
 from .hub_delay import HubDelay
+from .published import totals
 from .recent import Recent
 
 if TYPE_CHECKING:
@@ -30,10 +46,16 @@ if TYPE_CHECKING:
 
     from ..server.server import Server
     from ..server.supervisor import SupervisedDevice
+    from ..switch.core_values import TopicCounts
 
 log = logging.getLogger("geventrelay")
 
 _MISSING = "metrics need prometheus_client, which is not installed: pip install prometheus_client"
+
+MOST_TOPICS = 20
+"""Of so many topics of a socket there are metrics, the busiest of those that are counted."""
+MOST_TOPIC_BYTES = 100
+"""So much of each of these is in its label."""
 
 Samples = Sequence[tuple[tuple[str, ...], object]]
 """Things of one kind at one moment, each behind the values of its labels."""
@@ -117,6 +139,10 @@ class Metrics:
         yield from _families(SOCKET, sockets)
         users = [(where, user, one) for where, peers in sockets for user, one in (peers.users or {}).items()]
         yield from _families(USER, [((*where, printable(user)), one) for where, user, one in users])
+        counted = [((one.name, key), counts) for one in devices for key, counts in (one.device.topics() or {}).items()]
+        yield from _families(TOPICS, [(where, totals(counts)) for where, counts in counted])
+        busiest = [((*where, label), one) for where, counts in counted for label, one in _busiest(counts).items()]
+        yield from _families(TOPIC, busiest)
 
 
 class _Collected:
@@ -141,6 +167,31 @@ def _of_server(server: Server, hub_delay: HubDelay, refused: Mapping[str, int]) 
 
 def _of_device(device: SupervisedDevice) -> DeviceValues:
     return DeviceValues(states={state: int(device.state is state) for state in State}, restarts=device.restarts)
+
+
+def _busiest(counts: TopicCounts) -> dict[str, TopicValues]:
+    """The busiest topics, by what is their label. Those that differ in what is cut off are one."""
+    found: dict[str, TopicValues] = {}
+    for one in counts.topics[:MOST_TOPICS]:
+        label = topic_label(one.topic)
+        before = found.get(label)
+        found[label] = TopicValues(
+            messages=one.messages + (before.messages if before else 0),
+            error=one.error,
+            nbytes=one.nbytes + (before.nbytes if before else 0),
+            per_s=one.per_s,
+            bytes_per_s=one.bytes_per_s,
+            lost=one.lost + (before.lost if before else 0),
+            lost_error=one.lost_error,
+            subscribers=one.subscribers,
+        )
+    return found
+
+
+def topic_label(topic: bytes) -> str:
+    """What stands for a `topic` in a label: text without control characters, no longer than `MOST_TOPIC_BYTES`."""
+    text = printable(topic.decode(errors="backslashreplace"))
+    return text.encode()[:MOST_TOPIC_BYTES].decode(errors="ignore")
 
 
 def _build_info() -> Metric:

@@ -70,6 +70,8 @@ def device(supervised: SupervisedDevice) -> Json:
         "started_at": supervised.started_at,
         "next_start_in_s": None if next_start_s is None else round(next_start_s, 3),
         "held": snapshot.held,
+        # What it may be asked for: none in 0, and None where the pattern has no such option.
+        "topics": getattr(supervised.settings, "topics", None),
         "sockets": [
             _socket(supervised.device, key, kind, peers.get(key)) for key, kind in supervised.device.sockets.items()
         ],
@@ -92,7 +94,7 @@ def connections(peers: Mapping[str, PeersSnapshot], pause: Callable[[], None] = 
     for key, one in peers.items():
         found = sockets[key] = []
         for peer in one.peers:
-            found.append(_peer(peer))
+            found.append(peer_facts(peer))
             if len(found) % ACCOUNTS_AT_A_TIME == 0:
                 pause()
     return {"version": VERSION, "sockets": sockets, "users": {key: _users(one) for key, one in peers.items()}}
@@ -103,15 +105,17 @@ def subscriptions(topics: Sequence[bytes]) -> Json:
     return {
         "version": VERSION,
         "total": len(topics),
-        "subscriptions": [{**_topic(topic), "count": 1} for topic in topics[:MAX_TOPICS]],
+        "subscriptions": [{**topic_names(topic), "count": 1} for topic in topics[:MAX_TOPICS]],
     }
 
 
-def _topic(topic: bytes) -> Json:
+def topic_names(topic: bytes) -> Json:
+    """A `topic` as text, and exactly."""
     return {"topic": topic.decode(errors="replace"), "hex": topic.hex()}
 
 
-def _peer(peer: PeerSnapshot) -> Json:
+def peer_facts(peer: PeerSnapshot) -> Json:
+    """What is known of a `peer`."""
     found: Json = {
         "address": peer.address,
         "since": round(peer.since, 3),
@@ -128,7 +132,7 @@ def _peer(peer: PeerSnapshot) -> Json:
         "type": account.type,
         "routing_id": printable(account.routing_id.decode(errors="backslashreplace")),
         "zmtp": account.version,
-        "topics": [_topic(topic) for topic in account.topics],
+        "topics": [topic_names(topic) for topic in account.topics],
         **as_json(OF_PEER, account),
         "oldest_s": None if account.oldest_s is None else round(account.oldest_s, 3),
         "received_per_s": account.received_per_s,

@@ -25,6 +25,7 @@ from .http.token_file import TokenFile
 from .hub_delay import HubDelay
 from .in_turn import in_turn
 from .metrics import metrics
+from .published import Published
 from .tap import Taps
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class Site:
         routes = {
             **page(),
             **self._api.routes,
+            **Published(self._server, self._api.recent).routes,
             **Taps(self._server, guard).routes,
             ("GET", "/metrics"): metrics(self._server, self._hub_delay, self._refused),
         }

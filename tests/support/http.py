@@ -48,6 +48,9 @@ class FakeSupervised:
     def peers(self, *, accounts: bool = False) -> dict[str, PeersSnapshot]:
         return self.device.peers(accounts=accounts)
 
+    def subscribers(self) -> Any:
+        return self.device.subscribers()
+
     def stop(self, timeout: float | None = None) -> None:
         self.device.stop(timeout)
 

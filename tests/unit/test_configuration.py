@@ -16,7 +16,7 @@ from geventrelay import Endpoint, Forwarder, Queue, Relay, SlowSubscriber, Strea
 from geventrelay.cli import arguments, main
 from geventrelay.cli.commands import pattern
 from geventrelay.errors import ConfigurationError, Problem, SettingsError
-from geventrelay.retention.options import ReplayOptions, RetentionOptions
+from geventrelay.retention.options import ReplayOptions, RetentionOptions, TopicOptions
 from geventrelay.settings import PATTERNS, HttpAddress, LogFormat, ServerSettings
 from geventrelay.settings.file.load import LIMIT_BYTES, load
 from geventrelay.settings.file.positions import loads
@@ -768,8 +768,8 @@ def on_command_line(option, value):
 
 @pytest.mark.parametrize("name", PATTERNS)
 def test_the_command_line_and_the_file_agree(tmp_path, name):
-    # With libzmq, there are no rights beside legacy peers, no last values and no replay.
-    kept = (*options_of(RetentionOptions), *options_of(ReplayOptions))
+    # With libzmq, there are no rights beside legacy peers, no last values, no replay and no topics.
+    kept = (*options_of(RetentionOptions), *options_of(ReplayOptions), *options_of(TopicOptions))
     without = {"name", "rights", *(option.name for option in kept)}
     flags = [option.flag for option in options_of(PATTERNS[name]) if option.name not in without]
     device = {flag: VALUES[flag] for flag in flags}
@@ -802,6 +802,14 @@ def test_last_values_are_the_same_on_the_command_line_and_in_the_file(tmp_path):
     """
     assert one(tmp_path, FORWARDER + text) == wanted
     assert (wanted.last_value_prefix, wanted.topic_until) == ((b"a", b"b"), b":")
+
+
+def test_topics_are_the_same_on_the_command_line_and_in_the_file(tmp_path):
+    words = ["--topics=5", "--topic-until=:"]
+    _, options = arguments.parse(["forwarder", "--frontend=1", "--backend=2", "--name=f", *words])
+    (wanted,) = pattern.settings(PATTERNS["forwarder"], options).devices
+    assert one(tmp_path, FORWARDER + 'topics = 5\ntopic-until = ":"') == wanted
+    assert (wanted.topics, wanted.topic_until, wanted.last_value) == (5, b":", False)
 
 
 def test_replay_is_the_same_on_the_command_line_and_in_the_file(tmp_path):

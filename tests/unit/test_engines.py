@@ -106,7 +106,19 @@ REFUSED = {
     ),
     "how last values are kept, where none are": (
         lambda: Forwarder(**SIDES, topic_until=":"),
-        "last_value: expected true where topic-until is given, got False",
+        "last_value: expected true, or topics above 0, where topic-until is given, got False",
+    ),
+    "topics with libzmq": (
+        lambda: Forwarder(**SIDES, engine="libzmq", topics=5),
+        "topics: expected 0 with engine libzmq (topics 5 needs engine zmtp), got 5",
+    ),
+    "topics without subscribers": (
+        lambda: Relay(sub=1, push=2, topics=5),
+        "pub: expected an endpoint where topics is given, got None",
+    ),
+    "too many topics": (
+        lambda: Forwarder(**SIDES, topics=10_001),
+        "topics: expected an integer from 0 to 10000 (topics), got 10001",
     ),
     "no topic at all": (
         lambda: Forwarder(**SIDES, last_value=True, topic_until=""),

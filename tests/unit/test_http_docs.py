@@ -11,13 +11,17 @@ from geventrelay.engine.peeraccount import MOST_ACCOUNTS, MOST_TOPIC_BYTES, MOST
 from geventrelay.engine.peertable import PeerSnapshot, PeersSnapshot
 from geventrelay.engine.useraccount import UserAccount
 from geventrelay.settings import HttpOptions
+from geventrelay.switch.contract import LOST_TOPICS, LostTopic, TopicCount, TopicCounts
+from geventrelay.switch.subscribers import MOST_GONE, Subscriber, SubscribersSnapshot
 from geventrelay.testing import LOCAL
-from geventrelay.web import report
+from geventrelay.web import published, report
 from geventrelay.web.api import Api
 from geventrelay.web.catalogue import BUILD, SCOPES, metric_name
 from geventrelay.web.http.listener import MAX_BODY_BYTES, MAX_HEADER_BYTES, REQUEST_S, SEND_S
 from geventrelay.web.hub_delay import HubDelay
+from geventrelay.web.metrics import MOST_TOPICS as MOST_TOPICS_OF_METRICS
 from geventrelay.web.metrics import Metrics
+from geventrelay.web.published import DEFAULT_TOPICS, Chosen, Published
 from geventrelay.web.recent import CHEAP_S, SHARE
 from geventrelay.web.tap import Taps
 
@@ -62,6 +66,15 @@ CONNECTIONS = report.connections(
     {"pub": PeersSnapshot((PeerSnapshot("", 0.0, "NULL", account=ACCOUNT),), users={"alice": UserAccount()})}
 )
 (PEER,), USER = CONNECTIONS["sockets"]["pub"], CONNECTIONS["users"]["pub"]["alice"]
+COUNTS = TopicCounts(1, 0, (TopicCount(b"a", 1, 0, 1, 0.0, 0.0, 1.0, 0, 0, 1),))
+TOPICS = json.loads(published.topics("prices", {"pub": COUNTS}, Chosen()))
+SUBSCRIBER = Subscriber(PeerSnapshot("", 1.0, "NULL", account=ACCOUNT), lost_topics=(LostTopic(b"a", 1, 0),))
+GONE = Subscriber(SUBSCRIBER.peer, False, SUBSCRIBER.lost_topics, left_at=1.0)
+SUBSCRIBERS = json.loads(
+    published.subscribers(
+        "prices", {"pub": SubscribersSnapshot(subscribers=(SUBSCRIBER,), gone=(GONE,))}, 1, by_topic=True
+    )
+)
 
 
 def table(heading: str) -> list[list[str]]:
@@ -120,10 +133,26 @@ def test_the_example_of_devices_has_every_key_and_no_other():
 
 
 def test_the_example_of_peers_has_every_key_and_no_other():
-    (example,) = (json.loads(one) for one in examples(TEXT) if '"sockets": {"pub"' in one)
+    (example,) = (json.loads(one) for one in examples(TEXT) if '"sockets": {"pub": [' in one)
     (peer,) = example["sockets"]["pub"]
     assert keys(json.loads(json.dumps(PEER))) == keys(peer)
     assert CONNECTIONS.keys() == example.keys() and keys(USER) == keys(example["users"]["pub"]["alice"])
+
+
+def test_the_example_of_topics_has_every_key_and_no_other():
+    (example,) = (json.loads(one) for one in examples(TEXT) if '"topics": [\n' in one)
+    assert keys(TOPICS) == keys(example)
+
+
+def test_the_example_of_subscribers_has_every_key_but_those_of_every_peer():
+    (example,) = (json.loads(one) for one in examples(TEXT) if '"gone": [\n' in one)
+    (made,), (written,) = SUBSCRIBERS["sockets"].values(), example["sockets"].values()
+    assert made.keys() == written.keys()
+    for place in ("peers", "gone"):
+        (one,), (other,) = made[place], written[place]
+        assert other.keys() <= one.keys()
+        assert one.keys() - other.keys() <= PEER.keys()
+        assert one["lost_topics"][0].keys() == other["lost_topics"][0].keys()
 
 
 def test_the_example_of_top_has_every_key_and_no_other():
@@ -151,6 +180,8 @@ def test_every_path_of_a_value_leads_to_it_in_the_json():
     found = {"server": answer["server"], "device": device, "socket": device["sockets"][0], "pump": pump}
     found["outlet"] = pump["outlets"][0]
     found["peer"], found["user"] = PEER, USER
+    found["topics"] = TOPICS["sockets"]["pub"]
+    (found["topic"],) = found["topics"]["topics"]
     for value in report.values()["values"]:
         one = found[value["of"]]
         for key in value["path"]:
@@ -161,13 +192,13 @@ def test_every_path_of_a_value_leads_to_it_in_the_json():
 
 def test_every_route_is_in_the_table():
     api = Api(Nothing(), can_change=False, history=None, hub_delay=None, refused={})
-    made = {**api.routes, **Taps(Nothing(), None).routes}
+    made = {**api.routes, **Taps(Nothing(), None).routes, **Published(Nothing(), api.recent).routes}
     routes = {f"{method} {pattern.replace('{}', 'NAME', 1).replace('{}', 'ID')}" for method, pattern in made}
     assert routes | {"GET /", "GET /metrics"} == {row[0].strip("`") for row in table("route")}
 
 
 def test_the_examples_are_json():
-    assert len(examples(TEXT)) == 6
+    assert len(examples(TEXT)) == 8
     for example in examples(TEXT):
         assert json.loads(example)["version"] == 1
 
@@ -181,6 +212,11 @@ def test_the_limits_are_those_of_the_code():
     assert f"the first {report.MAX_TOPICS:,} are here" in text
     assert f"the last {MOST_TOPICS} that it has asked for, sorted, with the first {MOST_TOPIC_BYTES} bytes" in text
     assert f"The first {MOST_ACCOUNTS:,} peers of a socket" in text
+    assert f"``?limit=`` is from 1 to {report.MAX_TOPICS}, {DEFAULT_TOPICS} if it is not given" in text
+    assert f"at most {MOST_ACCOUNTS:,} (``?limit=``)" in text
+    assert f"At most {LOST_TOPICS} topics are counted" in text
+    assert f"the last {MOST_GONE} subscribers that have left" in text
+    assert f"the {MOST_TOPICS_OF_METRICS} busiest topics" in text
     assert f"more than {CHEAP_S * 1000:g} ms to make serves for {SHARE} times" in text
     assert f"{MAX_HEADER_BYTES // 1024} KiB for its headers" in text
     assert f"{MAX_BODY_BYTES // 1024} KiB for its body" in text

@@ -77,7 +77,14 @@ MAY_IMPORT = {
 
 # What else they may name for type checkers, in an `if TYPE_CHECKING` block.
 MAY_NAME = {
-    "web": {"server.server", "server.supervisor", "devices.device", "components.tap"},
+    "web": {
+        "server.server",
+        "server.supervisor",
+        "devices.device",
+        "components.tap",
+        "switch.core_values",
+        "switch.subscribers",
+    },
     "__init__": {"devices", "dropin", "engine"} | SHARED,
 }
 

@@ -1,0 +1,277 @@
+"""What devices have published, as JSON: the busiest topics, and what each subscriber has got and lost.
+
+Such an answer may be large. It is encoded a few rows at a time, and everything else has a turn between them.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from ..engine.fair import FairYield
+from ..engine.peeraccount import ACCOUNTS_AT_A_TIME, MOST_ACCOUNTS
+from ..engine.values import as_json
+from ..errors import SettingsError
+from ..settings.checks import whole
+from .catalogue import TOPIC, TOPICS, TopicsValues
+from .http.messages import Refusal, Request, Response
+from .http.router import Handler
+from .recent import Recent
+from .report import MAX_TOPICS, VERSION, Json, peer_facts, topic_names
+
+if TYPE_CHECKING:
+    from ..server.server import Server
+    from ..server.supervisor import SupervisedDevice
+    from ..switch.core_values import LostTopic, TopicCount, TopicCounts
+    from ..switch.subscribers import Subscriber, SubscribersSnapshot
+
+DEFAULT_TOPICS = 100
+"""How many topics an answer has where it is not said."""
+
+SORTINGS: Mapping[str, Callable[[TopicCount], Any]] = {
+    "messages": lambda one: (-one.messages, one.topic),
+    "rate": lambda one: (-one.per_s, one.topic),
+    "bytes": lambda one: (-one.nbytes, one.topic),
+    "lost": lambda one: (-one.lost, one.topic),
+    "topic": lambda one: one.topic,
+    "last": lambda one: (-one.last, one.topic),
+}
+"""By what topics may be sorted; each returns what is compared."""
+
+# Of each some 20 numbers.
+_TOPICS_AT_A_TIME = 100
+_LOST_AT_A_TIME = 1000
+
+Pause = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which topics are asked for.
+
+    :ivar sort: a key of `SORTINGS`.
+    :ivar limit: how many.
+    :ivar prefix: what they begin with.
+    """
+
+    sort: str = "messages"
+    limit: int = DEFAULT_TOPICS
+    prefix: bytes = b""
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> Chosen:
+        """What a `query` asks for.
+
+        :raises SettingsError: if it asks for something else.
+        """
+        given = _given(query, ("sort", "limit", "prefix"))
+        sort = given.get("sort", "messages")
+        if sort not in SORTINGS:
+            raise SettingsError("sort", "one of " + ", ".join(SORTINGS), sort)
+        limit = whole(1, MAX_TOPICS)("limit", given.get("limit", DEFAULT_TOPICS))
+        return cls(sort, limit, os.fsencode(given.get("prefix", "")))
+
+    def pick(self, topics: Iterable[TopicCount]) -> list[TopicCount]:
+        """Those of `topics` that are asked for, in their order."""
+        wanted = (one for one in topics if one.topic.startswith(self.prefix))
+        return heapq.nsmallest(self.limit, wanted, SORTINGS[self.sort])
+
+
+class Published:
+    """Answers requests about topics and subscribers.
+
+    :param server: the server.
+    :param recent: keeps costly answers for a moment.
+    """
+
+    def __init__(self, server: Server, recent: Recent[bytes]) -> None:
+        self._server = server
+        self._recent = recent
+
+    @property
+    def routes(self) -> dict[tuple[str, str], Handler]:
+        """The routes, by method and pattern."""
+        return {
+            ("GET", "/api/devices/{}/topics"): self._get_topics,
+            ("GET", "/api/devices/{}/subscribers"): self._get_subscribers,
+        }
+
+    def _get_topics(self, request: Request, name: str) -> Response:
+        supervised = self._supervised(name)
+        try:
+            chosen = Chosen.of(request.query)
+        except SettingsError as error:
+            raise Refusal(HTTPStatus.BAD_REQUEST, str(error)) from error
+
+        def make() -> bytes:
+            found = supervised.device.topics()
+            if found is None:
+                sentence = f"device {name} counts no topics: topics = N (--topics N) has it count the N busiest"
+                raise Refusal(HTTPStatus.NOT_FOUND, sentence)
+            with FairYield() as turn:
+                return topics(name, found, chosen, turn.wait)
+
+        return self._answer((supervised.device, "topics", chosen), make)
+
+    def _get_subscribers(self, request: Request, name: str) -> Response:
+        supervised = self._supervised(name)
+        try:
+            given = _given(request.query, ("limit",))
+            limit = whole(1, MOST_ACCOUNTS)("limit", given.get("limit", MOST_ACCOUNTS))
+        except SettingsError as error:
+            raise Refusal(HTTPStatus.BAD_REQUEST, str(error)) from error
+
+        def make() -> bytes:
+            found = supervised.subscribers()
+            if found is None:
+                raise Refusal(HTTPStatus.NOT_FOUND, _why_no_subscribers(supervised))
+            with FairYield() as turn:
+                by_topic = bool(getattr(supervised.settings, "topics", 0))
+                return subscribers(name, found, limit, turn.wait, by_topic=by_topic)
+
+        return self._answer((supervised.device, "subscribers", limit), make)
+
+    def _answer(self, key: tuple[object, ...], make: Callable[[], bytes]) -> Response:
+        return Response(self._recent.get(key, make), headers={"Cache-Control": "no-store"})
+
+    def _supervised(self, name: str) -> SupervisedDevice:
+        supervised = self._server.devices.get(name)
+        if supervised is None:
+            raise Refusal(HTTPStatus.NOT_FOUND, f"no device is called {name}")
+        return supervised
+
+
+def topics(name: str, sockets: Mapping[str, TopicCounts], chosen: Chosen, pause: Pause = lambda: None) -> bytes:
+    """The JSON of the topics of a device.
+
+    :param name: the device's.
+    :param sockets: what was counted, by the socket's key.
+    :param chosen: which topics.
+    :param pause: is called now and then; it may yield.
+    """
+    unix_s = time.time() - time.monotonic()
+    found: dict[str, str] = {}
+    for key, counts in sockets.items():
+        rows: list[str] = []
+        for one in chosen.pick(counts.topics):
+            rows.append(_text(_topic(one, unix_s)))
+            if len(rows) % _TOPICS_AT_A_TIME == 0:
+                pause()
+        found[key] = _object(as_json(TOPICS.values, totals(counts)), topics=_list(rows))
+    return _object({"version": VERSION, "device": name}, sockets=_object({}, **found)).encode() + b"\n"
+
+
+def totals(counts: TopicCounts) -> TopicsValues:
+    """What is measured of all topics together, of their `counts`. Does not yield."""
+    return TopicsValues(
+        messages=counts.messages,
+        lost=counts.lost,
+        counted=sum(one.messages > 0 for one in counts.topics),
+        most_error=max((one.error for one in counts.topics), default=0),
+    )
+
+
+def subscribers(
+    name: str,
+    sockets: Mapping[str, SubscribersSnapshot],
+    limit: int,
+    pause: Pause = lambda: None,
+    *,
+    by_topic: bool,
+) -> bytes:
+    """The JSON of the subscribers of a device.
+
+    :param name: the device's.
+    :param sockets: its subscribers, by the socket's key.
+    :param limit: of how many that are there to tell.
+    :param pause: is called now and then; it may yield.
+    :param by_topic: whether topics are counted.
+    """
+    found: dict[str, str] = {}
+    for key, one in sockets.items():
+        counts = one.counts
+        head: Json = {
+            "total": one.total,
+            "matched": counts.matched,
+            "delivered": counts.delivered,
+            "lost": {reason.value: number for reason, number in counts.dropped.items()},
+            "waiting": counts.waiting,
+            "waiting_bytes": counts.waiting_bytes,
+            "gone_total": one.gone_total,
+            "gone_lost": one.gone_lost,
+        }
+        there, gone = _rows(one.subscribers[:limit], pause), _rows(one.gone, pause)
+        found[key] = _object(head, peers=_list(there), gone=_list(gone))
+    head = {"version": VERSION, "device": name, "by_topic": by_topic}
+    return _object(head, sockets=_object({}, **found)).encode() + b"\n"
+
+
+def _topic(one: TopicCount, unix_s: float) -> Json:
+    return {
+        **topic_names(one.topic),
+        **as_json(TOPIC.values, one),
+        "messages_per_s": round(one.per_s, 2),
+        "bytes_per_s": round(one.bytes_per_s, 2),
+        "last_seen": round(one.last + unix_s, 3) if one.messages else None,
+    }
+
+
+def _rows(some: Iterable[Subscriber], pause: Pause) -> list[str]:
+    rows: list[str] = []
+    size = 0
+    for one in some:
+        rows.append(_text(_subscriber(one)))
+        size += _LOST_AT_A_TIME // ACCOUNTS_AT_A_TIME + len(one.lost_topics)
+        if size >= _LOST_AT_A_TIME:
+            size = 0
+            pause()
+    return rows
+
+
+def _subscriber(one: Subscriber) -> Json:
+    found = {**peer_facts(one.peer), "connected": one.connected}
+    if not one.peer.since:
+        # It has never been connected, or is not now: the address is the endpoint.
+        found |= dict.fromkeys(("since", "mechanism", "id", "zmtp"))
+    if one.left_at is not None:
+        found["left_at"] = round(one.left_at, 3)
+    return {**found, "lost_topics": [_lost(topic) for topic in one.lost_topics]}
+
+
+def _lost(one: LostTopic) -> Json:
+    return {**topic_names(one.topic), "lost": one.lost, "error": one.error}
+
+
+def _why_no_subscribers(supervised: SupervisedDevice) -> str:
+    if supervised.device.engine == "libzmq" and {"PUB", "XPUB"} & set(supervised.device.sockets.values()):
+        return f"device {supervised.name} has engine libzmq, which does not tell what subscribers lost (zmtp does)"
+    return f"device {supervised.name} has no subscribers (a PUB or XPUB has some)"
+
+
+def _given(query: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
+    """What a `query` gives, of these `names`."""
+    given = {name: value for name, value in query.items() if value}
+    for name in given:
+        if name not in names:
+            raise SettingsError("query", "one of " + ", ".join(names), name)
+    return given
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _object(members: Json, **encoded: str) -> str:
+    """An object of `members`, and of more that have been `encoded` already."""
+    more = (f"{_text(name)}:{text}" for name, text in encoded.items())
+    return "{" + ",".join((*(f"{_text(name)}:{_text(value)}" for name, value in members.items()), *more)) + "}"
+
+
+def _list(encoded: Iterable[str]) -> str:
+    return f"[{','.join(encoded)}]"
