@@ -82,7 +82,6 @@ MAY_NAME = {
         "server.supervisor",
         "devices.device",
         "components.tap",
-        "components.published",
         "switch.core_values",
         "switch.subscribers",
     },

@@ -26,15 +26,7 @@ from geventrelay.switch.contract import (
 from geventrelay.zmtp.greeting import Version
 
 
-def _can_count(kind: str) -> bool:
-    with new_world(CORES[kind]) as made:
-        return hasattr(made.side("PUB"), "topic_counts")
-
-
-KINDS = [pytest.param(one, marks=[] if _can_count(one) else pytest.mark.skip(f"{one}: no topics yet")) for one in CORES]
-
-
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=CORES)
 def kind(request: pytest.FixtureRequest) -> str:
     """Which core."""
     return request.param

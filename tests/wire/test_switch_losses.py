@@ -12,13 +12,12 @@ from support.losses import Scene
 from support.switch import ACCOUNTS, CORES, new_world
 
 from geventrelay.engine.counters import Drop
-from geventrelay.switch.contract import SidePlan, SlowSubscriber
+from geventrelay.switch.contract import SlowSubscriber
 
-KINDS = [name for name, make in CORES.items() if hasattr(make().side(SidePlan("backend", "PUB")), "topic_counts")]
 SEEDS = st.integers(0, 1 << 32)
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=CORES)
 def kind(request: pytest.FixtureRequest) -> str:
     """Which core."""
     return request.param
@@ -59,12 +58,12 @@ def test_messages_are_lost_for_every_reason_in_these_scenarios(kind):
     assert seen == {Drop.SLOW, Drop.TOO_OLD, Drop.LEFT, Drop.MEMORY}
 
 
-@pytest.mark.skipif(len(KINDS) < 2, reason="the native core is not built, or does not count")
+@pytest.mark.skipif(len(CORES) < 2, reason="the native core is not built")
 @pytest.mark.parametrize("hundred", range(2))
 def test_both_cores_tell_the_same(hundred):
     # How many more are routed to one that is to be disconnected depends on how many are moved together.
     policies = [one for one in SlowSubscriber if one is not SlowSubscriber.DISCONNECT]
     for seed in range(100 * hundred, 100 * hundred + 100):
-        stories = [play(kind, seed, full=True, policies=policies).seen for kind in KINDS]
+        stories = [play(kind, seed, full=True, policies=policies).seen for kind in CORES]
         for number, (one, other) in enumerate(zip(*stories, strict=True)):
             assert one == other, f"seed {seed}, entry {number}"

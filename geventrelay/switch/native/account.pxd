@@ -8,6 +8,8 @@ cdef struct Account:
     size_t dying
     # Of it: last values and logs, which can be forgotten at any time.
     size_t stored
+    # Of it: what is counted of losses by topic.
+    size_t counters
     size_t limit
     # Whether senders are held back: from 3/4 of the limit on, until it is less than 5/8. What is stored does not count: it
     # makes room.

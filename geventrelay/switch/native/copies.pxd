@@ -55,6 +55,7 @@ cdef inline bint recode_queue(Peer *peer) noexcept nogil:
     memset(&queue, 0, sizeof(queue))
     queue.account = peer.queue.account
     queue.v1_0 = not peer.queue.v1_0
+    queue.losses = peer.queue.losses
     for index in range(peer.queue.count):
         run = run_at(&peer.queue, index)
         at = data_of(run.block) + run.at

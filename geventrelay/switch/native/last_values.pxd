@@ -6,13 +6,14 @@
 # The copy is in a block of its own: what comes is read into blocks of 256 KiB, and one value would keep all of such a block.
 
 from libc.stdlib cimport free, malloc
-from libc.string cimport memchr, memcmp, memcpy
+from libc.string cimport memcpy
 
 from .account cimport give_stored, take_stored
 from .blocks cimport Block, Heap, data_of, let_go, new_block
 from .granted cimport Prefixes, allows
 from .nodes cimport Node, Topics, make_node, prune
 from .table cimport Slot, Table, find_in, put_in, take_out
+from .topic_rule cimport TopicRule, topic_size_of
 
 # Why values were forgotten; native_side.pxi has their names.
 cdef enum:
@@ -46,38 +47,15 @@ cdef struct LastValues:
     size_t count
     size_t nbytes
     unsigned long long number
-    # A topic is cut there.
-    size_t most_topic
+    TopicRule rule
     # `geventrelay.switch.contract.LastValuePlan`
     size_t most_topics
     size_t most_bytes
     double max_age
     Prefixes prefixes
-    const unsigned char *until
-    size_t until_size
     # What is counted.
     long long given
     long long forgotten[FORGOTTEN_COUNT]
-
-
-cdef inline size_t topic_size_of(
-    const LastValues *kept, const unsigned char *first, size_t size, bint several
-) noexcept nogil:
-    # How much of the first part of a message is its topic; `several` is whether it has more parts.
-    size = min(size, kept.most_topic)
-    cdef const unsigned char *at = first
-    cdef const unsigned char *end = first + size
-    if not kept.until_size:
-        at = NULL if several or not size else <const unsigned char *>memchr(first, 32, size)
-        return size if at == NULL else <size_t>(at - first)
-    while <size_t>(end - at) >= kept.until_size:
-        at = <const unsigned char *>memchr(at, kept.until[0], end - at - kept.until_size + 1)
-        if at == NULL:
-            break
-        if not memcmp(at, kept.until, kept.until_size):
-            return at - first
-        at += 1
-    return size
 
 
 cdef inline void keep_value(
@@ -89,7 +67,7 @@ cdef inline void keep_value(
     cdef size_t topic_size
     if kept.prefixes.limited and not allows(&kept.prefixes, first, size):
         return
-    topic_size = topic_size_of(kept, first, size, several)
+    topic_size = topic_size_of(&kept.rule, first, size, several)
     value = <Value *>find_in(&kept.table, first, topic_size)
     if value != NULL:
         unlink(kept, value)

@@ -25,6 +25,8 @@ cdef struct Picked:
     size_t size
     size_t room
     size_t count
+    # Of the frames.
+    size_t nbytes
 
 
 cdef struct Head:
@@ -81,7 +83,7 @@ cdef inline bint pick(
         at += TIME_BYTES
         size = message_size(piece.bytes + at, False)
         if is_asked_for(prefixes, piece.bytes + at):
-            if picked.count and picked.size + size > MOST_COPIED + picked.count * sizeof(Head):
+            if picked.count and picked.nbytes + size > MOST_COPIED:
                 break
             if not copy_message(picked, number[0], piece.bytes + at, size):
                 return False
@@ -101,18 +103,27 @@ cdef inline bint is_asked_for(const Prefixes *prefixes, const unsigned char *mes
 
 cdef inline bint copy_message(Picked *picked, uint64_t number, const unsigned char *message, size_t size) noexcept nogil:
     cdef Head head
-    cdef size_t wanted = picked.size + sizeof(Head) + size
+    cdef unsigned char *copy = room_for(picked, sizeof(Head) + size)
+    if copy == NULL:
+        return False
+    head.number = number
+    head.size = size
+    memcpy(copy, &head, sizeof(Head))
+    memcpy(copy + sizeof(Head), message, size)
+    picked.nbytes += size
+    return True
+
+
+cdef inline unsigned char *room_for(Picked *picked, size_t size) noexcept nogil:
+    # Where the next one is copied to; NULL if there is no memory.
+    cdef size_t wanted = picked.size + size
     cdef unsigned char *grown
     if wanted > picked.room:
         grown = <unsigned char *>realloc(picked.bytes, wanted + min(wanted, <size_t>MOST_COPIED))
         if grown == NULL:
-            return False
+            return NULL
         picked.bytes = grown
         picked.room = wanted + min(wanted, <size_t>MOST_COPIED)
-    head.number = number
-    head.size = size
-    memcpy(picked.bytes + picked.size, &head, sizeof(Head))
-    memcpy(picked.bytes + picked.size + sizeof(Head), message, size)
     picked.size = wanted
     picked.count += 1
-    return True
+    return picked.bytes + wanted - size

@@ -1,12 +1,16 @@
 # The last values of a PUB or XPUB, as Python has them.
 
 from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
 
 import random
 
 from .last_values cimport FORGOTTEN_COUNT, LastValues, forget_old, forget_some
+from .log_reading cimport Picked
+from .parts cimport parts_of
 from .peer cimport Side, monotonic
 from .topics cimport free_topics
+from .values_reading cimport Asked, ValueHead, pick_values
 
 from ..contract import Forgotten, KeptValues
 
@@ -31,12 +35,12 @@ cdef tuple keep_values(Side *side, plan):
         kept.topics.account = kept.heap.account
         kept.table.seed = random.getrandbits(64)
         side.last_values = kept
-    kept.most_topic = side.limits.topic
+    kept.rule.most = side.limits.topic
+    kept.rule.until = until
+    kept.rule.until_size = len(until)
     kept.most_topics = min(plan.topics, MOST_LIMIT)
     kept.most_bytes = min(plan.nbytes, MOST_LIMIT)
     kept.max_age = plan.max_age_s
-    kept.until = until
-    kept.until_size = len(until)
     return take_prefixes(&kept.prefixes, plan.prefixes), until
 
 
@@ -69,3 +73,42 @@ cdef bint forget_values(LastValues *kept, double until) noexcept:
         if monotonic() >= until:
             return True
     return False
+
+
+cdef list values_from(LastValues *kept, bytes prefix, after, size_t most):
+    """Some last values, see `geventrelay.switch.contract.Side.last_values_from`."""
+    cdef bytes behind = after
+    cdef Asked asked
+    cdef Picked picked
+    if kept == NULL:
+        return []
+    asked.prefix = prefix
+    asked.prefix_size = len(prefix)
+    asked.after = NULL
+    asked.after_size = 0
+    if behind is not None:
+        asked.after = behind
+        asked.after_size = len(behind)
+    asked.most = most
+    memset(&picked, 0, sizeof(picked))
+    try:
+        forget_old(kept, monotonic())
+        if not pick_values(kept, &asked, &picked):
+            raise MemoryError
+        return values_of(&picked)
+    finally:
+        free(picked.bytes)
+
+
+cdef list values_of(const Picked *picked):
+    cdef ValueHead head
+    cdef size_t at = 0
+    cdef list found = []
+    while at < picked.size:
+        memcpy(&head, picked.bytes + at, sizeof(ValueHead))
+        at += sizeof(ValueHead)
+        topic = picked.bytes[at:at + head.topic_size]
+        at += head.topic_size
+        found.append((topic, head.since, parts_of(picked.bytes + at, head.size)))
+        at += head.size
+    return found

@@ -56,11 +56,13 @@ cdef class NativePeer:
         self.peer.fd = -1
         self.peer.incoming.need = 1
         self.peer.queue.account = self.peer.core.heap.account
+        count_losses(&self.peer)
 
     def __dealloc__(self):
         if self.peer.core != NULL:
             self.peer.queues_before = False
             free_peer(&self.peer)
+            free_table(&self.peer.queue.losses.lost)
         free_prefixes(&self.peer.sends)
         free_prefixes(&self.peer.subscribes)
 
@@ -235,6 +237,10 @@ cdef class NativePeer:
             found.append(topic_of(record.node))
             record = record.next
         return sorted(found)
+
+    def lost_topics(self):
+        """What it has lost by topic, see `geventrelay.switch.contract.Peer.lost_topics`."""
+        return losses_of(&self.peer)
 
 
 cdef int put_parts(Peer *peer, parts) except -1:

@@ -8,13 +8,14 @@ from libc.string cimport memmove
 
 import random
 
+from .busiest cimport leave_account
 from .incoming cimport Limits
 from .nodes cimport Member, Node
 from .peer cimport (
     ASKS, BLOCK, DISCONNECT, DROP_NEWEST, DROP_OLDEST, PUBLISHES, PUSHES, ROUTES, TAKES_NONE, Counts, Peer, Side, monotonic, note,
     set_most
 )
-from .queue cimport oldest
+from .queue cimport lose_all, oldest
 from .topics cimport exact, free_topics, record_of, remove_record, subscribe
 from .writing cimport count_news, drop_before, free_peer
 
@@ -72,6 +73,8 @@ cdef class NativeSide:
     cdef object number
     # What `side.last_values` points to.
     cdef tuple prefixes
+    # What `side.counts` points to.
+    cdef bytes until
     # What `side.on_message` points to.
     cdef object called
 
@@ -94,6 +97,8 @@ cdef class NativeSide:
         self.number = random.randrange(OWN_IDS)
         self.side.routes.seed = random.getrandbits(64)
         self.plan = plan
+        if plan.topics is not None and self.side.kind == PUBLISHES:
+            self.until = count_topics(&self.side, plan.topics)
         self.side.next_side = core.core.sides
         core.core.sides = &self.side
 
@@ -109,6 +114,7 @@ cdef class NativeSide:
             link[0] = self.side.next_side
         free_values(&self.side)
         free_log(&self.side)
+        free_counts(&self.side)
         # Members that are left in the list have none of its records then.
         free_topics(&self.side.topics)
         self.count(-self.topics_bytes)
@@ -142,6 +148,7 @@ cdef class NativeSide:
         if plan.log is not None and self.side.kind == PUBLISHES:
             keep_log(&self.side, plan.log)
         self.side.stamps = plan.stamp
+        adapt_counts(&self.side)
         self.made_of = plan
 
     def new_peer(self, *, queues_before):
@@ -163,7 +170,8 @@ cdef class NativeSide:
         """Forget a peer, see `geventrelay.switch.contract.Side.remove`."""
         cdef Py_ssize_t at = self.peers.index(peer)
         cdef int why = DROPS.index(reason)
-        peer.peer.dropped[why] += peer.peer.queue.messages
+        peer.peer.dropped[why] += lose_all(&peer.peer.queue, &self.core.core.heap)
+        leave_account(&peer.peer.queue.losses.lost)
         peer.peer.queues_before = False
         peer.become_unknown()
         free_peer(&peer.peer)
@@ -205,6 +213,14 @@ cdef class NativeSide:
         """What is kept for later subscribers, see `geventrelay.switch.contract.Side.kept_values`."""
         return kept_in(self.side.last_values)
 
+    def last_values_from(self, bytes prefix, after, size_t most):
+        """Some last values, see `geventrelay.switch.contract.Side.last_values_from`."""
+        return values_from(self.side.last_values, prefix, after, most)
+
+    def topic_counts(self):
+        """What was counted by topic, see `geventrelay.switch.contract.Side.topic_counts`."""
+        return topic_counts_of(&self.side)
+
     @property
     def on_message(self):
         """What is called with messages, see `geventrelay.switch.contract.Side`."""
@@ -227,6 +243,7 @@ cdef class NativeSide:
         """Forget what is kept without peers, see `geventrelay.switch.contract.Side.forget`."""
         if forget_values(self.side.last_values, until) or forget_log(self.side.log, until):
             return True
+        forget_counts(self.side.counts)
         while self.topics:
             self.end(next(reversed(self.topics)))
             if monotonic() >= until:

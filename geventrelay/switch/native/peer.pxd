@@ -17,6 +17,7 @@ from .nodes cimport Member, Topics
 from .queue cimport Queue
 from .rate cimport Rate
 from .table cimport Table
+from .topic_counts cimport CountedTopics
 
 # Indices of what is dropped; counts.pxi has their names.
 cdef enum:
@@ -169,6 +170,8 @@ cdef struct Side:
     # What can be read again of all that it has published; NULL likewise. And whether what it sends has the numbers in that.
     Log *log
     bint stamps
+    # What is counted by topic of what it publishes; NULL where nothing is.
+    CountedTopics *counts
     Group group
     # Where all wait for the slowest: for how many messages there is room at each subscriber that was found last, and the one
     # for which a message had to wait.

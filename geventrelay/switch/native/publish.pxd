@@ -14,8 +14,9 @@ from .peer cimport (
 from .incoming cimport TOO_SLOW
 from .last_values cimport keep_value
 from .log cimport append_to_log
-from .queue cimport drop_all, drop_oldest
+from .queue cimport drop_oldest, lose_all
 from .stamp cimport add_stamp
+from .topic_counts cimport count_lost, count_published
 from .topics cimport deepest, find_peers, is_as_before
 from .writing cimport end_peer, write_out
 
@@ -30,23 +31,23 @@ cdef inline void publish(
     cdef Side *side = destination.side
     cdef Message stamped
     if side.log == NULL:
-        publish_as_is(destination, message, topic, size, message.parts > 1)
+        publish_as_is(destination, message, message, topic, size)
         return
     if side.stamps and not add_stamp(&side.core.heap, message, side.log.next, &stamped):
         destination.dropped[FULL] += 1
         return
     append_to_log(side.log, data_of(message.block) + message.at, message.size, side.core.now)
     if side.stamps:
-        publish_as_is(destination, &stamped, topic, size, message.parts > 1)
+        publish_as_is(destination, &stamped, message, topic, size)
         let_go(&side.core.heap, stamped.block)
     else:
-        publish_as_is(destination, message, topic, size, message.parts > 1)
+        publish_as_is(destination, message, message, topic, size)
 
 
 cdef inline void publish_as_is(
-    Destination *destination, const Message *message, const unsigned char *topic, size_t size, bint several
+    Destination *destination, const Message *message, const Message *came, const unsigned char *topic, size_t size
 ) noexcept nogil:
-    # The same of a message as subscribers get it. `topic` is the first part, and `several` whether it had more as it came.
+    # The same of a message as subscribers get it, and as it came. `topic` is the first part.
     cdef Side *side = destination.side
     cdef Group *group = &side.group
     cdef Node *node = deepest(&side.topics, topic, size)
@@ -54,8 +55,11 @@ cdef inline void publish_as_is(
     count_sent(destination, message)
     if side.last_values != NULL:
         keep_value(
-            side.last_values, data_of(message.block) + message.at, message.size, topic, size, several, side.core.now
+            side.last_values, data_of(message.block) + message.at, message.size, topic, size, came.parts > 1,
+            side.core.now
         )
+    if side.counts != NULL:
+        count_published(side.counts, topic, size, came.parts > 1, came.body, side.core.now)
     if node == NULL:
         return
     if not find(side, node):
@@ -127,6 +131,7 @@ cdef inline void refuse(Peer *peer, const Group *group, size_t at, Py_ssize_t le
     cdef Py_ssize_t dropped
     if not takes(peer):
         peer.dropped[LEFT] += left
+        count_lost(&peer.queue.losses, data_of(group.block) + at, left, False)
     elif slow == DROP_OLDEST:
         while left:
             size = message_size(data_of(group.block) + at, False)
@@ -137,13 +142,14 @@ cdef inline void refuse(Peer *peer, const Group *group, size_t at, Py_ssize_t le
                 peer.dropped[SLOW] += dropped
             if not room_of(peer) or not put(peer, group.block, at, size, 1):
                 peer.dropped[SLOW] += 1
+                count_lost(&peer.queue.losses, data_of(group.block) + at, 1, False)
             at += size
             left -= 1
     else:
         peer.dropped[SLOW] += left
+        count_lost(&peer.queue.losses, data_of(group.block) + at, left, False)
         if slow == DISCONNECT:
-            peer.dropped[SLOW] += peer.queue.messages
-            drop_all(&peer.queue, &peer.core.heap)
+            peer.dropped[SLOW] += lose_all(&peer.queue, &peer.core.heap)
             end_peer(peer, TOO_SLOW, 0)
 
 

@@ -7,6 +7,7 @@ from libc.string cimport memcpy
 from .account cimport Account, give_memory, take_memory
 from .blocks cimport Block, Heap, data_of, let_go
 from .frames cimport message_size
+from .topic_counts cimport Losses, count_lost
 
 cdef enum:
     FEW_RUNS = 8
@@ -42,6 +43,8 @@ cdef struct Queue:
     size_t beyond_bytes
     # Whether they are written as ZMTP 1.0 has them.
     bint v1_0
+    # What was dropped, here and before it came here.
+    Losses losses
 
 
 cdef inline Run *run_at(Queue *queue, size_t index) noexcept nogil:
@@ -196,7 +199,7 @@ cdef inline Py_ssize_t drop_oldest(Queue *queue, Heap *heap, Py_ssize_t most) no
         if run.messages <= most - (before - queue.messages):
             drop_run(queue, heap, index)
         else:
-            pop_first(queue, run, first_size(queue, run))
+            drop_first(queue, run)
     return before - queue.messages
 
 
@@ -247,7 +250,7 @@ cdef inline Py_ssize_t drop_to(Queue *queue, Heap *heap, size_t nbytes) noexcept
         if run.messages == 1 or queue.nbytes - run.size >= nbytes:
             drop_run(queue, heap, start)
         else:
-            pop_first(queue, run, first_size(queue, run))
+            drop_first(queue, run)
     return before - queue.messages
 
 
@@ -276,8 +279,15 @@ cdef inline size_t apart(Queue *queue) noexcept nogil:
     return 1
 
 
+cdef inline void drop_first(Queue *queue, Run *run) noexcept nogil:
+    # Forgets the first message of a run that has more than that.
+    count_lost(&queue.losses, data_of(run.block) + run.at, 1, queue.v1_0)
+    pop_first(queue, run, first_size(queue, run))
+
+
 cdef inline void drop_run(Queue *queue, Heap *heap, size_t index) noexcept nogil:
     # Forgets one run; the others stay in their order. The fewer of those before and behind it move.
+    lose_run(queue, run_at(queue, index))
     let_run_go(queue, heap, run_at(queue, index))
     if index < queue.count // 2:
         while index:
@@ -291,7 +301,22 @@ cdef inline void drop_run(Queue *queue, Heap *heap, size_t index) noexcept nogil
     take_one_off(queue)
 
 
+cdef inline void lose_run(Queue *queue, const Run *run) noexcept nogil:
+    count_lost(&queue.losses, data_of(run.block) + run.at, run.messages, queue.v1_0)
+
+
+cdef inline Py_ssize_t lose_all(Queue *queue, Heap *heap) noexcept nogil:
+    # Drops all that waits, what is written in half too; how many messages that were.
+    cdef Py_ssize_t messages = queue.messages
+    cdef size_t index
+    for index in range(queue.count):
+        lose_run(queue, run_at(queue, index))
+    drop_all(queue, heap)
+    return messages
+
+
 cdef inline void drop_all(Queue *queue, Heap *heap) noexcept nogil:
+    # Without counting it.
     while queue.count:
         pop_run(queue, heap)
     queue.written = 0

@@ -9,7 +9,7 @@ from .incoming cimport SUBSCRIPTIONS, TOO_SLOW, UNFINISHED, Incoming, forget, th
 from .last_values cimport LastValues, forget_to
 from .log cimport Log, forget_for_memory
 from .peer cimport DISCONNECT, MEMORY, Core, Peer, Side, holds_back, set_most
-from .queue cimport drop_all, drop_to
+from .queue cimport drop_to, lose_all
 from .sealing cimport free_raw
 from .unsealing cimport raw_size
 from .writing cimport bury_member, count_news, end_peer
@@ -180,8 +180,7 @@ cdef inline void cut_queues(Account *account, size_t nbytes) noexcept nogil:
 cdef inline void cut_queue(Peer *peer, size_t nbytes) noexcept nogil:
     cdef Py_ssize_t dropped
     if peer.side.slow == DISCONNECT and peer.fd >= 0 and not peer.over:
-        dropped = peer.queue.messages
-        drop_all(&peer.queue, &peer.core.heap)
+        dropped = lose_all(&peer.queue, &peer.core.heap)
         end_peer(peer, TOO_SLOW, 0)
     else:
         dropped = drop_to(&peer.queue, &peer.core.heap, nbytes)

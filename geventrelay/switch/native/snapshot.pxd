@@ -14,6 +14,7 @@ from .nodes cimport Member, Node, Record, child_of
 from .peer cimport SLOW, Peer, Side, mark_dirty, monotonic
 from .publish cimport give_group
 from .queue cimport append_beyond
+from .topic_counts cimport count_lost
 from .topics cimport exact, record_of
 
 
@@ -79,6 +80,7 @@ cdef inline bint give_value(Peer *peer, const Value *value) noexcept nogil:
     kept.given += 1
     if peer.queue.beyond >= <long long>kept.most_topics or peer.queue.beyond_bytes + value.size > kept.most_bytes:
         peer.dropped[SLOW] += 1
+        count_lost(&peer.queue.losses, data_of(block), 1, False)
         return True
     peer.core.queued += value.size
     if peer.queue.v1_0:
