@@ -79,6 +79,7 @@ SWITCH = {
 }
 SWITCH_STEPS = Case("queue", 100, 1000, in_flight=1)
 VALUES, LOG = Case("values", 100, 1000), Case("log", 100, 1000)
+COUNTED = (Case("counted", 100, 1000), Case("counted-one", 100, 1000))
 BROKER = Case("broker", 100, 1000, peers=10)
 # Of the engine zmtp alone: the longest p99 of a greenlet's wake-up delay, in µs, by how many subscribers there are.
 HUB = {Case("hub", 100, 1000, peers=10): 3000, Case("hub", 100, 1000, peers=100): 6000}
@@ -114,12 +115,18 @@ def _switch_bars() -> list[Bar]:
     bars.append(_of_switch("throughput", "rate", True, 3.0, BROKER))
     bars.append(_of_kept("last values", VALUES, "last-values"))
     bars.append(_of_kept("the log", LOG, "log"))
+    bars.extend(_of_counted(case) for case in COUNTED)
     return bars + _hub_bars()
 
 
 def _of_kept(what: str, case: Case, subject: str) -> Bar:
     name = f"{case.name}: throughput with {what} x without"
     return Bar(name, True, 0.8, "x", (case,), lambda m: m.versus("zmtp", "rate", case, subject))
+
+
+def _of_counted(case: Case) -> Bar:
+    name = f"{case.name}: CPU time per message with 1,000 topics counted x without"
+    return Bar(name, False, 1.2, "x", (case,), lambda m: m.versus("zmtp", "cpu_us", case, "counted"))
 
 
 def _hub_bars() -> list[Bar]:

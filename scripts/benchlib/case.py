@@ -84,6 +84,8 @@ KINDS = {
         ),
         _many("values", "forwarder 1→{n}, 10,000 topics", "values-1to{n}", 1),
         _many("log", "forwarder 1→{n} that keeps a log", "log-1to{n}", 1),
+        _many("counted", "forwarder 1→{n} that counts topics, 10,000 topics", "counted-1to{n}", 1),
+        _many("counted-one", "forwarder 1→{n} that counts topics, one topic", "counted-one-1to{n}", 1),
         _many("broker", "1→{n}, raw clients", "broker-1to{n}", 10),
         _many("hub", "a greenlet beside a forwarder 1→{n}", "hub-1to{n}", 10, 100),
         _many("busy", "a greenlet beside a forwarder 1→{n} and a thread in a loop", "busy-1to{n}", 10),
@@ -191,7 +193,7 @@ GROUPS = {
         *cases(["streamer"], [10_000], HWMS[:1]),
         *cases(["relay", "queue"], [100], HWMS[:1]),
         *cases(["topics"], [], []),
-        *cases(["values", "log"], [], []),
+        *cases(["values", "log", "counted", "counted-one"], [], []),
     ),
     # What is left of it all with CURVE.
     "curve": (

@@ -153,6 +153,10 @@ def _with_log(*more: str) -> Command:
     return lambda case, ready, board: [*_zmtp(case, ready, board), *kept]
 
 
+def _counted(case: Case, ready: Path, board: Path) -> list[str]:
+    return [*_zmtp(case, ready, board), "--topics", "1000"]
+
+
 def _everything_on(case: Case, ready: Path, board: Path) -> list[str]:
     return [*_server(case, ready, board), "--http", "127.0.0.1:0", "--control", ANY_PORT, "--tap", ANY_PORT]
 
@@ -183,7 +187,7 @@ def _broker(program: str) -> Command:
     return lambda case, ready, board: ["benchlib.brokers", program, str(ready)]
 
 
-SWITCH_EXTRAS = ("topics", "values", "log", "broker", "hub", "busy", "idle", "leave", *CURVE)
+SWITCH_EXTRAS = ("topics", "values", "log", "counted", "counted-one", "broker", "hub", "busy", "idle", "leave", *CURVE)
 """What the engine zmtp is measured with besides the patterns."""
 
 CONTENDERS = (
@@ -246,6 +250,13 @@ CONTENDERS = (
         "engine zmtp, with a log and stamps",
         frozenset({"log"}),
         _with_log("--stamp"),
+        env={"GEVENTRELAY_BURST": "native"},
+    ),
+    Contender(
+        "counted",
+        "engine zmtp, topics counted",
+        frozenset({"counted", "counted-one"}),
+        _counted,
         env={"GEVENTRELAY_BURST": "native"},
     ),
     Contender(

@@ -110,7 +110,7 @@ def roles(case: Case, endpoints: dict[str, list[str]] | None) -> tuple[Role, Rol
     if case.pattern == "topics":
         return _role("topics", "PUB", at["frontend"]), _role("subscribers", "SUB", at["backend"] * subscribers)
     if case.device == "forwarder":
-        sending = "values" if case.pattern == "values" else "source"
+        sending = "values" if case.pattern in ("values", "counted") else "source"
         taking = "subscribers" if subscribers > 1 and case.pattern not in CURVE else "sink"
         return _role(sending, "PUB", at["frontend"]), _role(taking, "SUB", at["backend"] * subscribers)
     sink = _role("sink", "SUB", at["pub"])
