@@ -18,14 +18,20 @@ _BILLION = 1_000_000_000
 _MOST_TIME_S = 2**63 // _BILLION - 1
 
 
-def to_line(record: Record) -> str:
-    """The `record` as a line, without a line end. The time is exact to the microsecond."""
-    message = {
-        "time": round(record.time_ns / _BILLION, 6),
-        "source": record.source,
-        "parts": [_to_json(part) for part in record.parts],
-    }
-    return json.dumps(message)
+def to_line(record: Record, topic: bytes | None = None) -> str:
+    """The `record` as a line, without a line end. The time is exact to the microsecond.
+
+    :param topic: what the message is the last value of; it stands there where it is not the first part.
+    """
+    if record.parts and topic == record.parts[0]:
+        topic = None
+    return json.dumps({**head_of(record, topic), "parts": [_to_json(part) for part in record.parts]})
+
+
+def head_of(record: Record, topic: bytes | None = None) -> dict[str, Any]:
+    """What a line says of a `record` before its parts, and its `topic` if there is one to tell."""
+    head = {"time": round(record.time_ns / _BILLION, 6), "source": record.source}
+    return head if topic is None else {**head, "topic": _to_json(topic)}
 
 
 def from_line(line: str | bytes) -> Record:

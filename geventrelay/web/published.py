@@ -65,12 +65,12 @@ class Chosen:
     prefix: bytes = b""
 
     @classmethod
-    def of(cls, query: Mapping[str, str]) -> Chosen:
-        """What a `query` asks for.
+    def of(cls, request: Request) -> Chosen:
+        """What the query of a `request` asks for.
 
         :raises SettingsError: if it asks for something else.
         """
-        given = _given(query, ("sort", "limit", "prefix"))
+        given = request.given("sort", "limit", "prefix")
         sort = given.get("sort", "messages")
         if sort not in SORTINGS:
             raise SettingsError("sort", "one of " + ", ".join(SORTINGS), sort)
@@ -105,7 +105,7 @@ class Published:
     def _get_topics(self, request: Request, name: str) -> Response:
         supervised = self._supervised(name)
         try:
-            chosen = Chosen.of(request.query)
+            chosen = Chosen.of(request)
         except SettingsError as error:
             raise Refusal(HTTPStatus.BAD_REQUEST, str(error)) from error
 
@@ -122,7 +122,7 @@ class Published:
     def _get_subscribers(self, request: Request, name: str) -> Response:
         supervised = self._supervised(name)
         try:
-            given = _given(request.query, ("limit",))
+            given = request.given("limit")
             limit = whole(1, MOST_ACCOUNTS)("limit", given.get("limit", MOST_ACCOUNTS))
         except SettingsError as error:
             raise Refusal(HTTPStatus.BAD_REQUEST, str(error)) from error
@@ -252,15 +252,6 @@ def _why_no_subscribers(supervised: SupervisedDevice) -> str:
     if supervised.device.engine == "libzmq" and {"PUB", "XPUB"} & set(supervised.device.sockets.values()):
         return f"device {supervised.name} has engine libzmq, which does not tell what subscribers lost (zmtp does)"
     return f"device {supervised.name} has no subscribers (a PUB or XPUB has some)"
-
-
-def _given(query: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
-    """What a `query` gives, of these `names`."""
-    given = {name: value for name, value in query.items() if value}
-    for name in given:
-        if name not in names:
-            raise SettingsError("query", "one of " + ", ".join(names), name)
-    return given
 
 
 def _text(value: Any) -> str:

@@ -24,6 +24,7 @@ from .http.static import page
 from .http.token_file import TokenFile
 from .hub_delay import HubDelay
 from .in_turn import in_turn
+from .last import LastValues
 from .metrics import metrics
 from .published import Published
 from .tap import Taps
@@ -85,6 +86,7 @@ class Site:
             **self._api.routes,
             **Published(self._server, self._api.recent).routes,
             **Taps(self._server, guard).routes,
+            **LastValues(self._server, guard).routes,
             ("GET", "/metrics"): metrics(self._server, self._hub_delay, self._refused),
         }
         door = Door(self._options, self._refused)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import SettingsError, StartError
 from ..recording import Record, RecordFilter, to_line
+from ..recording.json_lines import head_of
 from ..settings.checks import whole
 from .http.messages import Refusal, Request, Response, json_response
 from .http.permissions import Guard
@@ -36,8 +37,6 @@ SILENCE_S = 5.0
 """After this time without a message comes an empty line, which also detects whether the client is still there."""
 
 TYPE = "application/x-ndjson"
-
-_ARGUMENTS = ("direction", "topic", "sample")
 
 
 class Taps:
@@ -84,10 +83,7 @@ class Taps:
 
 
 def _filter(request: Request) -> RecordFilter:
-    given = {name: value for name, value in request.query.items() if value}
-    for name in given:
-        if name not in _ARGUMENTS:
-            raise SettingsError("query", "one of " + ", ".join(_ARGUMENTS), name)
+    given = request.given("direction", "topic", "sample")
     sample = whole(1)("sample", given.get("sample", 1))
     return RecordFilter(given.get("direction"), os.fsencode(given.get("topic", "")), sample)
 
@@ -104,7 +100,7 @@ class _Lines:
         # Now the client knows that it sees everything from here on.
         yield b"\n"
         while (records := self._reader.receive(SILENCE_S)) or not self._reader.closed:
-            lines = [_line(record) for record in records if self._filter(record)]
+            lines = [line_of(record) for record in records if self._filter(record)]
             if self._reader.lost > self._lost:
                 lines.append(json.dumps({"lost": self._reader.lost - self._lost}))
                 self._lost = self._reader.lost
@@ -118,8 +114,9 @@ class _Lines:
             leave()
 
 
-def _line(record: Record) -> str:
-    nbytes = sum(map(len, record.parts))
+def line_of(record: Record, topic: bytes | None = None) -> str:
+    """The `record` as a line of JSON, one that is too large is left out; `topic` is what it is the last value of."""
+    nbytes = sum(map(len, record.parts)) + len(topic or b"")
     if nbytes <= MAX_MESSAGE_BYTES and len(record.parts) <= MAX_MESSAGE_PARTS:
-        return to_line(record)
-    return json.dumps({"time": round(record.time_ns / 1e9, 6), "source": record.source, "left_out_bytes": nbytes})
+        return to_line(record, topic)
+    return json.dumps({**head_of(record, topic), "left_out_bytes": nbytes})

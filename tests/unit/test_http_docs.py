@@ -19,6 +19,7 @@ from geventrelay.web.api import Api
 from geventrelay.web.catalogue import BUILD, SCOPES, metric_name
 from geventrelay.web.http.listener import MAX_BODY_BYTES, MAX_HEADER_BYTES, REQUEST_S, SEND_S
 from geventrelay.web.hub_delay import HubDelay
+from geventrelay.web.last import LastValues
 from geventrelay.web.metrics import MOST_TOPICS as MOST_TOPICS_OF_METRICS
 from geventrelay.web.metrics import Metrics
 from geventrelay.web.published import DEFAULT_TOPICS, Chosen, Published
@@ -192,7 +193,10 @@ def test_every_path_of_a_value_leads_to_it_in_the_json():
 
 def test_every_route_is_in_the_table():
     api = Api(Nothing(), can_change=False, history=None, hub_delay=None, refused={})
-    made = {**api.routes, **Taps(Nothing(), None).routes, **Published(Nothing(), api.recent).routes}
+    made = {
+        **api.routes, **Taps(Nothing(), None).routes, **LastValues(Nothing(), None).routes,
+        **Published(Nothing(), api.recent).routes,
+    }  # fmt: skip
     routes = {f"{method} {pattern.replace('{}', 'NAME', 1).replace('{}', 'ID')}" for method, pattern in made}
     assert routes | {"GET /", "GET /metrics"} == {row[0].strip("`") for row in table("route")}
 

@@ -82,6 +82,7 @@ MAY_NAME = {
         "server.supervisor",
         "devices.device",
         "components.tap",
+        "components.published",
         "switch.core_values",
         "switch.subscribers",
     },

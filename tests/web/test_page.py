@@ -313,7 +313,9 @@ def test_a_number_that_is_described_needs_no_change_of_the_page(browser):
 
     with StubServer(devices) as stub:
         described = report.values()
-        described["values"].append({**described["values"][-1], "path": ["sent", "late"], "help": "What was late."})
+        described["values"].append(
+            {**described["values"][-1], "of": "outlet", "path": ["sent", "late"], "help": "What was late."}
+        )
         stub.overrides["/api/values"] = (200, described)
         browser.open(stub.url)
         browser.until("document.querySelector('.lane')")

@@ -9,6 +9,8 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
 
+from ...errors import SettingsError
+
 JSON = "application/json"
 
 Body = bytes | Iterable[bytes]
@@ -43,6 +45,18 @@ class Request:
         }
         arguments = dict(parse_qsl(query, keep_blank_values=True, errors="surrogateescape"))
         return cls(environ["REQUEST_METHOD"], path, arguments, headers, environ["SERVER_PROTOCOL"])
+
+    def given(self, *names: str) -> dict[str, str]:
+        """The arguments of the query that are not empty.
+
+        :param names: which ones the path takes.
+        :raises SettingsError: if there is another one.
+        """
+        given = {name: value for name, value in self.query.items() if value}
+        for name in given:
+            if name not in names:
+                raise SettingsError("query", "one of " + ", ".join(names), name)
+        return given
 
 
 @dataclass(frozen=True, slots=True)
