@@ -12,13 +12,13 @@ from typing import Any
 from geventrelay.switch.contract import (
     LOST_TOPICS,
     LOST_TOPICS_FIRST,
+    SUBSCRIPTIONS_WHAT,
     LastValuePlan,
     LogPlan,
     Side,
     SlowSubscriber,
     TopicPlan,
 )
-from geventrelay.zmtp.errors import Fault
 from geventrelay.zmtp.greeting import Version
 
 from .busiest import Parts, check_table, topics_of
@@ -29,6 +29,7 @@ LONG = b"l" * 254
 PARTS = [b"", b"a", b"a b", b"a/b c", b"b/", b"b", b"c/d", b"/", b" ", LONG, LONG + b"/x", LONG + b"ll y", b"m" * 400]
 SUBSCRIPTIONS = [b"", b"", b"", b"a", b"a b", b"b", b"l", LONG + b"l", b"m" * 300, b"t"]
 MAX_AGE_S = 3600.0
+_SUBSCRIPTIONS_WHAT = SUBSCRIPTIONS_WHAT.partition("{")[0]
 VERSIONS = [Version.V3_1, Version.V3_1, Version.V3_0, Version.V2_0, Version.V1_0]
 
 
@@ -103,7 +104,7 @@ class Scene:
     :param short: whether memory is short.
     :param policies: what may happen to slow subscribers.
     :ivar listeners: the subscribers, and `gone` those that have left.
-    :ivar seen: what was lost, whenever something was looked at.
+    :ivar seen: what was told, step by step.
     """
 
     def __init__(
@@ -235,8 +236,12 @@ class Scene:
             one.there.put(subscribe(topic) if wanted else cancel(topic))
         else:
             one.there.put(wire((b"\1" if wanted else b"\0") + topic))
+        before = set(self._model.topics[id(one)])
         (self._model.subscribe if wanted else self._model.cancel)(id(one), topic)
         one.there.read()
+        if one.peer.ended is not None and one.peer.counts().subscriptions == len(before):
+            # It was not taken any more, for want of memory.
+            self._model.topics[id(one)] = before
 
     def _read(self) -> None:
         """A subscriber reads, a little or all."""
@@ -250,6 +255,9 @@ class Scene:
 
     def _read_all(self, one: Listener) -> None:
         one.take()
+        # Its driver has waited for that, even if what waited has been dropped since.
+        one.peer.write(NEVER)
+        one.take()
         while one.there is not None and one.peer.wants_write:
             one.peer.write(NEVER)
             one.take()
@@ -262,7 +270,8 @@ class Scene:
             self._end_connection(self._choose.choice(able))
 
     def _end_connection(self, one: Listener) -> None:
-        forgotten = not one.queues_before or (one.peer.ended is not None and one.peer.ended.fault is Fault.MEMORY)
+        ended = one.peer.ended
+        forgotten = not one.queues_before or (ended is not None and ended.what.startswith(_SUBSCRIPTIONS_WHAT))
         one.hang_up()
         if forgotten:
             # From when it had ended, nothing was for it any more.
