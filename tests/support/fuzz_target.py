@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Callable
 from functools import partial
 
-from geventrelay.switch.contract import Core
+from geventrelay.switch.contract import Core, LastValuePlan, Side, TopicPlan
 from geventrelay.zmtp.connection import Connection, State
 from geventrelay.zmtp.errors import ProtocolError
 from geventrelay.zmtp.events import Credentials, Event, Ready
@@ -127,7 +127,8 @@ def _moved(
     make: Callable[[], Core], types: tuple[str, str], version: Version, received: bytes, step: int, sealed: bool
 ) -> dict[str, object]:
     with new_world(make) as world:
-        source, backend = world.side(types[0], bounds=SMALL, max_subscriptions=3), world.side(types[1], bounds=SMALL)
+        source = world.side(types[0], bounds=SMALL, max_subscriptions=3)
+        backend = world.side(types[1], bounds=SMALL, last_values=LastValuePlan(topics=3), topics=TopicPlan(topics=2))
         _, way = world.way(source, backend)
         if types[0] == "SUB":
             source.subscribe(b"a")
@@ -156,4 +157,16 @@ def _moved(
             "answers": far.bytes(),
             "moved": other.bytes(),
             "counts": counts if fault is None else far.peer.counts(),
+            "topics": _counted(backend),
+            "last values": [(topic, parts) for topic, _, parts in backend.last_values_from(b"", None, 10)],
         }
+
+
+def _counted(side: Side) -> object:
+    """What a side has counted by topic, but for times and rates."""
+    counts = side.topic_counts()
+    if counts is None:
+        return None
+    rows = [(one.topic, one.messages, one.error, one.nbytes, one.lost, one.subscribers) for one in counts.topics]
+    assert counts.messages == sum(one.messages for one in counts.topics)
+    return counts.messages, counts.lost, rows
