@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import time
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from geventrelay.switch.contract import (
     LOST_TOPICS,
     LOST_TOPICS_FIRST,
     RATE_S,
+    TOPIC_BYTES,
     LastValuePlan,
     LogPlan,
     LostTopic,
@@ -23,6 +25,7 @@ from geventrelay.switch.contract import (
     TopicCounts,
     TopicPlan,
 )
+from geventrelay.switch.core_python.busiest import Busiest
 from geventrelay.zmtp.greeting import Version
 
 
@@ -122,6 +125,53 @@ def test_a_new_topic_takes_the_place_of_the_smallest_that_came_longest_ago(world
     seen = [(one.topic, one.messages, one.error, one.nbytes) for one in counts(pub).topics]
     assert seen == [(b"e", 4, 2, 2), (b"d", 3, 2, 4), (b"b", 2, 0, 2)]
     assert pub.topic_counts().messages == 9
+
+
+STREAMS = [(1, 0.5), (2, 1.0), (7, 0.2), (100, 1.0), (1000, 0.8), (1000, 3.0), (5000, 0.0)]
+
+
+def long_stream(skew: float) -> list[bytes]:
+    """Topics of all lengths, some of them often one behind the other, and all of them at the end."""
+    choose = random.Random(skew)
+    topics = [b"%d" % number * choose.randrange(1, 60) for number in range(3000)]
+    weights = [(number + 1) ** -skew for number in range(len(topics))]
+    stream = [topic for topic in choose.choices(topics, weights, k=15_000) for _ in range(choose.choice([1, 1, 1, 4]))]
+    return stream + topics * 2
+
+
+def send_all(source: Far, topics: list[bytes]) -> None:
+    for start in range(0, len(topics), 500):
+        source.send(b"".join(wire(topic, b"") for topic in topics[start : start + 500]))
+
+
+@pytest.mark.parametrize(("most", "skew"), STREAMS)
+def test_a_long_stream_is_counted_as_the_rule_says(world, most, skew):
+    pub, source, _ = publisher(world, topics=most)
+    stream = long_stream(skew)
+    expected = Busiest(most)
+    for at in range(0, len(stream), 5000):
+        send_all(source, stream[at : at + 5000])
+        for topic in stream[at : at + 5000]:
+            expected.add(topic[:TOPIC_BYTES], 1)
+        found = [(one.topic, one.messages, one.error) for one in counts(pub).topics]
+        assert found == [(one.topic, one.count, one.error) for one in expected.most_first()]
+
+
+@pytest.mark.parametrize("skew", [0.0, 0.8, 3.0])
+def test_so_are_the_losses_of_one_subscriber_and_of_all(world, skew):
+    pub, source, _ = publisher(world, topics=1000, sndhwm=1)
+    far = slow(world, pub)
+    fill(source)
+    stream = long_stream(skew)
+    send_all(source, stream)
+    of_one, of_all = Busiest(LOST_TOPICS), Busiest(1000)
+    for topic in stream:
+        for table in (of_one, of_all):
+            table.add(topic[:TOPIC_BYTES], 1)
+    expected = [LostTopic(one.topic, one.count, one.error) for one in of_one.most_first()]
+    assert far.peer.lost_topics() == expected
+    found = {one.topic: (one.lost, one.lost_error) for one in counts(pub).topics if one.lost}
+    assert found == {one.topic: (one.count, one.error) for one in of_all}
 
 
 def test_subscribers_of_a_topic_are_those_that_its_messages_get_to(world):
