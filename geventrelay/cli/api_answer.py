@@ -70,6 +70,21 @@ def check_devices(answer: Any) -> Mapping[str, Any]:
     return answer
 
 
+def check_topics(answer: Any) -> Mapping[str, Any]:
+    """The `answer` of ``/api/devices/NAME/topics``, likewise.
+
+    :raises StrangeAnswer: naming the first field that is not right.
+    """
+    if not isinstance(answer, dict) or not isinstance(answer.get("sockets"), dict):
+        raise StrangeAnswer("other JSON")
+    for socket in answer["sockets"].values():
+        _check_fields("socket", socket, {})
+        for topic in _listed("topics", socket.get("topics", [])):
+            _check_fields("topic", topic, _TOPIC)
+            _need("topics", topic, "topic")
+    return answer
+
+
 def is_count(value: Any) -> bool:
     """Whether a decoded `value` is a number of things: an integer from 0 to 2**64 - 1."""
     return type(value) is int and 0 <= value < _MOST_COUNT
@@ -103,12 +118,21 @@ def _is_duration(value: Any) -> bool:
     return _is_number(value) and abs(value) <= _MOST_DURATION_S
 
 
+def _is_rate(value: Any) -> bool:
+    return _is_number(value) and 0 <= value < _MOST_COUNT
+
+
 _SERVER: Mapping[str, Check] = {
     "geventrelay": _is_text, "burst": _is_text, "started_at": _is_time, "ready": _is_flag, "hub_delay_s": _is_duration,
 }  # fmt: skip
 _DEVICE: Mapping[str, Check] = {
     "name": _is_text, "pattern": _is_text, "state": _is_text, "restarts": is_count, "failure": _is_text,
-    "next_start_in_s": _is_duration, "held": is_count,
+    "next_start_in_s": _is_duration, "held": is_count, "topics": is_count,
+}  # fmt: skip
+_TOPIC: Mapping[str, Check] = {
+    "topic": _is_text, "hex": _is_text, "messages": is_count, "error": is_count, "bytes": is_count,
+    "messages_per_s": _is_rate, "bytes_per_s": _is_rate, "last_seen": _is_time, "lost": is_count,
+    "lost_error": is_count, "subscribers": is_count,
 }  # fmt: skip
 _SOCKET: Mapping[str, Check] = {"key": _is_text, "peers": is_count}
 
@@ -131,8 +155,10 @@ def _check_values(what: str, found: Any, values: tuple[Value, ...]) -> None:
             number = number.get(key)
             if number is None:
                 break
-        several = number.values() if value.by and isinstance(number, dict) else [number]
-        if value.path and number is not None and not all(map(is_count, several)):
+        if not value.path or number is None:
+            continue
+        several = number.values() if isinstance(number, dict) else [number]
+        if isinstance(number, dict) != bool(value.by) or not all(map(is_count, several)):
             raise StrangeAnswer(f"{brief(number)} as {value.attribute} of a {what}")
 
 

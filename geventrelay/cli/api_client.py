@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import urllib.parse
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from ..errors import SettingsError, StartError
 from ..settings.concealed import Unshown
-from .api_answer import StrangeAnswer, check_devices, decoded, is_count
+from .api_answer import StrangeAnswer, check_devices, check_topics, decoded, is_count
 from .http_client import FAILURES, HttpClient, Refused
 
 DEFAULT_URL = "http://127.0.0.1:8080"
@@ -46,16 +47,39 @@ class Remote:
         except StrangeAnswer as strange:
             raise StartError(f"{self.url}: expected the API of geventrelay, got {strange}") from None
 
+    def topics(self, device: str, limit: int) -> Mapping[str, Any] | None:
+        """The answer of ``/api/devices/NAME/topics``; None if the `device` counts none, or has gone. Blocks the hub.
+
+        :param limit: how many topics, the busiest of late.
+        :raises StartError: as `devices`.
+        """
+        path = f"/api/devices/{urllib.parse.quote(device, safe='')}/topics?sort=rate&limit={limit}"
+        try:
+            return check_topics(decoded(self._body(path)))
+        except Refused as refused:
+            if refused.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise self._error(refused) from None
+        except StrangeAnswer as strange:
+            raise StartError(f"{self.url}: expected the API of geventrelay, got {strange}") from None
+
     def _read(self, path: str) -> bytes:
         try:
-            with self._client.get(path, kind="application/json") as answer:
-                return answer.body(_MOST_BYTES)
+            return self._body(path)
         except Refused as refused:
             if refused.sentence is None:
                 raise StrangeAnswer(f"HTTP {refused.status}") from None
-            raise StartError(f"{self.url}: HTTP {refused.status}: {refused}") from None
+            raise self._error(refused) from None
+
+    def _body(self, path: str) -> bytes:
+        try:
+            with self._client.get(path, kind="application/json") as answer:
+                return answer.body(_MOST_BYTES)
         except FAILURES as error:
             raise StartError(f"cannot read {self.url}: {self._client.reason(error)}") from None
+
+    def _error(self, refused: Refused) -> StartError:
+        return StartError(f"{self.url}: HTTP {refused.status}: {refused}")
 
 
 def _read_url(text: str) -> str:

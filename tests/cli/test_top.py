@@ -130,6 +130,62 @@ def test_the_figures_of_a_real_server_are_those_that_went_through_it(run, start,
     assert device["peers"] == {"frontend": 1, "backend": 1}
 
 
+def topics_of(*rows: dict[str, Any]) -> tuple[int, Any]:
+    """An answer of /topics."""
+    return 200, {"version": 1, "device": "prices", "sockets": {"pub": {"messages": 9, "topics": list(rows)}}}
+
+
+@pytest.mark.slow
+def test_topics_are_printed_where_they_are_asked_for(run):
+    some = [
+        relay("prices", received=9, topics=100),
+        relay("gone", topics=5),
+        queue("orders"),
+        queue("new", topics=None),
+    ]
+    row = {"topic": f"eur{ESCAPE}", "messages": 9, "messages_per_s": 12.5, "lost": 3, "of_a_newer_server": [1]}
+    with StubServer(lambda seconds: some) as stub:
+        stub.overrides["/api/devices/prices/topics"] = topics_of({"topic": "usd"}, row)
+        stub.overrides["/api/devices/gone/topics"] = (404, {"error": "device gone counts no topics"})
+        lines = once(run, stub.url, "--once", "--topics", env=columns(100)).output.splitlines()
+        assert lines[-3].split() == ["topic", "msg/s", "lost", "bytes/s", "messages", "subs", "device"]
+        assert lines[-2].split() == [r"eur\x1b[31mred", "12", "3", "?", "9", "?", "prices"]
+        assert lines[-1].split() == ["usd", "?", "?", "?", "?", "?", "prices"]
+        answer = json.loads(once(run, stub.url, "--once", "--json", "--topics").output)
+        busiest = {one["name"]: one["busiest"] for one in answer["devices"]}
+        assert [one["topic"] for one in busiest.pop("prices")] == ["usd", f"eur{ESCAPE}"]
+        assert busiest == {"gone": [], "orders": [], "new": []}
+        assert "msg/s" not in once(run, stub.url, "--once").output
+        assert "busiest" not in once(run, stub.url, "--once", "--json").output
+
+
+@pytest.mark.slow
+def test_an_answer_with_topics_that_is_none_of_ours(run):
+    with StubServer(lambda seconds: [relay("prices", topics=100)]) as stub:
+        stub.overrides["/api/devices/prices/topics"] = topics_of({"topic": "usd", "messages": "many"})
+        line = complaint(run, stub.url, "--once", "--topics")
+    assert line.endswith("expected the API of geventrelay, got 'many' as messages of a topic")
+
+
+@pytest.mark.slow
+def test_the_topics_of_a_real_server_are_those_that_went_through_it(run, start, peers):
+    server = start(
+        *("forwarder", "--frontend", "0", "--backend", "0", "--http", "127.0.0.1:0"),
+        *("--topics", "10", "--topic-until", ":", "--subscribe", ""),
+    )
+    found = server.until(lambda: re.search(r"\burl=(http://\S+)", server.errors), "the URL in the log")
+    subscriber = peers.connect(zmq.SUB, server["backend"], subscribe=b"")
+    publisher = peers.connect(zmq.XPUB, server["frontend"])
+    assert publisher.recv() == [b"\1"]
+    for number in range(17):
+        publisher.send(b"a:%d" % number)
+    publisher.send(b"b:1")
+    program = once(run, found[1], "--once", "--json", "--topics")
+    (device,) = json.loads(program.output)["devices"]
+    assert [(one["topic"], one["messages"], one["bytes"]) for one in device["busiest"]] == [("a", 17, 58), ("b", 1, 3)]
+    assert subscriber is not None
+
+
 class Terminal:
     """A pseudo-terminal: what is written to `descriptor` is collected by `read`."""
 
@@ -232,6 +288,33 @@ def test_a_small_screen_shows_what_matters_and_keys_sort_scroll_and_end(run, man
     assert program.wait() == 0, program.report()
     assert program.errors == ""
     assert termios.tcgetattr(terminal.descriptor) == before
+
+
+@pytest.mark.slow
+def test_keys_show_topics_and_what_is_kept_and_devices_again(run, terminal):
+    prices = relay("prices", received=9, topics=100)
+    prices["pumps"][0]["outlets"][0] |= {"last_values": {"kept": 7, "bytes": 99, "given": 0, "forgotten": {}}}
+    env = environment(TERM="xterm", COLUMNS="80", LINES="15")
+    with StubServer(lambda seconds: [prices]) as stub:
+        rows = ({"topic": f"topic-{number:02}", "messages_per_s": number} for number in range(30))
+        stub.overrides["/api/devices/prices/topics"] = topics_of(*rows)
+        arguments = ["top", stub.url, "--topics"]
+        program = run([*GEVENTRELAY, *arguments], stdin=terminal.descriptor, stdout=terminal.descriptor, env=env)
+        screen = lambda: "\n".join(terminal.lines)  # noqa: E731
+        program.until(lambda: "topic-29" in screen(), "the topics")
+        lines = terminal.lines
+        assert (len(lines) <= 15, max(map(len, lines)) <= 80) == (True, True)
+        assert [line.split()[0] for line in lines if line.startswith("topic-")][:2] == ["topic-29", "topic-28"]
+        assert "1 to 11 of 30" in lines[-1]
+        terminal.press("G")
+        program.until(lambda: "topic-00" in screen() and "topic-29" not in screen(), "the last topic")
+        terminal.press("v")
+        program.until(lambda: re.search(r"prices +last values +7 +99 +0", screen()), "what is kept")
+        terminal.press("v")
+        program.until(lambda: re.search(r"^prices +running", screen(), re.MULTILINE), "the devices")
+        terminal.press("q")
+        assert program.wait() == 0, program.report()
+    assert program.errors == ""
 
 
 @pytest.mark.slow

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geventrelay.cli.api_answer import StrangeAnswer, check_devices, decoded
+from geventrelay.cli.api_answer import StrangeAnswer, check_devices, check_topics, decoded
 from geventrelay.cli.commands.tap import as_hex, as_text
 from geventrelay.cli.top.rates import rates
 from geventrelay.cli.top.screen import Screen
+from geventrelay.cli.top.topics import topics_of
 from geventrelay.errors import RecordingError
 from geventrelay.printable import printable, printable_lines
 from geventrelay.recording import from_line, to_line
@@ -26,7 +27,7 @@ ANSWER = {
     "devices": [
         {
             "name": "a", "pattern": "queue", "state": "failed", "failure": "x", "restarts": 1, "next_start_in_s": 1.5,
-            "held": 0, "sockets": [{"key": "f", "peers": 1}],
+            "held": 0, "topics": 5, "sockets": [{"key": "f", "peers": 1}],
             "pumps": [
                 {
                     "source": "f", "received": COUNT, "held": 0,
@@ -35,6 +36,21 @@ ANSWER = {
             ],
         }
     ],
+}  # fmt: skip
+TOPICS = {
+    "version": 1,
+    "device": "a",
+    "sockets": {
+        "pub": {
+            "messages": 5,
+            "topics": [
+                {
+                    "topic": "t", "hex": "74", "messages": 5, "error": 1, "bytes": 9, "messages_per_s": 0.5,
+                    "bytes_per_s": 1.5, "last_seen": 1.5, "lost": 2, "lost_error": 0, "subscribers": 1,
+                }
+            ],
+        }
+    },
 }  # fmt: skip
 VALUES = st.recursive(
     st.none()
@@ -56,11 +72,11 @@ def places(value, path=()):
         yield from places(one, (*path, key))
 
 
-def changed(path, value):
+def changed(path, value, answer=ANSWER):
     """The answer with another value at one place."""
     if not path:
         return value
-    answer = copy.deepcopy(ANSWER)
+    answer = copy.deepcopy(answer)
     inner = answer
     for key in path[:-1]:
         inner = inner[key]
@@ -87,6 +103,23 @@ def test_any_value_at_any_place_is_refused_with_one_sentence_or_can_be_shown(pat
         assert str(error).isprintable()
     else:
         assert printable_lines(text) == text
+
+
+@given(st.sampled_from(list(places(TOPICS))), VALUES)
+def test_any_value_at_any_place_of_topics_is_refused_with_one_sentence_or_can_be_shown(path, value):
+    try:
+        found = topics_of("a", check_topics(decoded(json.dumps(changed(path, value, TOPICS)).encode())))
+    except StrangeAnswer as error:
+        assert str(error).isprintable()
+    else:
+        json.dumps([one.as_json() for one in found])
+        text = Screen("http://x").text({}, {}, found)
+        assert printable_lines(text) == text
+
+
+def test_the_topics_that_the_others_are_made_of_are_right():
+    (found,) = topics_of("a", check_topics(TOPICS))
+    assert found.as_json() == TOPICS["sockets"]["pub"]["topics"][0] | {"socket": "pub"}
 
 
 @given(

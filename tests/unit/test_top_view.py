@@ -9,14 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geventrelay.cli.top.keys import split
+from geventrelay.cli.top.more_tables import kept_rows
 from geventrelay.cli.top.rates import DeviceRates, rates
 from geventrelay.cli.top.screen import Screen
 from geventrelay.cli.top.since import Always, Since
 from geventrelay.cli.top.table import columns_for
-from geventrelay.cli.top.view import KEYS, SORTINGS, View
+from geventrelay.cli.top.topics import TopicRates, to_ask
+from geventrelay.cli.top.view import KEYS, SORTINGS, Shows, View
 
 LETTERS = [
     *SORTINGS,
+    "v",
     "r",
     "c",
     "?",
@@ -192,6 +195,61 @@ def test_what_a_device_keeps_is_told_where_it_is_printed_once(monkeypatch):
     assert lines[-2:] == ["one: keeps 1 last value (26 bytes)", "one: keeps 1,500 messages (31,000 bytes) for replay"]
     assert [devices[name].as_json()["log"] for name in ("one", "two", "old")] == [keeps["log"], None, None]
     assert [devices[name].as_json()["last_values"] for name in ("one", "two")] == [keeps["last_values"], None]
+
+
+def topic(name="a", device="one", **changes):
+    made = TopicRates(device, "pub", name, messages=5, error=0, messages_per_s=1.0, bytes_per_s=20.0, lost=0)
+    return dataclasses.replace(made, **changes)
+
+
+def test_topics_are_shown_by_rate_and_in_the_columns_that_fit(monkeypatch):
+    topics = [topic("a b\x1b"), topic("b", messages_per_s=2_000.0, error=1), topic("[red]", "old", messages_per_s=None)]
+    for columns, wanted in (
+        (
+            80,
+            [
+                ["topic", "msg/s", "lost", "bytes/s", "messages", "subs", "device"],
+                ["b", "2.0k", "0", "20", "~5", "?", "one"],
+            ],
+        ),
+        (24, [["topic", "msg/s"], ["b", "2.0k"]]),
+    ):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        lines = Screen("http://127.0.0.1:8080").text({}, {"one": device()}, topics).splitlines()
+        assert [line.split() for line in lines[-4:-2]] == wanted
+        assert [line.split()[0] for line in lines[-2:]] == ["a", "[red]"]
+        assert max(map(len, lines)) <= columns
+    text = Screen("http://127.0.0.1:8080").text({}, {"one": device()}, [])
+    assert text.splitlines()[-1].startswith("no topics: devices with")
+
+
+def test_topics_are_asked_of_the_devices_that_count_some_and_have_the_most_traffic():
+    some = [device(f"{number}", topics=5, received=float(number)) for number in range(12)]
+    others = [device("none", topics=0, received=99.0), device("old", received=99.0)]
+    assert to_ask([*others, *some]) == [f"{number}" for number in range(11, 1, -1)]
+
+
+def test_what_is_kept_has_a_row_for_each_thing():
+    values = {"kept": 3, "bytes": 2_000, "forgotten": {"age": 1, "topics": 2}}
+    log = {"messages": 1, "bytes": 7, "forgotten_for_memory": None}
+    assert kept_rows(
+        [device(), device("two", last_values=values, log=log), device("old", last_values={"bytes": 1})]
+    ) == [
+        ("two", "last values", "3", "2.0k", "3"),
+        ("two", "for replay", "1", "7", "?"),
+        ("old", "last values", "?", "1", "?"),
+    ]
+
+
+def test_a_key_turns_to_topics_to_what_is_kept_and_back_and_keeps_the_order_of_devices():
+    view = View().pressed("d", 9, 3).pressed("down", 9, 3)
+    topics = view.pressed("v", 9, 3)
+    assert (topics.shows, topics.first) == (Shows.TOPICS, 0)
+    assert topics.pressed("n", 9, 3) == topics
+    assert topics.pressed("G", 9, 3).first == 6
+    assert topics.pressed("v", 9, 3).shows is Shows.KEPT
+    back = topics.pressed("v", 9, 3).pressed("v", 9, 3)
+    assert (back.shows, back.key) == (Shows.DEVICES, "d")
 
 
 def test_a_server_that_begins_again_counts_from_0():

@@ -45,6 +45,7 @@ class DeviceRates:
     :ivar uncertain: the sockets whose number of peers is not certain.
     :ivar last_values: what it keeps for later subscribers, as the server sends it; None if it keeps nothing.
     :ivar log: what it keeps for replay, likewise.
+    :ivar topics: how many topics it counts at most; 0 or None if it counts none.
     """
 
     name: str
@@ -60,6 +61,7 @@ class DeviceRates:
     uncertain: Sequence[str] = ()
     last_values: Mapping[str, Any] | None = None
     log: Mapping[str, Any] | None = None
+    topics: int | None = None
 
     def total(self, name: str) -> int | None:
         """What has been counted, whatever the reasons; None if that is not known.
@@ -132,6 +134,7 @@ def _device(device: Mapping[str, Any]) -> DeviceRates:
         held=device.get("held"),
         last_values=_kept(outlets, "last_values"),
         log=_kept(outlets, "log"),
+        topics=device.get("topics"),
         counts=counts,
         per_s={name: None if counts[name] is None else 0.0 for name in COUNTERS},
     )

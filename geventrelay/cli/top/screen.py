@@ -13,15 +13,20 @@ from rich.live import Live
 from rich.text import Text
 
 from ...printable import printable
+from .more_tables import kept_rows, kept_table, topics_table
 from .rates import DeviceRates, short
 from .since import Always, Since
 from .table import STATES, table
-from .view import KEYS, SORTINGS, View, state_rank
+from .topics import TopicRates, by_rate
+from .view import KEYS, SORTINGS, Shows, View, state_rank
 
 # From this height on there are empty lines, and more notes.
 _ROOMY_LINES = 24
 # The server's line, the totals, the table's head, and the line that says what is shown.
 _OTHER_LINES = 4
+
+_COUNT_NONE = "no topics: devices with --topics N count them (engine zmtp)"
+_KEEP_NONE = "nothing is kept: devices with --last-value or --replay do so (engine zmtp)"
 
 
 class Screen:
@@ -39,6 +44,7 @@ class Screen:
         self._since = Since()
         self._server: Mapping[str, Any] = {}
         self._devices: list[DeviceRates] | None = None
+        self._topics: Sequence[TopicRates] | None = None
         self._complaint: str | None = None
         self.takes_keys = False
 
@@ -56,8 +62,22 @@ class Screen:
         """Set what to show until there are rates: what the `server` sends about itself."""
         self._server = server
 
-    def text(self, server: Mapping[str, Any], devices: Mapping[str, DeviceRates]) -> str:
-        """All `devices` of a `server`, to be printed."""
+    @property
+    def shows(self) -> Shows:
+        """What is looked at."""
+        return self._view.shows
+
+    def turn_to(self, what: Shows) -> None:
+        """Set `what` is looked at first."""
+        self._view = View(shows=what)
+
+    def text(
+        self,
+        server: Mapping[str, Any],
+        devices: Mapping[str, DeviceRates],
+        topics: Sequence[TopicRates] | None = None,
+    ) -> str:
+        """All `devices` of a `server`, to be printed, and their `topics`, if there are any to be shown."""
         some = list(devices.values())
         notes = [*_notes(some, Always()), *_kept(some)]
         page = Group(
@@ -66,21 +86,32 @@ class Screen:
             Text(""),
             table(some, self._console.width),
             *([Text(""), *notes] if notes else []),
+            *([] if topics is None else [Text(""), self._topics_table(by_rate(topics))]),
         )
         with self._console.capture() as captured:
             self._console.print(page)
         return captured.get().rstrip("\n")
 
-    def show(self, server: Mapping[str, Any], devices: Mapping[str, DeviceRates]) -> None:
-        """Draw as many of the `devices` of a `server` as there is room for."""
+    def show(
+        self,
+        server: Mapping[str, Any],
+        devices: Mapping[str, DeviceRates],
+        topics: Sequence[TopicRates] | None = None,
+    ) -> None:
+        """Draw as many of the `devices` of a `server`, or of the `topics`, as there is room for."""
         self._server, self._devices, self._complaint = server, list(devices.values()), None
+        self._topics = None if topics is None else by_rate(topics)
         self._since.see(self._devices)
         self._draw()
 
     def press(self, key: str) -> None:
         """Do what a `key` asks for, and draw the figures that there are."""
         devices = self._devices or []
-        self._view = self._view.pressed(key, len(devices), self._room(devices))
+        rows, room = len(devices), self._room(devices)
+        if self._view.shows is not Shows.DEVICES:
+            rows = len(self._topics or []) if self._view.shows is Shows.TOPICS else len(kept_rows(devices))
+            room = self._room([])
+        self._view = self._view.pressed(key, rows, room)
         self._draw()
 
     def complain(self, sentence: str) -> None:
@@ -99,6 +130,8 @@ class Screen:
             head = Text(self._complaint, style="bold red", no_wrap=True, overflow="ellipsis")
         if self._devices is None:
             return Group(head, Text("measuring", style="dim"))
+        if self._view.shows is not Shows.DEVICES:
+            return self._other_page(head, self._devices)
         gap = [Text("")] if self._is_roomy else []
         room = self._room(self._devices)
         first, shown = self._view.shown(self._devices, room)
@@ -113,6 +146,26 @@ class Screen:
             *gap,
             self._foot(first, len(shown), len(self._devices)),
         )
+
+    def _other_page(self, head: Text, devices: Sequence[DeviceRates]) -> RenderableType:
+        """What is shown in place of the `devices`, below a `head`: their topics, or what they keep."""
+        gap = [Text("")] if self._is_roomy else []
+        room, width = self._room([]), self._console.width
+        found: RenderableType = Text("measuring", style="dim")
+        if self._view.shows is Shows.KEPT:
+            kept = kept_rows(devices)
+            first, rows = self._view.window(kept, room)
+            found = kept_table(rows, width) if kept else _line(_KEEP_NONE, "dim")
+            foot = self._foot(first, len(rows), len(kept))
+        else:
+            first, topics = self._view.window(self._topics or [], room)
+            if self._topics is not None:
+                found = self._topics_table(topics)
+            foot = self._foot(first, len(topics), len(self._topics or []))
+        return Group(head, _totals(devices), *gap, found, *gap, foot)
+
+    def _topics_table(self, topics: Sequence[TopicRates]) -> RenderableType:
+        return topics_table(topics, self._console.width) if topics else _line(_COUNT_NONE, "dim")
 
     @property
     def _is_roomy(self) -> bool:
@@ -129,12 +182,14 @@ class Screen:
         first = sorted(devices, key=lambda one: (one.state != "failed", -one.missing_per_s))
         return _notes(first, self._since)[: 5 if self._is_roomy else 2]
 
-    def _foot(self, first: int, shown: int, devices: int) -> Text:
-        parts = [] if shown == devices else [f"{first + 1} to {first + shown} of {devices}"]
-        if self._view.key is not None:
+    def _foot(self, first: int, shown: int, rows: int) -> Text:
+        parts = [] if shown == rows else [f"{first + 1} to {first + shown} of {rows}"]
+        if self._view.shows is Shows.TOPICS:
+            parts.append("by messages a second")
+        elif self._view.shows is Shows.DEVICES and self._view.key is not None:
             parts.append(f"by {SORTINGS[self._view.key].name}" + (", turned round" if self._view.turned else ""))
         if self.takes_keys:
-            parts.append("? keys  q end")
+            parts.append(f"v {self._view.shows.next.value}  ? keys  q end")
         return Text("   ".join(parts), style="dim", no_wrap=True, overflow="ellipsis")
 
     def _head(self, server: Mapping[str, Any]) -> Text:

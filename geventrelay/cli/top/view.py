@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from .rates import DeviceRates
+
+_Row = TypeVar("_Row")
 
 _STATES = ("failed", "stopping", "stopped", "paused", "running")
 
@@ -51,8 +54,24 @@ SORTINGS: Mapping[str, Sorting] = {
 }
 """The keys that sort."""
 
+
+class Shows(enum.Enum):
+    """What is shown, in the order in which a key turns from one to the next."""
+
+    DEVICES = "devices"
+    TOPICS = "topics"
+    KEPT = "what is kept"
+
+    @property
+    def next(self) -> Shows:
+        """What the key shows after this."""
+        every = list(Shows)
+        return every[(every.index(self) + 1) % len(every)]
+
+
 QUIT = "q"
 HELP = "?"
+TURN = "v"
 REVERSE = "r"
 UNSORTED = "c"
 
@@ -64,7 +83,8 @@ KEYS: Sequence[tuple[str, str]] = (
     *((key, f"sort by {sorting.name}") for key, sorting in SORTINGS.items()),
     ("r", "turn the order round"),
     ("c", "as the server has them; those that need a look first if not all fit"),
-    ("\u2191 \u2193 or k j", "one device up or down"),
+    ("v", "the busiest topics; once more, what is kept for later; once more, the devices again"),
+    ("\u2191 \u2193 or k j", "one line up or down"),
     ("PgUp PgDn", "one screen up or down, as b and space do"),
     ("Home End", "to the first or the last, as g and G do"),
     ("?", "show these keys; any key goes back"),
@@ -79,37 +99,44 @@ class View:
     :ivar key: the key of the sorting; None is the server's order.
     :ivar turned: whether the order is turned round.
     :ivar first: how many devices are above the screen.
-    :ivar helps: whether the keys are shown instead of devices.
+    :ivar helps: whether the keys are shown instead.
+    :ivar shows: what is shown. Only devices are sorted by keys.
     """
 
     key: str | None = None
     turned: bool = False
     first: int = 0
     helps: bool = False
+    shows: Shows = Shows.DEVICES
 
-    def pressed(self, key: str, devices: int, room: int) -> View:
+    def pressed(self, key: str, rows: int, room: int) -> View:
         """The view after a key; a key that means nothing changes nothing. Does not yield.
 
         :param key: the key, as `keys` names it.
-        :param devices: the number of devices.
-        :param room: the number of devices that fit on the screen, 1 or more.
+        :param rows: the number of devices, topics or what it shows.
+        :param room: how many of them fit on the screen, 1 or more.
         """
         if self.helps:
             return dataclasses.replace(self, helps=False)
         if key == HELP:
             return dataclasses.replace(self, helps=True)
+        if key == TURN:
+            return dataclasses.replace(self, first=0, shows=self.shows.next)
+        if self.shows is Shows.DEVICES and key in (*SORTINGS, REVERSE, UNSORTED):
+            return self._sorted(key)
+        last = max(0, rows - room)
+        if key in _ENDS:
+            return dataclasses.replace(self, first=last if _ENDS[key] else 0)
+        first = min(self.first, last) + _LINE.get(key, 0) + _PAGE.get(key, 0) * room
+        return dataclasses.replace(self, first=max(0, min(last, first)))
+
+    def _sorted(self, key: str) -> View:
         if key in SORTINGS:
             # The same key again turns the order round, as a heading of the page does.
             return View(key, turned=key == self.key and not self.turned)
         if key == REVERSE:
             return View(self.key, turned=not self.turned)
-        if key == UNSORTED:
-            return View()
-        last = max(0, devices - room)
-        if key in _ENDS:
-            return dataclasses.replace(self, first=last if _ENDS[key] else 0)
-        first = min(self.first, last) + _LINE.get(key, 0) + _PAGE.get(key, 0) * room
-        return dataclasses.replace(self, first=max(0, min(last, first)))
+        return View()
 
     def ordered(self, devices: Sequence[DeviceRates], room: int) -> list[DeviceRates]:
         """The `devices` in its order. In the server's, those that need a look are first unless all fit.
@@ -129,11 +156,19 @@ class View:
             found.reverse()
         return found
 
-    def shown(self, devices: Sequence[DeviceRates], room: int) -> tuple[int, list[DeviceRates]]:
+    def shown(self, devices: Sequence[DeviceRates], room: int) -> tuple[int, Sequence[DeviceRates]]:
         """How many devices are above the screen, and those that are on it. Does not yield.
 
         :param devices: all of them, in the server's order.
         :param room: the number of devices that fit on the screen.
         """
-        first = max(0, min(self.first, len(devices) - room))
-        return first, self.ordered(devices, room)[first : first + room]
+        return self.window(self.ordered(devices, room), room)
+
+    def window(self, rows: Sequence[_Row], room: int) -> tuple[int, Sequence[_Row]]:
+        """How many of the `rows` are above the screen, and those that are on it. Does not yield.
+
+        :param rows: all of them, in their order.
+        :param room: how many fit on the screen.
+        """
+        first = max(0, min(self.first, len(rows) - room))
+        return first, rows[first : first + room]
