@@ -55,6 +55,10 @@ NOT_RUN = {
 BEFORE = {
     "scripts/sub 5556 --subscribe": "geventrelay --sub-port 5555 --pub-port 5556 --push-port 5557",
     "scripts/sub 5556": "geventrelay forwarder --frontend 5555 --backend 5556",
+    "geventrelay last http:": (
+        "geventrelay forwarder --frontend 5555 --backend 5556 --last-value --name weather --http 8080"
+        " --http-token-file token"
+    ),
     "geventrelay last 5556": "geventrelay forwarder --frontend 5555 --backend 5556 --last-value",
     "geventrelay tap 5560 --direction": "geventrelay streamer --frontend 5555 --backend 5556 --tap 5560",
     "geventrelay tap http:": (

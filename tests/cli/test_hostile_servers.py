@@ -21,9 +21,12 @@ def message(**changes: object) -> bytes:
 def arguments(command: str, port: int) -> list[str]:
     url = f"http://127.0.0.1:{port}"
     watched = f"{url}/api/devices/a/tap"
-    return {"top": ["top", url, "--once"], "tap": ["tap", watched], "record": ["record", "some", "--from", watched]}[
-        command
-    ]
+    return {
+        "top": ["top", url, "--once"],
+        "tap": ["tap", watched],
+        "last": ["last", f"{url}/api/devices/a/last"],
+        "record": ["record", "some", "--from", watched],
+    }[command]
 
 
 @pytest.fixture
@@ -42,7 +45,7 @@ def said(run):
     return said
 
 
-@pytest.mark.parametrize("command", ["top", "tap", "record"])
+@pytest.mark.parametrize("command", ["top", "tap", "last", "record"])
 def test_an_answer_without_an_end_is_none_of_the_api(said, command):
     line = said(command, lambda: flooding(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"))
     assert line.endswith(f"PORT: {API}a head of more than 65536 bytes") or "does not speak HTTP" in line
@@ -67,9 +70,16 @@ def test_an_answer_without_an_end_is_none_of_the_api(said, command):
         (b"a line", "a line without an end"),
     ],
 )
-@pytest.mark.parametrize("command", ["tap", "record"])
+@pytest.mark.parametrize("command", ["tap", "last", "record"])
 def test_a_line_that_is_no_message_is_shown_in_part_and_ends_it(said, command, body, got):
     assert f"127.0.0.1:PORT: {API}{got}" in said(command, lambda: [LINES + b"\n" + body])
+
+
+def test_an_error_in_the_middle_ends_it_and_steers_no_terminal(said):
+    error = json.dumps({"error": "\x1b]0;owned\x07" + "x" * 1000}).encode() + b"\n"
+    line = said("last", lambda: [LINES + message() + error])
+    assert line.startswith("127.0.0.1:PORT: \\x1b]0;owned\\x07xxx")
+    assert len(line) < 200
 
 
 def test_a_line_that_is_longer_than_any_message_is_not_kept(said):

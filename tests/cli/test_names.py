@@ -92,6 +92,8 @@ COMMANDS = {
     "tap": ["tap", f"tcp://{ODD}:5", "--seconds", "0"],
     "tap path": ["tap", f"@ipc:///nowhere/{ODD}", "--seconds", "0"],
     "device over HTTP": ["tap", "http://127.0.0.1:1", "--device", ODD, "--seconds", "0"],
+    "last values": ["last", f"tcp://{ODD}:5", ODD],
+    "last values over HTTP": ["last", "http://127.0.0.1:1", ODD, "--device", ODD],
     "recording": ["replay", f"/nowhere/{ODD}", "--to", LOCAL],
     "target": ["replay", "/dev/null", "--to", f"tcp://{ODD}:5"],
     "command": [ODD],

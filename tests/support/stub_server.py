@@ -100,6 +100,27 @@ def relay(name: str = "prices", *, received: int = 0, dropped: int = 0, **change
     return device(name, "relay", sockets, [pump("sub", received, pub={}, push=lost)], **changes)
 
 
+def forwarder(name: str = "weather", *, topics: int = 1000, kept: int | None = None) -> dict[str, Any]:
+    """A forwarder of engine zmtp that counts topics, and keeps `kept` last values."""
+    values = {} if kept is None else {"last_values": {"kept": kept, "bytes": 40 * kept, "given": 0, "forgotten": {}}}
+    sockets = [
+        socket("frontend", "XSUB", "tcp://127.0.0.1:5560", 2),
+        socket("backend", "XPUB", "tcp://127.0.0.1:5561", 3),
+    ]
+    pumps = [pump("frontend", 12000, backend=values), pump("backend", 3, frontend={})]
+    return device(name, "forwarder", sockets, pumps, engine="zmtp", topics=topics)
+
+
+def topic(name: str | bytes, messages: int, **changes: Any) -> dict[str, Any]:
+    """A topic that is counted; `changes` are members to change."""
+    data = name if isinstance(name, bytes) else name.encode()
+    return {
+        "topic": data.decode(errors="replace"), "hex": data.hex(), "messages": messages, "error": 0,
+        "bytes": 100 * messages, "messages_per_s": messages / 60, "bytes_per_s": messages / 0.6,
+        "last_seen": time.time() - 2, "lost": 0, "lost_error": 0, "subscribers": 2,
+    } | changes  # fmt: skip
+
+
 class StubServer:
     """Serves `devices` on a free port of 127.0.0.1 for a ``with`` block.
 
@@ -110,6 +131,9 @@ class StubServer:
     :ivar history: the past of each device, as /api/history has it. :ivar interval_s: seconds between two of its points.
     :ivar tapped: lines that every watcher gets at once; then its answer goes on until `tap_over` is set.
     :ivar watched: the queries of all watchers so far.
+    :ivar topics: the topics that are counted, as /topics has them: it sorts them by what is asked for, and cuts them.
+    :ivar subscribers: the answer of /subscribers. :ivar last: lines of /last.
+    :ivar asked: the path of each request for one of these three, with its query.
     """
 
     def __init__(
@@ -125,6 +149,10 @@ class StubServer:
         self.subscriptions: list[Any] | None = None
         self.tapped: list[str] = []
         self.watched: list[dict[str, str]] = []
+        self.topics: list[Any] = []
+        self.subscribers: dict[str, Any] = {"version": 1, "device": "", "by_topic": True, "sockets": {}}
+        self.last: list[Any] = []
+        self.asked: list[str] = []
         self.over, self.tap_over = threading.Event(), threading.Event()
         self._started, self.started_at = time.monotonic(), time.time() - 7200
         self._http: ThreadingHTTPServer | None = None
@@ -197,6 +225,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(200, {"version": 1})
         elif path.endswith("/tap"):
             self._send_tapped()
+        elif path.rpartition("/")[2] in ("topics", "subscribers", "last"):
+            self.stub.asked.append(self.path)
+            self._send_published(path.rpartition("/")[2])
         elif path.endswith("/peers"):
             self._send(200, {"version": 1, "sockets": self.stub.peers})
         elif path.endswith("/subscriptions"):
@@ -244,6 +275,21 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
+
+    def _send_published(self, what: str) -> None:
+        query = dict(parse_qsl(urlsplit(self.path).query, errors="surrogateescape"))
+        if what == "subscribers":
+            self._send(200, self.stub.subscribers)
+        elif what == "topics":
+            by = {"rate": "messages_per_s", "last": "last_seen"}.get(query["sort"], query["sort"])
+            found = [one for one in self.stub.topics if one["topic"].startswith(query.get("prefix", ""))]
+            found.sort(key=lambda one: one[by] or 0 if by != "topic" else one[by], reverse=by != "topic")
+            head = {"messages": 1, "lost": 140, "counted": len(self.stub.topics), "most_error": 7}
+            sockets = {"backend": {**head, "topics": found[: int(query["limit"])]}}
+            self._send(200, {"version": 1, "device": "", "sockets": sockets})
+        elif self._has_token():
+            body = "".join(f"{json.dumps(one)}\n" for one in self.stub.last)
+            self._send_bytes(200, "application/x-ndjson", body.encode())
 
     def _send_tapped(self) -> None:
         if not self._has_token():

@@ -6,7 +6,7 @@ import json
 import time
 from typing import Any
 
-from support.stub_server import StubServer, device, pump, queue, socket
+from support.stub_server import StubServer, device, forwarder, peer, pump, queue, socket, topic
 
 # Markup, an end of an attribute, and characters of each kind that is not seen.
 NASTY = "\u202e<img src=/x onerror=\"document.title='owned'\">'\"&lt;\u2066\u200b\x07\x1b[31m\x85\u2028\U000e0001"
@@ -56,6 +56,31 @@ def test_cards_and_their_details_show_every_name_address_and_topic_as_text(brows
             browser.until(f"document.querySelector('[aria-label^={table}] tbody')?.innerText.includes('onerror')")
         shown = browser.evaluate("document.querySelector('.details').textContent")
         assert shown.count("\\u202e<img") >= 4
+        check(browser)
+
+
+def test_topics_subscribers_and_last_values_are_text_too(browser):
+    with StubServer(lambda _: [forwarder(kept=1)], token="secret") as stub:
+        lost = {"topic": NASTY, "hex": NASTY.encode().hex(), "lost": 3, "error": 1}
+        counted = {"topics": [lost], "lost": {NASTY: 3}, "lost_topics": [lost]}
+        one = {**peer(NASTY), "connected": False, "user": NASTY, **counted}
+        left = {**one, "id": 18, "left_at": time.time()}
+        head = {"total": 2, "gone_total": 1, "gone_lost": 3}
+        sockets = {NASTY: {**head, "peers": [one], "gone": [left]}}
+        stub.subscribers = {"version": 1, "device": NASTY, "by_topic": True, "sockets": sockets}
+        # With control characters, it would be shown as bytes.
+        name = "".join(char for char in NASTY if char > "\x9f" or char.isprintable())
+        stub.topics = [topic(name, 5, lost=3), topic(NASTY, 1)]
+        stub.last = [{"time": 1.0, "source": NASTY, "parts": [name, {"hex": NASTY.encode().hex()}]}]
+        stub.subscriptions = []
+        browser.open(stub.url)
+        browser.evaluate("sessionStorage.setItem('geventrelay token', 'secret')")
+        browser.open(stub.url)
+        browser.click("summary")
+        browser.click(".topics .row-open")
+        browser.until("document.querySelectorAll('.below pre').length === 2")
+        browser.until("document.querySelectorAll('.subscribers .row').length === 2")
+        assert browser.evaluate("document.querySelector('.topics .row-open').textContent").startswith("\\u202e<img")
         check(browser)
 
 

@@ -73,6 +73,19 @@ export async function openStream(path, signal) {
   return response.body.getReader();
 }
 
+// The answer of a request that needs the token, as its lines, each decoded.
+export async function getLines(path) {
+  const response = await respond(path, { headers: withToken() });
+  if (!response.ok) await decode(response);
+  let text;
+  try {
+    text = await response.text();
+  } catch {
+    throw new ApiError(0, "The server's answer broke off.");
+  }
+  return text.split("\n").filter(Boolean).map((line) => JSON.parse(line));
+}
+
 export function devicePath(name, what) {
   return `api/devices/${encodeURIComponent(name)}/${what}`;
 }

@@ -6,7 +6,7 @@ import { Details } from "./details.js";
 import { count, duration, exact, plural, rate } from "./numbers.js";
 import { Diagram } from "./diagram.js";
 import { Sparkline } from "./sparkline.js";
-import { isUp } from "./labels.js";
+import { isUp, keptText } from "./labels.js";
 import { Watch } from "./watch.js";
 
 export class Card {
@@ -15,6 +15,7 @@ export class Card {
   #failure = make("p", { class: "failure", hidden: true });
   #note = make("p", { class: "note", hidden: true });
   #denied = make("p", { class: "denied", hidden: true });
+  #kept = make("p", { class: "kept", hidden: true });
   #diagram;
   #frame;
   #addresses;
@@ -39,7 +40,7 @@ export class Card {
       dropped: new Sparkline("dropped", "Dropped", rate, name),
       held: new Sparkline("held", "Held", count, name),
     };
-    this.details = new Details(name, clock, (peer) => onAction(name, "disconnect", peer));
+    this.details = new Details(name, clock, (peer) => onAction(name, "disconnect", peer), onToken);
     this.watch = new Watch(name, onToken);
     this.#addresses = new Addresses(name);
     this.#diagram = new Diagram(name);
@@ -47,7 +48,7 @@ export class Card {
     const heading = make("h2", { title: name }, name);
     this.root = make("article", { class: "card", "data-device": name, "aria-label": `Device ${name}` },
       make("div", { class: "card-head" }, heading, this.#state, this.#about, this.#actions),
-      this.#failure, this.#note, this.#denied, this.#frame, this.#addresses.root,
+      this.#failure, this.#note, this.#denied, this.#frame, this.#addresses.root, this.#kept,
       make("div", { class: "curves", role: "group", "aria-label": `Last 15 minutes of ${name}` }, ...Object.values(this.#curves).map((curve) => curve.root)),
       this.details.root, this.watch.root);
   }
@@ -68,6 +69,9 @@ export class Card {
     setHidden(this.#denied, denied === "");
     setText(this.#denied, denied);
     setClass(this.#denied, "now", rates.get("denied") > 0);
+    const kept = keptText(device);
+    setHidden(this.#kept, kept === "");
+    setText(this.#kept, `Kept: ${kept}`);
     this.details.update(device);
     this.watch.update(device);
   }

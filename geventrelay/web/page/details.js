@@ -4,7 +4,9 @@ import { ApiError, devicePath, get } from "./api.js";
 import { make, setHidden, setText } from "./dom.js";
 import { clockTime, exact, plural } from "./numbers.js";
 import { PeersTable } from "./peers.js";
+import { Subscribers } from "./subscribers.js";
 import { Table } from "./table.js";
+import { Topics } from "./topics.js";
 import { addresses, topicText } from "./labels.js";
 import { NOT_SEEN, columnsOf } from "./values.js";
 
@@ -16,12 +18,15 @@ export class Details {
   #connecting;
   #peers;
   #subscriptions;
+  #subscribers;
+  #topics;
   #message = make("p", { class: "muted", role: "status", hidden: true });
   #device = null;
   #timer = 0;
 
-  // clock(): the server's time, in seconds. onDisconnect(peer): ends its connection, if that is confirmed.
-  constructor(name, clock, onDisconnect) {
+  // clock(): the server's time, in seconds. onDisconnect(peer): ends its connection, if that is confirmed. onToken(error):
+  // the token is needed, or was refused.
+  constructor(name, clock, onDisconnect, onToken) {
     this.name = name;
     this.#messages = new Table("Messages", [], "No traffic goes through it.", name);
     this.#sockets = new Table("Sockets", [], "It has no sockets.", name);
@@ -31,12 +36,17 @@ export class Details {
       await this.#load();
     });
     this.#subscriptions = new Table("Subscriptions", ["topic", "who"], "No peer subscribes.", name);
+    this.#subscribers = new Subscribers(name, clock);
+    this.#topics = new Topics(name, clock, onToken);
     this.root = make("details", { class: "details" },
       make("summary", {}, "Details", make("span", { class: "visually-hidden" }, ` of ${name}`)),
-      make("div", { class: "details-body" }, this.#message, this.#messages.root, this.#sockets.root, this.#connecting.root, this.#peers.root, this.#subscriptions.root));
+      make("div", { class: "details-body" }, this.#message, this.#messages.root, this.#sockets.root, this.#connecting.root, this.#peers.root, this.#subscriptions.root,
+        this.#subscribers.root, this.#topics.root));
     this.root.addEventListener("toggle", () => {
       this.close();
       if (!this.root.open) return;
+      this.#subscribers.look(true);
+      this.#topics.look(true);
       this.#show();
       this.#load();
     });
@@ -45,18 +55,23 @@ export class Details {
   // Show the figures that come with every event.
   update(device) {
     this.#device = device;
+    this.#subscribers.update(device);
+    this.#topics.update(device);
     if (this.root.open) this.#show();
   }
 
-  // Whether this tab may disconnect a peer.
-  allow({ allowed }) {
-    this.#peers.allow(allowed);
+  // Whether this tab may disconnect a peer, and see last values.
+  allow(access) {
+    this.#peers.allow(access.allowed);
+    this.#topics.allow(access);
     if (this.root.open) this.#load();
   }
 
   // Stop fetching.
   close() {
     clearTimeout(this.#timer);
+    this.#subscribers.look(false);
+    this.#topics.close();
   }
 
   #show() {
@@ -92,7 +107,7 @@ export class Details {
       setText(this.#message, error.message);
       setHidden(this.#message, false);
     }
-    this.close();
+    clearTimeout(this.#timer);
     if (this.root.open && this.root.isConnected) this.#timer = setTimeout(() => this.#load(), AGAIN_MS);
   }
 

@@ -1,6 +1,6 @@
 // Names of sockets, messages and losses for people who see this page for the first time.
 
-import { count, plural } from "./numbers.js";
+import { bytes, count, plural } from "./numbers.js";
 
 const PEERS = {
   SUB: ["publisher", "publishers"],
@@ -63,4 +63,22 @@ export function topicText({ topic, hex }) {
   if (hex === "") return "(everything)";
   // A topic that is not text is shown as bytes.
   return /[\u0000-\u001f\u007f-\u009f\ufffd]/.test(topic ?? "\ufffd") ? `0x${hex}` : topic;
+}
+
+// The topic of messages, which may be empty.
+export function messageTopic(one) {
+  return one.hex === "" ? "(empty)" : topicText(one);
+}
+
+// What a device keeps for subscribers that come later, or that have missed something; empty if it keeps nothing.
+export function keptText(device) {
+  return device.pumps.flatMap((pump) => pump.outlets).flatMap(({ last_values: values, log }) => [
+    ...(isKept(values?.kept) ? [`${plural(values.kept, "last value", "last values")}, ${bytes(values.bytes)}`] : []),
+    ...(isKept(log?.messages) ? [`for replay ${plural(log.messages, "message", "messages")}, ${bytes(log.bytes)}, ${
+      log.messages > 0 ? `the oldest is number ${log.oldest}` : "none yet"}`] : []),
+  ]).join(" · ");
+}
+
+function isKept(number) {
+  return number !== null && number !== undefined;
 }

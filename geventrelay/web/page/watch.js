@@ -3,7 +3,8 @@
 import { reachable } from "./addresses.js";
 import { copyButton } from "./clipboard.js";
 import { make, setAttribute, setHidden, setText } from "./dom.js";
-import { clockTime, exact, plural } from "./numbers.js";
+import { messageElements } from "./message.js";
+import { exact, plural } from "./numbers.js";
 import { kept, VIEWS } from "./payload.js";
 import { TapStream } from "./tap_stream.js";
 
@@ -200,13 +201,8 @@ export class Watch {
     setText(this.#count, told.filter(Boolean).join(" · "));
     const view = VIEWS[this.#view.value];
     const fresh = this.#messages.slice(this.#messages.length - this.#fresh).reverse();
-    this.#list.prepend(...fresh.map((message) => item(message, view)));
+    this.#list.prepend(...fresh.map((message) => make("li", {}, ...messageElements(message, view))));
     while (this.#list.children.length > MOST_MESSAGES) this.#list.lastChild.remove();
     this.#fresh = 0;
   }
-}
-
-function item({ time, source, size, parts }, view) {
-  return make("li", {}, make("p", { class: "watch-head" }, make("time", {}, clockTime(time, true)), make("span", {}, source), make("span", {}, size)),
-    ...parts.map((part) => make("pre", {}, view(part))));
 }
