@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..engine.counters import Drop
 from ..terms import SlowSubscriber
@@ -143,8 +144,8 @@ class TopicPlan:
     topic_until: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class TopicCount:
+# Of a socket there may be 10,000 of them at once, and messages wait while they are made: so these are tuples.
+class TopicCount(NamedTuple):
     """What was published with one topic, and what subscribers have lost of it.
 
     :ivar topic: the topic.
@@ -195,8 +196,7 @@ class TopicCounts:
     topics: tuple[TopicCount, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class LostTopic:
+class LostTopic(NamedTuple):
     """What one subscriber has lost of one topic.
 
     :ivar topic: the topic.
