@@ -30,6 +30,7 @@ def test_a_piece_of_a_run_is_as_if_made_of_its_messages(messages, data):
         assert [found.parts_of(index) for index in range(len(found))] == expected
         assert found.parts == sum(map(len, expected))
         assert found.body_bytes == sum(len(part) for parts in expected for part in parts)
+    assert run.bodies_of(first, last) == sum(len(part) for parts in messages[first:last] for part in parts)
 
 
 @given(messages=MESSAGES, first=st.sampled_from([0, 1, 2**53, 2**64 - 9]))

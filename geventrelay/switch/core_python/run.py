@@ -72,6 +72,12 @@ class Run:
             return self.ends[index] - self.start(index) - 2
         return sum(map(len, self.parts_of(index)))
 
+    def bodies_of(self, first: int, last: int) -> int:
+        """The same of the messages from `first` up to and without `last`."""
+        if self._is_plain:
+            return self.ends[last - 1] - self.start(first) - 2 * (last - first)
+        return sum(map(self.body_of, range(first, last)))
+
     def start(self, index: int) -> int:
         """Where the message with `index` begins in `data`."""
         return self.ends[index - 1] if index else 0

@@ -31,8 +31,7 @@ class CountedTopics:
     def publish(self, run: Run) -> None:
         """Count a `run` that is published, as it came: without stamps."""
         for topic, first, last in self._same_topics(run, 0, len(run.ends), stamps=False):
-            nbytes = sum(run.body_of(index) for index in range(first, last))
-            self._published.add(topic, last - first).measure(last - first, nbytes, run.at)
+            self._published.add(topic, last - first).measure(last - first, run.bodies_of(first, last), run.at)
 
     def lose(self, peer: Peer, run: Run, first: int, last: int) -> None:
         """Count the messages of `run` from `first` to `last`, as they were sent, as lost for `peer`."""
