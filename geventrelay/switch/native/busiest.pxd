@@ -434,7 +434,8 @@ cdef inline bint copy_table(Busiest *table, Busiest *copy) noexcept nogil:
     if copy.counters == NULL or copy.places == NULL or copy.buckets == NULL:
         free_table(copy)
         return False
-    memcpy(copy.counters, table.counters, table.count * sizeof(Counter))
-    memcpy(copy.places, table.places, table.count * sizeof(Place))
-    memcpy(copy.buckets, table.buckets, table.room * sizeof(Bucket))
+    if table.count:
+        memcpy(copy.counters, table.counters, table.count * sizeof(Counter))
+        memcpy(copy.places, table.places, table.count * sizeof(Place))
+        memcpy(copy.buckets, table.buckets, table.room * sizeof(Bucket))
     return True
