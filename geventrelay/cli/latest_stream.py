@@ -62,7 +62,8 @@ class LatestStream:
         gevent.with_timeout(self._wait_s, self._subscriber.wait_connected, timeout_value=None)
         if self._subscriber.is_connected():
             return True
-        raise StartError(f"no publisher at {self._endpoint.address} within {self._wait_s:g} s")
+        where = f"{self._endpoint.address} within {self._wait_s:g} s"
+        raise StartError(f"no publisher at {where}, or it does not let this program in")
 
     def receive(self) -> list[Record]:
         """Wait for the first messages of further topics; none when the time is over. Yields if there is none yet."""

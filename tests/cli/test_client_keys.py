@@ -67,6 +67,18 @@ def test_ctl_replay_and_tap_have_their_keys_with_them(run, secured, peers, pairs
     assert sink.recv() == [b"task"]
 
 
+def test_last_has_its_keys_with_it(run, start, pairs):
+    ends = ("--frontend", "0", "--backend", "0")
+    rules = ("--curve-secret", "relay.key_secret", "--curve-clients", "clients")
+    server = start("forwarder", *ends, "--last-value", *rules)
+    known = run([*GEVENTRELAY, "last", server["backend"], "--wait", "1", *KEYS])
+    assert known.wait() == 0, known.report()
+    assert known.errors == f"no last value at {server['backend']}\n"
+    unknown = run([*GEVENTRELAY, "last", server["backend"], "--wait", "0.5"])
+    assert unknown.wait() == 1, unknown.report()
+    assert unknown.errors.endswith("within 0.5 s, or it does not let this program in\n")
+
+
 def test_a_command_that_is_not_let_in_says_why(secured, pairs):
     for keys, why in (
         ({}, "may ask for keys"),
