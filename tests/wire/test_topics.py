@@ -9,6 +9,7 @@ import pytest
 import zmq
 from support.engines import libzmq_only
 from support.http import Client, FakeServer
+from support.serving import serve
 
 from geventrelay import Device, Drop, Forwarder, Relay, Streamer
 from geventrelay.settings import HttpAddress
@@ -17,22 +18,16 @@ from geventrelay.web.hub_delay import HubDelay
 from geventrelay.web.metrics import Metrics
 from geventrelay.web.site import Site
 
+__all__ = ["serve"]
+
 SIDES = {"frontend": LOCAL, "backend": LOCAL}
 ALL = {**SIDES, "subscribe": b""}
 # The kernel takes little of what a slow subscriber does not read.
 LITTLE = {**ALL, "socket_options": {"backend": {zmq.SNDBUF: 4096}}}
 
 
-@pytest.fixture(params=["native", "python"])
-def either(request, run, monkeypatch):
-    """Starts a device of engine zmtp with either core."""
-    if request.param == "python":
-        monkeypatch.setattr("geventrelay.switch.choose.native_core_module", lambda: None)
-    return lambda settings, **more: run(settings, engine="zmtp", **more)
-
-
 @pytest.fixture
-def serve():
+def client_of():
     """Starts HTTP for devices."""
     sites = []
 
@@ -103,14 +98,14 @@ def losses_add_up(told: dict[str, Any]) -> bool:
 # Topics ------------------------------------------------------------------------------------------------------------
 
 
-def test_topics_are_told_with_their_messages_bytes_rates_and_subscribers(either, serve, peers):
+def test_topics_are_told_with_their_messages_bytes_rates_and_subscribers(either, client_of, peers):
     device = either(Forwarder(**SIDES, topics=10))
     subscribers = [peers.connect(zmq.SUB, *device.endpoints["backend"], subscribe=one) for one in (b"", b"a")]
     publisher = publisher_of(device, peers)
     subscribed(device, 2)
     publish(device, publisher, b"a", b"b", b"a", b"a\xff")
     assert [len(one.recv_all(number)) for one, number in zip(subscribers, (4, 3), strict=True)] == [4, 3]
-    client = serve(device)
+    client = client_of(device)
     told = client.get("/api/devices/forwarder/topics").json
     assert (told["version"], told["device"], list(told["sockets"])) == (1, "forwarder", ["backend"])
     table = told["sockets"]["backend"]
@@ -122,13 +117,13 @@ def test_topics_are_told_with_their_messages_bytes_rates_and_subscribers(either,
     assert client.get("/api/devices/forwarder").json["device"]["topics"] == 10
 
 
-def test_topics_are_sorted_limited_and_chosen_by_prefix(either, serve, peers):
+def test_topics_are_sorted_limited_and_chosen_by_prefix(either, client_of, peers):
     device = either(Forwarder(**ALL, topics=10))
     publisher = publisher_of(device, peers)
     for topics in ((b"ab", b"b", b"b", b"b", b"ac"), (b"ab",), (b"\xffz",)):
         # Those of one turn have come at one time.
         publish(device, publisher, *topics)
-    client = serve(device)
+    client = client_of(device)
 
     def told(query: str) -> list[str]:
         answer = client.get(f"/api/devices/forwarder/topics?{query}")
@@ -153,13 +148,13 @@ def test_topics_are_sorted_limited_and_chosen_by_prefix(either, serve, peers):
         ("what=1", "query: expected one of sort, limit, prefix, got 'what'"),
     ],
 )
-def test_a_wrong_query_is_refused_in_one_sentence(run, serve, query, rule):
-    answer = serve(run(Forwarder(**SIDES, topics=1))).get(f"/api/devices/forwarder/topics?{query}")
+def test_a_wrong_query_is_refused_in_one_sentence(run, client_of, query, rule):
+    answer = client_of(run(Forwarder(**SIDES, topics=1))).get(f"/api/devices/forwarder/topics?{query}")
     assert (answer.status, answer.json) == (400, {"error": rule})
 
 
-def test_a_device_that_counts_none_says_which_option_does(run, serve):
-    client = serve(run(Forwarder(**SIDES)), run(Streamer(**SIDES)))
+def test_a_device_that_counts_none_says_which_option_does(run, client_of):
+    client = client_of(run(Forwarder(**SIDES)), run(Streamer(**SIDES)))
     sentence = "device {} counts no topics: topics = N (--topics N) has it count the N busiest"
     for name in ("forwarder", "streamer"):
         answer = client.get(f"/api/devices/{name}/topics")
@@ -170,11 +165,11 @@ def test_a_device_that_counts_none_says_which_option_does(run, serve):
     assert client.get("/api/devices/nobody/topics").status == 404
 
 
-def test_a_device_that_is_down_has_no_topics_and_counts_from_0_when_it_is_up_again(either, serve, peers):
+def test_a_device_that_is_down_has_no_topics_and_counts_from_0_when_it_is_up_again(either, client_of, peers):
     device = either(Forwarder(**ALL, topics=5))
     publish(device, publisher_of(device, peers), b"a")
     device.stop()
-    client = serve(device)
+    client = client_of(device)
     assert client.get("/api/devices/forwarder/topics").json["sockets"] == {}
     assert device.topics() == {}
     device.start()
@@ -222,7 +217,7 @@ def test_metrics_have_the_busiest_topics_each_with_a_label_of_its_own(either, pe
 
 
 @pytest.mark.parametrize("topics", [0, 100])
-def test_each_subscriber_is_told_what_it_lost_and_those_who_left_too(either, serve, peers, topics):
+def test_each_subscriber_is_told_what_it_lost_and_those_who_left_too(either, client_of, peers, topics):
     device = either(Forwarder(**LITTLE, topics=topics, sndhwm=5))
     lagging, leaving = slow(device, peers), slow(device, peers)
     quick = peers.connect(zmq.SUB, *device.endpoints["backend"], rcvhwm=0, subscribe=b"c")
@@ -231,7 +226,7 @@ def test_each_subscriber_is_told_what_it_lost_and_those_who_left_too(either, ser
     flood(device, publisher, {b"a": 40, b"b": 20})
     publish(device, publisher, b"c")
     assert quick.recv() == [b"c", b"12345"]
-    client = serve(device)
+    client = client_of(device)
     told = client.get("/api/devices/forwarder/subscribers").json
     table = told["sockets"]["backend"]
     assert (told["by_topic"], table["total"], table["gone"], table["gone_total"]) == (bool(topics), 3, [], 0)
@@ -288,14 +283,14 @@ def test_no_more_than_a_hundred_of_those_who_left_are_told_and_all_are_counted(e
     assert found.gone_lost == sum(found.counts.dropped.values())
 
 
-def test_those_who_were_there_at_the_end_have_left_and_are_told_until_the_next_start(either, serve, peers):
+def test_those_who_were_there_at_the_end_have_left_and_are_told_until_the_next_start(either, client_of, peers):
     device = either(Forwarder(**LITTLE, topics=5, sndhwm=2, linger_ms=0))
     subscriber = slow(device, peers)
     publisher = publisher_of(device, peers)
     subscribed(device, 1)
     flood(device, publisher, {b"a": 30})
     device.stop(0)
-    client = serve(device)
+    client = client_of(device)
     told = client.get("/api/devices/forwarder/subscribers").json["sockets"]["backend"]
     assert losses_add_up(told)
     assert (told["total"], told["peers"], told["gone_total"]) == (0, [], 1)
@@ -305,7 +300,26 @@ def test_those_who_were_there_at_the_end_have_left_and_are_told_until_the_next_s
     assert subscriber is not None
 
 
-def test_an_endpoint_that_is_away_has_lost_what_did_not_fit(either, serve, peers):
+def test_those_who_left_are_told_also_after_the_device_was_started_again(serve, peers):
+    running = serve(Forwarder(**LITTLE, topics=5, sndhwm=2, linger_ms=0, engine="zmtp"))
+    supervised = running.server.devices["forwarder"]
+    for life in (1, 2):
+        device = supervised.device
+        subscriber = slow(device, peers)
+        publisher = publisher_of(device, peers)
+        subscribed(device, 1)
+        flood(device, publisher, {b"life %d" % life: 30})
+        running.fail("forwarder")
+        eventually(lambda: running.server.ready, "the device to be up again")
+        subscriber.close()
+        publisher.close()
+    found = supervised.subscribers()["backend"]
+    assert [one.lost_topics[0].topic for one in found.gone] == [b"life 1", b"life 2"]
+    assert (found.gone_total, found.gone_lost) == (2, sum(found.counts.dropped.values()))
+    assert supervised.device.subscribers()["backend"].gone == ()
+
+
+def test_an_endpoint_that_is_away_has_lost_what_did_not_fit(either, client_of, peers):
     sink = peers.make(zmq.SUB)
     sink.subscribe(b"")
     address = sink.bind()
@@ -317,7 +331,7 @@ def test_an_endpoint_that_is_away_has_lost_what_did_not_fit(either, serve, peers
     sink.close()
     eventually(lambda: not device.peers()["backend"].peers, "it to leave")
     publish(device, publisher, *[b"a"] * 10)
-    told = serve(device).get("/api/devices/forwarder/subscribers").json["sockets"]["backend"]
+    told = client_of(device).get("/api/devices/forwarder/subscribers").json["sockets"]["backend"]
     assert losses_add_up(told)
     (away,) = told["peers"]
     assert (away["connected"], away["address"], away["id"], away["since"], away["zmtp"], away["type"]) == (
@@ -330,7 +344,7 @@ def test_an_endpoint_that_is_away_has_lost_what_did_not_fit(either, serve, peers
     assert (gone.peer.address, gone.peer.account.lost) == (address, {Drop.SLOW: 7, Drop.STOPPED: 3})
 
 
-def test_only_those_who_have_lost_most_are_told_where_there_are_very_many(either, serve, peers, monkeypatch):
+def test_only_those_who_have_lost_most_are_told_where_there_are_very_many(either, client_of, peers, monkeypatch):
     monkeypatch.setattr("geventrelay.switch.subscribers.MOST_ACCOUNTS", 1)
     device = either(Forwarder(**LITTLE, topics=5, sndhwm=2))
     first = peers.connect(zmq.SUB, *device.endpoints["backend"], subscribe=b"")
@@ -349,21 +363,21 @@ def test_only_those_who_have_lost_most_are_told_where_there_are_very_many(either
 
 
 @libzmq_only("its refusal")
-def test_a_device_with_libzmq_tells_nothing_of_subscribers(run, serve):
-    answer = serve(run(Forwarder(**SIDES))).get("/api/devices/forwarder/subscribers")
+def test_a_device_with_libzmq_tells_nothing_of_subscribers(run, client_of):
+    answer = client_of(run(Forwarder(**SIDES))).get("/api/devices/forwarder/subscribers")
     sentence = "device forwarder has engine libzmq, which does not tell what subscribers lost (zmtp does)"
     assert (answer.status, answer.json) == (404, {"error": sentence})
 
 
-def test_a_device_without_subscribers_says_so(run, serve):
-    answer = serve(run(Streamer(**SIDES, engine="zmtp"))).get("/api/devices/streamer/subscribers")
+def test_a_device_without_subscribers_says_so(run, client_of):
+    answer = client_of(run(Streamer(**SIDES, engine="zmtp"))).get("/api/devices/streamer/subscribers")
     assert (answer.status, answer.json) == (
         404, {"error": "device streamer has no subscribers (a PUB or XPUB has some)"},
     )  # fmt: skip
 
 
-def test_the_limit_of_subscribers_is_held_to_its_range(run, serve):
-    answer = serve(run(Forwarder(**SIDES, engine="zmtp"))).get("/api/devices/forwarder/subscribers?limit=1001")
+def test_the_limit_of_subscribers_is_held_to_its_range(run, client_of):
+    answer = client_of(run(Forwarder(**SIDES, engine="zmtp"))).get("/api/devices/forwarder/subscribers?limit=1001")
     assert (answer.status, answer.json) == (400, {"error": "limit: expected an integer from 1 to 1000, got '1001'"})
 
 
