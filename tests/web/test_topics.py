@@ -71,6 +71,20 @@ def test_topics_are_shown_and_sorted_by_their_headings(browser):
         assert complaints(browser, stub) == []
 
 
+def test_a_row_that_a_reader_is_at_stays_until_a_heading_is_pressed(browser):
+    with StubServer(lambda _: [forwarder(kept=2)]) as stub:
+        stub.topics = [topic("one", 10), topic("two", 20)]
+        opened(browser, stub)
+        browser.until(f"({TOPICS}).join() === 'two,one'")
+        browser.evaluate("document.querySelector('.topics .row-open').focus({ preventScroll: true })")
+        stub.topics = [topic("one", 30), topic("two", 20)]
+        browser.until(f"({cells(1)}).Messages === '30'")
+        assert browser.evaluate(f"({TOPICS}).join()") == "two,one"
+        # A script that presses it leaves the focus where it is.
+        browser.evaluate("document.querySelector('.topics .cell-bytes .sort').click()")
+        browser.until(f"({TOPICS}).join() === 'one,two'")
+
+
 def test_of_ten_thousand_topics_few_are_asked_for_until_more_are_wanted(browser):
     with StubServer(lambda _: [forwarder()]) as stub:
         stub.topics = [topic(f"t{number:04}", 10_000 - number) for number in range(10_000)]

@@ -9,6 +9,8 @@ export class SortedTable {
   #onSort;
   #table;
   #none;
+  // Whether a heading was pressed since rows were shown last.
+  #pressed = false;
 
   // columns: each {key, heading, title, sort: whether a heading sorts, figure, fill(cell, one)}. onSort(key): a heading was
   // pressed. `none` is the text for an empty table, `of` the device that it is about.
@@ -50,9 +52,10 @@ export class SortedTable {
     setHidden(this.#table.tHead, all.length === 0);
   }
 
-  // A row that a reader is at stays where it is; new ones come last then.
+  // A row that a reader is at stays where it is, unless a heading was pressed; new ones come last then.
   #place(all) {
-    const atOne = this.#table.querySelector("tbody:hover, tbody:focus-within") !== null;
+    const atOne = !this.#pressed && this.#table.querySelector("tbody:hover, tbody:focus-within") !== null;
+    this.#pressed = false;
     let at = this.#table.tHead.nextElementSibling;
     for (const [key] of all) {
       const { root } = this.#rows.get(key);
@@ -80,7 +83,10 @@ export class SortedTable {
     const of = { role: "columnheader", scope: "col", class: `cell-${key}${figure ? " figure" : ""}`, title };
     if (!sort) return make("th", { ...of, class: `${of.class} unsorted` }, heading);
     const button = make("button", { type: "button", class: "sort" }, heading, make("span", { class: "sort-mark", "aria-hidden": "true" }));
-    button.addEventListener("click", () => this.#onSort(key));
+    button.addEventListener("click", () => {
+      this.#pressed = true;
+      this.#onSort(key);
+    });
     return make("th", { ...of, "aria-sort": "none" }, button);
   }
 }
