@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -69,11 +70,17 @@ class HttpStream:
         try:
             return self._client.get(self._path, self._token, "application/x-ndjson")
         except Refused as refused:
-            raise StartError(f"cannot read {self._address}: {refused}") from None
+            raise StartError(f"cannot read {self._address}: {refused}{self._advice(refused)}") from None
         except StrangeAnswer as strange:
             raise self._strange(strange) from None
         except FAILURES as error:
             raise StartError(f"cannot read {self._address}: {self._client.reason(error)}") from None
+
+    def _advice(self, refused: Refused) -> str:
+        """What to do about an answer: a token is asked for in words of HTTP, and given with an option."""
+        if refused.status != HTTPStatus.UNAUTHORIZED:
+            return ""
+        return " (give it with --token-file)" if self._token is None else " (that of --token-file is another one)"
 
     def _read_line(self) -> bytes:
         if self._answer is None:

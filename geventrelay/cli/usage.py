@@ -62,6 +62,9 @@ def misplaced(flag: str, command: Command) -> SettingsError:
             f" ({place} of a configuration file)" if place else nearest(flag, own, f"geventrelay {command.name} --help")
         )
         return SettingsError("usage", "a known option" + hint, flag)
+    if command.name in (*PATTERNS, "run", "check"):
+        # It is for a device, so other commands with an option of this name do not help: top has --topics too.
+        owners = [name for name in owners if name in PATTERNS] or owners
     file = f"; in a configuration file, {place}" if place and command.name in ("run", "check") else ""
     return SettingsError(flag, f"a command that has it ({', '.join(owners)}{file})", command.name)
 

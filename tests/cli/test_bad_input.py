@@ -41,6 +41,10 @@ USAGE = {
     "relay with nowhere to send": (["relay", "--sub-port", "0"], ["--push-port", "pub"]),
     "queue without a backend": (["queue", "--frontend", "0"], ["queue", "--backend"]),
     "custom without types": (["custom", "--frontend", "0", "--backend", "0"], ["--frontend-type", "--backend-type"]),
+    "another pattern's option, which another command has too": (
+        [*QUEUE, "--topics", "10"],
+        ["--topics", "a command that has it (relay, forwarder)", "'queue'"],
+    ),
     "another pattern's option": ([*QUEUE, "--push-payload", "whole"], ["--push-payload", "(relay)", "'queue'"]),
     "forwarder's option for relay": ([*RELAY, "--backend", "0"], ["--backend", "relay"]),
     "device's option for run": (

@@ -60,6 +60,10 @@ BEFORE = {
         " --http-token-file token"
     ),
     "geventrelay last 5556": "geventrelay forwarder --frontend 5555 --backend 5556 --last-value",
+    "curl -H": (
+        "geventrelay forwarder --frontend 5555 --backend 5556 --last-value --name weather --http 8080"
+        " --http-token-file token"
+    ),
     "geventrelay tap 5560 --direction": "geventrelay streamer --frontend 5555 --backend 5556 --tap 5560",
     "geventrelay tap http:": (
         "geventrelay streamer --frontend 5555 --backend 5556 --name tasks --http 8080 --http-token-file token"

@@ -64,7 +64,11 @@ def test_of_a_prefix_alone_as_json_or_hexadecimal_and_no_more_than_asked_for(kep
 
 def test_where_there_is_none_it_says_so_and_ends_with_0(kept, last):
     lines, said = last(kept["backend"], "nothing\x1b", "--wait", "0.5")
-    assert (lines, said) == ([], f"no last value that begins with 'nothing\\x1b' at {kept['backend']}\n")
+    assert (lines, said) == (
+        [],
+        "no last value that begins with 'nothing\\x1b' at "
+        f"{kept['backend']} within 0.5 s (does the device have --last-value?)\n",
+    )
 
 
 def test_the_topic_may_end_at_other_bytes(start, last, peers):
@@ -133,6 +137,7 @@ def test_a_signal_ends_it_in_peace(run, peers):
         (("http://127.0.0.1:1", "--device", "x", "--wait", "2"), "--wait: expected an endpoint of ZeroMQ"),
         (("http://127.0.0.1:1", "--device", "x", "--topic-until", ":"), "--topic-until: expected an endpoint"),
         (("http://127.0.0.1:1", "--device", "x", "--curve-secret", "f"), "--curve-secret: expected an endpoint"),
+        (("1", "--wait", "0"), "--wait: expected a number above 0 (seconds)"),
         (("1", "--wait", "soon"), "--wait: expected a number from 0 to 86400 (seconds)"),
         (("1", "--count", "0"), "--count: expected an integer"),
         (("1", "--direction", "sub"), "--direction: expected a command that has it (tap, record, replay)"),

@@ -338,6 +338,10 @@ def test_a_device_is_watched_and_recorded_over_http(start, run, peers, folder):
         assert Reader(file).metadata["device"] == "tasks"
     done = call("tap", http, "--device", "tasks", code=1)
     assert done.stderr.startswith(f"cannot read {http.removeprefix('http://')}: Authorization: expected Bearer")
+    assert done.stderr.endswith(" (give it with --token-file)\n")
+    (folder / "other").write_text("another\n")
+    done = call("tap", http, "--device", "tasks", "--token-file", folder / "other", code=1)
+    assert done.stderr.endswith(" (that of --token-file is another one)\n")
     sink.recv_now()
     server.stop()
     assert (tap.wait(), recorder.wait()) == (0, 0), tap.report() + recorder.report()

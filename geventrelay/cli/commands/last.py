@@ -37,7 +37,7 @@ class LastOptions(ClientKeys, ServerOptions):
     )
     count: int | None = option(whole(1), "end after N messages", default=None, unset="no limit", unit="messages")
     wait_s: float = option(
-        seconds, "at an endpoint, end when no further topic has come for that time", default=1.0, unit="seconds"
+        seconds, "at an endpoint, end when no new topic has come for that time", default=1.0, unit="seconds"
     )
     topic_until: str = option(
         text,
@@ -47,7 +47,9 @@ class LastOptions(ClientKeys, ServerOptions):
         metavar="BYTES",
     )
     stamp: bool = option(
-        flag, "at an endpoint, the last part of a message is its number: where the device has --stamp", default=False
+        flag,
+        "at an endpoint, the last part of a message is its number; needed where the device has --stamp",
+        default=False,
     )
 
 
@@ -66,13 +68,25 @@ def execute(options: Options) -> int:
             shown += len(records)
         ended = True
     if ended and not shown:
-        beginning = f" that begins with {prefix!r}" if prefix else ""
-        print_stderr(f"no last value{beginning} at {options['ENDPOINT']}")
+        print_stderr(_nothing(options["ENDPOINT"], prefix, chosen))
     return 0
 
 
+def _nothing(where: str, prefix: str, chosen: LastOptions) -> str:
+    """What to say where no message was shown."""
+    said = "no last value" + (f" that begins with {prefix!r}" if prefix else "") + f" at {where}"
+    if _is_server(where):
+        return said
+    # A device that keeps none looks the same there. A server says so itself.
+    return f"{said} within {chosen.wait_s:g} s (does the device have --last-value?)"
+
+
+def _is_server(where: str) -> bool:
+    return where.startswith(("http://", "https://"))
+
+
 def _open(where: str, prefix: str, chosen: LastOptions) -> MessageSource:
-    if where.startswith(("http://", "https://")):
+    if _is_server(where):
         for name, given in (*chosen.given(), *_of_endpoints(chosen)):
             raise SettingsError(name, "an endpoint of ZeroMQ to go with it", given)
         query = {"prefix": prefix, "limit": chosen.count}
@@ -81,6 +95,8 @@ def _open(where: str, prefix: str, chosen: LastOptions) -> MessageSource:
     for name, value in (("--device", chosen.device), ("--token-file", chosen.token_file)):
         if value is not None:
             raise SettingsError(name, "an http:// address to go with it", where)
+    if chosen.wait_s == 0:
+        raise SettingsError("--wait", "a number above 0 (seconds)", 0)
     endpoint, keys = read_endpoint("ENDPOINT", where), chosen.socket_options()
     of_topics = TopicRule(os.fsencode(chosen.topic_until), chosen.stamp)
     stream = LatestStream(endpoint, os.fsencode(prefix), of_topics, chosen.wait_s, keys)
@@ -102,11 +118,12 @@ LAST = Command(
     "last",
     "ENDPOINT [PREFIX]",
     """\
-Shows the last value of each topic, and ends: see docs/late-joiners.rst. With a PREFIX, of those messages that begin
-with it.
+Shows the last value of each topic, a line for each, and ends: see docs/late-joiners.rst. With a PREFIX, it shows only
+messages that begin with PREFIX.
 
 The ENDPOINT is where a device with --last-value publishes. It is connected to, or bound with @ before it; a bare port
-is one of this host. Of another publisher, the first message of each topic is shown that comes meanwhile.
+is one of this host. A publisher that keeps no last values works too: the first message of each topic that comes
+meanwhile is shown.
 http://HOST:PORT is the address of a server with --http; it needs --device and --token-file.""",
     execute,
     sections_of(LastOptions),

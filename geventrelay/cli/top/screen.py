@@ -185,7 +185,7 @@ class Screen:
     def _foot(self, first: int, shown: int, rows: int) -> Text:
         parts = [] if shown == rows else [f"{first + 1} to {first + shown} of {rows}"]
         if self._view.shows is Shows.TOPICS:
-            parts.append("by messages a second")
+            parts.append("by messages a second (of the last 10 s or so)")
         elif self._view.shows is Shows.DEVICES and self._view.key is not None:
             parts.append(f"by {SORTINGS[self._view.key].name}" + (", turned round" if self._view.turned else ""))
         if self.takes_keys:

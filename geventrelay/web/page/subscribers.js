@@ -149,7 +149,7 @@ function lostOf({ lost }) {
 }
 
 function why({ lost }) {
-  return Object.entries(lost).filter(([, number]) => number > 0).map(([reason, number]) => `${exact(number)} ${dropName(reason)}`).join(", ");
+  return Object.entries(lost).filter(([, number]) => number > 0).map(([reason, number]) => `${dropName(reason)} ${exact(number)}`).join(", ");
 }
 
 function byTopicText(one, most) {
