@@ -34,7 +34,12 @@ def in_turn(app: Application) -> Application:
             return found
         with turn:
             found = app(environ, start_response)
-            _yield()
+            try:
+                _yield()
+            except BaseException:
+                # The connection was ended meanwhile: no one gets this answer, and so no one else would close it.
+                _close(found)
+                raise
         return found
 
     return answer
@@ -44,6 +49,12 @@ def _apart(app: Application, environ: dict[str, Any], start_response: Any) -> It
     """The answer of `app`, made in a greenlet of its own: a change ends well also where its connection is ended."""
     made: Iterable[bytes] = gevent.spawn(app, environ, start_response).get()
     return made
+
+
+def _close(body: Iterable[bytes]) -> None:
+    close = getattr(body, "close", None)
+    if close is not None:
+        close()
 
 
 def _yield() -> None:
