@@ -20,9 +20,14 @@ def read_endpoint(name: str, text: str) -> Endpoint:
     :raises SettingsError: for anything else.
     """
     try:
-        return Endpoint.parse(text if text.startswith(("@", ">")) else ">" + text, name=name, interface="127.0.0.1")
+        found = Endpoint.parse(text if text.startswith(("@", ">")) else ">" + text, name=name, interface="127.0.0.1")
     except SettingsError as error:
         raise SettingsError(name, error.rule, text) from None
+    if found.transport == "inproc":
+        # No one else is in this process. A socket that waits there for another one would not even close: libzmq then
+        # destroys it with its context alone.
+        raise SettingsError(name, "tcp:// or ipc:// (inproc is within one process)", text)
+    return found
 
 
 def attach(socket: RelaySocket, endpoint: Endpoint) -> None:

@@ -131,6 +131,7 @@ def test_a_signal_ends_it_in_peace(run, peers):
     [
         ((), "usage: expected last ENDPOINT [PREFIX]"),
         (("nonsense://x",), "ENDPOINT: expected "),
+        (("inproc://x",), "ENDPOINT: expected tcp:// or ipc:// (inproc is within one process)"),
         (("http://127.0.0.1:1",), "ENDPOINT: expected http://HOST:PORT with --device NAME"),
         (("http://127.0.0.1:1/api/devices/x/last", "--device", "x"), "ENDPOINT: expected http://HOST:PORT with"),
         (("1", "--device", "x"), "--device: expected an http:// address"),

@@ -266,6 +266,7 @@ def test_a_publisher_has_no_directions(run, peers):
     [
         (("tap",), "usage: expected tap ENDPOINT"),
         (("tap", "nonsense://x"), "ENDPOINT: expected "),
+        (("tap", "inproc://x"), "ENDPOINT: expected tcp:// or ipc:// (inproc is within one process)"),
         (("tap", "http://"), "ENDPOINT: expected http://HOST:PORT"),
         (("tap", "http://127.0.0.1:1"), "ENDPOINT: expected http://HOST:PORT with --device NAME"),
         (("tap", "http://127.0.0.1:x", "--device", "a"), "ENDPOINT: expected http://"),
@@ -280,6 +281,7 @@ def test_a_publisher_has_no_directions(run, peers):
         (("record", "x"), "usage: expected record FILE --from=ENDPOINT"),
         (("replay", "x"), "usage: expected replay FILE --to=ENDPOINT"),
         (("replay", "x", "--to", "x"), "--to: expected "),
+        (("replay", "x", "--to", "@inproc://x"), "--to: expected tcp:// or ipc://"),
         (("replay", "x", "--to", "1", "--speed", "0"), "--speed: expected a number above 0, or max"),
         (("replay", "x", "--to", "1", "--speed", "nan"), "--speed: expected a number above 0, or max"),
         (("replay", "x", "--to", "1", "--type", "ROUTER"), "--type: expected one of PUB, PUSH, DEALER, PAIR"),
