@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -53,7 +54,7 @@ log = logging.getLogger("geventrelay")
 _MISSING = "metrics need prometheus_client, which is not installed: pip install prometheus_client"
 
 MOST_TOPICS = 20
-"""Of so many topics of a socket there are metrics, the busiest of those that are counted."""
+"""Of so many topics of a socket there are metrics: of the busiest, where at least half the number is certain."""
 MOST_TOPIC_BYTES = 100
 """So much of each of these is in its label."""
 
@@ -172,7 +173,10 @@ def _of_device(device: SupervisedDevice) -> DeviceValues:
 def _busiest(counts: TopicCounts) -> dict[str, TopicValues]:
     """The busiest topics, by what is their label. Those that differ in what is cut off are one."""
     found: dict[str, TopicValues] = {}
-    for one in counts.topics[:MOST_TOPICS]:
+    # Where topics come once and never again, each takes the place and the number of another one. There would be other
+    # labels at every scrape, and Prometheus keeps all that it has seen.
+    certain = (one for one in counts.topics if one.messages >= 2 * one.error)
+    for one in itertools.islice(certain, MOST_TOPICS):
         label = topic_label(one.topic)
         before = found.get(label)
         found[label] = TopicValues(

@@ -213,6 +213,19 @@ def test_metrics_have_the_busiest_topics_each_with_a_label_of_its_own(either, pe
     assert sum(line.startswith("geventrelay_topic_messages_total") for line in lines) == 19
 
 
+def test_topics_that_come_once_alone_have_no_metrics(either, peers):
+    device = either(Forwarder(**ALL, topics=5))
+    publisher = publisher_of(device, peers)
+    publish(device, publisher, *[b"always"] * 40, *(b"once/%03d" % number for number in range(100)))
+    assert [one.topic for one in device.topics()["backend"].topics if one.error] == [
+        b"once/%03d" % number for number in (96, 97, 98, 99)
+    ]
+    server = SimpleNamespace(devices=FakeServer.of(device).devices, ready=True, log_dropped=0)
+    text = Metrics(server, HubDelay(), {}).scrape("")[0].decode()
+    lines = [line for line in text.splitlines() if line.startswith("geventrelay_topic_messages_total")]
+    assert lines == ['geventrelay_topic_messages_total{device="forwarder",socket="backend",topic="always"} 40.0']
+
+
 # Subscribers -------------------------------------------------------------------------------------------------------
 
 
