@@ -190,17 +190,19 @@ class _Reader:
     def _option(self, option: Option, value: str | None, words: list[str], has_next: bool) -> Iterator[SettingsError]:
         again = option.flag in self.seen and not option.many
         self.seen.add(option.flag)
+        # The help of a command does not show its rare options.
+        help_ = "(see geventrelay help bounds)" if option.rare else self._help
         if not option.takes_value:
             following = words.pop(0) if value is None and has_next and words[0].lower() in _TRUTHS else value
             if following is not None:
-                yield SettingsError(option.flag, f"no value; left away, it is off {self._help}", following)
+                yield SettingsError(option.flag, f"no value; left away, it is off {help_}", following)
             return
         if value is None and not has_next:
-            yield SettingsError(option.flag, f"a value {self._help}", Unshown("nothing"))
+            yield SettingsError(option.flag, f"a value {help_}", Unshown("nothing"))
             return
         given = words.pop(0) if value is None else value
         if again:
-            yield SettingsError(option.flag, f"to stand there once {self._help}", self._shown(given))
+            yield SettingsError(option.flag, f"to stand there once {help_}", self._shown(given))
         try:
             option.read(option.flag, given)
         except SettingsError as error:

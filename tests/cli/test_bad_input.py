@@ -41,6 +41,11 @@ USAGE = {
     "relay with nowhere to send": (["relay", "--sub-port", "0"], ["--push-port", "pub"]),
     "queue without a backend": (["queue", "--frontend", "0"], ["queue", "--backend"]),
     "custom without types": (["custom", "--frontend", "0", "--backend", "0"], ["--frontend-type", "--backend-type"]),
+    "no value": ([*QUEUE, "--sndhwm"], ["--sndhwm", "a value (see geventrelay queue --help)", "nothing"]),
+    "no value of an option that bounds alone shows": (
+        ["forwarder", "--frontend", "0", "--backend", "0", "--topics"],
+        ["--topics", "a value (see geventrelay help bounds)", "nothing"],
+    ),
     "another pattern's option, which another command has too": (
         [*QUEUE, "--topics", "10"],
         ["--topics", "a command that has it (relay, forwarder)", "'queue'"],
