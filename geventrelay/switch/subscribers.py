@@ -123,6 +123,9 @@ class Subscribers:
             waiting=0,
             waiting_bytes=0,
             oldest_s=None,
+            # It has none any more, and what it had would stand there for ever.
+            received_per_s=None,
+            delivered_per_s=None,
         )
         who = dataclasses.replace(known.peer, account=account)
         gone = Subscriber(who, False, self._lost_topics(peer), left_at=time.time())

@@ -280,6 +280,21 @@ def test_one_who_has_lost_nothing_is_not_among_those_who_left(either, peers):
     assert device.subscribers()["backend"].gone == ()
 
 
+def test_one_who_has_left_has_no_rates_any_more(either, client_of, peers, monkeypatch):
+    monkeypatch.setattr("geventrelay.switch.meter._LEAST_S", 1e-9)
+    device = either(Forwarder(**LITTLE, topics=5, sndhwm=1))
+    publisher, subscriber = publisher_of(device, peers), slow(device, peers)
+    subscribed(device, 1)
+    flood(device, publisher, {b"a": 30})
+    client = client_of(device)
+    (there,) = client.get("/api/devices/forwarder/subscribers").json["sockets"]["backend"]["peers"]
+    assert there["delivered_per_s"] is not None
+    subscriber.close()
+    eventually(lambda: not device.peers()["backend"].peers, "it to leave")
+    (gone,) = client.get("/api/devices/forwarder/subscribers").json["sockets"]["backend"]["gone"]
+    assert (gone["received_per_s"], gone["delivered_per_s"]) == (None, None)
+
+
 def test_no_more_than_a_hundred_of_those_who_left_are_told_and_all_are_counted(either, peers, monkeypatch):
     monkeypatch.setattr("geventrelay.switch.subscribers.MOST_GONE", 2)
     device = either(Forwarder(**LITTLE, topics=5, sndhwm=1))
