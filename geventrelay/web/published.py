@@ -5,13 +5,13 @@ Such an answer may be large. It is encoded a few rows at a time, and everything 
 
 from __future__ import annotations
 
-import heapq
 import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from ..engine.fair import FairYield
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 DEFAULT_TOPICS = 100
 """How many topics an answer has where it is not said."""
 
-SORTINGS: Mapping[str, Callable[[TopicCount], Any]] = {
-    "messages": lambda one: (-one.messages, one.topic),
-    "rate": lambda one: (-one.per_s, one.topic),
-    "bytes": lambda one: (-one.nbytes, one.topic),
-    "lost": lambda one: (-one.lost, one.topic),
-    "topic": lambda one: one.topic,
-    "last": lambda one: (-one.last, one.topic),
+SORTINGS: Mapping[str, str] = {
+    "messages": "messages",
+    "rate": "per_s",
+    "bytes": "nbytes",
+    "lost": "lost",
+    "topic": "topic",
+    "last": "last",
 }
-"""By what topics may be sorted; each returns what is compared."""
+"""By what topics may be sorted, and which attribute of a `TopicCount` that is."""
 
 # Of each some 20 numbers.
 _TOPICS_AT_A_TIME = 100
@@ -79,8 +79,12 @@ class Chosen:
 
     def pick(self, topics: Iterable[TopicCount]) -> list[TopicCount]:
         """Those of `topics` that are asked for, in their order."""
-        wanted = (one for one in topics if one.topic.startswith(self.prefix))
-        return heapq.nsmallest(self.limit, wanted, SORTINGS[self.sort])
+        wanted = [one for one in topics if one.topic.startswith(self.prefix)]
+        # Twice by one attribute: there may be 10,000, and a key of two of them would take several times as long.
+        wanted.sort(key=attrgetter("topic"))
+        if self.sort != "topic":
+            wanted.sort(key=attrgetter(SORTINGS[self.sort]), reverse=True)
+        return wanted[: self.limit]
 
 
 class Published:
@@ -156,15 +160,16 @@ def topics(name: str, sockets: Mapping[str, TopicCounts], chosen: Chosen, pause:
     :param pause: is called now and then; it may yield.
     """
     unix_s = time.time() - time.monotonic()
-    found: dict[str, str] = {}
+    found: dict[str, list[bytes]] = {}
     for key, counts in sockets.items():
-        rows: list[str] = []
-        for one in chosen.pick(counts.topics):
-            rows.append(_text(_topic(one, unix_s)))
-            if len(rows) % _TOPICS_AT_A_TIME == 0:
+        rows = _Rows()
+        for number, one in enumerate(chosen.pick(counts.topics), 1):
+            rows.add(_topic(one, unix_s))
+            if number % _TOPICS_AT_A_TIME == 0:
+                rows.encode()
                 pause()
-        found[key] = _object(as_json(TOPICS.values, totals(counts)), topics=_list(rows))
-    return _object({"version": VERSION, "device": name}, sockets=_object({}, **found)).encode() + b"\n"
+        found[key] = _object(as_json(TOPICS.values, totals(counts)), topics=rows.pieces())
+    return b"".join([*_object({"version": VERSION, "device": name}, sockets=_object({}, **found)), b"\n"])
 
 
 def totals(counts: TopicCounts) -> TopicsValues:
@@ -193,7 +198,7 @@ def subscribers(
     :param pause: is called now and then; it may yield.
     :param by_topic: whether topics are counted.
     """
-    found: dict[str, str] = {}
+    found: dict[str, list[bytes]] = {}
     for key, one in sockets.items():
         counts = one.counts
         head: Json = {
@@ -207,9 +212,9 @@ def subscribers(
             "gone_lost": one.gone_lost,
         }
         there, gone = _rows(one.subscribers[:limit], pause), _rows(one.gone, pause)
-        found[key] = _object(head, peers=_list(there), gone=_list(gone))
+        found[key] = _object(head, peers=there, gone=gone)
     head = {"version": VERSION, "device": name, "by_topic": by_topic}
-    return _object(head, sockets=_object({}, **found)).encode() + b"\n"
+    return b"".join([*_object(head, sockets=_object({}, **found)), b"\n"])
 
 
 def _topic(one: TopicCount, unix_s: float) -> Json:
@@ -222,16 +227,38 @@ def _topic(one: TopicCount, unix_s: float) -> Json:
     }
 
 
-def _rows(some: Iterable[Subscriber], pause: Pause) -> list[str]:
-    rows: list[str] = []
+class _Rows:
+    """The rows of a list, as JSON in pieces. Only the whole answer is put together: each copy of it takes long."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._rows: list[str] = []
+
+    def add(self, row: Json) -> None:
+        self._rows.append(_text(row))
+
+    def encode(self) -> None:
+        """Have those that were added be bytes."""
+        if self._rows:
+            self._pieces.append((b"," if self._pieces else b"") + ",".join(self._rows).encode())
+            self._rows.clear()
+
+    def pieces(self) -> list[bytes]:
+        self.encode()
+        return [b"[", *self._pieces, b"]"]
+
+
+def _rows(some: Iterable[Subscriber], pause: Pause) -> list[bytes]:
+    rows = _Rows()
     size = 0
     for one in some:
-        rows.append(_text(_subscriber(one)))
+        rows.add(_subscriber(one))
         size += _LOST_AT_A_TIME // ACCOUNTS_AT_A_TIME + len(one.lost_topics)
         if size >= _LOST_AT_A_TIME:
             size = 0
+            rows.encode()
             pause()
-    return rows
+    return rows.pieces()
 
 
 def _subscriber(one: Subscriber) -> Json:
@@ -258,11 +285,10 @@ def _text(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def _object(members: Json, **encoded: str) -> str:
-    """An object of `members`, and of more that have been `encoded` already."""
-    more = (f"{_text(name)}:{text}" for name, text in encoded.items())
-    return "{" + ",".join((*(f"{_text(name)}:{_text(value)}" for name, value in members.items()), *more)) + "}"
-
-
-def _list(encoded: Iterable[str]) -> str:
-    return f"[{','.join(encoded)}]"
+def _object(members: Json, **encoded: list[bytes]) -> list[bytes]:
+    """An object of `members`, and of more that have been encoded already in pieces; likewise."""
+    pieces = [b"{", ",".join(f"{_text(name)}:{_text(value)}" for name, value in members.items()).encode()]
+    for name, some in encoded.items():
+        comma = "" if len(pieces) == 2 and not members else ","
+        pieces += [f"{comma}{_text(name)}:".encode(), *some]
+    return [*pieces, b"}"]
