@@ -216,8 +216,8 @@ def test_the_limits_are_those_of_the_code():
     assert f"the first {report.MAX_TOPICS:,} are here" in text
     assert f"the last {MOST_TOPICS} that it has asked for, sorted, with the first {MOST_TOPIC_BYTES} bytes" in text
     assert f"The first {MOST_ACCOUNTS:,} peers of a socket" in text
-    assert f"``?limit=`` is from 1 to {report.MAX_TOPICS}, {DEFAULT_TOPICS} if it is not given" in text
-    assert f"at most {MOST_ACCOUNTS:,} (``?limit=``)" in text
+    assert f"``?limit=`` is how many topics, from 1 to {report.MAX_TOPICS}: {DEFAULT_TOPICS} if it is not given" in text
+    assert f"at most {MOST_ACCOUNTS:,}. ``?limit=`` asks for fewer" in text
     assert f"At most {LOST_TOPICS} topics are counted" in text
     assert f"the last {MOST_GONE} subscribers that have left" in text
     assert f"the {MOST_TOPICS_OF_METRICS} busiest topics" in text
