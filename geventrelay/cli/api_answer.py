@@ -85,6 +85,25 @@ def check_topics(answer: Any) -> Mapping[str, Any]:
     return answer
 
 
+def check_subscribers(answer: Any) -> Mapping[str, Any]:
+    """The `answer` of ``/api/devices/NAME/subscribers``, likewise.
+
+    :raises StrangeAnswer: naming the first field that is not right.
+    """
+    if not isinstance(answer, dict) or not isinstance(answer.get("sockets"), dict):
+        raise StrangeAnswer("other JSON")
+    for socket in answer["sockets"].values():
+        _check_fields("socket", socket, {})
+        for name in ("peers", "gone"):
+            for one in _listed(name, socket.get(name, [])):
+                _check_fields("subscriber", one, _SUBSCRIBER)
+                _need(name, one, "address")
+                for topic in _listed("lost_topics", one.get("lost_topics", [])):
+                    _check_fields("topic", topic, _TOPIC)
+                    _need("lost_topics", topic, "topic")
+    return answer
+
+
 def is_count(value: Any) -> bool:
     """Whether a decoded `value` is a number of things: an integer from 0 to 2**64 - 1."""
     return type(value) is int and 0 <= value < _MOST_COUNT
@@ -118,6 +137,10 @@ def _is_duration(value: Any) -> bool:
     return _is_number(value) and abs(value) <= _MOST_DURATION_S
 
 
+def _is_counts(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(is_count, value.values()))
+
+
 def _is_rate(value: Any) -> bool:
     return _is_number(value) and 0 <= value < _MOST_COUNT
 
@@ -128,6 +151,10 @@ _SERVER: Mapping[str, Check] = {
 _DEVICE: Mapping[str, Check] = {
     "name": _is_text, "pattern": _is_text, "state": _is_text, "restarts": is_count, "failure": _is_text,
     "next_start_in_s": _is_duration, "held": is_count, "topics": is_count,
+}  # fmt: skip
+_SUBSCRIBER: Mapping[str, Check] = {
+    "address": _is_text, "user": _is_text, "left_at": _is_time, "lost": _is_counts, "delivered": is_count,
+    "waiting": is_count,
 }  # fmt: skip
 _TOPIC: Mapping[str, Check] = {
     "topic": _is_text, "hex": _is_text, "messages": is_count, "error": is_count, "bytes": is_count,

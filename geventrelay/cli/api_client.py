@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
 from ..errors import SettingsError, StartError
 from ..settings.concealed import Unshown
-from .api_answer import StrangeAnswer, check_devices, check_topics, decoded, is_count
+from .api_answer import StrangeAnswer, check_devices, check_subscribers, check_topics, decoded, is_count
 from .http_client import FAILURES, HttpClient, Refused
 
 DEFAULT_URL = "http://127.0.0.1:8080"
@@ -53,9 +53,21 @@ class Remote:
         :param limit: how many topics, the busiest of late.
         :raises StartError: as `devices`.
         """
-        path = f"/api/devices/{urllib.parse.quote(device, safe='')}/topics?sort=rate&limit={limit}"
+        return self._of_device(device, f"topics?sort=rate&limit={limit}", check_topics)
+
+    def subscribers(self, device: str, limit: int) -> Mapping[str, Any] | None:
+        """The answer of ``/api/devices/NAME/subscribers``; None if they are not counted, or the `device` has gone.
+
+        Blocks the hub.
+
+        :param limit: how many subscribers that are there, those that have lost most.
+        :raises StartError: as `devices`.
+        """
+        return self._of_device(device, f"subscribers?limit={limit}", check_subscribers)
+
+    def _of_device(self, device: str, path: str, check: Callable[[Any], Mapping[str, Any]]) -> Mapping[str, Any] | None:
         try:
-            return check_topics(decoded(self._body(path)))
+            return check(decoded(self._body(f"/api/devices/{urllib.parse.quote(device, safe='')}/{path}")))
         except Refused as refused:
             if refused.status == HTTPStatus.NOT_FOUND:
                 return None

@@ -17,6 +17,8 @@ import zmq
 from support.process import GEVENTRELAY, Program, environment
 from support.stub_server import StubServer, queue, relay
 
+from geventrelay.testing import eventually
+
 ESCAPE = "\x1b[31mred"
 
 
@@ -186,6 +188,35 @@ def test_the_topics_of_a_real_server_are_those_that_went_through_it(run, start, 
     assert subscriber is not None
 
 
+@pytest.mark.slow
+def test_what_the_subscribers_of_a_real_server_lost_is_told(run, start, peers):
+    server = start(
+        *("forwarder", "--frontend", "0", "--backend", "0", "--http", "127.0.0.1:0", "--engine", "zmtp"),
+        *("--topics", "10", "--sndhwm", "1", "--subscribe", ""),
+    )
+    found = server.until(lambda: re.search(r"\burl=(http://\S+)", server.errors), "the URL in the log")
+    slow = peers.connect(zmq.SUB, server["backend"], subscribe=b"", rcvhwm=1, rcvbuf=8192)
+    publisher = peers.connect(zmq.XPUB, server["frontend"])
+    assert publisher.recv() == [b"\1"]
+    for _ in range(200):
+        publisher.send(b"big " + b"x" * 100_000)
+    url = found[1]
+    answer = eventually(lambda: losing(run, url), "that it has lost some")
+    (one,) = answer
+    assert one["lost_topics"] == [{"topic": "big", "hex": "626967", "lost": sum(one["lost"].values()), "error": 0}]
+    lines = once(run, url, "--once", "--subscribers", env=columns(100)).output.splitlines()
+    assert lines[-2].split() == ["subscriber", "lost", "why", "most", "of", "got", "waiting", "device"]
+    assert lines[-1].split()[2:4] == ["slow", "big"]
+    assert slow is not None
+
+
+def losing(run, url: str) -> list[dict[str, Any]]:
+    """What subscribers of the one device at `url` lost, as it is told."""
+    (device,) = json.loads(once(run, url, "--once", "--json", "--subscribers").output)["devices"]
+    found: list[dict[str, Any]] = device["losing"]
+    return found
+
+
 class Terminal:
     """A pseudo-terminal: what is written to `descriptor` is collected by `read`."""
 
@@ -291,7 +322,7 @@ def test_a_small_screen_shows_what_matters_and_keys_sort_scroll_and_end(run, man
 
 
 @pytest.mark.slow
-def test_keys_show_topics_and_what_is_kept_and_devices_again(run, terminal):
+def test_keys_show_topics_and_subscribers_and_what_is_kept_and_devices_again(run, terminal):
     prices = relay("prices", received=9, topics=100)
     prices["pumps"][0]["outlets"][0] |= {"last_values": {"kept": 7, "bytes": 99, "given": 0, "forgotten": {}}}
     env = environment(TERM="xterm", COLUMNS="80", LINES="15")
@@ -308,6 +339,8 @@ def test_keys_show_topics_and_what_is_kept_and_devices_again(run, terminal):
         assert "1 to 11 of 30" in lines[-1]
         terminal.press("G")
         program.until(lambda: "topic-00" in screen() and "topic-29" not in screen(), "the last topic")
+        terminal.press("v")
+        program.until(lambda: "no subscriber has lost anything" in screen(), "the subscribers")
         terminal.press("v")
         program.until(lambda: re.search(r"prices +last values +7 +99 +0", screen()), "what is kept")
         terminal.press("v")

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geventrelay.cli.api_answer import StrangeAnswer, check_devices, check_topics, decoded
+from geventrelay.cli.api_answer import StrangeAnswer, check_devices, check_subscribers, check_topics, decoded
 from geventrelay.cli.commands.tap import as_hex, as_text
 from geventrelay.cli.top.rates import rates
 from geventrelay.cli.top.screen import Screen
+from geventrelay.cli.top.subscribers import losses_of
 from geventrelay.cli.top.topics import topics_of
 from geventrelay.errors import RecordingError
 from geventrelay.printable import printable, printable_lines
@@ -52,6 +53,11 @@ TOPICS = {
         }
     },
 }  # fmt: skip
+SUBSCRIBER = {
+    "address": "a:1", "user": "ann", "left_at": 1.5, "lost": {"slow": 2, "left": 1}, "delivered": 5, "waiting": 1,
+    "lost_topics": [{"topic": "t", "hex": "74", "lost": 3, "error": 0}],
+}  # fmt: skip
+SUBSCRIBERS = {"version": 1, "sockets": {"pub": {"peers": [SUBSCRIBER], "gone": [SUBSCRIBER]}}}
 VALUES = st.recursive(
     st.none()
     | st.booleans()
@@ -117,9 +123,23 @@ def test_any_value_at_any_place_of_topics_is_refused_with_one_sentence_or_can_be
         assert printable_lines(text) == text
 
 
+@given(st.sampled_from(list(places(SUBSCRIBERS))), VALUES)
+def test_any_value_at_any_place_of_subscribers_is_refused_with_one_sentence_or_can_be_shown(path, value):
+    try:
+        found = losses_of("a", check_subscribers(decoded(json.dumps(changed(path, value, SUBSCRIBERS)).encode())))
+    except StrangeAnswer as error:
+        assert str(error).isprintable()
+    else:
+        json.dumps([one.as_json() for one in found])
+        text = Screen("http://x").text({}, {}, None, found)
+        assert printable_lines(text) == text
+
+
 def test_the_topics_that_the_others_are_made_of_are_right():
     (found,) = topics_of("a", check_topics(TOPICS))
     assert found.as_json() == TOPICS["sockets"]["pub"]["topics"][0] | {"socket": "pub"}
+    there, _ = losses_of("a", check_subscribers(SUBSCRIBERS))
+    assert there.as_json() == SUBSCRIBER | {"socket": "pub"}
 
 
 @given(

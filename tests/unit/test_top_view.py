@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geventrelay.cli.top import subscribers
 from geventrelay.cli.top.keys import split
 from geventrelay.cli.top.more_tables import kept_rows
 from geventrelay.cli.top.rates import DeviceRates, rates
 from geventrelay.cli.top.screen import Screen
 from geventrelay.cli.top.since import Always, Since
+from geventrelay.cli.top.subscribers import losses_of
 from geventrelay.cli.top.table import columns_for
 from geventrelay.cli.top.topics import TopicRates, to_ask
 from geventrelay.cli.top.view import KEYS, SORTINGS, Shows, View
@@ -229,6 +231,30 @@ def test_topics_are_asked_of_the_devices_that_count_some_and_have_the_most_traff
     assert to_ask([*others, *some]) == [f"{number}" for number in range(11, 1, -1)]
 
 
+def test_subscribers_are_shown_by_loss_with_why_and_what_of_it():
+    lost = [{"topic": "t\x1b", "hex": "74", "lost": 2, "error": 0}, {"topic": "u", "lost": 1}]
+    there = {"address": "1.2.3.4:5", "user": "ann", "lost": {"left": 1, "slow": 2}, "lost_topics": lost, "delivered": 9}
+    gone = {"address": "1.2.3.4:6", "left_at": 5.0, "lost": {"slow": 7000}, "waiting": 0, "of_a_newer_server": [1]}
+    fine = {"address": "1.2.3.4:7", "lost": {"slow": 0}}
+    answer = {"sockets": {"pub": {"peers": [there, fine, {"address": "old"}], "gone": [gone]}}}
+    found = losses_of("one", answer)
+    lines = Screen("http://127.0.0.1:8080").text({}, {"one": device()}, None, found).splitlines()
+    assert [line.split() for line in lines[-3:]] == [
+        ["subscriber", "lost", "why", "most", "of", "got", "waiting"],
+        ["left:", "1.2.3.4:6", "7.0k", "slow", "?", "?", "0"],
+        ["ann@1.2.3.4:5", "3", "slow+", r"t\x1b", "9", "?"],
+    ]
+    told = [one.as_json() for one in found]
+    assert (told[0]["lost"], told[0]["lost_topics"][1]) == (there["lost"], lost[1] | {"hex": None, "error": None})
+    text = Screen("http://127.0.0.1:8080").text({}, {"one": device()}, None, [])
+    assert text.splitlines()[-1].startswith("no subscriber has lost anything")
+
+
+def test_subscribers_are_asked_of_the_devices_that_lose_most():
+    some = [device(f"{number}", counts={"lost": {"slow": 1}}, lost=float(number)) for number in range(12)]
+    assert subscribers.to_ask([device("none"), *some]) == [f"{number}" for number in range(11, 1, -1)]
+
+
 def test_what_is_kept_has_a_row_for_each_thing():
     values = {"kept": 3, "bytes": 2_000, "forgotten": {"age": 1, "topics": 2}}
     log = {"messages": 1, "bytes": 7, "forgotten_for_memory": None}
@@ -241,14 +267,15 @@ def test_what_is_kept_has_a_row_for_each_thing():
     ]
 
 
-def test_a_key_turns_to_topics_to_what_is_kept_and_back_and_keeps_the_order_of_devices():
+def test_a_key_turns_to_topics_to_subscribers_to_what_is_kept_and_back_and_keeps_the_order_of_devices():
     view = View().pressed("d", 9, 3).pressed("down", 9, 3)
     topics = view.pressed("v", 9, 3)
     assert (topics.shows, topics.first) == (Shows.TOPICS, 0)
     assert topics.pressed("n", 9, 3) == topics
     assert topics.pressed("G", 9, 3).first == 6
-    assert topics.pressed("v", 9, 3).shows is Shows.KEPT
-    back = topics.pressed("v", 9, 3).pressed("v", 9, 3)
+    assert topics.pressed("v", 9, 3).shows is Shows.SUBSCRIBERS
+    assert topics.pressed("v", 9, 3).pressed("v", 9, 3).shows is Shows.KEPT
+    back = topics.pressed("v", 9, 3).pressed("v", 9, 3).pressed("v", 9, 3)
     assert (back.shows, back.key) == (Shows.DEVICES, "d")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,9 +16,11 @@ from ..api_client import DEFAULT_URL, Remote
 from ..arguments import given_options
 from ..command import Command, Options, sections_of
 from ..output import print_stdout, unwritable
+from . import subscribers, topics
 from .keys import Keyboard
 from .rates import DeviceRates, rates
-from .topics import MOST_TOPICS, TopicRates, to_ask, topics_of
+from .subscribers import SubscriberLosses, losses_of
+from .topics import TopicRates, topics_of
 from .view import QUIT, Shows
 
 if TYPE_CHECKING:
@@ -33,11 +35,13 @@ class Reading(NamedTuple):
     :ivar server: what it says of itself.
     :ivar devices: its devices, by name.
     :ivar topics: their busiest topics; None if they were not asked for.
+    :ivar subscribers: their subscribers that have lost something, likewise.
     """
 
     server: dict[str, Any]
     devices: dict[str, DeviceRates]
     topics: list[TopicRates] | None
+    subscribers: list[SubscriberLosses] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +52,13 @@ class TopOptions(Group):
     json: bool = option(flag, "print one JSON object for each second", default=False)
     once: bool = option(flag, "print the devices once, with the rates of one second", default=False)
     topics: bool = option(flag, "show the busiest topics too; on a screen, first (engine zmtp)", default=False)
+    subscribers: bool = option(flag, "show what subscribers lost too; on a screen, first (engine zmtp)", default=False)
+
+    @property
+    def asked(self) -> frozenset[Shows]:
+        """What is to be shown besides the devices."""
+        chosen = {Shows.TOPICS: self.topics, Shows.SUBSCRIBERS: self.subscribers}
+        return frozenset(what for what, is_asked in chosen.items() if is_asked)
 
 
 def execute(options: Options) -> int:
@@ -64,7 +75,7 @@ def execute(options: Options) -> int:
             return _print_json(remote, chosen)
         # Without a terminal, a screen would have no end.
         once = chosen.once or not sys.stdout.isatty()
-        return _print_once(remote, chosen.topics) if once else _watch(remote, chosen.topics)
+        return _print_once(remote, chosen.asked) if once else _watch(remote, chosen)
     except (KeyboardInterrupt, _Quit):
         return 0
     except OSError as error:
@@ -77,11 +88,11 @@ class _Quit(Exception):
 
 
 def _readings(
-    remote: Remote, with_topics: Callable[[], bool], wait: Callable[[float], None] = time.sleep
+    remote: Remote, asked: Callable[[], Collection[Shows]], wait: Callable[[float], None] = time.sleep
 ) -> Iterator[Reading]:
     """One reading after another, a second apart, the first with the rates of a second.
 
-    :param with_topics: whether the next one is to have topics.
+    :param asked: what the next one is to have besides the devices.
     """
     answer, before_s = remote.devices(), time.monotonic()
     before = rates(answer, {}, 0)
@@ -90,38 +101,51 @@ def _readings(
         answer, now_s = remote.devices(), time.monotonic()
         before = rates(answer, before, now_s - before_s)
         before_s = now_s
-        yield Reading(answer["server"], before, _topics(remote, before) if with_topics() else None)
+        wanted = asked()
+        yield Reading(
+            answer["server"],
+            before,
+            _topics(remote, before) if Shows.TOPICS in wanted else None,
+            _losses(remote, before) if Shows.SUBSCRIBERS in wanted else None,
+        )
 
 
 def _topics(remote: Remote, devices: Mapping[str, DeviceRates]) -> list[TopicRates]:
     """The busiest topics of the `devices` that count some."""
     # One may have gone meanwhile, or count none any more.
-    answers = ((name, remote.topics(name, MOST_TOPICS)) for name in to_ask(devices.values()))
+    answers = ((name, remote.topics(name, topics.MOST_TOPICS)) for name in topics.to_ask(devices.values()))
     return [one for name, answer in answers if answer is not None for one in topics_of(name, answer)]
 
 
+def _losses(remote: Remote, devices: Mapping[str, DeviceRates]) -> list[SubscriberLosses]:
+    """The subscribers of the `devices` that have lost something."""
+    asked = subscribers.to_ask(devices.values())
+    answers = ((name, remote.subscribers(name, subscribers.MOST_SUBSCRIBERS)) for name in asked)
+    return [one for name, answer in answers if answer is not None for one in losses_of(name, answer)]
+
+
 def _print_json(remote: Remote, chosen: TopOptions) -> int:
-    for server, devices, topics in _readings(remote, lambda: chosen.topics):
-        told: dict[str, Any] = {name: one.as_json() for name, one in devices.items()}
-        if topics is not None:
-            for one in told.values():
-                one["busiest"] = [topic.as_json() for topic in topics if topic.device == one["name"]]
-        print_stdout(json.dumps({"version": 1, "server": server, "devices": list(told.values())}))
+    for reading in _readings(remote, lambda: chosen.asked):
+        told = [one.as_json() for one in reading.devices.values()]
+        for one in told:
+            for key, some in (("busiest", reading.topics), ("losing", reading.subscribers)):
+                if some is not None:
+                    one[key] = [row.as_json() for row in some if row.device == one["name"]]
+        print_stdout(json.dumps({"version": 1, "server": reading.server, "devices": told}))
         if chosen.once:
             break
     return 0
 
 
-def _print_once(remote: Remote, with_topics: bool) -> int:
+def _print_once(remote: Remote, asked: Collection[Shows]) -> int:
     screen = _screen(remote)
-    print_stdout(screen.text(*next(_readings(remote, lambda: with_topics))))
+    print_stdout(screen.text(*next(_readings(remote, lambda: asked))))
     return 0
 
 
-def _watch(remote: Remote, with_topics: bool) -> int:
+def _watch(remote: Remote, chosen: TopOptions) -> int:
     screen = _screen(remote)
-    if with_topics:
-        screen.turn_to(Shows.TOPICS)
+    screen.turn_to(next((what for what in Shows if what in chosen.asked), Shows.DEVICES))
     # Without a first answer this is an error. Later, the server may be restarted.
     screen.begin(remote.devices()["server"])
     with Keyboard() as keyboard:
@@ -134,9 +158,7 @@ def _watch(remote: Remote, with_topics: bool) -> int:
         with screen:
             while True:
                 try:
-                    readings = (
-                        _readings(remote, lambda: screen.shows is Shows.TOPICS, wait) if readings is None else readings
-                    )
+                    readings = _readings(remote, lambda: {screen.shows}, wait) if readings is None else readings
                     screen.show(*next(readings))
                 except StartError as error:
                     readings = None
@@ -168,8 +190,8 @@ TOP = Command(
     "[URL]",
     f"""\
 Shows what the devices of a server do, until q or Ctrl-C: rates, drops, peers, and what has failed. The server needs
---http; URL is {DEFAULT_URL} unless it is given. The key v shows the busiest topics, and what is kept for
-later; the key ? shows the keys that sort and scroll.
+--http; URL is {DEFAULT_URL} unless it is given. The key v shows the busiest topics, what subscribers lost, and
+what is kept for later; the key ? shows the keys that sort and scroll.
 
 Exit codes: 0 ended by q or Ctrl-C, 1 the server does not answer, 2 wrong usage.""",
     execute,

@@ -1,4 +1,4 @@
-"""The other tables of ``top``: the busiest topics, and what devices keep."""
+"""The other tables of ``top``: the busiest topics, what subscribers lost, and what devices keep."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rich.text import Text
 
 from ...printable import printable
 from .rates import DeviceRates, short
+from .subscribers import SubscriberLosses
 from .topics import TopicRates
 
 # Between two columns.
@@ -18,8 +19,9 @@ _NAME = 12
 
 # The heading and the width of each, the most important first. The last ones are left out where there is no room.
 _OF_TOPICS = (("msg/s", 6), ("lost", 6), ("bytes/s", 7), ("messages", 8), ("subs", 5), ("device", 16))
+_OF_SUBSCRIBERS = (("lost", 6), ("why", 10), ("most of", 16), ("got", 6), ("waiting", 7), ("device", 16))
 _OF_KEPT = (("keeps", 11), ("number", 7), ("bytes", 6), ("forgotten", 9))
-_LEFT = ("device", "keeps")
+_LEFT = ("device", "keeps", "why", "most of")
 
 
 def topics_table(topics: Iterable[TopicRates], width: int) -> Table:
@@ -37,6 +39,23 @@ def topics_table(topics: Iterable[TopicRates], width: int) -> Table:
         for one in topics
     )
     return _table("topic", _OF_TOPICS, rows, width)
+
+
+def subscribers_table(subscribers: Iterable[SubscriberLosses], width: int) -> Table:
+    """The table of some `subscribers`, in their order, for a screen of a `width` in characters. Does not yield."""
+    rows = (
+        (
+            ("left: " if one.left_at is not None else "") + printable("@".join(filter(None, (one.user, one.address)))),
+            short(one.total),
+            printable(max(one.lost, key=lambda reason: one.lost[reason])) + ("+" if len(one.lost) > 1 else ""),
+            printable(one.lost_topics[0]["topic"]) if one.lost_topics else "?",
+            short(one.delivered),
+            short(one.waiting),
+            printable(one.device),
+        )
+        for one in subscribers
+    )
+    return _table("subscriber", _OF_SUBSCRIBERS, rows, width)
 
 
 def kept_table(kept: Iterable[Sequence[str]], width: int) -> Table:

@@ -13,9 +13,10 @@ from rich.live import Live
 from rich.text import Text
 
 from ...printable import printable
-from .more_tables import kept_rows, kept_table, topics_table
+from .more_tables import kept_rows, kept_table, subscribers_table, topics_table
 from .rates import DeviceRates, short
 from .since import Always, Since
+from .subscribers import SubscriberLosses, by_loss
 from .table import STATES, table
 from .topics import TopicRates, by_rate
 from .view import KEYS, SORTINGS, Shows, View, state_rank
@@ -26,6 +27,7 @@ _ROOMY_LINES = 24
 _OTHER_LINES = 4
 
 _COUNT_NONE = "no topics: devices with --topics N count them (engine zmtp)"
+_LOST_NONE = "no subscriber has lost anything, of those that are counted (engine zmtp)"
 _KEEP_NONE = "nothing is kept: devices with --last-value or --replay do so (engine zmtp)"
 
 
@@ -45,6 +47,7 @@ class Screen:
         self._server: Mapping[str, Any] = {}
         self._devices: list[DeviceRates] | None = None
         self._topics: Sequence[TopicRates] | None = None
+        self._subscribers: Sequence[SubscriberLosses] | None = None
         self._complaint: str | None = None
         self.takes_keys = False
 
@@ -76,8 +79,9 @@ class Screen:
         server: Mapping[str, Any],
         devices: Mapping[str, DeviceRates],
         topics: Sequence[TopicRates] | None = None,
+        subscribers: Sequence[SubscriberLosses] | None = None,
     ) -> str:
-        """All `devices` of a `server`, to be printed, and their `topics`, if there are any to be shown."""
+        """All `devices` of a `server`, to be printed, and their `topics` and `subscribers` where asked for."""
         some = list(devices.values())
         notes = [*_notes(some, Always()), *_kept(some)]
         page = Group(
@@ -87,6 +91,7 @@ class Screen:
             table(some, self._console.width),
             *([Text(""), *notes] if notes else []),
             *([] if topics is None else [Text(""), self._topics_table(by_rate(topics))]),
+            *([] if subscribers is None else [Text(""), self._subscribers_table(by_loss(subscribers))]),
         )
         with self._console.capture() as captured:
             self._console.print(page)
@@ -97,10 +102,12 @@ class Screen:
         server: Mapping[str, Any],
         devices: Mapping[str, DeviceRates],
         topics: Sequence[TopicRates] | None = None,
+        subscribers: Sequence[SubscriberLosses] | None = None,
     ) -> None:
-        """Draw as many of the `devices` of a `server`, or of the `topics`, as there is room for."""
+        """Draw as many of the `devices` of a `server`, of `topics` or of `subscribers` as there is room for."""
         self._server, self._devices, self._complaint = server, list(devices.values()), None
         self._topics = None if topics is None else by_rate(topics)
+        self._subscribers = None if subscribers is None else by_loss(subscribers)
         self._since.see(self._devices)
         self._draw()
 
@@ -109,8 +116,7 @@ class Screen:
         devices = self._devices or []
         rows, room = len(devices), self._room(devices)
         if self._view.shows is not Shows.DEVICES:
-            rows = len(self._topics or []) if self._view.shows is Shows.TOPICS else len(kept_rows(devices))
-            room = self._room([])
+            rows, room = len(self._rows(devices)), self._room([])
         self._view = self._view.pressed(key, rows, room)
         self._draw()
 
@@ -147,25 +153,35 @@ class Screen:
             self._foot(first, len(shown), len(self._devices)),
         )
 
+    def _rows(self, devices: Sequence[DeviceRates]) -> Sequence[Any]:
+        """All rows of what is shown in place of the `devices`."""
+        match self._view.shows:
+            case Shows.KEPT:
+                return kept_rows(devices)
+            case Shows.SUBSCRIBERS:
+                return self._subscribers or ()
+            case _:
+                return self._topics or ()
+
     def _other_page(self, head: Text, devices: Sequence[DeviceRates]) -> RenderableType:
-        """What is shown in place of the `devices`, below a `head`: their topics, or what they keep."""
+        """What is shown in place of the `devices`, below a `head`: topics, subscribers, or what they keep."""
         gap = [Text("")] if self._is_roomy else []
-        room, width = self._room([]), self._console.width
+        rows = self._rows(devices)
+        first, shown = self._view.window(rows, self._room([]))
         found: RenderableType = Text("measuring", style="dim")
         if self._view.shows is Shows.KEPT:
-            kept = kept_rows(devices)
-            first, rows = self._view.window(kept, room)
-            found = kept_table(rows, width) if kept else _line(_KEEP_NONE, "dim")
-            foot = self._foot(first, len(rows), len(kept))
-        else:
-            first, topics = self._view.window(self._topics or [], room)
-            if self._topics is not None:
-                found = self._topics_table(topics)
-            foot = self._foot(first, len(topics), len(self._topics or []))
-        return Group(head, _totals(devices), *gap, found, *gap, foot)
+            found = kept_table(shown, self._console.width) if rows else _line(_KEEP_NONE, "dim")
+        elif self._view.shows is Shows.SUBSCRIBERS and self._subscribers is not None:
+            found = self._subscribers_table(shown)
+        elif self._view.shows is Shows.TOPICS and self._topics is not None:
+            found = self._topics_table(shown)
+        return Group(head, _totals(devices), *gap, found, *gap, self._foot(first, len(shown), len(rows)))
 
     def _topics_table(self, topics: Sequence[TopicRates]) -> RenderableType:
         return topics_table(topics, self._console.width) if topics else _line(_COUNT_NONE, "dim")
+
+    def _subscribers_table(self, subscribers: Sequence[SubscriberLosses]) -> RenderableType:
+        return subscribers_table(subscribers, self._console.width) if subscribers else _line(_LOST_NONE, "dim")
 
     @property
     def _is_roomy(self) -> bool:
@@ -186,6 +202,8 @@ class Screen:
         parts = [] if shown == rows else [f"{first + 1} to {first + shown} of {rows}"]
         if self._view.shows is Shows.TOPICS:
             parts.append("by messages a second (of the last 10 s or so)")
+        elif self._view.shows is Shows.SUBSCRIBERS:
+            parts.append("by messages lost in all")
         elif self._view.shows is Shows.DEVICES and self._view.key is not None:
             parts.append(f"by {SORTINGS[self._view.key].name}" + (", turned round" if self._view.turned else ""))
         if self.takes_keys:

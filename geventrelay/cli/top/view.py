@@ -60,6 +60,7 @@ class Shows(enum.Enum):
 
     DEVICES = "devices"
     TOPICS = "topics"
+    SUBSCRIBERS = "subscribers"
     KEPT = "what is kept"
 
     @property
@@ -83,7 +84,7 @@ KEYS: Sequence[tuple[str, str]] = (
     *((key, f"sort by {sorting.name}") for key, sorting in SORTINGS.items()),
     ("r", "turn the order round"),
     ("c", "as the server has them; those that need a look first if not all fit"),
-    ("v", "the busiest topics; once more, what is kept for later; once more, the devices again"),
+    ("v", "the busiest topics; then what subscribers lost; then what is kept; then devices again"),
     ("\u2191 \u2193 or k j", "one line up or down"),
     ("PgUp PgDn", "one screen up or down, as b and space do"),
     ("Home End", "to the first or the last, as g and G do"),
@@ -113,7 +114,7 @@ class View:
         """The view after a key; a key that means nothing changes nothing. Does not yield.
 
         :param key: the key, as `keys` names it.
-        :param rows: the number of devices, topics or what it shows.
+        :param rows: the number of devices, topics or whatever it shows.
         :param room: how many of them fit on the screen, 1 or more.
         """
         if self.helps:
