@@ -57,7 +57,7 @@ class Api:
         self._history = history
         self._hub_delay = hub_delay
         self._refused = refused
-        self.recent: Recent[bytes] = Recent()
+        self.recent: Recent[bytes] = Recent(size=len)
         self.events = Events("devices", self._devices)
 
     @property

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from geventrelay.errors import SettingsError
 from geventrelay.settings.checks import networks
 from geventrelay.web.http.places import Places, Proxies, client_of
-from geventrelay.web.recent import Recent
+from geventrelay.web.recent import MOST_BYTES, Recent
 
 
 def test_one_more_ends_the_oldest_that_is_idle_and_else_the_oldest():
@@ -120,3 +120,24 @@ def test_keys_that_clients_make_up_are_not_kept_for_ever():
     for key in range(1000):
         recent.get(key, lambda: setattr(clock, "now", clock.now + 1))
     assert len(recent._made) <= 64
+
+
+def test_large_answers_make_room_for_later_ones_and_the_newest_stays_however_large_it_is():
+    clock = Clock()
+    recent = Recent(clock, len)
+
+    def make(size):
+        clock.now += 1
+        return bytes(size)
+
+    def kept(key):
+        return recent.get(key, lambda: None) is not None
+
+    half = MOST_BYTES // 2
+    for key in "abc":
+        recent.get(key, lambda: make(half))
+    assert (kept("b"), kept("c")) == (True, True)
+    assert not kept("a")
+    recent.get("d", lambda: make(MOST_BYTES + 1))
+    assert kept("d")
+    assert not kept("c")
