@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ..backbone.options import BackboneOptions
 from ..errors import SettingsError
 from ..retention.options import ReplayOptions, RetentionOptions
 from ..terms import Payload, SlowSubscriber, WhenFull
@@ -62,7 +63,14 @@ def _slow_subscriber() -> Any:
 _REPLAY_TYPE = {"replay": "ROUTER"}
 """The socket at which subscribers ask for what they have missed."""
 
-_OF_SUBSCRIBERS = ("slow_subscriber", "subscriber_max_age_s", "max_subscriptions", "last_value", "replay_size")
+_OF_SUBSCRIBERS = (
+    "slow_subscriber",
+    "subscriber_max_age_s",
+    "max_subscriptions",
+    "last_value",
+    "replay_size",
+    "backbone",
+)
 """What is only for devices with a PUB or XPUB."""
 
 
@@ -73,7 +81,7 @@ def _of_subscribers(cls: type[DeviceSettings], values: Mapping[str, Any]) -> Ite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Relay(ReplayOptions, RetentionOptions, SubscriberLimits, DeviceSettings):
+class Relay(BackboneOptions, ReplayOptions, RetentionOptions, SubscriberLimits, DeviceSettings):
     """SUB -> PUB and PUSH: every subscriber gets each message whole, one puller gets its payload.
 
     At least one of `pub` and `push` is needed.
@@ -164,7 +172,7 @@ def _subscribe(help: str, unset: str) -> Any:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forwarder(ReplayOptions, RetentionOptions, SubscriberLimits, _Proxy):
+class Forwarder(BackboneOptions, ReplayOptions, RetentionOptions, SubscriberLimits, _Proxy):
     """XSUB <-> XPUB: publishers at the frontend, subscribers at the backend, subscriptions travel upstream.
 
     `subscribe` makes it SUB -> PUB. Drops at a slow subscriber happen inside libzmq, where they cannot be counted;

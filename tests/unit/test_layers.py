@@ -33,7 +33,14 @@ MAY_IMPORT = {
     "endpoints": {"errors"},
     # A feature has its own options, and rules of how they go together.
     "settings": {"settings", "errors", "endpoints", "terms"}
-    | {"access.options", "access.socket_rules", "access.rights_options", "access.rights_rules", "retention.options"},
+    | {
+        "access.options",
+        "access.socket_rules",
+        "access.rights_options",
+        "access.rights_rules",
+        "retention.options",
+        "backbone.options",
+    },
     "recording": {"recording", "errors"},
     "engine": {"engine", "errors", "log", "terms"},
     # The protocol: no sockets, no hub, nothing of ours.
@@ -44,6 +51,8 @@ MAY_IMPORT = {
     **{feature: {feature, "components", "engine"} | SHARED for feature in FEATURES},
     # It answers what comes over connections of engine zmtp, which alone can.
     "retention": {"retention", "components", "engine", "switch", "zmtp"} | SHARED,
+    # It speaks ZeroMQ's protocol to the sockets of its own device.
+    "backbone": {"backbone", "components", "engine", "zmtp"} | SHARED,
     "dropin": {"dropin", "components", "engine"} | GROUND,
     "devices": {"devices", "components", "engine"} | SHARED,
     # One line a feature.
