@@ -27,6 +27,8 @@ class BackboneDrop(enum.Enum):
     """It was for other devices, and larger than the server of NATS takes."""
     SLOW = "slow"
     """It came from another device, and this one's subscribers were too slow until the buffer was full."""
+    LEFT = "left"
+    """It was for a device that has gone."""
     STOPPED = "stopped"
     """It was on its way when the device stopped."""
 
@@ -60,7 +62,7 @@ class BackboneSnapshot:
     """What a backbone has done since its device was started, and what there is at the moment.
 
     A message that goes to devices with different interests counts once for each interest. For each, read from the
-    device - not wanted = sent + dropped (``backbone``, ``too_large``) + waiting.
+    device - not wanted = sent + dropped (but for ``slow``) + waiting.
 
     :ivar relay: what tells this life of the device from all others: 16 hexadecimal digits.
     :ivar state: how it stands with NATS.
