@@ -154,7 +154,7 @@ class Mesh:
         return self._say_here(now) if self._is_connected else []
 
     def connected(self, now: float) -> list[Action]:
-        """NATS can be reached, for the first time or again."""
+        """NATS can be reached from `now` on, for the first time or again."""
         self._is_connected = True
         for one in self._others.values():
             one.heard, one.is_back = now, False
@@ -182,7 +182,7 @@ class Mesh:
         return [Say(None, Gone(self.relay))] if self._is_connected else []
 
     def hear(self, word: Word, now: float) -> list[Action]:
-        """Another device has said a `word`."""
+        """Another device has said a `word`, which has come `now`."""
         if word.relay == self.relay:
             return []
         match word:
@@ -200,13 +200,13 @@ class Mesh:
         return []
 
     def said(self, relay: bytes, word: Served, now: float) -> None:
-        """The `word` that `Serve` has asked for has gone to a device."""
+        """The `word` that `Serve` has asked for has gone to the device `relay`, `now`."""
         other = self._others.get(relay)
         if other is not None and word.turn == other.turn:
             other.served = word, now
 
     def take(self, head: PackHead, now: float) -> bool:
-        """Whether a pack that has come is for this device; what is missing before it is counted as lost."""
+        """Whether a pack with this `head`, which comes `now`, is for this device. What is missing before it is lost."""
         other = self._others.get(head.relay)
         if other is None:
             return False
@@ -220,7 +220,7 @@ class Mesh:
         return True
 
     def neighbours(self, now: float) -> tuple[Neighbour, ...]:
-        """The other devices, by their ids."""
+        """The other devices as they are `now`, by their ids."""
         return tuple(
             Neighbour(
                 relay=relay.hex(),

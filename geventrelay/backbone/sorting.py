@@ -35,7 +35,7 @@ class Sorter:
         return self._takers[bisect_right(self._edges, first_part) - 1]
 
     def sort(self, data: bytes) -> Iterator[tuple[Takers, int, int, int]]:
-        """What of several messages is for whom: takers, where their messages begin and end in `data`, and how many.
+        """Who wants which of several messages: takers, where theirs begin and end in `data`, and how many these are.
 
         Consecutive messages with the same takers come together. Those that no interest is in have no takers.
 

@@ -17,9 +17,9 @@ class Subjects:
         """For every device."""
 
     def relay(self, relay: bytes) -> str:
-        """For one device alone, by its id."""
+        """For one device alone, whose id is `relay`."""
         return f"{self._base}.r.{relay.hex()}"
 
     def stream(self, stream: bytes) -> str:
-        """For all devices that have asked for the same, by the name of that interest."""
+        """For all devices that have asked for the same: `stream` is the name of that interest."""
         return f"{self._base}.s.{stream.hex()}"

@@ -1,6 +1,6 @@
 """What devices say to each other over the backbone besides messages: short texts in JSON.
 
-Whatever comes is looked at piece by piece before it counts: it may come from anyone whom NATS has let in.
+Whatever comes is looked at piece by piece before it counts: it may come from any program that NATS has let in.
 """
 
 from __future__ import annotations

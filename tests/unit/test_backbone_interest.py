@@ -1,4 +1,4 @@
-"""What a device asks the others for, and which messages are for whom: held to a model."""
+"""What a device asks the others for, and which messages are for which device: held to a model."""
 
 from __future__ import annotations
 

@@ -11,7 +11,10 @@ import geventrelay
 
 PACKAGE = Path(geventrelay.__file__).parent
 LAYERS = ["errors", "engine", "components", "devices", "server", "web", "cli"]
-GROUND = {"errors", "log", "endpoints", "version", "terms", "backoff", "printable", "first_process", "file_state"}
+GROUND = {"errors", "log", "endpoints", "version", "terms", "backoff", "printable", "first_process", "file_state"} | {
+    "regular_file",
+    "secret_files",
+}
 SHARED = {"settings", "recording"} | GROUND
 FEATURES = {"access", "retention", "balancing", "spool", "backbone"}
 MODULES = {
@@ -29,6 +32,8 @@ MAY_IMPORT = {
     "printable": set(),
     "first_process": set(),
     "file_state": set(),
+    "regular_file": set(),
+    "secret_files": {"errors", "regular_file"},
     "version": set(),
     "endpoints": {"errors"},
     # A feature has its own options, and rules of how they go together.
