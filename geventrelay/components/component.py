@@ -11,7 +11,7 @@ It knows none of them by name.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -155,6 +155,7 @@ class Environment:
     :ivar settings: the device's.
     :ivar sockets: makes and closes sockets; has those of the pattern.
     :ivar pumps: the pattern's, in the order of its plan.
+    :ivar bound: the addresses that each socket is bound to now, by its key; private ones too.
     :ivar device: the device itself.
     :ivar reload: reads the configuration again, raising `GeventRelayError` where it cannot; None where there is none.
     """
@@ -162,6 +163,7 @@ class Environment:
     settings: DeviceSettings
     sockets: Sockets
     pumps: Sequence[Direction]
+    bound: Callable[[], Mapping[str, Sequence[str]]]
     device: Controllable
     reload: Callable[[], object] | None
 

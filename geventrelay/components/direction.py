@@ -37,7 +37,8 @@ class Direction(Component):
     :param switch: the component that moves its messages.
     :ivar outlets: the keys of the sockets that it leads to.
     :ivar way: the way itself; None before the switch is open.
-    :ivar sides: what the core makes of these sockets; none before the switch is open.
+    :ivar sides: what the core makes of these sockets; none before the switch is open. None in the place of one that
+        another way tells of: it would be counted twice.
     """
 
     runs = False
@@ -46,7 +47,7 @@ class Direction(Component):
         self.key = plan.source
         self.way: Way | None = None
         self.outlets = [outlet.socket for outlet in plan.outlets]
-        self.sides: list[Side] = []
+        self.sides: list[Side | None] = []
         self._switch = switch
 
     @property
@@ -70,7 +71,9 @@ class Direction(Component):
             return None
         counters = self.way.counters
         outlets = tuple(
-            _outlet(key, counted, side, self._switch.replay_counts(side))
+            OutletSnapshot.of(key, counted, 0)
+            if side is None
+            else _outlet(key, counted, side, self._switch.replay_counts(side))
             for key, counted, side in zip(self.outlets, counters.outlets, self.sides, strict=True)
         )
         found = PumpSnapshot.of(self.key, counters, outlets)

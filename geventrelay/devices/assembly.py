@@ -88,7 +88,7 @@ class Assembly:
         else:
             self._pumps = self._switch.directions
             movers = (self._switch, *self._pumps)
-        environment = Environment(settings, self.sockets, self._pumps, device, reload)
+        environment = Environment(settings, self.sockets, self._pumps, lambda: self.bound, device, reload)
         added = (component for feature in FEATURES for component in feature.components(environment))
         self.components: list[Component] = [self.sockets, *movers, *added]
 

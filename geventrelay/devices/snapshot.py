@@ -51,16 +51,14 @@ class DeviceSnapshot:
 
     def accounting_keys(self) -> dict[str, object]:
         """The keys and values of `accounting`."""
-        keys: dict[str, object] = {"device": self.name}
+        counts: dict[str, int] = {}
         for pump in self.pumps:
-            keys[f"{pump.source}.received"] = pump.received
+            counts[f"{pump.source}.received"] = pump.received
             for outlet in pump.outlets:
-                keys[f"{outlet.socket}.sent"] = outlet.sent
-                if outlet.uncut:
-                    keys[f"{outlet.socket}.uncut"] = outlet.uncut
-                keys.update({f"{outlet.socket}.dropped.{why.value}": count for why, count in outlet.dropped.items()})
-                keys.update({f"{outlet.socket}.{key}": count for key, count in _deliveries(outlet).items()})
-        keys["held"] = self.held
+                for key, count in (_counts(outlet) | _deliveries(outlet)).items():
+                    # Several pumps may lead to one socket.
+                    counts[f"{outlet.socket}.{key}"] = counts.get(f"{outlet.socket}.{key}", 0) + count
+        keys: dict[str, object] = {"device": self.name, **counts, "held": self.held}
         if any(pump.left_unread for pump in self.pumps):
             keys["unread"] = "unknown"
         return keys
@@ -77,6 +75,11 @@ class DeviceSnapshot:
         else:
             pumps = tuple(past.merged_with(now) for past, now in zip(self.pumps, later.pumps, strict=True))
         return DeviceSnapshot(later.name, later.state, pumps)
+
+
+def _counts(outlet: OutletSnapshot) -> dict[str, int]:
+    found = {"sent": outlet.sent} | ({"uncut": outlet.uncut} if outlet.uncut else {})
+    return found | {f"dropped.{why.value}": count for why, count in outlet.dropped.items()}
 
 
 def _deliveries(outlet: OutletSnapshot) -> dict[str, int]:
