@@ -163,7 +163,10 @@ class _End(asyncio.Protocol):
 
 
 class Subscriber:
-    """Messages that the device has for other relays: of those topics that they want."""
+    """Messages that the device has for other relays: of those topics that they want.
+
+    :param end: what `open` has connected.
+    """
 
     def __init__(self, end: _End) -> None:
         self._end = end
@@ -203,7 +206,10 @@ class Subscriber:
 
 
 class NewsReader:
-    """What the subscribers of the device begin and end to want."""
+    """What the subscribers of the device begin and end to want.
+
+    :param end: what `open` has connected.
+    """
 
     def __init__(self, end: _End) -> None:
         self._end = end
@@ -235,7 +241,10 @@ class NewsReader:
 
 
 class Pusher:
-    """Messages of other relays, for the subscribers of the device."""
+    """Messages of other relays, for the subscribers of the device.
+
+    :param end: what `open` has connected.
+    """
 
     def __init__(self, end: _End) -> None:
         self._end = end

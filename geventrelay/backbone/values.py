@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..engine.values import counter, gauge
+from ..engine.values import counter, gauge, merged, values_of
 
 
 class LinkState(enum.Enum):
@@ -77,25 +77,113 @@ class BackboneSnapshot:
     reason: str
     neighbours: tuple[Neighbour, ...]
 
-    sent: int = counter("messages", "Messages sent to other devices over the backbone.")
-    sent_bytes: int = counter("bytes", "Bytes of these, with heads.")
-    sent_packs: int = counter("packs", "Packs that these travelled in.")
-    received: int = counter("messages", "Messages that came from other devices over the backbone.")
-    received_bytes: int = counter("bytes", "Bytes of these, with heads.")
-    received_packs: int = counter("packs", "Packs that these travelled in.")
-    delivered: int = counter("messages", "Of the messages that came, those that were handed to the device.")
+    sent: int = counter(
+        "messages", "Messages sent to other devices over the backbone.", path=("sent",), metric="backbone_sent_messages"
+    )
+    sent_bytes: int = counter(
+        "bytes",
+        "Bytes of the packs that were sent to other devices.",
+        path=("sent_bytes",),
+        metric="backbone_sent_bytes",
+    )
+    sent_packs: int = counter(
+        "packs",
+        "Packs of messages that were sent to other devices.",
+        path=("sent_packs",),
+        metric="backbone_sent_packs",
+    )
+    received: int = counter(
+        "messages",
+        "Messages that came from other devices over the backbone.",
+        path=("received",),
+        metric="backbone_received_messages",
+    )
+    received_bytes: int = counter(
+        "bytes",
+        "Bytes of the packs that came from other devices.",
+        path=("received_bytes",),
+        metric="backbone_received_bytes",
+    )
+    received_packs: int = counter(
+        "packs",
+        "Packs of messages that came from other devices.",
+        path=("received_packs",),
+        metric="backbone_received_packs",
+    )
+    delivered: int = counter(
+        "messages",
+        "Of the messages that came from other devices, those that were handed to this one.",
+        path=("delivered",),
+        metric="backbone_delivered_messages",
+    )
     dropped: Mapping[BackboneDrop, int] = counter(
         "messages",
         "Messages that did not go on over the backbone, by reason.",
         by="reason",
         known=[one.value for one in BackboneDrop],
+        path=("dropped",),
+        metric="backbone_dropped_messages",
     )
-    lost: int = counter("messages", "Messages that other devices have sent and that did not come.")
-    malformed: int = counter("packs", "Packs and words from NATS that were not understood, and were dropped.")
-    connects: int = counter("connections", "Connections to NATS that were made.")
-    waiting: int = gauge("messages", "Messages for other devices that wait.")
-    waiting_bytes: int = gauge("bytes", "Bytes of the messages for other devices that wait.")
-    incoming: int = gauge("messages", "Messages from other devices that wait for this one.")
-    incoming_bytes: int = gauge("bytes", "Bytes of these.")
-    wanted: int = gauge("prefixes", "How many prefixes this device asks other devices for.")
-    round_trip_s: float | None = gauge("seconds", "The last round trip to the server of NATS.", optional=True)
+    lost: int = counter(
+        "messages",
+        "Messages that other devices have sent and that did not come.",
+        path=("lost",),
+        metric="backbone_lost_messages",
+    )
+    malformed: int = counter(
+        "packs",
+        "Packs and words from NATS that were not understood, and were dropped.",
+        path=("malformed",),
+        metric="backbone_malformed_packs",
+    )
+    connects: int = counter(
+        "connections", "Connections to NATS that were made.", path=("connects",), metric="backbone_connects"
+    )
+    waiting: int = gauge(
+        "messages",
+        "Messages for other devices that wait.",
+        path=("waiting",),
+        metric="backbone_waiting_messages",
+    )
+    waiting_bytes: int = gauge(
+        "bytes",
+        "Bytes of the messages for other devices that wait.",
+        path=("waiting_bytes",),
+        metric="backbone_waiting_bytes",
+    )
+    incoming: int = gauge(
+        "messages",
+        "Messages from other devices that wait for this one.",
+        path=("incoming",),
+        metric="backbone_incoming_messages",
+    )
+    incoming_bytes: int = gauge(
+        "bytes",
+        "Bytes of the messages from other devices that wait for this one.",
+        path=("incoming_bytes",),
+        metric="backbone_incoming_bytes",
+    )
+    wanted: int = gauge(
+        "prefixes",
+        "How many prefixes this device asks other devices for.",
+        path=("wanted",),
+        metric="backbone_wanted_prefixes",
+    )
+    round_trip_s: float | None = gauge(
+        "seconds",
+        "The last round trip to the server of NATS, in seconds.",
+        optional=True,
+        path=("round_trip_s",),
+        metric="backbone_round_trip_seconds",
+    )
+
+    def merged_with(self, later: BackboneSnapshot | None) -> BackboneSnapshot:
+        """The counts of both lives of one device: this one, which is over, and a `later` one; None if there is none."""
+        if later is None:
+            return self
+        about = {name: getattr(later, name) for name in ("relay", "state", "server", "reason", "neighbours")}
+        return merged(self, later, **about)
+
+
+OF_BACKBONE = values_of(BackboneSnapshot)
+"""What is measured of a backbone."""

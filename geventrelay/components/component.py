@@ -20,6 +20,7 @@ from ..settings import DeviceSettings
 from .plan import Adjustment, SocketPlan
 
 if TYPE_CHECKING:
+    from ..backbone.values import BackboneSnapshot
     from ..engine.outlet import Outlet
     from .sockets import Sockets
 
@@ -105,6 +106,10 @@ class Component(Protocol):
 
         Does not yield.
         """
+        return None
+
+    def joined(self) -> BackboneSnapshot | None:
+        """How it joins this device with others of its name, also after `close`; None if it does not. Does not yield."""
         return None
 
 

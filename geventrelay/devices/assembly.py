@@ -10,6 +10,7 @@ from typing import Any
 import gevent
 import zmq
 
+from ..backbone.values import BackboneSnapshot
 from ..components.component import Component, Controllable, Direction, DrainStep, Environment
 from ..components.plan import Adjustment, Plan, SocketPlan
 from ..components.pump import pumps_of
@@ -157,6 +158,11 @@ class Assembly:
         """What each component has counted, in order; those that count nothing are not there. Does not yield."""
         found = (component.snapshot() for component in self.components)
         return tuple(one for one in found if one is not None)
+
+    def joined(self) -> BackboneSnapshot | None:
+        """How the device is joined with others of its name; None if it is not. Does not yield."""
+        found = (component.joined() for component in self.components)
+        return next((one for one in found if one is not None), None)
 
     @property
     def bound(self) -> dict[str, list[str]]:

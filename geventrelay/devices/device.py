@@ -222,7 +222,7 @@ class Device:
     def snapshot(self) -> DeviceSnapshot:
         """What has been counted since the last start; still there after a stop. Does not yield."""
         self._refuse_child()
-        return DeviceSnapshot(self.name, self.state, self._assembly.snapshots())
+        return DeviceSnapshot(self.name, self.state, self._assembly.snapshots(), self._assembly.joined())
 
     def peers(self, *, accounts: bool = False) -> dict[str, PeersSnapshot]:
         """Who is connected to each socket that is watched, by the socket's key, and what was counted since the start.

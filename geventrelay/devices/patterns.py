@@ -81,11 +81,13 @@ def _replay(settings: Any) -> Iterator[SocketPlan]:
 
 
 def _with_backbone(made: Plan, settings: Any) -> Plan:
-    """The plan of a device with subscribers, and with three sockets for its backbone::
+    """The plan of a device with subscribers, and with three sockets for its backbone.
 
-    frontend --> backend, ..., backbone_out         (and back, where publishers are asked for topics)
-    backend --> [frontend,] backbone_news           what subscribers want, as an XPUB tells it
-    backbone_in --> backend                         and nowhere else: what came from others does not go out again
+    ::
+
+        frontend --> backend, ..., backbone_out      (and back, where publishers are asked for topics)
+        backend --> [frontend,] backbone_news        what subscribers want, as an XPUB tells it
+        backbone_in --> backend                      alone: what came from others does not go out again
     """
     types = {one.key: one.type for one in made.sockets}
     first, *others = made.pumps

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from ..backbone.values import BackboneSnapshot
 from ..engine.counters import OutletSnapshot, PumpSnapshot
 
 
@@ -29,11 +30,13 @@ class DeviceSnapshot:
     :ivar name: the device's name.
     :ivar state: where it is in its life.
     :ivar pumps: one entry per direction of traffic, in the order in which the pattern names them.
+    :ivar backbone: how it is joined with others of its name; None if it is not.
     """
 
     name: str
     state: State
     pumps: tuple[PumpSnapshot, ...]
+    backbone: BackboneSnapshot | None = None
 
     @property
     def held(self) -> int:
@@ -74,7 +77,8 @@ class DeviceSnapshot:
             pumps = later.pumps
         else:
             pumps = tuple(past.merged_with(now) for past, now in zip(self.pumps, later.pumps, strict=True))
-        return DeviceSnapshot(later.name, later.state, pumps)
+        backbone = later.backbone if self.backbone is None else self.backbone.merged_with(later.backbone)
+        return DeviceSnapshot(later.name, later.state, pumps, backbone)
 
 
 def _counts(outlet: OutletSnapshot) -> dict[str, int]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..backbone.values import OF_BACKBONE
 from ..devices.snapshot import State
 from ..engine.counters import OF_OUTLET, OF_PUMP, Drop
 from ..engine.peeraccount import OF_PEER
@@ -60,8 +61,8 @@ class DeviceValues:
 class Scope:
     """What values belong to.
 
-    :ivar name: what it is called in the JSON: ``server``, ``device``, ``socket``, ``pump``, ``outlet``, ``peer`` or
-        ``user``.
+    :ivar name: what it is called in the JSON: ``server``, ``device``, ``socket``, ``pump``, ``outlet``, ``peer``,
+        ``user`` or ``backbone``.
     :ivar labels: the labels that each of its metrics has. The socket of a pump is the one that it reads.
     :ivar values: its values.
     """
@@ -79,7 +80,8 @@ OUTLET = Scope("outlet", ("device", "socket"), OF_OUTLET)
 # Without metrics: there may be very many peers.
 PEER = Scope("peer", (), OF_PEER)
 USER = Scope("user", ("device", "socket", "user"), OF_USER)
-SCOPES = (SERVER, DEVICE, SOCKET, PEER, USER, PUMP, OUTLET)
+BACKBONE = Scope("backbone", ("device",), OF_BACKBONE)
+SCOPES = (SERVER, DEVICE, SOCKET, PEER, USER, PUMP, OUTLET, BACKBONE)
 
 
 def metric_name(value: Value) -> str:

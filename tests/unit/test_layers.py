@@ -59,7 +59,8 @@ MAY_IMPORT = {
     # It speaks ZeroMQ's protocol to the sockets of its own device.
     "backbone": {"backbone", "components", "engine", "zmtp"} | SHARED,
     "dropin": {"dropin", "components", "engine"} | GROUND,
-    "devices": {"devices", "components", "engine"} | SHARED,
+    # Values alone: what a backbone has done.
+    "devices": {"devices", "components", "engine", "backbone.values"} | SHARED,
     # One line a feature.
     "devices.features": {"devices", "components", "engine"} | SHARED | FEATURES,
     # The name that programs import pyzmq's classes from.
@@ -67,7 +68,7 @@ MAY_IMPORT = {
     "devices.monitoredqueue": {"dropin"},
     "server": {"server", "devices", "components", "engine", "switch"} | SHARED,
     # Values only: the server itself is handed to it.
-    "web": {"web", "devices.snapshot"}
+    "web": {"web", "devices.snapshot", "backbone.values"}
     | {
         f"engine.{name}"
         for name in ("counters", "values", "peeraccount", "useraccount", "peertable", "native.choose", "fair")
@@ -88,6 +89,7 @@ MAY_IMPORT = {
 
 # What else they may name for type checkers, in an `if TYPE_CHECKING` block.
 MAY_NAME = {
+    "components": {"backbone.values"},
     "web": {"server.server", "server.supervisor", "devices.device", "components.tap"},
     "__init__": {"devices", "dropin", "engine"} | SHARED,
 }

@@ -18,6 +18,8 @@ from geventrelay.settings.patterns import PATTERNS, _Proxy
 from geventrelay.terms import Payload, WhenFull
 
 SIDES = {"frontend": 1, "backend": 2}
+JOINED = {"name": "shop", "backbone": "n1"}
+OF_BACKBONE = {"backbone_in": "PULL", "backbone_news": "PUSH"}
 
 # Settings -> each socket's type and options, and each pump with its outlets.
 PLANS = {
@@ -30,6 +32,26 @@ PLANS = {
     ),
     "forwarder of topics": (
         Forwarder(**SIDES, subscribe="a"), {"frontend": "SUB", "backend": "PUB"}, {"frontend": ["backend"]}
+    ),
+    "relay with a backbone": (
+        Relay(sub=1, pub=2, push=3, **JOINED),
+        {"sub": "SUB", "pub": "XPUB", "push": "PUSH", "backbone_out": "PUB", **OF_BACKBONE},
+        {"sub": ["pub", "push", "backbone_out"], "pub": ["backbone_news"], "backbone_in": ["pub"]},
+    ),
+    "forwarder with a backbone": (
+        Forwarder(**SIDES, **JOINED),
+        {"frontend": "XSUB", "backend": "XPUB", "backbone_out": "XPUB", **OF_BACKBONE},
+        {
+            "frontend": ["backend", "backbone_out"],
+            "backend": ["frontend", "backbone_news"],
+            "backbone_in": ["backend"],
+            "backbone_out": ["frontend"],
+        },
+    ),
+    "forwarder of topics with a backbone": (
+        Forwarder(**SIDES, **JOINED, subscribe="a"),
+        {"frontend": "SUB", "backend": "XPUB", "backbone_out": "PUB", **OF_BACKBONE},
+        {"frontend": ["backend", "backbone_out"], "backend": ["backbone_news"], "backbone_in": ["backend"]},
     ),
     "queue": (
         Queue(**SIDES), {"frontend": "ROUTER", "backend": "DEALER"}, {"frontend": ["backend"], "backend": ["frontend"]}
