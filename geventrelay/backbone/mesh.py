@@ -68,7 +68,23 @@ class Forget:
     stream: bytes
 
 
-Action = Say | Serve | Forget
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Another device is there from now on."""
+
+    relay: bytes
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Another device has stopped, or was silent for too long."""
+
+    relay: bytes
+    host: str
+
+
+Action = Say | Serve | Forget | Joined | Left
 
 
 @dataclass(slots=True)
@@ -253,7 +269,9 @@ class Mesh:
             other = self._others[word.relay] = self._past.pop(word.relay, _Other(word.relay, now))
         other.heard, other.is_back, other.host = now, True, word.host
         other.acked = word.taken.get(self.relay, 0)
-        done: list[Action] = [Say(word.relay, self._here())] if is_new or word.answer else []
+        done: list[Action] = [Joined(word.relay, word.host)] if is_new else []
+        if is_new or word.answer:
+            done.append(Say(word.relay, self._here()))
         interest = word.prefixes if word.prefixes is not None else self._known(word.interest)
         if interest is None:
             return [*done, Say(word.relay, Ask(self.relay))]
@@ -297,12 +315,14 @@ class Mesh:
         self._past[other.relay] = other
         if len(self._past) > MOST_RELAYS:
             self._past.popitem(last=False)
+        done: list[Action] = [Left(other.relay, other.host)]
         stream = other.stream
-        if stream is None:
-            return []
-        other.left_at, other.stream, other.served = self._mark(stream), None, None
-        self._drop_unused()
-        return [] if stream in self.streams else [Forget(stream)]
+        if stream is not None:
+            other.left_at, other.stream, other.served = self._mark(stream), None, None
+            self._drop_unused()
+            if stream not in self.streams:
+                done.append(Forget(stream))
+        return done
 
     def _drop_unused(self) -> None:
         used = {one.stream for one in self._others.values()}
