@@ -111,7 +111,7 @@ class Connection(Client):  # type: ignore[misc]
             self.end(self.refused)
 
     async def _process_op_err(self, e: Exception) -> None:
-        self.end(str(e) or type(e).__name__)
+        self.end(str(e).removeprefix("nats: ") or type(e).__name__)
 
     async def _on_error(self, error: Exception) -> None:
         """The library tells what has gone wrong; what ends the connection is told as that too."""

@@ -96,7 +96,7 @@ class Exchange:
         self._blocks = settings.backbone_when_full is WhenFull.BLOCK
         self._subjects = Subjects(settings.backbone_prefix, settings.name)
         self._relay = secrets.token_bytes(RELAY_BYTES)
-        self._outbox = Outbox(self._relay, self._limit)
+        self._outbox = Outbox(self._relay, self._limit, drops=not self._blocks)
         self._mesh = Mesh(self._relay, socket.gethostname(), self._outbox.mark)
         self._sorted: dict[bytes, Interest] = {}
         self._sorter = Sorter(self._sorted)

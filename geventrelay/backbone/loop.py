@@ -11,7 +11,7 @@ import asyncio
 import selectors
 import sys
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, NoReturn, TypeVar
 
@@ -34,7 +34,7 @@ TURN_S = 0.001
 def run(main: Coroutine[Any, Any, _T]) -> _T:
     """Run `main` to its end on a loop of its own, in this greenlet. Yields.
 
-    If the greenlet is killed, `main` is cancelled and may go on for what it has to do then; so are all of its tasks.
+    If the greenlet is killed, `main` is cancelled, and goes on until it has ended. Then all other tasks are cancelled.
 
     :raises Exception: what `main` raises.
     """
@@ -44,18 +44,20 @@ def run(main: Coroutine[Any, Any, _T]) -> _T:
         return loop.run_until_complete(task)
     finally:
         try:
-            _cancel_all(loop)
+            _cancel(loop, {task})
+            _cancel(loop, asyncio.all_tasks(loop))
             loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
             loop.close()
 
 
-def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
-    tasks = asyncio.all_tasks(loop)
-    for task in tasks:
+def _cancel(loop: asyncio.AbstractEventLoop, tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancel those of `tasks` that go on, and return once they have ended. Yields."""
+    left = [task for task in tasks if not task.done()]
+    for task in left:
         task.cancel()
-    if tasks:
-        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    if left:
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
 
 
 class _HubLoop(asyncio.SelectorEventLoop):

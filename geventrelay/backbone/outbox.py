@@ -70,15 +70,17 @@ class Outbox:
     """Packs and words that wait, in order.
 
     :param relay: the id of this device.
-    :param limit_bytes: how much may wait; a read from the device more than that, if nothing waited before.
+    :param limit_bytes: how much may wait; what is put into an empty one has room in any case.
+    :param drops: whether what there is no room for is dropped; else the one who puts has to wait once it `is_full`.
     :ivar waiting: how many messages wait.
     :ivar waiting_bytes: how long these are.
     :ivar dropped: how many messages were dropped, by reason.
     """
 
-    def __init__(self, relay: bytes, limit_bytes: int) -> None:
+    def __init__(self, relay: bytes, limit_bytes: int, *, drops: bool = True) -> None:
         self._relay = relay
         self._limit = limit_bytes
+        self._drops = drops
         self._open: dict[bytes, _Pack] = {}
         self._queue: deque[_Pack | _Turn] = deque()
         self._places: dict[bytes, tuple[int, int]] = {}
@@ -100,14 +102,14 @@ class Outbox:
         return bool(self._queue)
 
     def put(self, takers: Takers, data: bytes, count: int) -> None:
-        """Have messages go to each of their takers; what there is no room for is dropped.
+        """Have messages go to each of their takers, as far as there is room.
 
         :param takers: the names of the streams that they belong to.
         :param data: whole messages, as ZMTP has them in a connection.
         :param count: how many messages that is.
         """
         for stream in takers:
-            if self.waiting_bytes and self.waiting_bytes + len(data) > self._limit:
+            if self._drops and self.waiting_bytes and self.waiting_bytes + len(data) > self._limit:
                 self._drop(BackboneDrop.BACKBONE, count)
                 continue
             pack = self._open.get(stream)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import shutil
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 
 from .process import Program
-
-_LISTENS = re.compile(r"Listening for client connections on 127\.0\.0\.1:(\d+)")
 
 
 def program() -> str:
@@ -37,7 +35,11 @@ class NatsServer:
         self._arguments = arguments
         self._stack = contextlib.ExitStack()
         self._process: Program | None = None
-        self.port = 0
+        # Bound but never listening: keeps the port while the server is away.
+        self._keeper = socket.socket()
+        self._keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._keeper.bind(("127.0.0.1", 0))
+        self.port: int = self._keeper.getsockname()[1]
 
     @property
     def url(self) -> str:
@@ -50,20 +52,20 @@ class NatsServer:
 
     def start(self) -> NatsServer:
         """Start it, and return once it lets clients in."""
-        # -1 is a free port.
-        port = str(self.port or -1)
-        command = [program(), "-a", "127.0.0.1", "-p", port, *self._arguments]
+        command = [program(), "-a", "127.0.0.1", "-p", str(self.port), *self._arguments]
         self._process = self._stack.enter_context(Program(command, folder=self._folder))
         self._process.until_logged("Server is ready")
-        found = _LISTENS.search(self._process.errors)
-        assert found, self._process.errors
-        self.port = int(found[1])
         return self
 
     def kill(self) -> None:
         """End it as a crash would, and return once it has ended."""
         self._stack.close()
         self._process = None
+
+    def close(self) -> None:
+        """End it for good."""
+        self.kill()
+        self._keeper.close()
 
 
 @contextlib.contextmanager
@@ -73,4 +75,4 @@ def nats_server(folder: Path, *arguments: str) -> Iterator[NatsServer]:
     try:
         yield server.start()
     finally:
-        server.kill()
+        server.close()
