@@ -53,7 +53,7 @@ def check_installed() -> None:
     """
     for module, package in (("nats", "nats-py"), ("nkeys", "nkeys")):
         if importlib.util.find_spec(module) is None:
-            raise StartError(f"backbone needs {package}: pip install {package}, or pip install geventrelay[nats]")
+            raise StartError(f"backbone needs {package}: pip install {package}, or pip install 'geventrelay[nats]'")
 
 
 class Link:
@@ -229,4 +229,5 @@ def _words(error: Exception) -> str:
     """What an `error` says, in one line."""
     if isinstance(error, asyncio.TimeoutError):
         return "no answer in time"
-    return " ".join(str(error).removeprefix("nats: ").strip("'\"").split()) or type(error).__name__
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return " ".join(text.removeprefix("nats: ").strip("'\"").split()) or type(error).__name__

@@ -118,9 +118,9 @@ class Relay:
     def stop(self) -> None:
         self.greenlet.kill()
 
-    def until(self, condition: Any, what: str) -> None:
+    def until(self, condition: Any, what: str, limit_s: float = 5.0) -> None:
         """Wait until `condition` holds of its snapshot."""
-        eventually(lambda: condition(self.now), lambda: f"{what}: {self.now}")
+        eventually(lambda: condition(self.now), lambda: f"{what}: {self.now}", limit_s)
 
     def until_asked_for(self, *topics: bytes) -> None:
         eventually(lambda: self.ends.topics == frozenset(topics), lambda: f"{topics}, not {self.ends.topics}")

@@ -50,6 +50,11 @@ class NatsServer:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def log(self) -> str:
+        assert self._process is not None
+        return self._process.errors
+
     def start(self) -> NatsServer:
         """Start it, and return once it lets clients in."""
         command = [program(), "-a", "127.0.0.1", "-p", str(self.port), *self._arguments]
