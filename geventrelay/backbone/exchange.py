@@ -18,13 +18,14 @@ import socket
 import time
 from collections import deque
 from collections.abc import Collection, Coroutine, Sequence
+from itertools import chain
 from typing import Any, Protocol
 
 from ..log import event
 from ..settings import Forwarder, Relay
 from ..terms import WhenFull
 from . import whole
-from .interest import Interest, interest_of, union
+from .interest import Interest, Wanted
 from .link import Link, check_installed
 from .mesh import Action, Forget, Joined, Left, Mesh, Say, Serve
 from .outbox import Outbox, OutPack, OutServed
@@ -41,7 +42,7 @@ DELAY_S = 0.001
 _TICK_S = 0.25
 # Subscribers often come together: they are told of once.
 _INTEREST_S = 0.02
-# What is asked for takes no more than a twentieth of the time, however many topics there are.
+# What is asked for is found in no more than a twentieth of the time.
 _INTEREST_PAUSE = 20
 _LAST_WORDS_S = 1.0
 
@@ -104,7 +105,7 @@ class Exchange:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._outgoing: Outgoing | None = None
         # Of the device's subscribers.
-        self._topics: set[bytes] = set()
+        self._topics = Wanted()
         self._interest_timer: asyncio.TimerHandle | None = None
         self._interest_pause_s = _INTEREST_S
         self._words: deque[Say] = deque()
@@ -273,7 +274,7 @@ class Exchange:
             self._sorted = dict(self._mesh.streams)
             self._sorter = Sorter(self._sorted)
             if self._outgoing is not None:
-                self._outgoing.set_topics(union(self._sorted.values()))
+                self._outgoing.set_topics(frozenset(chain.from_iterable(self._sorted.values())))
         for action in actions:
             match action:
                 case Say():
@@ -292,7 +293,7 @@ class Exchange:
     def _change_interest(self) -> None:
         self._interest_timer = None
         began = time.monotonic()
-        interest = () if self._is_finishing else interest_of(self._topics | self._own)
+        interest = () if self._is_finishing else self._topics.interest(self._own)
         now = time.monotonic()
         self._interest_pause_s = max(_INTEREST_S, _INTEREST_PAUSE * (now - began))
         self._do(self._mesh.ask_for(interest, now))

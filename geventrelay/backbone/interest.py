@@ -65,11 +65,6 @@ def _normal(topics: Iterable[bytes]) -> Interest:
     return tuple(kept)
 
 
-def union(interests: Iterable[Interest]) -> Interest:
-    """The interest in all that one of `interests` is in. It has no bounds of its own."""
-    return _normal(prefix for one in interests for prefix in one)
-
-
 def is_normal(prefixes: Interest) -> bool:
     """Whether `prefixes` are an interest as `interest_of` makes them."""
     return all(one < other and not other.startswith(one) for one, other in itertools.pairwise(prefixes))
@@ -81,3 +76,61 @@ def id_of(interest: Interest) -> bytes:
     for prefix in interest:
         digest.update(len(prefix).to_bytes(4, "big") + prefix)
     return digest.digest()
+
+
+class Wanted:
+    """What a device's subscribers ask for, however many topics that is.
+
+    Beyond so many topics, only their beginnings are known, and the whole ones no more: until there are none.
+
+    :param most: how many topics, or beginnings of them, are kept.
+    :param most_bytes: how long all topics may be together that are kept whole.
+    """
+
+    def __init__(self, most: int = 4 * MOST_PREFIXES, most_bytes: int = 64 * MOST_BYTES) -> None:
+        self._most, self._most_bytes = most, most_bytes
+        # How many topics have each beginning, and how long a beginning is.
+        self._counts: dict[bytes, int] = {}
+        self._length = LONGEST_TOPIC_BYTES
+        self._nbytes = 0
+
+    def add(self, topic: bytes) -> None:
+        """A `topic` is asked for that was not."""
+        key = topic[: self._length]
+        found = self._counts.get(key, 0)
+        self._counts[key] = found + 1
+        if not found:
+            self._nbytes += len(key)
+            if len(self._counts) > self._most or self._nbytes > self._most_bytes:
+                self._shorten()
+
+    def discard(self, topic: bytes) -> None:
+        """A `topic` is asked for no more. One that was not has no effect."""
+        key = topic[: self._length]
+        found = self._counts.get(key, 0)
+        if found > 1:
+            self._counts[key] = found - 1
+        elif found:
+            del self._counts[key]
+            self._nbytes -= len(key)
+            if not self._counts:
+                self._length = LONGEST_TOPIC_BYTES
+
+    def interest(self, own: Iterable[bytes] = ()) -> Interest:
+        """The interest in all of that, and in what begins with one of `own`."""
+        return interest_of({*self._counts, *own})
+
+    def _shorten(self) -> None:
+        """Keep so much less of each topic that there are half as many beginnings."""
+        short, long = 0, max(map(len, self._counts))
+        while long - short > 1:
+            middle = (short + long) // 2
+            keys = {key[:middle] for key in self._counts}
+            if len(keys) <= self._most // 2 and sum(map(len, keys)) <= self._most_bytes // 2:
+                short = middle
+            else:
+                long = middle
+        counts: dict[bytes, int] = {}
+        for key, count in self._counts.items():
+            counts[key[:short]] = counts.get(key[:short], 0) + count
+        self._counts, self._length, self._nbytes = counts, short, sum(map(len, counts))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geventrelay.backbone.interest import EVERYTHING, Interest, id_of, interest_of, is_normal, union
+from geventrelay.backbone.interest import EVERYTHING, Interest, Wanted, id_of, interest_of, is_normal
 from geventrelay.backbone.sorting import Sorter
 
 # Few letters, so that prefixes of each other come up; the first and the last byte are special.
@@ -46,12 +46,39 @@ def test_what_fits_is_not_cut_and_what_does_not_is_cut_no_more_than_it_has_to():
     assert interest_of([b"a", b"b"], 1, 100) == EVERYTHING
 
 
-@given(st.lists(SETS, max_size=4), TOPICS)
-def test_a_union_is_in_what_one_of_its_interests_is_in(sets, topic):
-    interests = [interest_of(topics) for topics in sets]
-    together = union(interests)
-    assert is_normal(together)
-    assert wants(together, topic) == any(wants(one, topic) for one in interests)
+STEPS = st.lists(st.tuples(st.booleans(), TOPICS), max_size=60)
+
+
+@given(STEPS, st.integers(2, 6), st.integers(4, 40), SETS, TOPICS)
+def test_what_subscribers_ask_for_is_asked_for_whatever_comes_and_goes(steps, most, most_bytes, own, topic):
+    wanted, topics = Wanted(most, most_bytes), set()
+    for is_wanted, one in steps:
+        # As an XPUB tells: the first subscription to a topic, and the end of the last.
+        if is_wanted is not (one in topics):
+            (topics.add if is_wanted else topics.remove)(one)
+            (wanted.add if is_wanted else wanted.discard)(one)
+        assert len(wanted._counts) <= most
+        assert wanted._nbytes == sum(map(len, wanted._counts)) <= most_bytes
+        assert sum(wanted._counts.values()) == len(topics)
+    interest = wanted.interest(own)
+    assert wants(interest, topic) or not wants(topics | own, topic)
+    if not topics:
+        assert interest == interest_of(own)
+
+
+def test_few_topics_are_asked_for_as_they_are_and_many_by_their_beginnings():
+    wanted = Wanted(100)
+    topics = [b"sensor/%03d" % number for number in range(1000)]
+    for topic in topics[:100]:
+        wanted.add(topic)
+    assert wanted.interest() == tuple(topics[:100])
+    for topic in topics[100:]:
+        wanted.add(topic)
+    assert wanted.interest() == tuple(b"sensor/%02d" % number for number in range(100))
+    for topic in topics:
+        wanted.discard(topic)
+    wanted.add(b"sensor/007")
+    assert wanted.interest() == (b"sensor/007",)
 
 
 @given(SETS, SETS)
@@ -106,3 +133,23 @@ def test_with_one_interest_in_everything_no_message_is_looked_at():
     assert Sorter({}).only == ()
     assert Sorter({b"id": (b"a",)}).only is None
     assert Sorter({b"id": EVERYTHING, b"other": (b"a",)}).only is None
+
+
+@given(st.lists(SETS, max_size=4), st.lists(TOPICS, max_size=30))
+def test_a_piece_that_was_found_is_found_again(sets, topics):
+    interests = {id_of(one): one for one in map(interest_of, sets)}
+    sorter = Sorter(interests)
+    for topic in topics:
+        found = sorter.takers(topic)
+        assert set(found) == {name for name, one in interests.items() if wants(one, topic)}
+        assert sorter.takers(topic) is found
+    assert sorter._begins == sorted(set(sorter._begins))
+    assert all(end <= begin for end, begin in zip(sorter._ends, sorter._begins[1:], strict=False))
+
+
+def test_pieces_are_bounded():
+    sorter = Sorter({b"id": tuple(b"%05d" % number for number in range(1000))})
+    for number in range(1000):
+        for other in range(20):
+            assert bool(sorter.takers(b"%05d.%d" % (number * 50, other))) == (number * 50 < 1000)
+    assert len(sorter._begins) <= 10_000
