@@ -66,8 +66,10 @@ class _End(asyncio.Protocol):
             self.close()
             return
         if self.whole.count:
+            # What comes while none is taken comes in one piece later: a piece costs as much as many messages.
+            is_enough = self._reader is None or self.whole.nbytes >= _MOST_READ_BYTES
             _wake(self._reader)
-            if self.whole.nbytes >= _MOST_READ_BYTES and self._transport is not None and not self._reading_paused:
+            if is_enough and self._transport is not None and not self._reading_paused:
                 self._reading_paused = True
                 self._transport.pause_reading()
 

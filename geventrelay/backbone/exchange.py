@@ -122,6 +122,7 @@ class Exchange:
         self._malformed = 0
         self._dropped: dict[BackboneDrop, int] = {}
         self._has_to_send, self._has_room, self._has_come = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._has_flushed = asyncio.Event()
 
     def open(self) -> None:
         """Read the files that the settings name. Blocks while they are read.
@@ -323,8 +324,13 @@ class Exchange:
                     outbox.put(takers, data[begin:end], number)
             if outbox:
                 self._has_to_send.set()
-            if outbox.has_open and not self._mesh.waits and self._flush_timer is None:
-                self._flush_soon()
+            if outbox.has_open and not self._mesh.waits:
+                if self._flush_timer is None:
+                    self._flush_soon()
+                while self._flush_timer is not None:
+                    # What comes until then is read in one piece.
+                    self._has_flushed.clear()
+                    await self._has_flushed.wait()
             while self._blocks and outbox.is_full:
                 self._has_room.clear()
                 await self._has_room.wait()
@@ -343,6 +349,7 @@ class Exchange:
         self._flushed_at = self._loop.time()
         self._outbox.close()
         self._has_to_send.set()
+        self._has_flushed.set()
 
     async def _send(self) -> None:
         while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import socket
 import sys
@@ -11,7 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from geventrelay.testing import eventually
+
 from .process import Program
+
+_ROUTE = re.compile(r"Registering remote route \"(\w+)\"")
 
 
 def program() -> str:
@@ -21,6 +26,14 @@ def program() -> str:
     if found is None:
         pytest.skip("there is no nats-server here")
     return found
+
+
+def kept_port() -> tuple[socket.socket, int]:
+    """A free port, and a socket that keeps it: it is bound but never listens, so a server may."""
+    keeper = socket.socket()
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    keeper.bind(("127.0.0.1", 0))
+    return keeper, keeper.getsockname()[1]
 
 
 class NatsServer:
@@ -35,11 +48,7 @@ class NatsServer:
         self._arguments = arguments
         self._stack = contextlib.ExitStack()
         self._process: Program | None = None
-        # Bound but never listening: keeps the port while the server is away.
-        self._keeper = socket.socket()
-        self._keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._keeper.bind(("127.0.0.1", 0))
-        self.port: int = self._keeper.getsockname()[1]
+        self._keeper, self.port = kept_port()
 
     @property
     def url(self) -> str:
@@ -81,3 +90,23 @@ def nats_server(folder: Path, *arguments: str) -> Iterator[NatsServer]:
         yield server.start()
     finally:
         server.close()
+
+
+@contextlib.contextmanager
+def nats_cluster(folder: Path, count: int) -> Iterator[list[NatsServer]]:
+    """So many servers that are one cluster, once all of them know each other."""
+    with contextlib.ExitStack() as stack:
+        keepers = [stack.enter_context(contextlib.closing(kept_port()[0])) for _ in range(count)]
+        routes = [f"nats://127.0.0.1:{keeper.getsockname()[1]}" for keeper in keepers]
+        made = [
+            stack.enter_context(
+                nats_server(folder, "--cluster_name", "c", "--cluster", route, "--routes", ",".join(routes), "-D")
+            )
+            for route in routes
+        ]
+        for server in made:
+            eventually(
+                lambda server=server: len(set(_ROUTE.findall(server.log))) >= count - 1,
+                lambda server=server: f"routes to all servers\n{server.log}",
+            )
+        yield made

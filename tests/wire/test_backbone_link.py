@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import importlib.util
 import json
@@ -11,16 +12,18 @@ import shutil
 import signal
 import subprocess
 
+import gevent
 import nkeys
 import pytest
 from support.backbone import Relays, until_served
-from support.nats import nats_server
+from support.nats import nats_cluster, nats_server
 
 from geventrelay.backbone import link
 from geventrelay.backbone.exchange import Exchange
 from geventrelay.backbone.values import LinkState
 from geventrelay.errors import StartError
 from geventrelay.settings import Forwarder
+from geventrelay.testing import eventually
 
 SIDES = {"frontend": 1, "backend": 2, "name": "prices"}
 
@@ -154,6 +157,21 @@ def test_what_must_be_encrypted_is_not_said_in_clear(tmp_path, certificates):
         assert "CONNECT" not in nats.log
 
 
+def test_what_nats_does_not_permit_is_told(tmp_path, caplog):
+    configuration = tmp_path / "nats.conf"
+    permissions = '{ publish: "geventrelay.>", subscribe: "geventrelay.prices.a" }'
+    configuration.write_text(f"authorization {{ users: [{{ user: me, password: it, permissions: {permissions} }}] }}\n")
+    with (
+        nats_server(tmp_path, "-c", str(configuration)) as nats,
+        Relays(nats.url.replace("nats://", "nats://me:it@")) as relays,
+    ):
+        relay = relays.start()
+        relay.until(lambda now: now.state is LinkState.CONNECTED, "a connection")
+        eventually(lambda: "backbone-refused" in caplog.text, "a line of the log", 10)
+        assert relay.now.state is LinkState.CONNECTED
+    assert "permissions violation for subscription" in caplog.text
+
+
 def test_of_several_servers_one_that_is_there_is_taken(tmp_path):
     with nats_server(tmp_path) as gone, nats_server(tmp_path) as there:
         gone.kill()
@@ -164,6 +182,43 @@ def test_of_several_servers_one_that_is_there_is_taken(tmp_path):
             gone.start()
             there.kill()
             relay.until(lambda now: now.server == gone.url, "the other server")
+
+
+@pytest.mark.slow
+def test_in_a_cluster_order_is_kept_while_interests_change_and_a_server_that_ends_is_left(tmp_path):
+    with nats_cluster(tmp_path, 3) as servers, contextlib.ExitStack() as stack:
+        urls = [server.url for server in servers]
+        # Each prefers another server.
+        made = [stack.enter_context(Relays(",".join(urls[place:] + urls[:place]))).start() for place in range(3)]
+        publisher, steady, changing = made
+        assert not publisher.ends.topics
+        for relay in (steady, changing):
+            relay.want(b"a")
+        eventually(
+            lambda: all(one.served for one in publisher.now.neighbours if one.wants), "others that are served", 10
+        )
+        publisher.until(lambda now: len([one for one in now.neighbours if one.served]) == 2, "others that are served")
+        assert {relay.now.server for relay in made} == set(urls)
+        for number in range(400):
+            publisher.publish(*([topic, b"%d" % number] for topic in (b"a", b"b")))
+            if number % 10 == 0:
+                (changing.want, changing.want_no_more)[number // 10 % 2](b"b")
+            if number % 2 == 0:
+                gevent.sleep(0.001)
+        for relay in (steady, changing):
+            eventually(lambda relay=relay: numbers(relay, b"a")[-1:] == [399], "the last message")
+            assert numbers(relay, b"a") == list(range(400))
+            assert relay.now.lost == 0
+        of_b = numbers(changing, b"b")
+        assert of_b == sorted(set(of_b))
+        servers[1].kill()
+        steady.until(lambda now: now.server in (urls[0], urls[2]), "another server")
+        publisher.publish([b"a", b"400"])
+        eventually(lambda: numbers(steady, b"a")[-1:] == [400], "a message over another server", 10)
+
+
+def numbers(relay, topic):
+    return [int(parts[1]) for parts in relay.came if parts[0] == topic]
 
 
 @pytest.mark.slow
