@@ -303,10 +303,8 @@ class Mesh:
         begins, ended = word.begins, word.ended
         if other is None or word.turn <= other.taken or (begins is not None and begins.stream not in self.listens):
             return
-        for place in (ended, begins):
-            if place is not None and other.taking is not None and place.stream == other.taking.stream:
-                self._lost(other, place.message - other.taking.message)
-                break
+        if ended is not None and other.taking is not None and ended.stream == other.taking.stream:
+            self._lost(other, ended.message - other.taking.message)
         other.taking, other.taken = begins, word.turn
 
     def _lose(self, other: _Other) -> list[Action]:

@@ -77,6 +77,10 @@ class Ends:
 
     async def read(self) -> tuple[bytes, int]:
         data, count = await self._to_read.get()
+        # As from a socket, all that is there comes in one piece.
+        while not self._to_read.empty() and len(data) < 65536:
+            more, number = self._to_read.get_nowait()
+            data, count = data + more, count + number
         self.unread -= count
         return data, count
 

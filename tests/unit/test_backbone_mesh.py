@@ -17,7 +17,7 @@ from geventrelay.backbone.outbox import Outbox, OutPack, OutServed
 from geventrelay.backbone.pack import HEAD_BYTES, head_of
 from geventrelay.backbone.sorting import Sorter
 from geventrelay.backbone.whole import split
-from geventrelay.backbone.words import Here, decoded, encoded
+from geventrelay.backbone.words import Here, Mark, Served, decoded, encoded
 
 ALL = "all"
 
@@ -328,20 +328,93 @@ def test_a_device_that_stops_is_gone_at_once():
     assert not one.mesh.neighbours(net.now)
 
 
+LONG = [b"%d" % number * 20 for number in range(100, 200)]
+
+
 def test_an_interest_that_is_not_known_is_asked_for():
     net = Net()
     one, other = relays(net, 2)
-    other.want(*[b"%d" % number * 20 for number in range(100, 200)])
+    net.settle()
+    other.want(*LONG)
+    # The word that has the prefixes does not come.
     other.words.clear()
     net.settle()
     assert one.mesh.neighbours(net.now)[0].wants == 100
     assert set(one.mesh.streams) == {id_of(other.mesh.interest)}
 
 
+def test_a_device_that_is_new_is_told_at_once_what_this_one_asks_for():
+    (one,) = relays(Net(), 1)
+    word = Here(b"new45678", "host", id_of(()), ())
+    assert Say(word.relay, one.mesh._here()) in one.mesh.hear(word, 1000.0)
+    assert one.mesh.hear(word, 1001.0) == []
+    assert one.mesh.hear(replace(word, answer=True), 1002.0) == [Say(word.relay, one.mesh._here())]
+
+
+def test_a_word_that_did_not_come_is_said_again_and_what_was_missed_meanwhile_is_lost():
+    net = Net()
+    one, other = relays(net, 2)
+    net.settle()
+    other.want(b"a")
+    while other.pump() or net.carry():
+        pass
+    net.lossy.add(other.name)
+    assert isinstance(one.outbox.take(1 << 20), OutServed)
+    one.mesh.said(other.name, Served(one.name, 1, Mark(id_of((b"a",)), 0, 0), None), net.now)
+    one.publish(b"a")
+    while one.pump():
+        pass
+    net.lossy.clear()
+    one.publish(b"a")
+    net.settle()
+    one.publish(b"a")
+    net.settle()
+    assert other.came[one.name] == [b"a 3"]
+    assert other.lost_of(one) == 2
+    assert one.mesh.neighbours(net.now)[0].served
+
+
+def test_what_comes_twice_counts_once():
+    net = Net()
+    one, other = relays(net, 2)
+    other.want(b"a")
+    net.settle()
+    one.publish(b"a")
+    one.publish(b"a")
+    one.outbox.close()
+    pack = one.outbox.take(1 << 20)
+    for _ in range(2):
+        other.receive(pack.stream.hex(), pack.data)
+        other.mesh.hear(Served(one.name, 1, Mark(pack.stream, 0, 0), None), net.now)
+    assert other.came[one.name] == [b"a 1", b"a 2"]
+    assert other.lost_of(one) == 0
+
+
+def test_what_was_asked_for_before_is_listened_to_until_all_others_send_what_is_asked_for_now():
+    net = Net()
+    one, other = relays(net, 2)
+    other.want(b"a")
+    net.settle()
+    other.want(b"b")
+    other.want(b"c")
+    a, b, c = (id_of((topic,)) for topic in (b"a", b"b", b"c"))
+    assert other.mesh.listens == {a, b, c}
+    net.settle(12)
+    assert other.mesh.listens == {c}
+    other.want(b"d")
+    net.lossy.add(one.name)
+    for _ in range(60):
+        net.now += 0.25
+        other.do(other.mesh.tick(net.now))
+        # The other one is there, and still sends what it was asked for before.
+        other.mesh._others[one.name].heard = net.now
+    assert other.mesh.listens == {c, id_of((b"d",))}
+
+
 def test_a_long_interest_is_told_when_it_is_new_and_not_each_second():
     net = Net()
     one, other = relays(net, 2)
-    other.want(*[b"%d" % number * 20 for number in range(100, 200)])
+    other.want(*LONG)
     assert [len(said.word.prefixes) for said in other.words] == [0, 100]
     net.settle()
     net.now += HERE_S

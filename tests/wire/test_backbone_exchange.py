@@ -161,7 +161,9 @@ def test_a_full_buffer_drops_what_is_for_others_and_counts_it(relays, nats):
     assert now.waiting + now.dropped[BackboneDrop.BACKBONE] == 300
     nats.start()
     other.until_came(now.waiting)
-    assert numbers(other) == list(range(now.waiting))
+    came = numbers(other)
+    assert came == sorted(set(came))
+    assert len(came) == now.waiting
     assert other.now.lost == 0
 
 
@@ -175,7 +177,7 @@ def test_with_block_a_full_buffer_has_the_device_wait(relays, nats):
     for number in range(300):
         one.publish([b"a", b"%d" % number, b"x" * 10_000])
     one.until(lambda now: now.waiting_bytes >= MIB, "a full buffer")
-    assert 190 < one.ends.unread < 200
+    assert one.ends.unread == 300 - one.now.waiting > 150
     nats.start()
     other.until_came(300)
     assert numbers(other) == list(range(300))
