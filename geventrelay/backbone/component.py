@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+import gevent
+from gevent.event import Event
+
 from ..components.component import Component, DrainStep, Environment, Feature
 from ..components.plan import BACKBONE_IN, BACKBONE_NEWS, BACKBONE_OUT
 from ..settings import Forwarder, Relay
@@ -24,11 +27,14 @@ class Backbone(Component):
     """
 
     key = "backbone"
+    # What the device has handed over when it closes is still to be sent.
+    outlives_sockets = True
 
     def __init__(self, settings: Relay | Forwarder, bound: Callable[[], Mapping[str, Sequence[str]]]) -> None:
         self._settings = settings
         self._bound = bound
         self._exchange: Exchange | None = None
+        self._worker: gevent.Greenlet[..., None] | None = None
 
     def open(self) -> None:
         """See that the library for NATS is there, and read files of keys; see `Component.open`. May yield."""
@@ -44,10 +50,11 @@ class Backbone(Component):
 
         :raises ConnectionError: if the device has ended a connection to one of its private sockets.
         """
-        from .loop import run
-
-        assert self._exchange is not None  # a component is opened before it runs
-        run(self._run(self._exchange))
+        # Its own greenlet: this one ends before the sockets do.
+        self._worker = gevent.spawn(self._work)
+        self._worker.get()
+        # It has ended because the device closes.
+        Event().wait()
 
     def stop_reading(self, step: DrainStep) -> None:
         """At any `step`, take nothing more from others, and send what is there; see `Component.stop_reading`."""
@@ -62,6 +69,26 @@ class Backbone(Component):
     def joined(self) -> BackboneSnapshot | None:
         """What it has done, and which others it knows; see `Component.joined`."""
         return None if self._exchange is None else self._exchange.snapshot()
+
+    def close(self, linger_ms: int | None, *, failed: bool) -> None:
+        """Send what the device has handed over to the end, then leave the others; see `Component.close`.
+
+        :param linger_ms: how long, in ms; None for the time of the settings.
+        :param failed: whether nothing is to be waited for.
+        """
+        if self._worker is None:
+            return
+        limit_ms = self._settings.linger_ms if linger_ms is None else linger_ms
+        if not failed:
+            self._worker.join(limit_ms / 1000)
+        self._worker.kill()
+        self._worker = None
+
+    def _work(self) -> None:
+        from .loop import run
+
+        assert self._exchange is not None  # a component is opened before it runs
+        run(self._run(self._exchange))
 
     async def _run(self, exchange: Exchange) -> None:
         from .ends import NewsReader, Pusher, Subscriber

@@ -122,7 +122,7 @@ class Exchange:
         self._malformed = 0
         self._dropped: dict[BackboneDrop, int] = {}
         self._has_to_send, self._has_room, self._has_come = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._has_flushed = asyncio.Event()
+        self._has_flushed, self._is_idle = asyncio.Event(), asyncio.Event()
 
     def open(self) -> None:
         """Read the files that the settings name. Blocks while they are read.
@@ -135,10 +135,12 @@ class Exchange:
     async def run(self, outgoing: Outgoing, news: News, incoming: Incoming) -> None:
         """Move messages until this is cancelled. Then the others are told, and what still waits is dropped.
 
+        After `finish`, it returns when the device has ended `outgoing`, and what came from there has been sent.
+
         :param outgoing: what the device has for others.
         :param news: what its subscribers ask for.
         :param incoming: what takes messages of others.
-        :raises ConnectionError: if one of these ends. That NATS is away is no error.
+        :raises ConnectionError: if one of these ends before that. That NATS is away is no error.
         """
         assert self._link is not None, "open comes first"
         self._loop, self._outgoing = asyncio.get_running_loop(), outgoing
@@ -153,10 +155,8 @@ class Exchange:
         ]
         tasks = [link, *map(self._loop.create_task, parts)]
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                if task.done():
-                    task.result()
+            await self._until_ended(tasks, reading=tasks[1])
+            await self._send_rest()
         finally:
             for task in tasks[1:]:
                 task.cancel()
@@ -210,6 +210,27 @@ class Exchange:
             wanted=len(self._mesh.interest),
             round_trip_s=None if link is None else link.round_trip_s,
         )
+
+    async def _until_ended(self, tasks: Collection[asyncio.Task[None]], reading: asyncio.Task[None]) -> None:
+        """Return when `reading`, the task that reads from the device, has ended; raise what ends a task too early."""
+        pending = set(tasks)
+        while not reading.done():
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                try:
+                    task.result()
+                except ConnectionError:
+                    if not self._is_finishing:
+                        raise
+
+    async def _send_rest(self) -> None:
+        """Return when all that was read from the device has been sent, or NATS is away."""
+        assert self._link is not None
+        self._outbox.close()
+        self._has_to_send.set()
+        while (self._outbox or self._next) and self._link.state is LinkState.CONNECTED:
+            self._is_idle.clear()
+            await self._is_idle.wait()
 
     # What the link tells
 
@@ -265,7 +286,8 @@ class Exchange:
             self._has_come.set()
 
     def _drop(self, reason: BackboneDrop, count: int) -> None:
-        self._dropped[reason] = self._dropped.get(reason, 0) + count
+        if count:
+            self._dropped[reason] = self._dropped.get(reason, 0) + count
 
     # What is decided is done
 
@@ -357,6 +379,7 @@ class Exchange:
             self._has_to_send.clear()
             while await self._send_one():
                 pass
+            self._is_idle.set()
 
     async def _send_one(self) -> bool:
         """Send what goes next; whether there may be more."""

@@ -41,10 +41,13 @@ class Component(Protocol):
 
     :ivar key: what the log calls it: the key of the socket that it reads.
     :ivar runs: whether `run` is to have a greenlet.
+    :ivar outlives_sockets: whether it is opened before the sockets and closed after them, since it reads what they
+        still write by then.
     """
 
     key: str
     runs: bool = True
+    outlives_sockets: bool = False
 
     def open(self) -> None:
         """Take everything that it needs until its end, above all every descriptor that `close` will need.

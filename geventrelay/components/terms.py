@@ -32,8 +32,9 @@ _NO_LIMIT_BYTES = 2**62
 UNFINISHED_BYTES = 64 * 1024 * 1024
 """``max-unfinished`` where it is not given."""
 
-_PRIVATE_QUEUE = 10_000
-"""How many messages wait for a component of the same device: what comes in some turns. The rest has bounds there."""
+_PRIVATE_QUEUE = 100_000
+"""How many messages wait for a component of the same device: what comes in a few turns, also of very small ones. The
+memory budget bounds how large they are, and what the component has taken has bounds there."""
 
 BACKLOG = 1024
 """How many connections may wait to be accepted. With fewer, a burst of connects makes TCP wait a second and more."""

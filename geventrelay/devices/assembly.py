@@ -90,8 +90,10 @@ class Assembly:
             self._pumps = self._switch.directions
             movers = (self._switch, *self._pumps)
         environment = Environment(settings, self.sockets, self._pumps, lambda: self.bound, device, reload)
-        added = (component for feature in FEATURES for component in feature.components(environment))
-        self.components: list[Component] = [self.sockets, *movers, *added]
+        added = [component for feature in FEATURES for component in feature.components(environment)]
+        first = [one for one in added if one.outlives_sockets]
+        others = [one for one in added if not one.outlives_sockets]
+        self.components: list[Component] = [*first, self.sockets, *movers, *others]
 
     def open(self) -> None:
         """Open every component. Yields to resolve host names and read files; after an error, `close` is to be called.
