@@ -23,6 +23,8 @@ def no_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has the test be what the private sockets are for."""
     others = tuple(one for one in assembly.FEATURES if "backbone" not in one.components.__module__)
     monkeypatch.setattr(assembly, "FEATURES", others)
+    # So that it is full sooner.
+    monkeypatch.setattr("geventrelay.components.terms._PRIVATE_QUEUE", 10_000)
 
 
 class Joined:
