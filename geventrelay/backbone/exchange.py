@@ -33,7 +33,7 @@ from .pack import HEAD_BYTES, head_of
 from .sorting import Sorter
 from .subjects import Subjects
 from .values import BackboneDrop, BackboneSnapshot, LinkState
-from .words import RELAY_BYTES, MalformedError, decoded, encoded
+from .words import RELAY_BYTES, MalformedError, Word, decoded, encoded
 
 log = logging.getLogger("geventrelay")
 
@@ -236,6 +236,8 @@ class Exchange:
 
     def on_connected(self) -> None:
         """Say that this device is there."""
+        # Another server may take less at once.
+        self._change_interest()
         self._do(self._mesh.connected(time.monotonic()))
 
     def on_disconnected(self) -> None:
@@ -314,9 +316,14 @@ class Exchange:
         self._has_to_send.set()
 
     def _change_interest(self) -> None:
-        self._interest_timer = None
+        assert self._link is not None
+        if self._interest_timer is not None:
+            self._interest_timer.cancel()
+            self._interest_timer = None
         began = time.monotonic()
-        interest = () if self._is_finishing else self._topics.interest(self._own)
+        # It has to fit into a word, in which it takes a third more.
+        most_bytes = self._link.max_payload // 4
+        interest = () if self._is_finishing else self._topics.interest(self._own, most_bytes)
         now = time.monotonic()
         self._interest_pause_s = max(_INTEREST_S, _INTEREST_PAUSE * (now - began))
         self._do(self._mesh.ask_for(interest, now))
@@ -389,7 +396,7 @@ class Exchange:
         if self._words:
             said = self._words.popleft()
             subject = self._subjects.all if said.to is None else self._subjects.relay(said.to)
-            await link.publish(subject, encoded(said.word))
+            await self._publish_word(link, subject, said.word)
             return True
         if mesh.waits:
             return False
@@ -407,12 +414,21 @@ class Exchange:
                     self._sent_bytes += nbytes
                     self._sent_packs += 1
             case OutServed(relay, word):
-                if await link.publish(self._subjects.relay(relay), encoded(word)):
+                if await self._publish_word(link, self._subjects.relay(relay), word):
                     self._next = None
                     mesh.said(relay, word, time.monotonic())
             case None:
                 return False
         return self._next is None
+
+    async def _publish_word(self, link: Link, subject: str, word: Word) -> bool:
+        """Send a `word`; whether it needs not be sent again."""
+        data = encoded(word)
+        if len(data) > link.max_payload:
+            # The server would end the connection. Its limit is far below what it is made with.
+            log.warning(event("backbone-refused", device=self._device, reason=f"a word of {len(data)} bytes"))
+            return True
+        return await link.publish(subject, data)
 
     async def _listen(self, link: Link) -> None:
         """Have NATS send what this device may be sent; before it tells others that it wants that."""

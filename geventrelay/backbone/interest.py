@@ -116,9 +116,9 @@ class Wanted:
             if not self._counts:
                 self._length = LONGEST_TOPIC_BYTES
 
-    def interest(self, own: Iterable[bytes] = ()) -> Interest:
-        """The interest in all of that, and in what begins with one of `own`."""
-        return interest_of({*self._counts, *own})
+    def interest(self, own: Iterable[bytes] = (), most_bytes: int = MOST_BYTES) -> Interest:
+        """The interest in all of that, and in what begins with one of `own`; `most_bytes` bounds it further."""
+        return interest_of({*self._counts, *own}, most_bytes=min(most_bytes, MOST_BYTES))
 
     def _shorten(self) -> None:
         """Keep so much less of each topic that there are half as many beginnings."""

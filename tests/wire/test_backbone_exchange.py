@@ -221,6 +221,20 @@ def test_a_message_that_is_larger_than_the_server_takes_is_dropped_and_counted(t
         assert (other.now.lost, one.now.waiting, one.now.sent) == (0, 0, 5)
 
 
+def test_a_server_that_takes_little_at_once_is_told_of_many_topics_by_their_beginnings(tmp_path):
+    configuration = tmp_path / "nats.conf"
+    configuration.write_text("max_payload: 2048\n")
+    topics = [b"%03d" % number + b"x" * 100 for number in range(100)]
+    with nats_server(tmp_path, "-c", str(configuration)) as nats, Relays(nats.url) as relays:
+        one, other = relays.start(), relays.start()
+        other.want(*topics)
+        eventually(lambda: one.ends.topics, "topics")
+        assert sum(map(len, one.ends.topics)) <= 512
+        one.publish(*([topic, b"%d" % number] for number, topic in enumerate(topics)))
+        other.until_came(100)
+        assert numbers(other) == list(range(100))
+
+
 def test_what_is_no_pack_and_no_word_is_counted_and_does_no_harm(relays, nats):
     import nats as library
 
