@@ -69,8 +69,10 @@ class Link:
     def __init__(self, settings: Relay | Forwarder) -> None:
         self._servers = addresses("backbone", settings.backbone)
         self._device = settings.name
+        self._settings = settings
         try:
-            self._login = _login(settings)
+            # Read again for each connection: secrets are replaced in their files.
+            _login(settings)
             self._has_tls = settings.backbone_ca is not None or settings.backbone_cert is not None
             is_tls = self._has_tls or any(server.tls for server in self._servers)
             self._tls = _tls(settings) if is_tls else None
@@ -161,7 +163,8 @@ class Link:
         connection = Connection(listener.on_data, self._tls if self._has_tls or server.tls else None)
         try:
             try:
-                await connection.open(str(server), f"geventrelay {self._device}", **self._login or _user(server.login))
+                login = _login(self._settings) or _user(server.login)
+                await connection.open(str(server), f"geventrelay {self._device}", **login)
             except Exception as error:
                 self.reason = _words(error)
                 return False

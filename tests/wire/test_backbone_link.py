@@ -61,6 +61,21 @@ def test_a_user_is_let_in_by_the_password_in_the_url_or_in_a_file(tmp_path, capl
     assert "s3cr" not in caplog.text and "other" not in caplog.text
 
 
+@pytest.mark.slow
+def test_a_password_that_was_replaced_in_its_file_counts_for_the_next_connection(tmp_path):
+    configuration = tmp_path / "nats.conf"
+    configuration.write_text("authorization { user: me, password: one }")
+    with nats_server(tmp_path, "-c", str(configuration)) as nats, Relays(nats.url) as relays:
+        relay = relays.start(backbone_login=secret_file(tmp_path, "me:one"))
+        relay.until(lambda now: now.state is LinkState.CONNECTED, "a connection")
+        nats.kill()
+        configuration.write_text("authorization { user: me, password: other }")
+        nats.start()
+        relay.until(lambda now: now.reason == "Authorization Violation", "a refusal")
+        secret_file(tmp_path, "me:other")
+        relay.until(lambda now: now.state is LinkState.CONNECTED, "a connection with the other password")
+
+
 def test_a_token_is_one_too(tmp_path):
     with nats_server(tmp_path, "--auth", "t0ken") as nats, Relays(nats.url) as relays:
         assert connects(relays, backbone_login=secret_file(tmp_path, "t0ken")) == (True, "")
