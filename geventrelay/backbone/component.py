@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import gevent
-from gevent.event import Event
+from gevent.event import AsyncResult
 
 from ..components.component import Component, DrainStep, Environment, Feature
 from ..components.plan import BACKBONE_IN, BACKBONE_NEWS, BACKBONE_OUT
@@ -35,6 +35,7 @@ class Backbone(Component):
         self._bound = bound
         self._exchange: Exchange | None = None
         self._worker: gevent.Greenlet[..., None] | None = None
+        self._failed: AsyncResult[Exception] = AsyncResult()
 
     def open(self) -> None:
         """See that the library for NATS is there, and read files of keys; see `Component.open`. May yield."""
@@ -52,9 +53,9 @@ class Backbone(Component):
         """
         # Its own greenlet: this one ends before the sockets do.
         self._worker = gevent.spawn(self._work)
-        self._worker.get()
-        # It has ended because the device closes.
-        Event().wait()
+        error = self._failed.get()
+        assert error is not None  # it is never set to anything else
+        raise error
 
     def stop_reading(self, step: DrainStep) -> None:
         """At any `step`, take nothing more from others, and send what is there; see `Component.stop_reading`."""
@@ -88,7 +89,11 @@ class Backbone(Component):
         from .loop import run
 
         assert self._exchange is not None  # a component is opened before it runs
-        run(self._run(self._exchange))
+        try:
+            run(self._run(self._exchange))
+        except Exception as error:
+            # While the device closes, no greenlet waits for it.
+            self._failed.set(error)
 
     async def _run(self, exchange: Exchange) -> None:
         from .ends import NewsReader, Pusher, Subscriber
@@ -107,7 +112,10 @@ class Backbone(Component):
                 one.close()
 
     def _path(self, key: str) -> str:
-        return self._bound()[key][0].removeprefix(_IPC)
+        addresses = self._bound().get(key)
+        if not addresses:
+            raise ConnectionError("the device has closed")
+        return addresses[0].removeprefix(_IPC)
 
 
 def own_topics(settings: Relay | Forwarder) -> frozenset[bytes]:

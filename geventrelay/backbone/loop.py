@@ -43,12 +43,23 @@ def run(main: Coroutine[Any, Any, _T]) -> _T:
     try:
         return loop.run_until_complete(task)
     finally:
+        _close(loop, task)
+
+
+def _close(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
+    """End the main `task` of a `loop`, then all others. If the greenlet is killed meanwhile, it goes on. Yields."""
+    killed = None
+    while not loop.is_closed():
         try:
             _cancel(loop, {task})
             _cancel(loop, asyncio.all_tasks(loop))
             loop.run_until_complete(loop.shutdown_asyncgens())
-        finally:
             loop.close()
+        except gevent.GreenletExit as error:
+            # What was under way is one more task now, which the next round ends.
+            killed = error
+    if killed is not None:
+        raise killed
 
 
 def _cancel(loop: asyncio.AbstractEventLoop, tasks: Collection[asyncio.Task[Any]]) -> None:

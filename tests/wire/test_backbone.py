@@ -10,9 +10,9 @@ import pytest
 import zmq
 from support.nats import nats_server
 
-from geventrelay import Drop, Forwarder, Relay
+from geventrelay import Device, Drop, Forwarder, Relay
 from geventrelay.backbone.values import BackboneDrop
-from geventrelay.testing import LOCAL, Peers, connected, eventually
+from geventrelay.testing import LOCAL, Peers, connected, eventually, let_run
 from geventrelay.web import report
 
 PATTERNS = {
@@ -281,3 +281,15 @@ def test_http_shows_how_they_are_joined(join, engine):
     (other,) = shown["neighbours"]
     assert (shown["state"], shown["reason"], other["relay"]) == ("connected", "", two.backbone.relay)
     assert (other["wants"], other["served"]) == (1, True)
+
+
+@pytest.mark.parametrize("engine", ["libzmq", "zmtp"])
+def test_one_may_be_stopped_at_any_moment_of_its_start(engine, nats, capfd):
+    settings = Relay(sub=LOCAL, pub=LOCAL, engine=engine, name="shop", backbone=nats.url)
+    for turns in range(20):
+        device = Device(settings)
+        device.start()
+        let_run(turns)
+        device.stop(0)
+        assert device.failure is None
+    assert "Traceback" not in capfd.readouterr().err
