@@ -17,6 +17,16 @@ from .component import Component
 from .plan import PumpPlan
 from .replay import ReplayCounts, ReplayRefusal
 
+# So that the sums over all outlets are what there is.
+_TOLD_ELSEWHERE: dict[str, Any] = {
+    "matched": 0,
+    "delivered": 0,
+    "lost": {},
+    "waiting": 0,
+    "waiting_bytes": 0,
+    "forbidden_subscriptions": 0,
+}
+
 
 class Mover(Protocol):
     """The component that moves the messages of a way; see `geventrelay.components.switch.Switch`.
@@ -71,7 +81,7 @@ class Direction(Component):
             return None
         counters = self.way.counters
         outlets = tuple(
-            OutletSnapshot.of(key, counted, 0)
+            OutletSnapshot.of(key, counted, 0, **_TOLD_ELSEWHERE)
             if side is None
             else _outlet(key, counted, side, self._switch.replay_counts(side))
             for key, counted, side in zip(self.outlets, counters.outlets, self.sides, strict=True)

@@ -81,7 +81,7 @@ OUTLET = Scope("outlet", ("device", "socket"), OF_OUTLET)
 PEER = Scope("peer", (), OF_PEER)
 USER = Scope("user", ("device", "socket", "user"), OF_USER)
 BACKBONE = Scope("backbone", ("device",), OF_BACKBONE)
-SCOPES = (SERVER, DEVICE, SOCKET, PEER, USER, PUMP, OUTLET, BACKBONE)
+SCOPES = (SERVER, DEVICE, SOCKET, PEER, USER, BACKBONE, PUMP, OUTLET)
 
 
 def metric_name(value: Value) -> str:
