@@ -59,6 +59,9 @@ class Connection(Client):  # type: ignore[misc]
             tls=self._tls,
             **login,
         )
+        # Without one of these it would look alive, and move nothing.
+        for task in (self._reading_task, self._flusher_task):
+            task.add_done_callback(lambda done: self.end("the library has stopped"))
 
     def end(self, reason: str) -> None:
         """It has ended, for that `reason`. Does not yield."""

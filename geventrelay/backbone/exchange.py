@@ -165,6 +165,7 @@ class Exchange:
             link.cancel()
             await asyncio.wait(tasks)
             self._drop_all()
+            self._loop = None
 
     def finish(self) -> None:
         """Take nothing more from others, and send what there is: the device drains."""

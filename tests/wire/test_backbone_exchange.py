@@ -292,6 +292,8 @@ def test_a_device_that_drains_takes_nothing_more_and_sends_what_there_is(relays)
     other.until_came(1000)
     eventually(lambda: one.exchange.drained, "a drained exchange")
     assert one.now.wanted == 0
+    one.stop()
+    one.exchange.finish()
 
 
 def test_an_end_that_ends_is_an_error(relays):

@@ -187,6 +187,21 @@ def test_what_nats_does_not_permit_is_told(tmp_path, caplog):
     assert "permissions violation for subscription" in caplog.text
 
 
+def test_a_connection_whose_library_has_stopped_is_made_anew(tmp_path):
+    with nats_server(tmp_path) as nats, Relays(nats.url) as relays:
+        one, other = relays.start(), relays.start()
+        for relay in (one, other):
+            relay.want(b"")
+        until_served(one, other)
+        for task in ("_flusher_task", "_reading_task"):
+            count = one.now.connects
+            one.ends.call(getattr(one.exchange._link._connection, task).cancel)
+            one.until(lambda now, count=count: now.connects > count, "another connection")
+            eventually(lambda: not one.exchange._mesh.waits, "an answer of the other")
+        one.publish([b"a"])
+        other.until_came(1)
+
+
 def test_of_several_servers_one_that_is_there_is_taken(tmp_path):
     with nats_server(tmp_path) as gone, nats_server(tmp_path) as there:
         gone.kill()
