@@ -142,6 +142,7 @@ class Mesh:
         self._past: OrderedDict[bytes, _Other] = OrderedDict()
         self._is_connected = False
         self._next_here = 0.0
+        self._ticked: float | None = None
         self._id = _NOTHING
         # What was asked for before, and when it was replaced.
         self._before: dict[bytes, float] = {}
@@ -182,8 +183,13 @@ class Mesh:
 
     def tick(self, now: float) -> list[Action]:
         """What is due by `now`; to be called several times a second."""
+        ticked, self._ticked = self._ticked, now
         if not self._is_connected:
             return []
+        if ticked is not None and now - ticked >= 2 * HERE_S:
+            # This process did not run: what the others have said meanwhile is still to be read.
+            for one in self._others.values():
+                one.heard = now
         done: list[Action] = []
         for one in [one for one in self._others.values() if now - one.heard >= EXPIRY_S]:
             done += self._lose(one)

@@ -278,6 +278,27 @@ def test_a_device_that_was_away_for_long_is_taken_for_gone_and_what_it_lost_befo
     assert other.lost_of(one) == 2
 
 
+def test_a_device_that_was_stopped_takes_no_other_one_for_gone_before_it_has_read_what_they_said():
+    net = Net()
+    one, other = relays(net, 2)
+    for relay in (one, other):
+        relay.want(b"a")
+    net.settle()
+    one.publish(b"a")
+    while one.pump():
+        pass
+    net.now += 10 * EXPIRY_S
+    other.do(other.mesh.tick(net.now))
+    assert len(other.mesh.neighbours(net.now)) == 1
+    while net.carry():
+        pass
+    assert other.came[one.name] == [b"a 1"]
+    for _ in range(int(EXPIRY_S / 0.25)):
+        net.now += 0.25
+        other.do(other.mesh.tick(net.now))
+    assert not other.mesh.neighbours(net.now)
+
+
 def test_without_a_connection_messages_wait_and_others_stay_until_they_had_time_to_come_back():
     net = Net()
     one, other = relays(net, 2)
