@@ -42,7 +42,6 @@ PROGRAMS = (
 NOT_RUN = {
     "pip install": "it installs, from a network",
     "scripts/quickstart": "it installs, from a network; .ci/run runs it",
-    "scripts/cluster-demo": "it installs, from a network; tests/cli/test_cluster_demo.py runs what it starts",
     "scripts/test": "it is running",
     "scripts/bench": "it takes minutes; tests/cli/test_bench.py and tests/unit/test_bench.py run its parts",
     "geventrelay ctl 5557 reload": "that server has no file to read again; tests/cli/test_ctl.py reloads one that has",
