@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,9 @@ CONNECT_S = 5
 """How long each step of a connection may take until it is there, in seconds."""
 PING_S = 2
 """How often the server is asked whether it is there. After two questions without an answer, it is not."""
+
+_TURN_S = 0.001
+"""What comes is taken in for so long at once: then all else has a turn, however much there is."""
 
 Sink = Callable[[str, bytes], None]
 """Takes what comes: the subject, and the bytes. It must not raise."""
@@ -35,6 +39,7 @@ class Connection(Client):  # type: ignore[misc]
         super().__init__()
         self._sink = sink
         self._tls = tls
+        self._turn_ends = 0.0
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """Is done once it has ended, and says why."""
         self.refused: str = ""
@@ -107,6 +112,10 @@ class Connection(Client):  # type: ignore[misc]
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         self._sink(subject.decode(errors="replace"), data)
+        if time.monotonic() >= self._turn_ends:
+            # The library reads no more meanwhile.
+            await asyncio.sleep(0)
+            self._turn_ends = time.monotonic() + _TURN_S
 
     async def _process_err(self, err_msg: str) -> None:
         self.refused = err_msg.strip("'")

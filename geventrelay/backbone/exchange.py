@@ -18,6 +18,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Collection, Coroutine, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any, Protocol
 
@@ -33,7 +34,7 @@ from .pack import HEAD_BYTES, head_of
 from .sorting import Sorter
 from .subjects import Subjects
 from .values import BackboneDrop, BackboneSnapshot, LinkState
-from .words import RELAY_BYTES, MalformedError, Word, decoded, encoded
+from .words import MOST_RELAYS, RELAY_BYTES, Gone, Here, MalformedError, Word, decoded, encoded
 
 log = logging.getLogger("geventrelay")
 
@@ -45,6 +46,11 @@ _INTEREST_S = 0.02
 # What is asked for is found in no more than a twentieth of the time.
 _INTEREST_PAUSE = 20
 _LAST_WORDS_S = 1.0
+# Words of others may change what is sent in no more than a twentieth of the time.
+_CHANGE_PAUSE = 20
+_MOST_WORDS = 4 * MOST_RELAYS
+# What a pack that waits costs besides its messages.
+_PACK_COST_BYTES = 256
 
 
 class Outgoing(Protocol):
@@ -108,7 +114,12 @@ class Exchange:
         self._topics = Wanted()
         self._interest_timer: asyncio.TimerHandle | None = None
         self._interest_pause_s = _INTEREST_S
-        self._words: deque[Say] = deque()
+        # Those that go at once: of each kind the last one to each device.
+        self._words: dict[tuple[bytes | None, type[Word]], Say] = {}
+        # Words that change what is sent, and came too soon after others.
+        self._held: dict[bytes, Here] = {}
+        self._change_timer: asyncio.TimerHandle | None = None
+        self._change_due = 0.0
         # What was taken from the outbox, and did not go since the connection ended.
         self._next: OutPack | OutServed | None = None
         self._inbox: deque[tuple[bytes, int]] = deque()
@@ -245,6 +256,7 @@ class Exchange:
         """Have messages wait, and leave out words: they would be old."""
         self._mesh.disconnected()
         self._words.clear()
+        self._held.clear()
 
     def on_data(self, subject: str, data: bytes) -> None:
         """Take in what another device has sent.
@@ -258,10 +270,36 @@ class Exchange:
                 if subject in self._listens:
                     self._on_pack(self._listens[subject], data)
             else:
-                self._do(self._mesh.hear(decoded(data), time.monotonic()))
+                self._hear(decoded(data))
         except ValueError as error:
             self._malformed += 1
             log.warning(event("backbone-malformed", device=self._device, subject=subject, reason=error))
+
+    def _hear(self, word: Word) -> None:
+        now = time.monotonic()
+        if isinstance(word, (Here, Gone)):
+            self._held.pop(word.relay, None)
+            if isinstance(word, Here) and now < self._change_due and self._mesh.changes(word):
+                if len(self._held) < MOST_RELAYS:
+                    self._held[word.relay] = replace(word, answer=False)
+                self._change_soon()
+                # That it is there is known at once, before other words of it.
+                self._do(self._mesh.hear(word, now, changes=False), began=now)
+                return
+        self._do(self._mesh.hear(word, now), began=now)
+
+    def _change_soon(self) -> None:
+        if self._change_timer is None and self._loop is not None:
+            delay = max(0.0, self._change_due - time.monotonic())
+            self._change_timer = self._loop.call_later(delay, self._change)
+
+    def _change(self) -> None:
+        """Take in the words that were held."""
+        self._change_timer = None
+        self._change_due = 0.0
+        began = time.monotonic()
+        held, self._held = self._held, {}
+        self._do([action for word in held.values() for action in self._mesh.hear(word, began)], began=began)
 
     def _on_pack(self, stream: bytes, data: bytes) -> None:
         head = head_of(data)
@@ -280,7 +318,7 @@ class Exchange:
         self._received_packs += 1
         if self._is_finishing:
             self._drop(BackboneDrop.STOPPED, head.count)
-        elif self._inbox and self._inbox_bytes + len(messages) > self._limit:
+        elif self._inbox and self._inbox_bytes + len(messages) + len(self._inbox) * _PACK_COST_BYTES > self._limit:
             self._drop(BackboneDrop.SLOW, head.count)
         else:
             self._inbox.append((messages, head.count))
@@ -294,17 +332,21 @@ class Exchange:
 
     # What is decided is done
 
-    def _do(self, actions: Sequence[Action]) -> None:
+    def _do(self, actions: Sequence[Action], began: float | None = None) -> None:
         # What was read from the device before belongs to the streams that there were.
         if self._mesh.streams != self._sorted:
-            self._sorted = dict(self._mesh.streams)
-            self._sorter = Sorter(self._sorted)
-            if self._outgoing is not None:
-                self._outgoing.set_topics(frozenset(chain.from_iterable(self._sorted.values())))
+            began = time.monotonic() if began is None else began
+            if began < self._change_due and self._mesh.streams.keys() <= self._sorted.keys():
+                # A stream that no device takes any more does no harm for a while.
+                self._change_soon()
+            else:
+                self._sort_anew(began)
         for action in actions:
             match action:
-                case Say():
-                    self._words.append(action)
+                case Say(to, word):
+                    # A word that does not go is said again.
+                    if (to, type(word)) in self._words or len(self._words) < _MOST_WORDS:
+                        self._words[to, type(word)] = action
                 case Serve(relay, turn, begins, ended):
                     self._outbox.serve(relay, turn, begins, ended)
                 case Forget(stream):
@@ -315,6 +357,14 @@ class Exchange:
                 case Left(relay, host):
                     log.info(event("backbone-left", device=self._device, relay=relay.hex(), host=host))
         self._has_to_send.set()
+
+    def _sort_anew(self, began: float) -> None:
+        self._sorted = dict(self._mesh.streams)
+        self._sorter = Sorter(self._sorted)
+        if self._outgoing is not None:
+            self._outgoing.set_topics(frozenset(chain.from_iterable(self._sorted.values())))
+        now = time.monotonic()
+        self._change_due = now + _CHANGE_PAUSE * (now - began)
 
     def _change_interest(self) -> None:
         assert self._link is not None
@@ -346,12 +396,9 @@ class Exchange:
     async def _read_outgoing(self, outgoing: Outgoing) -> None:
         while True:
             data, count = await outgoing.read()
-            sorter, outbox = self._sorter, self._outbox
-            if sorter.only is not None:
-                outbox.put(sorter.only, data, count)
-            else:
-                for takers, begin, end, number in sorter.sort(data):
-                    outbox.put(takers, data[begin:end], number)
+            outbox = self._outbox
+            while data:
+                data, count = await self._sort(data, count)
             if outbox:
                 self._has_to_send.set()
             if outbox.has_open and not self._mesh.waits:
@@ -364,6 +411,29 @@ class Exchange:
             while self._blocks and outbox.is_full:
                 self._has_room.clear()
                 await self._has_room.wait()
+
+    async def _sort(self, data: bytes, count: int) -> tuple[bytes, int]:
+        """Put messages where they belong, for a millisecond at most; those that are left, and how many."""
+        sorter, outbox = self._sorter, self._outbox
+        if sorter.only is not None:
+            outbox.put(sorter.only, data, count)
+            return b"", 0
+        turn_ends = time.monotonic() + DELAY_S
+        for takers, begin, end, number in sorter.sort(data):
+            outbox.put(takers, data[begin:end], number)
+            count -= number
+            if end < len(data) and time.monotonic() >= turn_ends:
+                try:
+                    await asyncio.sleep(0)
+                except asyncio.CancelledError:
+                    # Then it counts among what was left.
+                    left = data[end:]
+                    for takers, begin, end, number in sorter.sort(left):
+                        outbox.put(takers, left[begin:end], number)
+                    raise
+                # Meanwhile others may ask for something else.
+                return data[end:], count
+        return b"", 0
 
     def _flush_soon(self) -> None:
         assert self._loop is not None
@@ -395,7 +465,7 @@ class Exchange:
         link, mesh, outbox = self._link, self._mesh, self._outbox
         await self._listen(link)
         if self._words:
-            said = self._words.popleft()
+            said = self._words.pop(next(iter(self._words)))
             subject = self._subjects.all if said.to is None else self._subjects.relay(said.to)
             await self._publish_word(link, subject, said.word)
             return True
@@ -469,6 +539,6 @@ class Exchange:
         self._drop(BackboneDrop.STOPPED, self._inbox_count)
         self._inbox.clear()
         self._inbox_count = self._inbox_bytes = 0
-        for timer in (self._flush_timer, self._interest_timer):
+        for timer in (self._flush_timer, self._interest_timer, self._change_timer):
             if timer is not None:
                 timer.cancel()

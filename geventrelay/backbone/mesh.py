@@ -21,7 +21,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .interest import Interest, id_of
+from .interest import Interest, id_of, interest_of
 from .pack import PackHead
 from .values import Neighbour
 from .words import MOST_RELAYS, Ask, Gone, Here, Mark, Served, Word
@@ -38,6 +38,11 @@ _TOLD_BYTES = 512
 """A longer interest is told when it is new and when it is asked for, and not each second."""
 
 _NOTHING = id_of(())
+
+MOST_SERVED = 20_000
+"""How many prefixes there are at most in all streams that are sent, with one more for each stream beyond that."""
+MOST_SERVED_BYTES = 2 * 1024 * 1024
+"""How long these are together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,13 +208,13 @@ class Mesh:
         """This device stops."""
         return [Say(None, Gone(self.relay))] if self._is_connected else []
 
-    def hear(self, word: Word, now: float) -> list[Action]:
-        """Another device has said a `word`, which has come `now`."""
+    def hear(self, word: Word, now: float, *, changes: bool = True) -> list[Action]:
+        """Another device has said a `word`, which has come `now`. Without `changes`, it is sent what it was before."""
         if word.relay == self.relay:
             return []
         match word:
             case Here():
-                return self._hear_here(word, now)
+                return self._hear_here(word, now, changes=changes)
             case Ask():
                 return [Say(word.relay, self._here())] if word.relay in self._others else []
             case Served():
@@ -220,6 +225,11 @@ class Mesh:
                 self._past.pop(word.relay, None)
                 return done
         return []
+
+    def changes(self, word: Here) -> bool:
+        """Whether `word` may change what is sent."""
+        other = self._others.get(word.relay)
+        return word.interest != (_NOTHING if other is None or other.stream is None else other.stream)
 
     def said(self, relay: bytes, word: Served, now: float) -> None:
         """The `word` that `Serve` has asked for has gone to the device `relay`, `now`."""
@@ -266,7 +276,7 @@ class Mesh:
         self._next_here = now + HERE_S
         return [Say(None, self._here(told_bytes=told_bytes, answer=answer))]
 
-    def _hear_here(self, word: Here, now: float) -> list[Action]:
+    def _hear_here(self, word: Here, now: float, *, changes: bool) -> list[Action]:
         other = self._others.get(word.relay)
         is_new = other is None
         if other is None:
@@ -278,6 +288,8 @@ class Mesh:
         done: list[Action] = [Joined(word.relay, word.host)] if is_new else []
         if is_new or word.answer:
             done.append(Say(word.relay, self._here()))
+        if not changes:
+            return done
         interest = word.prefixes if word.prefixes is not None else self._known(word.interest)
         if interest is None:
             return [*done, Say(word.relay, Ask(self.relay))]
@@ -299,9 +311,9 @@ class Mesh:
         ended = other.stream if other.stream is not None else other.left_at
         other.stream, other.left_at, other.served = stream, None, None
         other.turn += 1
-        if stream is not None:
-            self.streams[stream] = interest
         self._drop_unused()
+        if stream is not None and stream not in self.streams:
+            self.streams[stream] = self._bounded(interest)
         return [Serve(other.relay, other.turn, stream, ended)]
 
     def _hear_served(self, word: Served) -> None:
@@ -327,6 +339,14 @@ class Mesh:
             if stream not in self.streams:
                 done.append(Forget(stream))
         return done
+
+    def _bounded(self, interest: Interest) -> Interest:
+        """What is sent in the stream of an `interest`: more than was asked for where the rest has too many prefixes."""
+        room = MOST_SERVED - sum(map(len, self.streams.values()))
+        room_bytes = MOST_SERVED_BYTES - sum(sum(map(len, one)) for one in self.streams.values())
+        if len(interest) <= room and sum(map(len, interest)) <= room_bytes:
+            return interest
+        return interest_of(interest, max(1, room // 2), max(0, room_bytes // 2))
 
     def _drop_unused(self) -> None:
         used = {one.stream for one in self._others.values()}

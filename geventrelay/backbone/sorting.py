@@ -17,6 +17,8 @@ Takers = tuple[bytes, ...]
 
 _MORE, _LONG = 0x01, 0x02
 _MOST_PIECES = 10_000
+# With so many interests, one more piece takes so long to be found that a caller may want to have a turn behind it.
+_MANY = 64
 
 
 class Sorter:
@@ -51,13 +53,15 @@ class Sorter:
     def sort(self, data: bytes) -> Iterator[tuple[Takers, int, int, int]]:
         """Who wants which of several messages: takers, where theirs begin and end in `data`, and how many these are.
 
-        Consecutive messages with the same takers come together. Those that no interest is in have no takers.
+        Consecutive messages with the same takers come together, mostly. Those that no interest is in have no takers.
 
         :param data: whole messages, as ZMTP has them in a connection.
         """
         begins, ends, all_takers, longest = self._begins, self._ends, self._takers, self._longest
         at, begin, count, end = 0, 0, 0, len(data)
         takers: Takers = ()
+        # None behind a piece that took long to be found.
+        last: Takers | None = takers
         while at < end:
             here = at
             flags = data[at]
@@ -69,7 +73,12 @@ class Sorter:
                 at += 2
             topic = data[at : at + (size if size < longest else longest)]
             place = bisect_right(begins, topic) - 1
-            found = all_takers[place] if place >= 0 and topic < ends[place] else self._find(topic)
+            if place >= 0 and topic < ends[place]:
+                found = all_takers[place]
+            else:
+                found = self._find(topic)
+                if len(self._interests) >= _MANY:
+                    last = None
             at += size
             while flags & _MORE:
                 flags = data[at]
@@ -77,10 +86,10 @@ class Sorter:
                     at += 9 + int.from_bytes(data[at + 1 : at + 9], "big")
                 else:
                     at += 2 + data[at + 1]
-            if found is not takers:
+            if found is not last:
                 if count:
                     yield takers, begin, here, count
-                takers, begin, count = found, here, 0
+                takers, last, begin, count = found, found, here, 0
             count += 1
         if count:
             yield takers, begin, end, count

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 
 from geventrelay.backbone.interest import id_of, interest_of
-from geventrelay.backbone.mesh import EXPIRY_S, HERE_S, Forget, Mesh, Say, Serve
+from geventrelay.backbone.mesh import EXPIRY_S, HERE_S, MOST_SERVED, MOST_SERVED_BYTES, Forget, Mesh, Say, Serve
 from geventrelay.backbone.outbox import Outbox, OutPack, OutServed
 from geventrelay.backbone.pack import HEAD_BYTES, head_of
 from geventrelay.backbone.sorting import Sorter
@@ -459,3 +459,36 @@ def test_no_more_than_so_many_devices_are_known():
     for number in range(2000):
         one.mesh.hear(Here(number.to_bytes(8, "big"), "x", id_of(()), ()), net.now)
     assert len(one.mesh.neighbours(net.now)) == 1000
+
+
+def test_devices_that_ask_for_very_much_together_are_sent_more_than_they_ask_for():
+    for length, count in ((9, 1000), (8000, 8)):
+        mesh = Mesh(b"relay--1", "here", lambda stream: Mark(stream, 0, 0))
+        mesh.connected(0.0)
+        asked = {}
+        for number in range(400):
+            prefixes = tuple(b"%03d.%04d" % (number, one) + b"x" * (length - 8) for one in range(count))
+            asked[id_of(prefixes)] = prefixes
+            mesh.hear(Here(b"other%03d" % number, "there", id_of(prefixes), prefixes), 0.0)
+        assert mesh.streams.keys() == asked.keys()
+        for name, prefixes in asked.items():
+            assert all(one.startswith(mesh.streams[name]) for one in prefixes)
+        assert sum(map(len, mesh.streams.values())) <= MOST_SERVED + 400
+        assert sum(len(one) for stream in mesh.streams.values() for one in stream) <= MOST_SERVED_BYTES
+
+
+def test_a_device_that_is_heard_without_a_change_is_sent_the_same_and_is_there():
+    mesh = Mesh(b"relay--1", "here", lambda stream: Mark(stream, 0, 0))
+    mesh.connected(0.0)
+    first, other = (Here(b"other--1", "there", id_of((one,)), (one,)) for one in (b"a", b"b"))
+    assert mesh.changes(first)
+    mesh.hear(first, 0.0, changes=False)
+    assert len(mesh.neighbours(0.0)) == 1
+    assert not mesh.streams
+    mesh.hear(first, 0.0)
+    assert not mesh.changes(first)
+    assert mesh.changes(other)
+    mesh.hear(other, 1.0, changes=False)
+    assert list(mesh.streams.values()) == [(b"a",)]
+    mesh.hear(other, 1.0)
+    assert list(mesh.streams.values()) == [(b"b",)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +12,11 @@ import pytest
 from support.backbone import Relay, Relays, until_served
 from support.nats import NatsServer, nats_server
 
+from geventrelay.backbone.interest import id_of
 from geventrelay.backbone.loop import run
+from geventrelay.backbone.pack import PackHead
 from geventrelay.backbone.values import BackboneDrop, LinkState
+from geventrelay.backbone.words import Gone, Here, Mark, Served, Word, encoded
 from geventrelay.testing import eventually
 
 MIB = 1 << 20
@@ -305,3 +310,90 @@ def test_an_end_that_ends_is_an_error(relays):
     one.ends.read = end  # not yet used: it reads once it runs
     with pytest.raises(ConnectionError, match="the device has ended"):
         one.greenlet.get()
+
+
+def hear(relay: Relay, *words: Word) -> None:
+    """Have words come to a relay in one piece, as any client of the same server can send them."""
+
+    def come() -> None:
+        for word in words:
+            relay.exchange.on_data("geventrelay.prices.a", encoded(word))
+
+    relay.ends.call(come)
+
+
+def made_up(number: int) -> bytes:
+    return b"%08d" % number
+
+
+def here(number: int, *prefixes: bytes) -> Here:
+    return Here(made_up(number), "there", id_of(prefixes), prefixes)
+
+
+def test_however_much_comes_from_nats_all_else_has_turns(relays, nats, monkeypatch):
+    relay, turns, seen = relays.start(), [0], []
+
+    def take_long(subject: str, data: bytes) -> None:
+        seen.append(turns[0])
+        ends = time.monotonic() + 0.002
+        while time.monotonic() < ends:
+            pass
+
+    def others() -> None:
+        while len(seen) < 100:
+            turns[0] += 1
+            gevent.sleep(0)
+
+    monkeypatch.setattr(relay.exchange, "on_data", take_long)
+    relay.until(lambda now: now.state is LinkState.CONNECTED, "a connection")
+    eventually(lambda: seen or not relay.now.neighbours, "a relay alone")
+    turning = gevent.spawn(others)
+    with socket.create_connection(("127.0.0.1", nats.port)) as client:
+        client.sendall(b"CONNECT {}\r\n" + b"PUB geventrelay.prices.a 1\r\nx\r\n" * 100 + b"PING\r\n")
+        eventually(lambda: len(seen) >= 100, lambda: f"100 words, not {len(seen)}")
+    turning.join()
+    assert len(set(seen)) > 50
+
+
+def test_of_words_that_come_at_once_the_last_one_of_each_device_counts(relays):
+    relay = relays.start()
+    relay.until(lambda now: now.state is LinkState.CONNECTED, "a connection")
+    hear(relay, *(here(one, b"%03d.%d" % (one, turn)) for turn in range(3) for one in range(200)))
+    relay.until_asked_for(*(b"%03d.2" % one for one in range(200)))
+    assert len(relay.now.neighbours) == 200
+    hear(relay, *(Gone(made_up(one)) for one in range(199)), here(199))
+    relay.until_asked_for()
+    assert len(relay.now.neighbours) == 1
+
+
+def test_a_device_whose_words_come_among_many_others_is_heard_in_order(relays):
+    relay = relays.start()
+    relay.want(b"a")
+    relay.until(lambda now: now.wanted == 1 and now.state is LinkState.CONNECTED, "a connection")
+    stream = id_of((b"a",))
+    served = Served(made_up(7), 1, Mark(stream, 0, 0), None)
+    hear(relay, *(here(one, b"%d" % one) for one in range(7)), here(7, b"b"), served)
+    relay.until(lambda now: [one.serves for one in now.neighbours] == [False] * 7 + [True], "one that serves")
+    relay.until_asked_for(b"b", *(b"%d" % one for one in range(7)))
+
+
+def test_packs_of_few_messages_are_bounded_by_what_they_cost(relays):
+    relay = relays.start(backbone_buffer_bytes=MIB)
+    relay.ends.is_stalled = True
+    relay.want(b"a")
+    stream = id_of((b"a",))
+    subject = f"geventrelay.prices.s.{stream.hex()}"
+    relay.until(lambda now: now.wanted == 1 and now.state is LinkState.CONNECTED, "a connection")
+    # Its own words say that it listens there.
+    other = relays.start()
+    other.until_asked_for(b"a")
+    hear(relay, here(1), Served(made_up(1), 1, Mark(stream, 0, 0), None))
+
+    def come() -> None:
+        for number in range(10_000):
+            relay.exchange.on_data(subject, PackHead(made_up(1), stream, number, number, 1).encoded() + b"\0\1a")
+
+    relay.ends.call(come)
+    relay.until(lambda now: now.received == 10_000, "all packs")
+    assert relay.now.incoming <= MIB // 256 + 1
+    assert relay.now.dropped == {BackboneDrop.SLOW: 10_000 - relay.now.incoming}
