@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import itertools
 import logging
+import os
 import ssl
 import time
 from collections.abc import Iterable
@@ -233,4 +234,7 @@ def _words(error: Exception) -> str:
     if isinstance(error, asyncio.TimeoutError):
         return "no answer in time"
     text = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    if isinstance(error, ConnectionError) and error.errno:
+        # asyncio has other words for these, with the address, which the log shows already.
+        text = os.strerror(error.errno)
     return " ".join(text.removeprefix("nats: ").strip("'\"").split()) or type(error).__name__

@@ -16,7 +16,7 @@ import gevent
 import nkeys
 import pytest
 from support.backbone import Relays, until_served
-from support.nats import nats_cluster, nats_server
+from support.nats import kept_port, nats_cluster, nats_server
 
 from geventrelay.backbone import link
 from geventrelay.backbone.exchange import Exchange
@@ -59,6 +59,12 @@ def test_a_user_is_let_in_by_the_password_in_the_url_or_in_a_file(tmp_path, capl
         relay.until(lambda now: now.state is LinkState.CONNECTED, "a connection")
         assert relay.now.server == nats.url
     assert "s3cr" not in caplog.text and "other" not in caplog.text
+
+
+def test_a_server_that_does_not_run_is_said_in_the_words_of_the_system():
+    keeper, port = kept_port()
+    with keeper, Relays(f"nats://127.0.0.1:{port}") as relays:
+        assert connects(relays) == (False, "Connection refused")
 
 
 @pytest.mark.slow
