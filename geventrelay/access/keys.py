@@ -22,8 +22,8 @@ from pathlib import Path
 import zmq
 from zmq.utils import z85
 
+from .. import secret_files
 from ..errors import SettingsError, raise_all
-from . import secret_files
 from .user_names import user_name
 
 PUBLIC, SECRET = ".key", ".key_secret"

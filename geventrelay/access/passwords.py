@@ -15,9 +15,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .. import secret_files
 from ..errors import SettingsError, raise_all
 from ..settings.concealed import Unshown
-from . import secret_files
 from .user_names import user_name
 
 LONGEST_BYTES = 255

@@ -13,10 +13,10 @@ from ..engine.grant import Grant
 from ..errors import SettingsError, StartError
 from ..file_state import file_state, is_settled
 from ..log import event
+from ..regular_file import open_regular
 from ..settings import DeviceSettings
 from ..settings.file.positions import MOST_PARTS, loads, too_deep
 from .disk import in_thread
-from .regular_file import open_regular
 from .rights import Rights, RightsTable, read_rights
 from .rights_rules import TO_SUBSCRIBERS
 

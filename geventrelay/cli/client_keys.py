@@ -11,7 +11,7 @@ from typing import Any
 import zmq
 from zmq.utils import z85
 
-from ..access import secret_files
+from .. import secret_files
 from ..access.keys import read_pair, read_public_key
 from ..errors import SettingsError
 from ..settings.checks import path, text

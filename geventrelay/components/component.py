@@ -11,7 +11,7 @@ It knows none of them by name.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,6 +20,7 @@ from ..settings import DeviceSettings
 from .plan import Adjustment, SocketPlan
 
 if TYPE_CHECKING:
+    from ..backbone.values import BackboneSnapshot
     from ..engine.outlet import Outlet
     from .sockets import Sockets
 
@@ -40,10 +41,13 @@ class Component(Protocol):
 
     :ivar key: what the log calls it: the key of the socket that it reads.
     :ivar runs: whether `run` is to have a greenlet.
+    :ivar outlives_sockets: whether it is opened before the sockets and closed after them, since it reads what they
+        still write by then.
     """
 
     key: str
     runs: bool = True
+    outlives_sockets: bool = False
 
     def open(self) -> None:
         """Take everything that it needs until its end, above all every descriptor that `close` will need.
@@ -107,6 +111,10 @@ class Component(Protocol):
         """
         return None
 
+    def joined(self) -> BackboneSnapshot | None:
+        """How it joins this device with others of its name, also after `close`; None if it does not. Does not yield."""
+        return None
+
 
 class Controllable(Protocol):
     """What a component may do to the device that it belongs to."""
@@ -155,6 +163,7 @@ class Environment:
     :ivar settings: the device's.
     :ivar sockets: makes and closes sockets; has those of the pattern.
     :ivar pumps: the pattern's, in the order of its plan.
+    :ivar bound: the addresses that each socket is bound to now, by its key; private ones too.
     :ivar device: the device itself.
     :ivar reload: reads the configuration again, raising `GeventRelayError` where it cannot; None where there is none.
     """
@@ -162,6 +171,7 @@ class Environment:
     settings: DeviceSettings
     sockets: Sockets
     pumps: Sequence[Direction]
+    bound: Callable[[], Mapping[str, Sequence[str]]]
     device: Controllable
     reload: Callable[[], object] | None
 

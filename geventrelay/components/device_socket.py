@@ -111,6 +111,9 @@ class DeviceSocket:
     @property
     def is_cut_off(self) -> bool:
         """Whether `unbind` ends connections. Does not yield."""
+        if self.plan.private:
+            # Its peer stops by itself, and what it has handed in is to be moved.
+            return False
         return self.plan.type in RECEIVE_ONLY and any(endpoint.binds for endpoint in self.plan.endpoints)
 
     @property
@@ -243,7 +246,7 @@ class DeviceSocket:
             types=socket_types.told(zmq.SocketType(self.plan.type).name),
             takes_legacy=self._takes_legacy,
             handshake=handshake_time(self.plan, self._settings),
-            limit=peer_limit(self._settings),
+            limit=None if self.plan.private else peer_limit(self._settings),
         )
         one.read_events = self._peers.now
 

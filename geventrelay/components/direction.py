@@ -17,6 +17,16 @@ from .component import Component
 from .plan import PumpPlan
 from .replay import ReplayCounts, ReplayRefusal
 
+# So that the sums over all outlets are what there is.
+_TOLD_ELSEWHERE: dict[str, Any] = {
+    "matched": 0,
+    "delivered": 0,
+    "lost": {},
+    "waiting": 0,
+    "waiting_bytes": 0,
+    "forbidden_subscriptions": 0,
+}
+
 
 class Mover(Protocol):
     """The component that moves the messages of a way; see `geventrelay.components.switch.Switch`.
@@ -37,7 +47,8 @@ class Direction(Component):
     :param switch: the component that moves its messages.
     :ivar outlets: the keys of the sockets that it leads to.
     :ivar way: the way itself; None before the switch is open.
-    :ivar sides: what the core makes of these sockets; none before the switch is open.
+    :ivar sides: what the core makes of these sockets; none before the switch is open. None in the place of one that
+        another way tells of: it would be counted twice.
     """
 
     runs = False
@@ -46,7 +57,7 @@ class Direction(Component):
         self.key = plan.source
         self.way: Way | None = None
         self.outlets = [outlet.socket for outlet in plan.outlets]
-        self.sides: list[Side] = []
+        self.sides: list[Side | None] = []
         self._switch = switch
 
     @property
@@ -70,7 +81,9 @@ class Direction(Component):
             return None
         counters = self.way.counters
         outlets = tuple(
-            _outlet(key, counted, side, self._switch.replay_counts(side))
+            OutletSnapshot.of(key, counted, 0, **_TOLD_ELSEWHERE)
+            if side is None
+            else _outlet(key, counted, side, self._switch.replay_counts(side))
             for key, counted, side in zip(self.outlets, counters.outlets, self.sides, strict=True)
         )
         found = PumpSnapshot.of(self.key, counters, outlets)

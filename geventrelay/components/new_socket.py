@@ -42,7 +42,8 @@ def new_socket(context: Any, plan: SocketPlan, settings: DeviceSettings, guard: 
         ) from error
     try:
         _set_options(socket, plan, settings)
-        guard.protect(socket, plan)
+        if not plan.private:
+            guard.protect(socket, plan)
     except BaseException:
         # It is not known elsewhere yet, and the end of the context would wait for it without end.
         socket.close(0)

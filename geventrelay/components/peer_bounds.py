@@ -70,6 +70,8 @@ def largest_part(plan: SocketPlan, settings: DeviceSettings, endpoint: Endpoint)
     Subscribers that connect to a PUB or XPUB send topics. Where a socket connects itself, a limit that was not asked
     for would be worse than none: libzmq connects no more after a part that is too large.
     """
+    if plan.private:
+        return -1
     own = {**dict(plan.options), **settings.socket_options.get(plan.key, {})}.get(zmq.MAXMSGSIZE)
     if own is not None:
         return int(own)

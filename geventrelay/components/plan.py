@@ -14,6 +14,15 @@ from ..terms import Payload, WhenFull
 RECEIVE_ONLY = frozenset({zmq.SUB, zmq.XSUB, zmq.PULL})
 """Socket types whose peers send and never receive more than subscriptions."""
 
+BACKBONE_OUT = "backbone_out"
+"""The key of the socket at which a backbone gets what other devices want."""
+
+BACKBONE_IN = "backbone_in"
+"""The key of the socket at which it hands in what comes from them."""
+
+BACKBONE_NEWS = "backbone_news"
+"""The key of the socket at which it gets to know what this device's subscribers want."""
+
 Options = tuple[tuple[int, Any], ...]
 
 
@@ -26,6 +35,8 @@ class SocketPlan:
     :ivar endpoints: where it binds and connects.
     :ivar options: libzmq's options that it has besides those that every socket of the device has.
     :ivar longest_linger_ms: the most that it may linger, in ms, whatever the settings say; None for no bound.
+    :ivar private: whether its one peer is a component of this device. No rules, rates or bounds of the settings hold
+        for it, and users do not see it but for what it has counted.
     """
 
     key: str
@@ -33,6 +44,7 @@ class SocketPlan:
     endpoints: tuple[Endpoint, ...]
     options: Options = ()
     longest_linger_ms: int | None = None
+    private: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import time
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 
 import gevent
 import zmq
@@ -13,12 +16,13 @@ from ..engine import fork as fork
 from ..engine.counters import Drop, PumpSnapshot
 from ..engine.outlet import Outlet
 from ..engine.pump import Pump
+from ..engine.readiness import Readiness
 from ..engine.usage import TOO_MANY_PARTS
 from ..log import event
 from ..settings import DeviceSettings
 from .component import Component, DrainStep
 from .new_socket import repeats_subscriptions
-from .plan import Adjustment, OutletPlan, Plan, PumpPlan
+from .plan import BACKBONE_IN, Adjustment, OutletPlan, Plan, PumpPlan
 from .rates import rate_limit
 from .sockets import Sockets
 
@@ -30,6 +34,8 @@ _COUNT_THE_REST_S = 1.0
 _COUNT_AT_ONCE_S = 0.1
 # While libzmq's queue was full, it has kept back what it had read from the connection. It takes a moment to go on.
 _SETTLE_S = 0.01
+# How long a pump may miss room at a socket that another pump writes to, where libzmq does not tell of room.
+_WAKE_S = 0.1
 
 
 class PumpComponent(Component):
@@ -50,6 +56,8 @@ class PumpComponent(Component):
         self._settings = settings
         self._device = settings.name
         self._replies = replies
+        # The outlets that another pump writes to as well.
+        self._shared: Collection[str] = ()
         self._pump: Pump | None = None
         self._ran = self._left_unread = False
         # How many messages had been read when its connections were ended; None while they go on.
@@ -61,14 +69,19 @@ class PumpComponent(Component):
         assert self._pump is not None  # a component is opened before it is used
         return self._pump
 
+    def share(self, outlets: Collection[str]) -> None:
+        """Know that other pumps write to these `outlets` too. To be called before `open`; does not yield."""
+        self._shared = outlets
+
     def open(self) -> None:
         """Make the pump; see `Component.open`. Does not yield."""
         outlets = [self._outlet(outlet) for outlet in self._plan.outlets]
         self._pump = Pump(self.key, self._sockets[self.key], outlets, self._refused, self._log_uncut)
         self._pump.set_max_parts(self._settings.max_parts)
         limit = rate_limit(self._settings)
-        # libzmq hands subscriptions over as messages. They have bounds of their own.
-        if limit is not None and self._sockets[self.key].type != zmq.XPUB:
+        # libzmq hands subscriptions over as messages. They have bounds of their own. What others have sent to another
+        # device has been held to a rate there.
+        if limit is not None and self._sockets[self.key].type != zmq.XPUB and self.key != BACKBONE_IN:
             self._pump.set_rate(limit)
         self._pump.set_stages(self._sockets.stages(self.key))
         self._sockets.count_read(self.key, self._pump.read_bytes, self._pump.emptied)
@@ -77,7 +90,8 @@ class PumpComponent(Component):
     def run(self) -> None:
         """Move messages; see `Pump.run`."""
         self._ran = True
-        self.pump.run()
+        with self._waking():
+            self.pump.run()
 
     def pause(self) -> None:
         """Read nothing more; see `Component.pause`."""
@@ -158,6 +172,18 @@ class PumpComponent(Component):
         # Unroutable ones do not count: no client waits for them.
         return replied.sent + replied.dropped.get(Drop.FULL, 0) >= requested.sent
 
+    @contextlib.contextmanager
+    def _waking(self) -> Iterator[None]:
+        """See that no pump misses the room at an outlet whose POLLOUT says nothing because another took its edge."""
+        shared = [self._sockets[key].readiness for key in self._shared]
+        silent = [one for one in shared if one.pollout_always_set]
+        greenlet = gevent.spawn(_wake, silent) if silent else None
+        try:
+            yield
+        finally:
+            if greenlet is not None:
+                greenlet.kill()
+
     def _log_uncut(self, socket: str) -> None:
         log_uncut(self._device, socket)
 
@@ -171,6 +197,8 @@ class PumpComponent(Component):
     def _outlet(self, plan: OutletPlan) -> Outlet:
         peers = self._sockets.peers_of(plan.socket)
         socket = self._sockets[plan.socket]
+        if plan.socket in self._shared:
+            socket.readiness.several_writers = True
         return Outlet(
             plan.socket,
             socket,
@@ -199,4 +227,15 @@ def pumps_of(plan: Plan, sockets: Sockets, settings: DeviceSettings) -> list[Pum
     for one in sorted(plan.pumps, key=lambda pump: pump.answered_by is not None):
         replies = None if one.answered_by is None else made[one.answered_by]
         made[one.source] = PumpComponent(one, sockets, settings, replies)
+    writers = Counter(outlet.socket for pump in plan.pumps for outlet in pump.outlets)
+    for one in plan.pumps:
+        made[one.source].share([outlet.socket for outlet in one.outlets if writers[outlet.socket] > 1])
     return [made[one.source] for one in plan.pumps]
+
+
+def _wake(sockets: Sequence[Readiness]) -> None:
+    """Wake all that wait for `sockets` now and then. Yields without end."""
+    while True:
+        gevent.sleep(_WAKE_S)
+        for one in sockets:
+            one.wake_both()

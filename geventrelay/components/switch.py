@@ -178,20 +178,25 @@ class Switch(Component):
             for option, value in plan.options:
                 if option == zmq.SUBSCRIBE:
                     side.subscribe(value)
-            grant = None if grants is None else _granted(plan, grants)
             set_up = terms(plan, self._settings)
+            if plan.private:
+                self._stations[plan.key] = Station(driver, side, set_up)
+                continue
+            grant = None if grants is None else _granted(plan, grants)
             refresh = None if grants is None else grants.refresh
             door = self._guard.door(plan, set_up.door)
             set_up = dataclasses.replace(set_up, grant=grant, refresh=refresh, door=door)
             self._stations[plan.key] = Station(driver, side, set_up)
         driver.expire([station.side for station in self._stations.values()])
+        told: list[Side] = []
         for pump, direction in zip(self._plan.pumps, self.directions, strict=True):
             destinations = [
                 Destination(self._stations[one.socket].side, one.when_full, one.payload) for one in pump.outlets
             ]
             source = self._stations[pump.source]
             source.way = direction.way = driver.core.way(source.side, destinations)
-            direction.sides = [one.side for one in destinations]
+            direction.sides = [one.side if one.side not in told else None for one in destinations]
+            told += [one.side for one in destinations]
             if any(one.payload is Payload.AUTO for one in pump.outlets):
                 driver.later(_UNCUT_LOOK_S, functools.partial(self._look_for_uncut, direction))
         self._open_replay(driver)
@@ -218,7 +223,8 @@ class Switch(Component):
         """At the `step` BEGUN, take in nothing new where peers only send; see `Component.stop_reading`."""
         if step is DrainStep.BEGUN:
             for plan in self._plan.sockets:
-                if plan.type in RECEIVE_ONLY:
+                # What a private one gets, its peer has still to hand in.
+                if plan.type in RECEIVE_ONLY and not plan.private:
                     self._stations[plan.key].finish()
         # Clients that never pause would use all of the time; the rest is for the replies.
         for pump in self._plan.pumps if step is DrainStep.HALF_OVER else ():

@@ -15,7 +15,7 @@ from ..switch.dialler import Redial
 from ..switch.pulse import Heartbeat
 from ..switch.terms import Terms
 from ..switch.transport import Keepalive, Transport
-from ..terms import RatePer, SlowSubscriber
+from ..terms import LONGEST_TOPIC_BYTES, RatePer, SlowSubscriber, WhenFull
 from ..zmtp.bounds import Bounds
 from ..zmtp.socket_types import TO_SUBSCRIBERS
 from .door import door_of
@@ -32,6 +32,10 @@ _NO_LIMIT_BYTES = 2**62
 UNFINISHED_BYTES = 64 * 1024 * 1024
 """``max-unfinished`` where it is not given."""
 
+_PRIVATE_QUEUE = 100_000
+"""How many messages wait for a component of the same device: what comes in a few turns, also of very small ones. The
+memory budget bounds how large they are, and what the component has taken has bounds there."""
+
 BACKLOG = 1024
 """How many connections may wait to be accepted. With fewer, a burst of connects makes TCP wait a second and more."""
 
@@ -43,6 +47,8 @@ def side_plan(plan: SocketPlan, settings: DeviceSettings, first_number: int = 1)
     :param settings: the device's.
     :param first_number: of what a log keeps, the number of the first message.
     """
+    if plan.private:
+        return _private_side(plan, settings)
     options = options_of(plan, settings)
     largest = settings.max_message_size_bytes
     part = options.get(zmq.MAXMSGSIZE, (LARGEST_PART_BYTES if largest is None else largest) or -1)
@@ -86,6 +92,8 @@ def side_plan(plan: SocketPlan, settings: DeviceSettings, first_number: int = 1)
 
 def terms(plan: SocketPlan, settings: DeviceSettings) -> Terms:
     """On what terms the socket of `plan` in a device of `settings` has connections. Does not yield."""
+    if plan.private:
+        return Terms()
     options = options_of(plan, settings)
     transport = Transport(
         _keepalive(options, settings.heartbeat_ms),
@@ -111,6 +119,19 @@ def terms(plan: SocketPlan, settings: DeviceSettings) -> Terms:
         door=door_of(options),
         rate=rate_limit(settings),
         rate_per=RatePer(settings.max_rate_per),
+    )
+
+
+def _private_side(plan: SocketPlan, settings: DeviceSettings) -> SidePlan:
+    blocks = getattr(settings, "backbone_when_full", None) is WhenFull.BLOCK
+    return SidePlan(
+        plan.key,
+        zmq.SocketType(plan.type).name,
+        sndhwm=0 if plan.type in RECEIVE_ONLY else _PRIVATE_QUEUE,
+        # Peers of the device have been held to its own.
+        bounds=Bounds(_NO_LIMIT_BYTES, _NO_LIMIT_BYTES, NO_LIMIT, topic_bytes=LONGEST_TOPIC_BYTES),
+        max_subscriptions=0,
+        slow_subscriber=SlowSubscriber.BLOCK if blocks else SlowSubscriber.DROP,
     )
 
 

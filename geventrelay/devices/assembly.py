@@ -10,6 +10,7 @@ from typing import Any
 import gevent
 import zmq
 
+from ..backbone.values import BackboneSnapshot
 from ..components.component import Component, Controllable, Direction, DrainStep, Environment
 from ..components.plan import Adjustment, Plan, SocketPlan
 from ..components.pump import pumps_of
@@ -88,9 +89,11 @@ class Assembly:
         else:
             self._pumps = self._switch.directions
             movers = (self._switch, *self._pumps)
-        environment = Environment(settings, self.sockets, self._pumps, device, reload)
-        added = (component for feature in FEATURES for component in feature.components(environment))
-        self.components: list[Component] = [self.sockets, *movers, *added]
+        environment = Environment(settings, self.sockets, self._pumps, lambda: self.bound, device, reload)
+        added = [component for feature in FEATURES for component in feature.components(environment)]
+        first = [one for one in added if one.outlives_sockets]
+        others = [one for one in added if not one.outlives_sockets]
+        self.components: list[Component] = [*first, self.sockets, *movers, *others]
 
     def open(self) -> None:
         """Open every component. Yields to resolve host names and read files; after an error, `close` is to be called.
@@ -157,6 +160,11 @@ class Assembly:
         """What each component has counted, in order; those that count nothing are not there. Does not yield."""
         found = (component.snapshot() for component in self.components)
         return tuple(one for one in found if one is not None)
+
+    def joined(self) -> BackboneSnapshot | None:
+        """How the device is joined with others of its name; None if it is not. Does not yield."""
+        found = (component.joined() for component in self.components)
+        return next((one for one in found if one is not None), None)
 
     @property
     def bound(self) -> dict[str, list[str]]:

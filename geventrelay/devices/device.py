@@ -106,7 +106,8 @@ class Device:
     @property
     def endpoints(self) -> dict[str, list[str]]:
         """The addresses that each socket is bound to, by the socket's key; a port 0 shows as the one it got."""
-        return {key: list(addresses) for key, addresses in self._assembly.bound.items()}
+        bound, private = self._assembly.bound, self._private
+        return {key: list(addresses) for key, addresses in bound.items() if key not in private}
 
     @property
     def engine(self) -> str:
@@ -116,7 +117,8 @@ class Device:
     @property
     def sockets(self) -> dict[str, str]:
         """The type of each socket, e.g. ``ROUTER``, by the socket's key; whether it is up or not."""
-        return {one.key: zmq.SocketType(one.type).name for one in sockets_of(self._plan, self.settings)}
+        plans = sockets_of(self._plan, self.settings)
+        return {one.key: zmq.SocketType(one.type).name for one in plans if not one.private}
 
     def start(self) -> None:
         """Bind and connect everything and begin to move messages; nothing happens if it is up already.
@@ -221,7 +223,7 @@ class Device:
     def snapshot(self) -> DeviceSnapshot:
         """What has been counted since the last start; still there after a stop. Does not yield."""
         self._refuse_child()
-        return DeviceSnapshot(self.name, self.state, self._assembly.snapshots())
+        return DeviceSnapshot(self.name, self.state, self._assembly.snapshots(), self._assembly.joined())
 
     def peers(self, *, accounts: bool = False) -> dict[str, PeersSnapshot]:
         """Who is connected to each socket that is watched, by the socket's key, and what was counted since the start.
@@ -233,7 +235,8 @@ class Device:
             each, and yields in between.
         """
         self._refuse_child()
-        return self._assembly.peers(accounts=accounts)
+        found, private = self._assembly.peers(accounts=accounts), self._private
+        return {key: peers for key, peers in found.items() if key not in private}
 
     def disconnect(self, peer: int) -> bool:
         """End the connection of one peer, with engine zmtp; whether it was there. Does not yield.
@@ -329,6 +332,11 @@ class Device:
     def statistics(self) -> tuple[int, ...]:
         """Eight counts of parts and bytes, as zmq_proxy_steerable(3) has them; see `statistics`."""
         return statistics(self.snapshot().pumps, self._plan.sockets[0].key)
+
+    @property
+    def _private(self) -> set[str]:
+        """The keys of the sockets that are not for users."""
+        return {one.key for one in self._plan.sockets if one.private}
 
     def _refuse_child(self) -> None:
         if self._life.in_child:

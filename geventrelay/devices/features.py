@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..access import rights_file
 from ..access.component import SocketGuard
+from ..backbone import component as backbone
 from ..components import control, tap
 from ..components.component import Feature
 from ..components.guard import NewGuard
@@ -13,6 +14,7 @@ from ..retention.service import ReplayService
 FEATURES: tuple[Feature, ...] = (
     control.FEATURE,
     tap.FEATURE,
+    backbone.FEATURE,
 )
 
 GRANTS = rights_file.grants

@@ -12,7 +12,18 @@ from typing import Any
 
 import zmq
 
-from ..components.plan import Options, OutletPlan, Plan, PumpPlan, SocketPlan, endpoints_of
+from ..components.plan import (
+    BACKBONE_IN,
+    BACKBONE_NEWS,
+    BACKBONE_OUT,
+    Options,
+    OutletPlan,
+    Plan,
+    PumpPlan,
+    SocketPlan,
+    endpoints_of,
+)
+from ..endpoints import Endpoint
 from ..errors import SettingsError
 from ..settings import PATTERNS, DeviceSettings, Queue, Relay
 from ..settings.socket_types import directions
@@ -28,7 +39,8 @@ def plan(settings: DeviceSettings) -> Plan:
         raise SettingsError(
             "settings", "one of " + ", ".join(f"{cls.__name__}(...)" for cls in PATTERNS.values()), settings
         )
-    return _DIFFERENT.get(type(settings), two_sides)(settings)
+    made = _DIFFERENT.get(type(settings), two_sides)(settings)
+    return made if getattr(settings, "backbone", None) is None else _with_backbone(made, settings)
 
 
 def two_sides(settings: Any) -> Plan:
@@ -66,6 +78,41 @@ def _replay(settings: Any) -> Iterator[SocketPlan]:
     """The socket at which subscribers ask for what they have missed. No pump reads it: it is answered from the log."""
     if getattr(settings, "replay", None) is not None:
         yield _socket(settings, "replay")
+
+
+def _with_backbone(made: Plan, settings: Any) -> Plan:
+    """The plan of a device with subscribers, and with three sockets for its backbone.
+
+    ::
+
+        frontend --> backend, ..., backbone_out      (and back, where publishers are asked for topics)
+        backend --> [frontend,] backbone_news        what subscribers want, as an XPUB tells it
+        backbone_in --> backend                      alone: what came from others does not go out again
+    """
+    types = {one.key: one.type for one in made.sockets}
+    first, *others = made.pumps
+    backend = next(one.socket for one in first.outlets if types[one.socket] in (zmq.PUB, zmq.XPUB))
+    asks = types[first.source] == zmq.XSUB
+    blocks = WhenFull(settings.backbone_when_full) is WhenFull.BLOCK
+    out = _private(BACKBONE_OUT, zmq.XPUB if asks else zmq.PUB, ((zmq.XPUB_NODROP, 1),))
+    sockets = [dataclasses.replace(one, type=zmq.XPUB) if one.key == backend else one for one in made.sockets]
+    sockets += [out, _private(BACKBONE_IN, zmq.PULL), _private(BACKBONE_NEWS, zmq.PUSH)]
+    news = PumpPlan(backend, (*(outlet for pump in others for outlet in pump.outlets), OutletPlan(BACKBONE_NEWS)))
+    pumps = [
+        dataclasses.replace(
+            first, outlets=(*first.outlets, OutletPlan(BACKBONE_OUT, WhenFull.BLOCK if blocks else WhenFull.DROP))
+        ),
+        news,
+        PumpPlan(BACKBONE_IN, (OutletPlan(backend),)),
+    ]
+    if asks:
+        pumps.append(PumpPlan(BACKBONE_OUT, (OutletPlan(first.source),)))
+    return Plan(tuple(sockets), tuple(pumps))
+
+
+def _private(key: str, kind: int, options: Options = ()) -> SocketPlan:
+    # In a folder that is its user's alone, and goes with the socket.
+    return SocketPlan(key, kind, (Endpoint("ipc://*"),), options, private=True)
 
 
 _DIFFERENT: dict[type[DeviceSettings], Callable[[Any], Plan]] = {Relay: _relay, Queue: _queue}

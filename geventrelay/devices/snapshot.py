@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from ..backbone.values import BackboneSnapshot
 from ..engine.counters import OutletSnapshot, PumpSnapshot
 
 
@@ -29,11 +30,13 @@ class DeviceSnapshot:
     :ivar name: the device's name.
     :ivar state: where it is in its life.
     :ivar pumps: one entry per direction of traffic, in the order in which the pattern names them.
+    :ivar backbone: how it is joined with others of its name; None if it is not.
     """
 
     name: str
     state: State
     pumps: tuple[PumpSnapshot, ...]
+    backbone: BackboneSnapshot | None = None
 
     @property
     def held(self) -> int:
@@ -51,16 +54,14 @@ class DeviceSnapshot:
 
     def accounting_keys(self) -> dict[str, object]:
         """The keys and values of `accounting`."""
-        keys: dict[str, object] = {"device": self.name}
+        counts: dict[str, int] = {}
         for pump in self.pumps:
-            keys[f"{pump.source}.received"] = pump.received
+            counts[f"{pump.source}.received"] = pump.received
             for outlet in pump.outlets:
-                keys[f"{outlet.socket}.sent"] = outlet.sent
-                if outlet.uncut:
-                    keys[f"{outlet.socket}.uncut"] = outlet.uncut
-                keys.update({f"{outlet.socket}.dropped.{why.value}": count for why, count in outlet.dropped.items()})
-                keys.update({f"{outlet.socket}.{key}": count for key, count in _deliveries(outlet).items()})
-        keys["held"] = self.held
+                for key, count in (_counts(outlet) | _deliveries(outlet)).items():
+                    # Several pumps may lead to one socket.
+                    counts[f"{outlet.socket}.{key}"] = counts.get(f"{outlet.socket}.{key}", 0) + count
+        keys: dict[str, object] = {"device": self.name, **counts, "held": self.held}
         if any(pump.left_unread for pump in self.pumps):
             keys["unread"] = "unknown"
         return keys
@@ -76,7 +77,13 @@ class DeviceSnapshot:
             pumps = later.pumps
         else:
             pumps = tuple(past.merged_with(now) for past, now in zip(self.pumps, later.pumps, strict=True))
-        return DeviceSnapshot(later.name, later.state, pumps)
+        backbone = later.backbone if self.backbone is None else self.backbone.merged_with(later.backbone)
+        return DeviceSnapshot(later.name, later.state, pumps, backbone)
+
+
+def _counts(outlet: OutletSnapshot) -> dict[str, int]:
+    found = {"sent": outlet.sent} | ({"uncut": outlet.uncut} if outlet.uncut else {})
+    return found | {f"dropped.{why.value}": count for why, count in outlet.dropped.items()}
 
 
 def _deliveries(outlet: OutletSnapshot) -> dict[str, int]:

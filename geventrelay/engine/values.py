@@ -145,6 +145,27 @@ def merged(past: _Snapshot, later: _Snapshot, **more: object) -> _Snapshot:
     return made
 
 
+def summed(one: _Snapshot, other: _Snapshot, **more: object) -> _Snapshot:
+    """A snapshot with the values of two things at one moment; what one of them does not count is the other's.
+
+    Does not yield.
+
+    :param one: a snapshot.
+    :param other: another one of the same class.
+    :param more: the snapshot's other fields.
+    """
+    cls = cast("Any", type(one))
+    made: _Snapshot = cls.__new__(cls)
+    for value in values_of(cls):
+        found = [getattr(snapshot, value.attribute) for snapshot in (one, other)]
+        there = [number for number in found if number is not None]
+        total = (added(*there) if value.by else sum(there)) if len(there) == 2 else next(iter(there), None)
+        _set(made, value.attribute, total)
+    for name, number in more.items():
+        _set(made, name, number)
+    return made
+
+
 def added(one: Mapping[Any, int], other: Mapping[Any, int]) -> dict[Any, int]:
     """The numbers of `one` and of the `other`, added for each reason. Does not yield."""
     return {reason: one.get(reason, 0) + other.get(reason, 0) for reason in dict.fromkeys((*one, *other))}

@@ -76,9 +76,9 @@ class DeviceSettings(TapOptions, ControlOptions, RightsOptions, AccessOptions, R
                     kept[option.field] = _checked(option, values, kept.get("interface"))
                 except SettingsError as error:
                     errors.append(error)
+        errors += cls._check_together(kept)
         if kept.get("name") == "":
             kept["name"] = cls.pattern
-        errors += cls._check_together(kept)
         types = cls._types(kept)
         kept["socket_options"], wrong = check_options(values.get("socket_options", {}), cls.socket_keys(), types)
         kept["socket_access"], wrong_access = check_own(values.get("socket_access", {}), cls.socket_keys())

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ..backbone.options import BackboneOptions
 from ..errors import SettingsError
 from ..retention.options import PublishedOptions
 from ..terms import Payload, SlowSubscriber, WhenFull
@@ -63,7 +64,7 @@ _REPLAY_TYPE = {"replay": "ROUTER"}
 """The socket at which subscribers ask for what they have missed."""
 
 _OF_SUBSCRIBERS = (
-    "slow_subscriber", "subscriber_max_age_s", "max_subscriptions", "last_value", "replay_size", "topics",
+    "slow_subscriber", "subscriber_max_age_s", "max_subscriptions", "last_value", "replay_size", "topics", "backbone",
 )  # fmt: skip
 """What is only for devices with a PUB or XPUB."""
 
@@ -75,7 +76,7 @@ def _of_subscribers(cls: type[DeviceSettings], values: Mapping[str, Any]) -> Ite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Relay(PublishedOptions, SubscriberLimits, DeviceSettings):
+class Relay(BackboneOptions, PublishedOptions, SubscriberLimits, DeviceSettings):
     """SUB -> PUB and PUSH: every subscriber gets each message whole, one puller gets its payload.
 
     At least one of `pub` and `push` is needed.
@@ -166,7 +167,7 @@ def _subscribe(help: str, unset: str) -> Any:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forwarder(PublishedOptions, SubscriberLimits, _Proxy):
+class Forwarder(BackboneOptions, PublishedOptions, SubscriberLimits, _Proxy):
     """XSUB <-> XPUB: publishers at the frontend, subscribers at the backend, subscriptions travel upstream.
 
     `subscribe` makes it SUB -> PUB. Drops at a slow subscriber happen inside libzmq, where they cannot be counted;

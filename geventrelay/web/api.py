@@ -73,6 +73,7 @@ class Api:
             ("POST", "/api/devices/{}/drain"): self._drain,
             ("POST", "/api/devices/{}/peers/{}/disconnect"): self._disconnect,
             ("POST", "/api/reload"): self._reload,
+            ("GET", "/api/backbone"): self._get_backbone,
             ("GET", "/api/history"): self._get_history,
             ("GET", "/api/values"): self._get_values,
             ("GET", "/api/events"): self._get_events,
@@ -131,6 +132,9 @@ class Api:
             for name, series in self._history.devices.items()
         }
         return json_response({"version": report.VERSION, "interval_s": STEP_S, "devices": devices})
+
+    def _get_backbone(self, request: Request) -> Response:
+        return json_response(report.backbones(self._server))
 
     def _get_values(self, request: Request) -> Response:
         return json_response(report.values())

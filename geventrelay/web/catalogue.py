@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..backbone.values import OF_BACKBONE
 from ..devices.snapshot import State
 from ..engine.counters import OF_OUTLET, OF_PUMP, Drop
 from ..engine.peeraccount import OF_PEER
@@ -109,7 +110,7 @@ class Scope:
     """What values belong to.
 
     :ivar name: what it is called in the JSON: ``server``, ``device``, ``socket``, ``pump``, ``outlet``, ``peer``,
-        ``user``, ``topics`` (all of a socket) or ``topic``.
+        ``user``, ``topics`` (all of a socket), ``topic`` or ``backbone``.
     :ivar labels: the labels that each of its metrics has. The socket of a pump is the one that it reads.
     :ivar values: its values.
     """
@@ -127,9 +128,10 @@ OUTLET = Scope("outlet", ("device", "socket"), OF_OUTLET)
 # Without metrics: there may be very many peers.
 PEER = Scope("peer", (), OF_PEER)
 USER = Scope("user", ("device", "socket", "user"), OF_USER)
+BACKBONE = Scope("backbone", ("device",), OF_BACKBONE)
 TOPICS = Scope("topics", ("device", "socket"), values_of(TopicsValues))
 TOPIC = Scope("topic", ("device", "socket", "topic"), values_of(TopicValues))
-SCOPES = (SERVER, DEVICE, SOCKET, PEER, USER, PUMP, OUTLET, TOPICS, TOPIC)
+SCOPES = (SERVER, DEVICE, SOCKET, PEER, USER, BACKBONE, PUMP, OUTLET, TOPICS, TOPIC)
 
 
 def metric_name(value: Value) -> str:

@@ -16,12 +16,14 @@ import gevent
 import zmq
 
 from ..devices.snapshot import State
+from ..engine.counters import OutletSnapshot, PumpSnapshot
 from ..engine.native.choose import burst_name
-from ..engine.values import Kind, Value
+from ..engine.values import Kind, Value, summed
 from ..log import event
 from ..printable import printable
 from ..version import version
 from .catalogue import (
+    BACKBONE,
     BUILD,
     DEVICE,
     OUTLET,
@@ -129,11 +131,12 @@ class Metrics:
         yield _build_info()
         yield from _families(SERVER, [((), _of_server(self._server, self._hub_delay, self._refused))])
         yield from _families(DEVICE, [((one.name,), _of_device(one)) for one in devices])
-        pumps = [(one.name, pump) for one in devices for pump in one.snapshot().pumps]
+        snapshots = [(one.name, one.snapshot()) for one in devices]
+        pumps = [(name, pump) for name, snapshot in snapshots for pump in snapshot.pumps]
         yield from _families(PUMP, [((name, pump.source), pump) for name, pump in pumps])
-        yield from _families(
-            OUTLET, [((name, outlet.socket), outlet) for name, pump in pumps for outlet in pump.outlets]
-        )
+        yield from _families(OUTLET, _outlets(pumps))
+        joined = [((name,), one.backbone) for name, one in snapshots if one.backbone is not None]
+        yield from _families(BACKBONE, joined)
         # What users have moved is looked for in all connections, and so only where there are users.
         found = [(one.name, one.peers(accounts=bool(one.settings.access_rules))) for one in devices]
         sockets = [((name, key), peers) for name, by_key in found for key, peers in by_key.items()]
@@ -168,6 +171,17 @@ def _of_server(server: Server, hub_delay: HubDelay, refused: Mapping[str, int]) 
 
 def _of_device(device: SupervisedDevice) -> DeviceValues:
     return DeviceValues(states={state: int(device.state is state) for state in State}, restarts=device.restarts)
+
+
+def _outlets(pumps: Iterable[tuple[str, PumpSnapshot]]) -> Samples:
+    """What went to each socket, over all pumps that lead to it."""
+    found: dict[tuple[str, ...], OutletSnapshot] = {}
+    for name, pump in pumps:
+        for outlet in pump.outlets:
+            where = (name, outlet.socket)
+            before = found.get(where)
+            found[where] = outlet if before is None else summed(before, outlet, socket=outlet.socket)
+    return list(found.items())
 
 
 def _busiest(counts: TopicCounts) -> dict[str, TopicValues]:

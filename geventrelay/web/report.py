@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..backbone.values import OF_BACKBONE, BackboneSnapshot
 from ..engine.counters import OF_OUTLET, OF_PUMP, PumpSnapshot
 from ..engine.native.choose import burst_name
 from ..engine.peeraccount import ACCOUNTS_AT_A_TIME, OF_PEER
@@ -76,6 +77,16 @@ def device(supervised: SupervisedDevice) -> Json:
             _socket(supervised.device, key, kind, peers.get(key)) for key, kind in supervised.device.sockets.items()
         ],
         "pumps": [_pump(pump) for pump in snapshot.pumps],
+        "backbone": None if snapshot.backbone is None else backbone(snapshot.backbone),
+    }
+
+
+def backbones(server: Server) -> Json:
+    """How each device of a `server` that has a backbone is joined with others, by its name."""
+    found = {one.name: one.snapshot().backbone for one in server.devices.values()}
+    return {
+        "version": VERSION,
+        "devices": {name: backbone(one) for name, one in found.items() if one is not None},
     }
 
 
@@ -178,4 +189,28 @@ def _pump(pump: PumpSnapshot) -> Json:
         "source": pump.source,
         **as_json(OF_PUMP, pump),
         "outlets": [{"socket": outlet.socket, **as_json(OF_OUTLET, outlet)} for outlet in pump.outlets],
+    }
+
+
+def backbone(one: BackboneSnapshot) -> Json:
+    """How `one` device is joined with others of its name."""
+    return {
+        "relay": one.relay,
+        "state": one.state.value,
+        "server": printable(one.server),
+        "reason": printable(one.reason),
+        **as_json(OF_BACKBONE, one),
+        "neighbours": [
+            {
+                "relay": other.relay,
+                "host": printable(other.host),
+                "silent_s": round(other.silent_s, 3),
+                "wants": other.wants,
+                "served": other.served,
+                "serves": other.serves,
+                "received": other.received,
+                "lost": other.lost,
+            }
+            for other in one.neighbours
+        ],
     }

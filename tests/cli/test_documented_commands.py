@@ -54,6 +54,7 @@ NOT_RUN = {
 # What has to run already, by the first line of a block.
 BEFORE = {
     "scripts/sub 5556 --subscribe": "geventrelay --sub-port 5555 --pub-port 5556 --push-port 5557",
+    "scripts/sub 5566": "geventrelay --sub-port 5555 --pub-port 5566",
     "scripts/sub 5556": "geventrelay forwarder --frontend 5555 --backend 5556",
     "geventrelay last http:": (
         "geventrelay forwarder --frontend 5555 --backend 5556 --last-value --name weather --http 8080"

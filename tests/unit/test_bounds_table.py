@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from gevent import pywsgi
 
+from geventrelay.backbone import interest, words
 from geventrelay.components import control, replay
 from geventrelay.components import tap as tap_component
 from geventrelay.retention.dialect import MOST_WAITING, MOST_WAITING_BYTES
@@ -35,6 +36,9 @@ FIXED = {
     "a part of a control message": (control.MOST_PART_BYTES, "bytes"),
     "control messages that wait": (control.MOST_WAITING, "messages"),
     "parts of a control message": (control.MOST_PARTS, "parts"),
+    "prefixes that a device asks others for": (interest.MOST_PREFIXES, "prefixes"),
+    "other devices of one name": (words.MOST_RELAYS, "devices"),
+    "a word of another device": (words.MOST_WORD_BYTES, "bytes"),
     "a request to a replay port": (replay.MOST_REQUEST_BYTES, "bytes"),
     "requests that wait at a replay port": (MOST_WAITING, "requests"),
     "bytes of requests that wait at a replay port": (MOST_WAITING_BYTES, "bytes"),

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from geventrelay import Device, DeviceSnapshot, Drop, OutletSnapshot, PumpSnapshot, Queue
+from geventrelay.backbone.values import BackboneDrop, BackboneSnapshot, LinkState, Neighbour
 from geventrelay.cli.top.rates import rates
 from geventrelay.engine.peeraccount import MOST_ACCOUNTS, MOST_TOPIC_BYTES, MOST_TOPICS, PeerAccount
 from geventrelay.engine.peertable import PeerSnapshot, PeersSnapshot
@@ -66,6 +67,10 @@ ACCOUNT = PeerAccount(
 CONNECTIONS = report.connections(
     {"pub": PeersSnapshot((PeerSnapshot("", 0.0, "NULL", account=ACCOUNT),), users={"alice": UserAccount()})}
 )
+BACKBONE = BackboneSnapshot(
+    relay="0", state=LinkState.CONNECTED, server="", reason="", waiting=0, waiting_bytes=0, incoming=0,
+    incoming_bytes=0, wanted=0, neighbours=(Neighbour("1", "", 0.0, 0, True, True, 0, 0),),
+)  # fmt: skip
 (PEER,), USER = CONNECTIONS["sockets"]["pub"], CONNECTIONS["users"]["pub"]["alice"]
 COUNTS = TopicCounts(1, 0, (TopicCount(b"a", 1, 0, 1, 0.0, 0.0, 1.0, 0, 0, 1),))
 TOPICS = json.loads(published.topics("prices", {"pub": COUNTS}, Chosen()))
@@ -140,6 +145,13 @@ def test_the_example_of_peers_has_every_key_and_no_other():
     assert CONNECTIONS.keys() == example.keys() and keys(USER) == keys(example["users"]["pub"]["alice"])
 
 
+def test_the_example_of_a_backbone_has_every_key_and_no_other():
+    (example,) = (json.loads(one) for one in examples(TEXT) if '"neighbours"' in one)
+    (written,) = example["devices"].values()
+    assert keys(json.loads(json.dumps(report.backbone(BACKBONE)))) == keys(written)
+    assert {f"``{one.value}``" for one in BackboneDrop} <= set(re.findall(r"    - (``\w+``): it", TEXT))
+
+
 def test_the_example_of_topics_has_every_key_and_no_other():
     (example,) = (json.loads(one) for one in examples(TEXT) if '"topics": [\n' in one)
     assert keys(TOPICS) == keys(example)
@@ -180,7 +192,7 @@ def test_every_path_of_a_value_leads_to_it_in_the_json():
     pump = device["pumps"][0]
     found = {"server": answer["server"], "device": device, "socket": device["sockets"][0], "pump": pump}
     found["outlet"] = pump["outlets"][0]
-    found["peer"], found["user"] = PEER, USER
+    found["peer"], found["user"], found["backbone"] = PEER, USER, report.backbone(BACKBONE)
     found["topics"] = TOPICS["sockets"]["pub"]
     (found["topic"],) = found["topics"]["topics"]
     for value in report.values()["values"]:
@@ -202,7 +214,7 @@ def test_every_route_is_in_the_table():
 
 
 def test_the_examples_are_json():
-    assert len(examples(TEXT)) == 8
+    assert len(examples(TEXT)) == 9
     for example in examples(TEXT):
         assert json.loads(example)["version"] == 1
 

@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from zmq.utils import z85
 
-from geventrelay import SettingsError
-from geventrelay.access import keys, secret_files
+from geventrelay import SettingsError, secret_files
+from geventrelay.access import keys
 from geventrelay.access.user_names import user_name
 
 NAMES = st.text(min_size=1, max_size=70)

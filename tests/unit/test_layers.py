@@ -13,6 +13,7 @@ PACKAGE = Path(geventrelay.__file__).parent
 LAYERS = ["errors", "engine", "components", "devices", "server", "web", "cli"]
 GROUND = {
     "errors", "log", "endpoints", "version", "terms", "backoff", "printable", "topics", "first_process", "file_state",
+    "regular_file", "secret_files",
 }  # fmt: skip
 SHARED = {"settings", "recording"} | GROUND
 FEATURES = {"access", "retention", "balancing", "spool", "backbone"}
@@ -32,11 +33,20 @@ MAY_IMPORT = {
     "topics": set(),
     "first_process": set(),
     "file_state": set(),
+    "regular_file": set(),
+    "secret_files": {"errors", "regular_file"},
     "version": set(),
     "endpoints": {"errors"},
     # A feature has its own options, and rules of how they go together.
     "settings": {"settings", "errors", "endpoints", "terms"}
-    | {"access.options", "access.socket_rules", "access.rights_options", "access.rights_rules", "retention.options"},
+    | {
+        "access.options",
+        "access.socket_rules",
+        "access.rights_options",
+        "access.rights_rules",
+        "retention.options",
+        "backbone.options",
+    },
     "recording": {"recording", "errors"},
     "engine": {"engine", "errors", "log", "terms"},
     # The protocol: no sockets, no hub, nothing of ours.
@@ -47,8 +57,11 @@ MAY_IMPORT = {
     **{feature: {feature, "components", "engine"} | SHARED for feature in FEATURES},
     # It answers what comes over connections of engine zmtp, which alone can.
     "retention": {"retention", "components", "engine", "switch", "zmtp"} | SHARED,
+    # It speaks ZeroMQ's protocol to the sockets of its own device.
+    "backbone": {"backbone", "components", "engine", "zmtp"} | SHARED,
     "dropin": {"dropin", "components", "engine"} | GROUND,
-    "devices": {"devices", "components", "engine"} | SHARED,
+    # Values alone: what a backbone has done.
+    "devices": {"devices", "components", "engine", "backbone.values"} | SHARED,
     # One line a feature.
     "devices.features": {"devices", "components", "engine"} | SHARED | FEATURES,
     # The name that programs import pyzmq's classes from.
@@ -56,7 +69,7 @@ MAY_IMPORT = {
     "devices.monitoredqueue": {"dropin"},
     "server": {"server", "devices", "components", "engine", "switch"} | SHARED,
     # Values only: the server itself is handed to it.
-    "web": {"web", "devices.snapshot"}
+    "web": {"web", "devices.snapshot", "backbone.values"}
     | {
         f"engine.{name}"
         for name in ("counters", "values", "peeraccount", "useraccount", "peertable", "native.choose", "fair")
@@ -77,6 +90,7 @@ MAY_IMPORT = {
 
 # What else they may name for type checkers, in an `if TYPE_CHECKING` block.
 MAY_NAME = {
+    "components": {"backbone.values"},
     "web": {
         "server.server",
         "server.supervisor",

@@ -18,6 +18,8 @@ from geventrelay.settings.patterns import PATTERNS, _Proxy
 from geventrelay.terms import Payload, WhenFull
 
 SIDES = {"frontend": 1, "backend": 2}
+JOINED = {"name": "shop", "backbone": "n1"}
+OF_BACKBONE = {"backbone_in": "PULL", "backbone_news": "PUSH"}
 
 # Settings -> each socket's type and options, and each pump with its outlets.
 PLANS = {
@@ -30,6 +32,26 @@ PLANS = {
     ),
     "forwarder of topics": (
         Forwarder(**SIDES, subscribe="a"), {"frontend": "SUB", "backend": "PUB"}, {"frontend": ["backend"]}
+    ),
+    "relay with a backbone": (
+        Relay(sub=1, pub=2, push=3, **JOINED),
+        {"sub": "SUB", "pub": "XPUB", "push": "PUSH", "backbone_out": "PUB", **OF_BACKBONE},
+        {"sub": ["pub", "push", "backbone_out"], "pub": ["backbone_news"], "backbone_in": ["pub"]},
+    ),
+    "forwarder with a backbone": (
+        Forwarder(**SIDES, **JOINED),
+        {"frontend": "XSUB", "backend": "XPUB", "backbone_out": "XPUB", **OF_BACKBONE},
+        {
+            "frontend": ["backend", "backbone_out"],
+            "backend": ["frontend", "backbone_news"],
+            "backbone_in": ["backend"],
+            "backbone_out": ["frontend"],
+        },
+    ),
+    "forwarder of topics with a backbone": (
+        Forwarder(**SIDES, **JOINED, subscribe="a"),
+        {"frontend": "SUB", "backend": "XPUB", "backbone_out": "PUB", **OF_BACKBONE},
+        {"frontend": ["backend", "backbone_out"], "backend": ["backbone_news"], "backbone_in": ["backend"]},
     ),
     "queue": (
         Queue(**SIDES), {"frontend": "ROUTER", "backend": "DEALER"}, {"frontend": ["backend"], "backend": ["frontend"]}
@@ -112,7 +134,8 @@ def test_features_add_their_sockets_behind_those_of_any_pattern():
     control, tap = sockets_of(plan, settings)[2:]
     assert (control.key, control.type, control.options[-1]) == ("control", zmq.SUB, (zmq.SUBSCRIBE, b""))
     assert (tap.key, tap.type) == ("tap", zmq.XPUB)
-    assert len(FEATURES) == 2
+    # The sockets of a backbone are part of the plan: pumps read and write them.
+    assert len(FEATURES) == 3
 
 
 def test_a_pattern_with_two_sides_needs_no_plan_of_its_own(monkeypatch):

@@ -8,7 +8,8 @@ import threading
 
 import pytest
 
-from geventrelay.access import keys, passwords, secret_files
+from geventrelay import secret_files
+from geventrelay.access import keys, passwords
 from geventrelay.access.rights_file import RightsFile
 from geventrelay.errors import SettingsError, StartError
 

@@ -179,7 +179,8 @@ def test_any_value_is_taken_or_refused_by_name(name, value):
 @pytest.mark.parametrize("cls", PATTERNS.values())
 def test_help_has_a_line_for_each_option_and_no_huge_one(cls):
     lines = pydoc.render_doc(cls, renderer=pydoc.plaintext).splitlines()
-    assert max(map(len, lines)) <= 210
+    # The bases of a class are no line that is written.
+    assert max(len(line) for line in lines if not line.startswith("class ")) <= 210
     for option in options_of(cls):
         assert sum(f":param {option.field}: " in line for line in lines) == 1
 

@@ -45,6 +45,24 @@ def test_a_device_is_shown_with_its_rates_peers_and_losses(browser):
         assert complaints(browser, stub) == []
 
 
+def test_where_messages_go_to_other_devices_of_the_name_is_drawn_without_addresses(browser):
+    def devices(_seconds):
+        one = relay("prices", received=5000)
+        (first,) = one["pumps"]
+        first["outlets"].append(first["outlets"][0] | {"socket": "backbone_out"})
+        for source, destination in (("pub", "backbone_news"), ("backbone_in", "pub")):
+            one["pumps"].append(first | {"source": source, "outlets": [first["outlets"][0] | {"socket": destination}]})
+        return [one | {"backbone": {"state": "connected", "neighbours": [{}, {}]}}]
+
+    with StubServer(devices) as stub:
+        browser.open(stub.url)
+        browser.until(f"{text(card('prices', '.diagram'))}.includes('to others')")
+        shown = browser.evaluate(text(card("prices", ".diagram")))
+        assert "from others" in shown and shown.count("2 devices") == 2
+        assert "12 subscribers" in shown
+        assert complaints(browser, stub) == []
+
+
 def test_what_single_peers_lost_is_told_as_what_is_dropped_is(browser):
     def devices(seconds):
         outlet = {"delivered": 5, "lost": {"slow": 1000 + int(50 * seconds)}, "waiting": 2, "matched": 9}

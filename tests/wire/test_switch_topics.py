@@ -430,6 +430,36 @@ def test_what_a_subscriber_leaves_is_cancelled(world):
     check(up, publisher, one, two)
 
 
+def test_a_topic_that_two_ways_ask_for_stays_until_both_have_cancelled_it(world):
+    xsub, xpub, _, up = forwarder(world)
+    other = world.side("XPUB")
+    _, also_up = world.way(other, xsub)
+    publisher, one, two = world.far(xsub), world.far(xpub), world.far(other)
+    one.send(subscribe(b"a") + subscribe(b"b"))
+    two.send(subscribe(b"a"))
+    assert publisher.bytes() == subscribe(b"a") + subscribe(b"b") + subscribe(b"a")
+    one.send(cancel(b"a"))
+    assert publisher.bytes() == b""
+    assert sorted(xsub.asks_for) == [b"a", b"b"]
+    two.send(cancel(b"a") + subscribe(b"b") + cancel(b"b"))
+    assert publisher.bytes() == cancel(b"a") + subscribe(b"b")
+    # What it asks for itself stays whatever they cancel, and the other way round.
+    xsub.subscribe(b"b")
+    xsub.subscribe(b"c")
+    xsub.subscribe(b"c")
+    one.send(cancel(b"b") + subscribe(b"c") + cancel(b"c"))
+    xsub.cancel(b"c")
+    assert sorted(xsub.asks_for) == [b"b", b"c"]
+    two.send(subscribe(b"b"))
+    xsub.cancel(b"b")
+    xsub.cancel(b"c")
+    assert xsub.asks_for == [b"b"]
+    two.send(cancel(b"b"))
+    assert xsub.asks_for == []
+    check(up, publisher, one)
+    check(also_up, publisher, two)
+
+
 def test_many_topics_of_a_subscriber_that_goes_are_cancelled_piece_by_piece(world):
     xsub, xpub, _, _ = forwarder(world, max_subscriptions=0)
     publisher, one, two = world.far(xsub), world.far(xpub), world.far(xpub)

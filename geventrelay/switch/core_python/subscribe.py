@@ -27,6 +27,9 @@ itself is there once for all publishers."""
 _WANTED_BYTES = 600
 """What a topic takes that publishers are asked for, beside itself, about."""
 
+_OWN = 1
+"""Of those that ask for a topic, the bit of the socket itself. Those of the ways that lead to it follow."""
+
 
 class Wishes:
     """What one publisher is still to be told: of each topic the latest, so that a peer that does not read costs little.
@@ -108,36 +111,46 @@ class Subscribe(Side):
 
     def __init__(self, core: PythonCore, plan: SidePlan) -> None:
         super().__init__(core, plan)
-        # How often each topic is wanted, and where it is kept.
+        # Who wants each topic, a bit each: itself, and the ways that lead to it.
         self._wanted: dict[bytes, int] = {}
-        # Those that an XSUB asks for itself, whatever is asked for downstream.
-        self._own: set[bytes] = set()
+        # How often it asks itself.
+        self._own: dict[bytes, int] = {}
+        # The ways, by what they count, in the order of their bits.
+        self._ways: list[OutletCounters] = []
         self._nodes: dict[bytes, Node[Subscribe]] = {}
         self._topics: Topics[Subscribe] = Topics()
 
     def subscribe(self, topic: bytes) -> None:
         """See `Side.subscribe`, and there of `topic`."""
-        self._own.add(topic)
-        self._wanted[topic] = self._wanted.get(topic, 0) + 1
-        if self._wanted[topic] == 1:
+        askers = self._wanted.get(topic, 0)
+        if not askers:
             self._begin(topic)
+        self._wanted[topic] = askers | _OWN
+        self._own[topic] = self._own.get(topic, 0) + 1
 
     def cancel(self, topic: bytes) -> None:
         """See `Side.cancel`, and there of `topic`."""
-        count = self._wanted.get(topic, 0)
+        count = self._own.pop(topic, 0)
         if count > 1:
-            self._wanted[topic] = count - 1
+            self._own[topic] = count - 1
         elif count:
-            self._own.discard(topic)
-            self._end(topic)
+            self._leave(topic, _OWN)
 
     @property
     def asks_for(self) -> Sequence[bytes]:
         """See `Side.asks_for`."""
         return list(self._wanted)
 
+    def _leave(self, topic: bytes, asker: int) -> None:
+        """Have one of those that want `topic` want it no more."""
+        askers = self._wanted.get(topic, 0)
+        if askers & ~asker:
+            self._wanted[topic] = askers & ~asker
+        elif askers:
+            self._end(topic)
+
     def _begin(self, topic: bytes) -> None:
-        self._wanted[topic] = 1
+        self._wanted[topic] = _OWN
         self.core.kept.used_bytes += len(topic) + _WANTED_BYTES
         self._nodes[topic] = self._topics.add(topic, self)
         for peer in self._connected():
@@ -226,14 +239,14 @@ class Subscribe(Side):
     def send(self, run: Run, counters: OutletCounters) -> None:
         """Of an XSUB: see `Side.send`, and there of `run` and `counters`.
 
-        A message of one part that begins with 0 or 1 is a subscription, or its end. Topics are a set here: an XPUB
-        reports the end of the last subscription alone.
+        A message of one part that begins with 0 or 1 is a subscription, or its end. Topics are a set for each way that
+        leads here: an XPUB reports the end of the last subscription alone.
         """
         for index in range(len(run.ends)):
             piece = run.piece(index, index + 1)
             body, end = piece.first_part(0)
             if piece.parts == 1 and end > body and piece.data[body] <= 1:
-                self._follow(piece.data[body + 1 : end], wanted=piece.data[body] == 1)
+                self._follow(piece.data[body + 1 : end], wanted=piece.data[body] == 1, way=counters)
                 count_sent(counters, piece)
             elif publishers := self._connected():
                 _send_upstream(piece, publishers)
@@ -241,18 +254,29 @@ class Subscribe(Side):
             else:
                 counters.drop(Drop.NO_PEER)
 
-    def _follow(self, topic: bytes, *, wanted: bool) -> None:
+    def _follow(self, topic: bytes, *, wanted: bool, way: OutletCounters) -> None:
         # News of topics go before the messages that wait, but those that came first are to be there first.
         for peer in self._connected():
             if peer.queue.messages and not peer.is_stalled:
                 self.core.write(peer)
-        if wanted:
-            if topic in self._wanted:
-                self._again(topic)
-            else:
-                self._begin(topic)
-        elif topic in self._wanted and topic not in self._own:
-            self._end(topic)
+        asker = self._asker(way)
+        if not wanted:
+            self._leave(topic, asker)
+            return
+        askers = self._wanted.get(topic, 0)
+        if askers:
+            self._again(topic)
+        else:
+            self._begin(topic)
+        self._wanted[topic] = askers | asker
+
+    def _asker(self, way: OutletCounters) -> int:
+        """The bit of a `way`."""
+        for index, one in enumerate(self._ways, 1):
+            if one is way:
+                return _OWN << index
+        self._ways.append(way)
+        return _OWN << len(self._ways)
 
 
 def _send_upstream(piece: Run, peers: list[Peer]) -> None:

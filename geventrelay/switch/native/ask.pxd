@@ -17,7 +17,7 @@ cdef inline void ask(
         for index in range(side.count):
             if side.peers[index].queue.count:
                 write_out(side.peers[index])
-        follow(side, first + 1, size - 1, first[0])
+        follow(destination, first + 1, size - 1, first[0])
         for index in range(side.count):
             if side.peers[index].has_news:
                 mark_dirty(side.peers[index])
@@ -45,5 +45,7 @@ cdef inline void send_upstream(Peer *peer, const Message *message) noexcept nogi
         peer.dropped[why_full(peer)] += 1
 
 
-cdef inline void follow(Side *side, const unsigned char *topic, size_t size, bint wanted) noexcept with gil:
-    (<object>side.owner).follow(topic[:size], wanted)
+cdef inline void follow(
+    Destination *destination, const unsigned char *topic, size_t size, bint wanted
+) noexcept with gil:
+    (<object>destination.side.owner).follow(topic[:size], wanted, <size_t>destination)

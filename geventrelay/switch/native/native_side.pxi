@@ -29,6 +29,10 @@ cdef object OWN_IDS = 1 << 32
 cdef enum:
     WANTED_BYTES = 150
 
+# Of those that ask for a topic, the bit of the socket itself. Those of the ways that lead to it follow.
+cdef enum:
+    OWN = 1
+
 # No bound is larger: sums of two lengths fit.
 cdef long long MOST_LIMIT = <long long>1 << 62
 
@@ -62,10 +66,12 @@ cdef class NativeSide:
     # Keeps them: `side` points to what is theirs.
     cdef list peers
     cdef list way
-    # Of a SUB or XSUB: how often each topic was asked for.
+    # Of a SUB or XSUB: who asks for each topic, a bit each: itself, and the ways that lead to it.
     cdef dict topics
-    # Of an XSUB: those that it asks for itself, whatever is asked downstream.
-    cdef set own
+    # How often it asks itself.
+    cdef dict own
+    # The ways, by their addresses, in the order of their bits.
+    cdef list ways
     # What the account has of them.
     cdef Py_ssize_t topics_bytes
     # Of a ROUTER: its peers, and the number of the last one that calls itself nothing.
@@ -92,7 +98,8 @@ cdef class NativeSide:
             self.topics = {}
         if plan.type == "SUB":
             self.side.wants = new_member(&self.side, NULL)
-        self.own = set()
+        self.own = {}
+        self.ways = []
         self.by_id = {}
         self.number = random.randrange(OWN_IDS)
         self.side.routes.seed = random.getrandbits(64)
@@ -194,20 +201,20 @@ cdef class NativeSide:
 
     def subscribe(self, bytes topic):
         """Ask every peer for a topic, see `geventrelay.switch.contract.Side.subscribe`."""
-        count = self.wanted().get(topic, 0)
-        if not count:
+        askers = self.wanted().get(topic, 0)
+        if not askers:
             self.begin(topic)
-        self.topics[topic] = count + 1
-        self.own.add(topic)
+        self.topics[topic] = askers | OWN
+        self.own[topic] = self.own.get(topic, 0) + 1
 
     def cancel(self, bytes topic):
         """Take one `subscribe` back, see `geventrelay.switch.contract.Side.cancel`."""
-        count = self.wanted().get(topic, 0)
+        self.wanted()
+        count = self.own.pop(topic, 0)
         if count > 1:
-            self.topics[topic] = count - 1
+            self.own[topic] = count - 1
         elif count:
-            self.own.discard(topic)
-            self.end(topic)
+            self.leave(topic, OWN)
 
     def kept_values(self):
         """What is kept for later subscribers, see `geventrelay.switch.contract.Side.kept_values`."""
@@ -266,14 +273,32 @@ cdef class NativeSide:
         """The topics that each peer is asked for, see `geventrelay.switch.contract.Side.asks_for`."""
         return list(self.topics or ())
 
-    def follow(self, bytes topic, bint wanted):
-        """Do what a subscription from downstream says: of an XPUB it comes once a topic, and so does its end."""
-        if wanted and topic in self.topics:
+    def follow(self, bytes topic, bint wanted, size_t way):
+        """Do what a subscription from downstream says: of an XPUB it comes once a topic, and so does its end.
+
+        Where several of them ask, a topic that one cancels stays for the others: `way` tells them apart.
+        """
+        if way not in self.ways:
+            self.ways.append(way)
+        asker = OWN << self.ways.index(way) + 1
+        if not wanted:
+            self.leave(topic, asker)
+            return
+        askers = self.topics.get(topic, 0)
+        if askers:
             self.tell(topic, True, True)
-        elif wanted:
+        else:
             self.begin(topic)
-        elif topic in self.topics and topic not in self.own:
+        self.topics[topic] = askers | asker
+
+    cdef int leave(self, bytes topic, asker) except -1:
+        """Have one of those that ask for a topic ask for it no more."""
+        askers = self.topics.get(topic, 0)
+        if askers & ~asker:
+            self.topics[topic] = askers & ~asker
+        elif askers:
             self.end(topic)
+        return 0
 
     cdef dict wanted(self):
         if self.topics is None:
@@ -283,7 +308,7 @@ cdef class NativeSide:
     cdef int begin(self, bytes topic) except -1:
         if self.side.wants != NULL and not subscribe(self.side.wants, topic, len(topic)):
             raise MemoryError
-        self.topics[topic] = 1
+        self.topics[topic] = OWN
         self.count(len(topic) + WANTED_BYTES)
         return self.tell(topic, True, False)
 

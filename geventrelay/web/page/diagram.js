@@ -66,6 +66,10 @@ export class Diagram {
       const box = plan.boxes[socket.key];
       parts.push(box.side === "aside" ? this.#aside(device, socket, index, box) : this.#box(device, socket, index, box, plan.narrow));
     });
+    const keys = new Set(device.sockets.map((socket) => socket.key));
+    for (const [key, box] of Object.entries(plan.boxes)) {
+      if (!keys.has(key)) parts.push(this.#others(key, box, plan.narrow));
+    }
     this.root.replaceChildren(...parts);
   }
 
@@ -92,6 +96,19 @@ export class Diagram {
       setText(title, socketTitle(one));
     });
     return root;
+  }
+
+  // Where messages go to other devices of the same name, or come from.
+  #others(key, box, narrow) {
+    const top = box.y + (narrow ? 0 : (box.height - 82) / 2);
+    const name = draw("text", { class: "box-key", x: box.x + 10, y: top + 25 }, key === "backbone_in" ? "from others" : "to others");
+    const peers = draw("text", { class: "box-peers", x: box.x + 10, y: top + 66 });
+    this.#updates.push((now) => {
+      const backbone = now.backbone;
+      const there = backbone?.state === "connected";
+      setText(peers, fit(there ? plural(backbone.neighbours.length, "device", "devices") : "no connection to NATS", box.width - 20, font(12)));
+    });
+    return draw("g", { class: "box" }, draw("rect", { x: box.x, y: box.y, width: box.width, height: box.height, rx: 8 }), name, peers);
   }
 
   // A socket without traffic, in one line.

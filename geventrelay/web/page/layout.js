@@ -12,13 +12,17 @@ const PLUG = 6;
 // A socket without traffic, such as the control socket.
 const ASIDE = { height: 28, gap: 6 };
 
+// Where other devices say what they want: those are no messages.
+const NEWS = new Set(["backbone_out"]);
+
 // The lanes of a device, and the side of each socket: the source of the first lane is on the left.
 function lanesOf(device) {
   const side = new Map();
   const lanes = [];
-  for (const pump of device.pumps) {
-    if (!side.has(pump.source)) side.set(pump.source, "left");
-    for (const outlet of pump.outlets) {
+  for (const pump of device.pumps.filter((one) => !NEWS.has(one.source))) {
+    const outlets = pump.outlets.filter((outlet) => outlet.socket !== "backbone_news");
+    if (outlets.length && !side.has(pump.source)) side.set(pump.source, "left");
+    for (const outlet of outlets) {
       if (!side.has(outlet.socket)) side.set(outlet.socket, side.get(pump.source) === "left" ? "right" : "left");
       const forward = side.get(pump.source) === "left";
       const [left, right] = forward ? [pump.source, outlet.socket] : [outlet.socket, pump.source];

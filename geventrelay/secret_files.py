@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import SettingsError
+from .errors import SettingsError
 from .regular_file import open_regular
 
 _MOST_BYTES = 1 << 24

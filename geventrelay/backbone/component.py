@@ -1,0 +1,140 @@
+"""Joins a device with the others of its name: a component whose greenlet runs all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import gevent
+from gevent.event import AsyncResult
+
+from ..components.component import Component, DrainStep, Environment, Feature
+from ..components.plan import BACKBONE_IN, BACKBONE_NEWS, BACKBONE_OUT
+from ..settings import Forwarder, Relay
+from .values import BackboneSnapshot
+
+if TYPE_CHECKING:
+    from .exchange import Exchange
+
+_IPC = "ipc://"
+
+
+class Backbone(Component):
+    """What joins a device with the others of its name.
+
+    :param settings: the device's; they have a `backbone`.
+    :param bound: where the device's sockets listen, by key.
+    """
+
+    key = "backbone"
+    # What the device has handed over when it closes is still to be sent.
+    outlives_sockets = True
+
+    def __init__(self, settings: Relay | Forwarder, bound: Callable[[], Mapping[str, Sequence[str]]]) -> None:
+        self._settings = settings
+        self._bound = bound
+        self._exchange: Exchange | None = None
+        self._worker: gevent.Greenlet[..., None] | None = None
+        self._failed: AsyncResult[Exception] = AsyncResult()
+
+    def open(self) -> None:
+        """See that the library for NATS is there, and read files of keys; see `Component.open`. May yield."""
+        # Not before: the library and asyncio take a while to load, which a process without a backbone need not wait.
+        from .exchange import Exchange
+
+        exchange = Exchange(self._settings, own_topics(self._settings))
+        exchange.open()
+        self._exchange = exchange
+
+    def run(self) -> None:
+        """Exchange messages with the others; see `Component.run`.
+
+        :raises ConnectionError: if the device has ended a connection to one of its private sockets.
+        """
+        # Its own greenlet: this one ends before the sockets do.
+        self._worker = gevent.spawn(self._work)
+        error = self._failed.get()
+        assert error is not None  # it is never set to anything else
+        raise error
+
+    def stop_reading(self, step: DrainStep) -> None:
+        """At any `step`, take nothing more from others, and send what is there; see `Component.stop_reading`."""
+        if self._exchange is not None:
+            self._exchange.finish()
+
+    @property
+    def drained(self) -> bool:
+        """Whether nothing waits on its way, as far as NATS is there; see `Component.drained`."""
+        return self._exchange is None or self._exchange.drained
+
+    def joined(self) -> BackboneSnapshot | None:
+        """What it has done, and which others it knows; see `Component.joined`."""
+        return None if self._exchange is None else self._exchange.snapshot()
+
+    def close(self, linger_ms: int | None, *, failed: bool) -> None:
+        """Send what the device has handed over to the end, then leave the others; see `Component.close`.
+
+        :param linger_ms: how long, in ms; None for the time of the settings.
+        :param failed: whether nothing is to be waited for.
+        """
+        if self._worker is None:
+            return
+        limit_ms = self._settings.linger_ms if linger_ms is None else linger_ms
+        if not failed:
+            self._worker.join(limit_ms / 1000)
+        self._worker.kill()
+        self._worker = None
+
+    def _work(self) -> None:
+        from .loop import run
+
+        assert self._exchange is not None  # a component is opened before it runs
+        try:
+            run(self._run(self._exchange))
+        except Exception as error:
+            # While the device closes, no greenlet waits for it.
+            self._failed.set(error)
+
+    async def _run(self, exchange: Exchange) -> None:
+        from .ends import NewsReader, Pusher, Subscriber
+
+        opened: list[Subscriber | NewsReader | Pusher] = []
+        try:
+            outgoing = await Subscriber.open(self._path(BACKBONE_OUT))
+            opened.append(outgoing)
+            news = await NewsReader.open(self._path(BACKBONE_NEWS))
+            opened.append(news)
+            incoming = await Pusher.open(self._path(BACKBONE_IN))
+            opened.append(incoming)
+            await exchange.run(outgoing, news, incoming)
+        finally:
+            for one in opened:
+                one.close()
+
+    def _path(self, key: str) -> str:
+        addresses = self._bound().get(key)
+        if not addresses:
+            raise ConnectionError("the device has closed")
+        return addresses[0].removeprefix(_IPC)
+
+
+def own_topics(settings: Relay | Forwarder) -> frozenset[bytes]:
+    """What a device of `settings` wants from others, whatever its subscribers want: what it keeps. Does not yield."""
+    if settings.replay_size is not None:
+        return frozenset((b"",))
+    if settings.last_value:
+        # Checked, so they have this type.
+        prefixes = cast("tuple[bytes, ...] | None", settings.last_value_prefix)
+        return frozenset((b"",) if prefixes is None else prefixes)
+    return frozenset()
+
+
+def _components(environment: Environment) -> tuple[Component, ...]:
+    settings: Any = environment.settings
+    if getattr(settings, "backbone", None) is None:
+        return ()
+    return (Backbone(settings, environment.bound),)
+
+
+FEATURE = Feature(lambda settings: (), _components)
+"""What joins a device whose settings have a `backbone` with others. Its sockets are part of the device's plan."""

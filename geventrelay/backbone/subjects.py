@@ -1,0 +1,30 @@
+"""The subjects at NATS under which devices of one name tell each other what there is."""
+
+from __future__ import annotations
+
+
+class Subjects:
+    """The subjects of one device's name.
+
+    :param prefix: what all of them begin with, see ``--backbone-prefix``.
+    :param name: the name that the devices have in common.
+    """
+
+    def __init__(self, prefix: str, name: str) -> None:
+        # A dot would begin another word. A name has no percent sign of its own.
+        self._base = f"{prefix}.{name.replace('.', '%2E')}"
+        self._streams = f"{self._base}.s."
+        self.all = f"{self._base}.a"
+        """For every device."""
+
+    def relay(self, relay: bytes) -> str:
+        """For one device alone, whose id is `relay`."""
+        return f"{self._base}.r.{relay.hex()}"
+
+    def is_stream(self, subject: str) -> bool:
+        """Whether a `subject` is that of a stream."""
+        return subject.startswith(self._streams)
+
+    def stream(self, stream: bytes) -> str:
+        """For all devices that have asked for the same: `stream` is the name of that interest."""
+        return f"{self._streams}{stream.hex()}"

@@ -1,0 +1,189 @@
+"""What a backbone has done and what it sees of the others, as values for those who look at a device from outside."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..engine.values import counter, gauge, merged, values_of
+
+
+class LinkState(enum.Enum):
+    """How a device stands with NATS."""
+
+    CONNECTING = "connecting"
+    """It has no connection, and tries again and again."""
+    CONNECTED = "connected"
+    """It has one."""
+
+
+class BackboneDrop(enum.Enum):
+    """Why a message did not go on over the backbone."""
+
+    BACKBONE = "backbone"
+    """It was for other devices, and NATS was away or too slow until the buffer was full."""
+    TOO_LARGE = "too_large"
+    """It was for other devices, and larger than the server of NATS takes."""
+    SLOW = "slow"
+    """It came from another device, and this one's subscribers were too slow until the buffer was full."""
+    LEFT = "left"
+    """It was for a device that has gone."""
+    STOPPED = "stopped"
+    """It was on its way when the device stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Another device of the same name, as this one knows it.
+
+    :ivar relay: what tells its present life from all others: 16 hexadecimal digits.
+    :ivar host: the host that it says it is on.
+    :ivar silent_s: how long ago it was heard of, in seconds.
+    :ivar wants: how many prefixes it asks for.
+    :ivar served: whether it has said that it takes what this one sends.
+    :ivar serves: whether it sends to this one what this one asked for.
+    :ivar received: messages that came from it.
+    :ivar lost: messages of it that were on their way and did not come.
+    """
+
+    relay: str
+    host: str
+    silent_s: float
+    wants: int
+    served: bool
+    serves: bool
+    received: int
+    lost: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackboneSnapshot:
+    """What a backbone has done since its device was started, and what there is at the moment.
+
+    A message that goes to devices with different interests counts once for each interest. For each, read from the
+    device - not wanted = sent + dropped (but for ``slow``) + waiting.
+
+    :ivar relay: what tells this life of the device from all others: 16 hexadecimal digits.
+    :ivar state: how it stands with NATS.
+    :ivar server: which server it is connected to, without a login; empty if it is not connected.
+    :ivar reason: why it is not connected; empty if it is.
+    :ivar neighbours: the other devices of the same name, by relay.
+    """
+
+    relay: str
+    state: LinkState
+    server: str
+    reason: str
+    neighbours: tuple[Neighbour, ...]
+
+    sent: int = counter(
+        "messages", "Messages sent to other devices over the backbone.", path=("sent",), metric="backbone_sent_messages"
+    )
+    sent_bytes: int = counter(
+        "bytes",
+        "Bytes of the packs that were sent to other devices.",
+        path=("sent_bytes",),
+        metric="backbone_sent_bytes",
+    )
+    sent_packs: int = counter(
+        "packs",
+        "Packs of messages that were sent to other devices.",
+        path=("sent_packs",),
+        metric="backbone_sent_packs",
+    )
+    received: int = counter(
+        "messages",
+        "Messages that came from other devices over the backbone.",
+        path=("received",),
+        metric="backbone_received_messages",
+    )
+    received_bytes: int = counter(
+        "bytes",
+        "Bytes of the packs that came from other devices.",
+        path=("received_bytes",),
+        metric="backbone_received_bytes",
+    )
+    received_packs: int = counter(
+        "packs",
+        "Packs of messages that came from other devices.",
+        path=("received_packs",),
+        metric="backbone_received_packs",
+    )
+    delivered: int = counter(
+        "messages",
+        "Of the messages that came from other devices, those that were handed to this one.",
+        path=("delivered",),
+        metric="backbone_delivered_messages",
+    )
+    dropped: Mapping[BackboneDrop, int] = counter(
+        "messages",
+        "Messages that did not go on over the backbone, by reason.",
+        by="reason",
+        known=[one.value for one in BackboneDrop],
+        path=("dropped",),
+        metric="backbone_dropped_messages",
+    )
+    lost: int = counter(
+        "messages",
+        "Messages that other devices have sent and that did not come.",
+        path=("lost",),
+        metric="backbone_lost_messages",
+    )
+    malformed: int = counter(
+        "packs",
+        "Packs and words from NATS that were not understood, and were dropped.",
+        path=("malformed",),
+        metric="backbone_malformed_packs",
+    )
+    connects: int = counter(
+        "connections", "Connections to NATS that were made.", path=("connects",), metric="backbone_connects"
+    )
+    waiting: int = gauge(
+        "messages",
+        "Messages for other devices that wait.",
+        path=("waiting",),
+        metric="backbone_waiting_messages",
+    )
+    waiting_bytes: int = gauge(
+        "bytes",
+        "Bytes of the messages for other devices that wait.",
+        path=("waiting_bytes",),
+        metric="backbone_waiting_bytes",
+    )
+    incoming: int = gauge(
+        "messages",
+        "Messages from other devices that wait for this one.",
+        path=("incoming",),
+        metric="backbone_incoming_messages",
+    )
+    incoming_bytes: int = gauge(
+        "bytes",
+        "Bytes of the messages from other devices that wait for this one.",
+        path=("incoming_bytes",),
+        metric="backbone_incoming_bytes",
+    )
+    wanted: int = gauge(
+        "prefixes",
+        "How many prefixes this device asks other devices for.",
+        path=("wanted",),
+        metric="backbone_wanted_prefixes",
+    )
+    round_trip_s: float | None = gauge(
+        "seconds",
+        "The last round trip to the server of NATS, in seconds.",
+        optional=True,
+        path=("round_trip_s",),
+        metric="backbone_round_trip_seconds",
+    )
+
+    def merged_with(self, later: BackboneSnapshot | None) -> BackboneSnapshot:
+        """The counts of both lives of one device: this one, which is over, and a `later` one; None if there is none."""
+        if later is None:
+            return self
+        about = {name: getattr(later, name) for name in ("relay", "state", "server", "reason", "neighbours")}
+        return merged(self, later, **about)
+
+
+OF_BACKBONE = values_of(BackboneSnapshot)
+"""What is measured of a backbone."""

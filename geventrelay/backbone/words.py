@@ -1,0 +1,204 @@
+"""What devices say to each other over the backbone besides messages: short texts in JSON.
+
+Whatever comes is looked at piece by piece before it counts: it may come from any program that NATS has let in.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .interest import ID_BYTES, MOST_BYTES, MOST_PREFIXES, Interest, id_of, is_normal
+
+VERSION = 1
+"""Devices of another version are not understood."""
+
+RELAY_BYTES = 8
+"""How long the id of a device is: random bytes, other ones in each of its lives."""
+
+MOST_RELAYS = 1000
+"""With how many others one device speaks."""
+
+MOST_WORD_BYTES = 1024 * 1024
+"""What is longer is no word: the largest interest, and a thousand devices that are told of, are far less."""
+
+_LONGEST_HOST = 255
+_MOST_NUMBER = 2**63
+
+
+class MalformedError(ValueError):
+    """What came from NATS is not understood."""
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """There is a device, and this is what it asks for.
+
+    :ivar relay: its id.
+    :ivar host: the host that it is on.
+    :ivar interest: the name of what it asks for.
+    :ivar prefixes: what that is; None where it is left out. A device that does not know it asks.
+    :ivar taken: the number of the last `Served` that came from each of the others, by their ids.
+    :ivar answer: whether each device is to answer with a word like this, since this one knows none.
+    """
+
+    relay: bytes
+    host: str
+    interest: bytes
+    prefixes: Interest | None = None
+    taken: Mapping[bytes, int] = field(default_factory=dict)
+    answer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A device does not know what another one asks for, and wants to be told.
+
+    :ivar relay: the id of the one that asks.
+    """
+
+    relay: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in a stream: before one of its packs.
+
+    :ivar stream: the stream's name.
+    :ivar pack: the number of that pack.
+    :ivar message: how many messages the packs before it have.
+    """
+
+    stream: bytes
+    pack: int
+    message: int
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """From which place on a device sends a stream to another one. It comes in order with the packs.
+
+    :ivar relay: the id of the one that sends.
+    :ivar turn: the number of this word, among those to the same device.
+    :ivar begins: where the stream begins for it; None if it is sent nothing any more.
+    :ivar ended: where the stream that it was sent before ended for it; None if there was none.
+    """
+
+    relay: bytes
+    turn: int
+    begins: Mark | None
+    ended: Mark | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A device has stopped.
+
+    :ivar relay: its id.
+    """
+
+    relay: bytes
+
+
+Word = Here | Ask | Served | Gone
+
+
+def encoded(word: Word) -> bytes:
+    """The bytes of a `word`."""
+    made: dict[str, Any] = {"v": VERSION, "w": type(word).__name__.lower(), "relay": word.relay.hex()}
+    match word:
+        case Here():
+            made |= {"host": word.host, "interest": word.interest.hex(), "answer": word.answer}
+            made["taken"] = {relay.hex(): turn for relay, turn in word.taken.items()}
+            if word.prefixes is not None:
+                made["prefixes"] = [base64.b64encode(prefix).decode() for prefix in word.prefixes]
+        case Served():
+            made |= {"turn": word.turn, "begins": _made_mark(word.begins), "ended": _made_mark(word.ended)}
+    return json.dumps(made, separators=(",", ":")).encode()
+
+
+def _made_mark(mark: Mark | None) -> list[Any] | None:
+    return None if mark is None else [mark.stream.hex(), mark.pack, mark.message]
+
+
+def decoded(data: bytes) -> Word:
+    """The word that `data` is.
+
+    :raises MalformedError: if it is none.
+    """
+    if len(data) > MOST_WORD_BYTES:
+        raise MalformedError(f"{len(data)} bytes")
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        raise MalformedError("no JSON") from None
+    if not isinstance(found, dict) or found.get("v") != VERSION:
+        raise MalformedError("another version")
+    read = _KINDS.get(str(found.get("w")))
+    if read is None:
+        raise MalformedError("an unknown word")
+    return read(_id(found.get("relay"), RELAY_BYTES), found)
+
+
+def _here(relay: bytes, found: dict[str, Any]) -> Here:
+    host, answer, taken = found.get("host"), found.get("answer"), found.get("taken")
+    if not isinstance(host, str) or len(host) > _LONGEST_HOST or not isinstance(answer, bool):
+        raise MalformedError("host or answer")
+    if not isinstance(taken, dict) or len(taken) > MOST_RELAYS:
+        raise MalformedError("taken")
+    interest = _id(found.get("interest"), ID_BYTES)
+    prefixes = None if found.get("prefixes") is None else _prefixes(found["prefixes"], interest)
+    turns = {_id(one, RELAY_BYTES): _number(turn) for one, turn in taken.items()}
+    return Here(relay, host, interest, prefixes, turns, answer)
+
+
+def _served(relay: bytes, found: dict[str, Any]) -> Served:
+    return Served(relay, _number(found.get("turn")), _mark(found.get("begins")), _mark(found.get("ended")))
+
+
+_KINDS: Mapping[str, Callable[[bytes, dict[str, Any]], Word]] = {
+    "here": _here,
+    "ask": lambda relay, found: Ask(relay),
+    "served": _served,
+    "gone": lambda relay, found: Gone(relay),
+}
+
+
+def _id(text: Any, nbytes: int) -> bytes:
+    try:
+        found = bytes.fromhex(text) if isinstance(text, str) and len(text) == 2 * nbytes else b""
+    except ValueError:
+        found = b""
+    if len(found) != nbytes:
+        raise MalformedError("an id")
+    return found
+
+
+def _number(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _MOST_NUMBER:
+        raise MalformedError("a number")
+    return value
+
+
+def _mark(value: Any) -> Mark | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) != 3:
+        raise MalformedError("a place in a stream")
+    return Mark(_id(value[0], ID_BYTES), _number(value[1]), _number(value[2]))
+
+
+def _prefixes(value: Any, interest: bytes) -> Interest:
+    if not isinstance(value, list) or len(value) > MOST_PREFIXES or not all(isinstance(one, str) for one in value):
+        raise MalformedError("prefixes")
+    try:
+        prefixes = tuple(base64.b64decode(one, validate=True) for one in value)
+    except (ValueError, binascii.Error):
+        raise MalformedError("prefixes") from None
+    if sum(map(len, prefixes)) > MOST_BYTES or not is_normal(prefixes) or id_of(prefixes) != interest:
+        raise MalformedError("prefixes that are no interest")
+    return prefixes

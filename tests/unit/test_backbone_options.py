@@ -1,0 +1,118 @@
+"""The options of a backbone: where NATS is, who the device is there, and what fits together."""
+
+from __future__ import annotations
+
+import pytest
+
+from geventrelay.backbone.address import ServerAddress, addresses, user_and_password
+from geventrelay.backbone.options import SMALLEST_BUFFER_BYTES
+from geventrelay.errors import SettingsError
+from geventrelay.settings import Forwarder, Queue, Relay
+from geventrelay.terms import WhenFull
+
+SIDES = {"frontend": 1, "backend": 2}
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("n1", ["nats://n1:4222"]),
+        ("nats://n1:4223", ["nats://n1:4223"]),
+        ("nats://n1:4222,n2,n3:5/", ["nats://n1:4222", "nats://n2:4222", "nats://n3:5"]),
+        ("tls://n1,n2:4222", ["tls://n1:4222", "tls://n2:4222"]),
+        (["tls://n1", "nats://[::1]:9"], ["tls://n1:4222", "nats://[::1]:9"]),
+        (("n1, n2", "n3"), ["nats://n1:4222", "nats://n2:4222", "nats://n3:4222"]),
+    ],
+)
+def test_urls_are_read_with_commas_in_lists_and_without_scheme_or_port(written, expected):
+    found = addresses("backbone", written)
+    assert [str(one) for one in found] == expected
+    assert addresses("backbone", found) == found
+    assert addresses("backbone", [str(one) for one in found]) == found
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "nats://", "http://n1", "n1:0", "n1:65536", "n 1", "nats://n1,", 4222, None, [], [None]]
+)
+def test_what_is_no_url_of_nats_is_refused(wrong):
+    with pytest.raises(SettingsError, match=r"^backbone: expected URLs of NATS such as"):
+        addresses("backbone", wrong)
+
+
+def test_a_login_stands_in_no_text():
+    settings = Forwarder(**SIDES, name="a", backbone="nats://me:s3cret@n1,t0ken@n2")
+    assert [one.login for one in settings.backbone] == ["me:s3cret", "t0ken"]
+    assert "s3cret" not in repr(settings) and "t0ken" not in repr(settings)
+    assert str(settings.backbone[0]) == "nats://n1:4222"
+    for wrong in ("nats://me:s3cret@n1:99999", "nats://s3cret@n1/x", "s3cret@"):
+        with pytest.raises(SettingsError) as raised:
+            Forwarder(**SIDES, name="a", backbone=wrong)
+        assert "s3cret" not in str(raised.value)
+
+
+def test_a_login_is_decoded_as_in_a_url():
+    assert user_and_password("me:a%3Ab%40c") == ("me", "a:b@c")
+    assert user_and_password("me:") == ("me", "")
+    assert user_and_password("token") is None
+
+
+def test_what_is_set_is_kept_and_has_defaults():
+    settings = Relay(sub=1, pub=2, name="prices", backbone="n1", backbone_when_full="block")
+    assert settings.backbone == (ServerAddress("n1", 4222),)
+    assert settings.backbone_when_full is WhenFull.BLOCK
+    assert (settings.backbone_prefix, settings.backbone_buffer_bytes) == ("geventrelay", 64 << 20)
+    assert Relay(sub=1, pub=2).backbone is None
+
+
+@pytest.mark.parametrize("prefix", ["a", "prod.relays-1.x_y", "0"])
+def test_a_prefix_is_a_subject(prefix):
+    assert Relay(sub=1, pub=2, name="a", backbone="n1", backbone_prefix=prefix).backbone_prefix == prefix
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"backbone": "n1"}, "name: expected a name where backbone is given: devices of one name act as one, got ''"),
+        ({"backbone_prefix": "p"}, "backbone: expected URLs of NATS where backbone-prefix is given, got None"),
+        ({"backbone_login": "f"}, "backbone: expected URLs of NATS where backbone-login is given, got None"),
+        (
+            {"name": "a", "backbone": "n1", "backbone_login": "f", "backbone_nkey": "g"},
+            "backbone: expected one login at NATS, got backbone-nkey and backbone-login",
+        ),
+        (
+            {"name": "a", "backbone": "t@n1", "backbone_credentials": "f"},
+            "backbone: expected one login at NATS, got backbone-credentials and a login in its URLs",
+        ),
+        (
+            {"name": "a", "backbone": "n1", "backbone_cert": "f"},
+            "backbone_key: expected a file where backbone-cert is given, got None",
+        ),
+        (
+            {"name": "a", "backbone": "n1", "backbone_key": "f"},
+            "backbone_cert: expected a file where backbone-key is given, got None",
+        ),
+        (
+            {"name": "a", "backbone": "n1", "backbone_buffer_bytes": SMALLEST_BUFFER_BYTES - 1},
+            "backbone_buffer_bytes: expected an integer from 1048576 to 4611686018427387904 (bytes), got 1048575",
+        ),
+        *(
+            (
+                {"name": "a", "backbone": "n1", "backbone_prefix": wrong},
+                "backbone_prefix: expected up to 64 letters, digits, '_' and '-', in words with a '.' between them, "
+                f"a letter or digit first, got {wrong!r}",
+            )
+            for wrong in ("", "a b", "a..b", ".a", "a.", "a.*", "a.>", "$SYS", "a" * 65)
+        ),
+    ],
+)
+def test_each_mistake_has_one_line(given, expected):
+    with pytest.raises(SettingsError) as raised:
+        Forwarder(**SIDES, **given)
+    assert str(raised.value) == expected
+
+
+def test_a_device_with_a_backbone_has_subscribers():
+    with pytest.raises(SettingsError, match=r"^pub: expected an endpoint where backbone is given, got None$"):
+        Relay(sub=1, push=2, name="a", backbone="n1")
+    with pytest.raises(TypeError):
+        Queue(**SIDES, backbone="n1")

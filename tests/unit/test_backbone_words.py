@@ -1,0 +1,149 @@
+"""What devices say to each other, and heads of packs: read again as they were, and refused where they are odd."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geventrelay.backbone.interest import id_of, interest_of
+from geventrelay.backbone.pack import HEAD_BYTES, PackHead, head_of
+from geventrelay.backbone.subjects import Subjects
+from geventrelay.backbone.words import (
+    MOST_WORD_BYTES,
+    Ask,
+    Gone,
+    Here,
+    MalformedError,
+    Mark,
+    Served,
+    decoded,
+    encoded,
+)
+
+IDS = st.binary(min_size=8, max_size=8)
+NAMES = st.binary(min_size=16, max_size=16)
+NUMBERS = st.integers(0, 2**63 - 1)
+MARKS = st.none() | st.builds(Mark, NAMES, NUMBERS, NUMBERS)
+HERES = st.builds(
+    lambda relay, host, topics, told, taken, answer: Here(
+        relay, host, id_of(interest_of(topics)), interest_of(topics) if told else None, taken, answer
+    ),
+    IDS, st.text(max_size=20), st.sets(st.binary(max_size=4), max_size=5), st.booleans(),
+    st.dictionaries(IDS, NUMBERS, max_size=3), st.booleans(),
+)  # fmt: skip
+WORDS = st.one_of(HERES, st.builds(Ask, IDS), st.builds(Gone, IDS), st.builds(Served, IDS, NUMBERS, MARKS, MARKS))
+
+
+@given(WORDS)
+def test_a_word_is_read_as_it_was_said(word):
+    assert decoded(encoded(word)) == word
+
+
+@given(st.binary(max_size=200))
+def test_other_bytes_are_no_word(data):
+    with pytest.raises(MalformedError):
+        decoded(data)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(WORDS, st.integers(0, 20), JSON)
+def test_a_word_with_another_value_in_it_is_a_word_or_refused(word, place, value):
+    made = json.loads(encoded(word))
+    made[sorted(made)[place % len(made)]] = value
+    with contextlib.suppress(MalformedError):
+        decoded(json.dumps(made).encode())
+
+
+@given(WORDS, st.integers(0, 20))
+def test_a_word_without_one_of_its_values_is_a_word_or_refused(word, place):
+    made = json.loads(encoded(word))
+    del made[sorted(made)[place % len(made)]]
+    try:
+        found = decoded(json.dumps(made).encode())
+    except MalformedError:
+        return
+    assert isinstance(found, (Here, Served))
+
+
+HERE = json.loads(encoded(Here(b"relay678", "host", id_of((b"a", b"b")), (b"a", b"b"), {b"other678": 3})))
+SERVED = json.loads(encoded(Served(b"relay678", 1, Mark(b"n" * 16, 2, 3), None)))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {**HERE, "v": 2},
+        {**HERE, "w": "hear"},
+        {**HERE, "w": ["here"]},
+        {**HERE, "relay": "00"},
+        {**HERE, "relay": "zz" * 8},
+        {**HERE, "relay": " " * 16},
+        {**HERE, "host": "x" * 256},
+        {**HERE, "answer": 1},
+        {**HERE, "taken": [1]},
+        {**HERE, "taken": {"00" * 8: -1}},
+        {**HERE, "taken": {"00" * 8: True}},
+        {**HERE, "taken": {"00" * 8: 2**63}},
+        {**HERE, "taken": {f"{number:016x}": 1 for number in range(1001)}},
+        {**HERE, "prefixes": ["YQ==", "YQ=="]},
+        {**HERE, "prefixes": ["Yg==", "YQ=="]},
+        {**HERE, "prefixes": ["YQ==", "YWI="]},
+        {**HERE, "prefixes": ["YQ=="]},
+        {**HERE, "prefixes": ["YQ", "Yg=="]},
+        {**HERE, "prefixes": "YQ=="},
+        {**HERE, "prefixes": [""] * 1001},
+        {**SERVED, "turn": 1.0},
+        {**SERVED, "begins": []},
+        {**SERVED, "begins": ["00" * 16, 1, 2, 3]},
+        {**SERVED, "begins": ["00" * 15, 1, 2]},
+        {**SERVED, "begins": ["00" * 16, 1, None]},
+        [1],
+        None,
+    ],
+)
+def test_each_oddity_is_refused(wrong):
+    decoded(json.dumps(HERE).encode())
+    decoded(json.dumps(SERVED).encode())
+    with pytest.raises(MalformedError):
+        decoded(json.dumps(wrong).encode())
+
+
+def test_what_is_too_long_or_too_deep_is_not_read():
+    with pytest.raises(MalformedError):
+        decoded(b" " * (MOST_WORD_BYTES + 1))
+    with pytest.raises(MalformedError):
+        decoded(b"[" * 500_000)
+
+
+@given(st.builds(PackHead, IDS, NAMES, NUMBERS, NUMBERS, st.integers(1, 2**32 - 1)), st.binary(min_size=1, max_size=9))
+def test_the_head_of_a_pack_is_read_as_it_was_written(head, messages):
+    data = head.encoded()
+    assert len(data) == HEAD_BYTES
+    assert head_of(data + messages) == head
+    for wrong in (data, data[:-1], b"X" + data[1:] + messages):
+        with pytest.raises(MalformedError):
+            head_of(wrong)
+
+
+def test_a_pack_without_messages_or_with_huge_numbers_is_none():
+    for head in (PackHead(b"i" * 8, b"n" * 16, 0, 0, 0), PackHead(b"i" * 8, b"n" * 16, 2**63, 0, 1)):
+        with pytest.raises(MalformedError):
+            head_of(head.encoded() + b"\0\0")
+
+
+def test_a_name_is_one_word_of_a_subject():
+    one, other = Subjects("prod.relays", "a.b_c-1"), Subjects("prod.relays.a", "b_c-1")
+    assert one.all == "prod.relays.a%2Eb_c-1.a"
+    assert one.relay(b"\x01" * 8) == "prod.relays.a%2Eb_c-1.r.0101010101010101"
+    assert one.stream(b"\xab" * 16) == "prod.relays.a%2Eb_c-1.s." + "ab" * 16
+    assert one.is_stream(one.stream(b"x")) and not one.is_stream(one.all) and not one.is_stream(other.stream(b"x"))
