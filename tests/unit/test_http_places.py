@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from geventrelay.errors import SettingsError
 from geventrelay.settings.checks import networks
 from geventrelay.web.http.places import Places, Proxies, client_of
+from geventrelay.web.http.under_way import UnderWay
 from geventrelay.web.recent import MOST_BYTES, Recent
 
 
@@ -141,3 +142,17 @@ def test_large_answers_make_room_for_later_ones_and_the_newest_stays_however_lar
     recent.get("d", lambda: make(MOST_BYTES + 1))
     assert kept("d")
     assert not kept("c")
+
+
+def test_an_answer_that_several_clients_read_is_one_and_has_its_place_until_the_last_has_it():
+    answers, large, other = UnderWay(10), bytes(20), bytes(1)
+    first, second = answers.begin(large), answers.begin(large)
+    assert first is not None and second is not None
+    assert b"".join(first) == b"".join(second) == large
+    assert (answers.nbytes, answers.begin(other)) == (20, None)
+    for _ in range(2):
+        first.close()
+        assert answers.begin(other) is None
+    second.close()
+    assert answers.nbytes == 0
+    assert answers.begin(other) is not None

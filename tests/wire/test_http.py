@@ -1,5 +1,6 @@
 """The API over a real connection: what each route says, and whom it refuses."""
 
+import functools
 import json
 
 import hypothesis
@@ -13,6 +14,7 @@ from support.http import TOKEN, Client, FakeServer, Reloaded
 from geventrelay import Forwarder, Relay, SettingsError, StartError, Streamer
 from geventrelay.settings import HttpAddress
 from geventrelay.testing import LOCAL, Peers, eventually, within
+from geventrelay.web.http.under_way import UnderWay
 from geventrelay.web.site import Site
 
 
@@ -413,6 +415,23 @@ def test_a_listener_that_reads_nothing_is_dropped_and_holds_up_nobody(serve, run
         assert client.get("/healthz").status == 200
         eventually(lambda: client.site._api.events.listeners == 0, "the listener to be dropped")
     assert client.get("/api/devices").json["server"]["http_refused"] == {"slow_reader": 1}
+
+
+def test_large_answers_that_are_not_read_take_bounded_memory(serve, run, monkeypatch):
+    answer = b'{"x": "' + b"y" * 20_000_000 + b'"}'
+    monkeypatch.setattr("geventrelay.web.api.Api._devices", lambda api: answer + b"\n")
+    monkeypatch.setattr("geventrelay.web.http.app.UnderWay", functools.partial(UnderWay, 30_000_000))
+    client = serve(FakeServer.of(run(Streamer(frontend=LOCAL, backend=LOCAL))))
+    assert client.get("/api/devices").body == answer + b"\n"
+    with socket.create_connection((client.host, client.port), timeout=5) as one:
+        one.sendall(b"GET /api/devices HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert one.recv(1) == b"H"
+        refused = client.get("/api/devices")
+        assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+        assert "?limit=" in refused.json["error"]
+        assert client.get("/healthz").status == 200
+        assert b'http_refused_total{reason="large_answers"} 1' in client.get("/metrics").body
+    eventually(lambda: client.get("/api/devices").status == 200, "room for another one")
 
 
 def test_the_page_comes_with_its_files_and_is_not_sent_twice(client):

@@ -12,6 +12,7 @@ from .door import Door, have_run_out
 from .messages import Refusal, Request, Response
 from .permissions import Guard
 from .router import Router
+from .under_way import SMALL_BYTES, LargeBody, UnderWay
 
 log = logging.getLogger("geventrelay")
 
@@ -44,6 +45,7 @@ class App:
         self._router = router
         self._guard = guard
         self._door = door
+        self._under_way = UnderWay()
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer the WSGI request in `environ`; `start_response` gets status and headers."""
@@ -57,6 +59,7 @@ class App:
                 log.warning(event("http-not-allowed", peer=who, request=what, reason=refusal))
         except Exception as error:
             response = self._failure(request, str(environ.get("REMOTE_ADDR")), error).response()
+        response, large = self._begin(request, response, str(environ.get("REMOTE_ADDR")))
         body = response.body
         headers = {**ALWAYS, **response.headers}
         if response.status not in _BODILESS:
@@ -64,9 +67,23 @@ class App:
             if isinstance(body, bytes):
                 headers["Content-Length"] = str(len(body))
         start_response(f"{response.status.value} {response.status.phrase}", list(headers.items()))
+        if large is not None:
+            return large  # type: ignore[return-value]  # a view of bytes is sent as bytes are
         if not isinstance(body, bytes):
             return body
         return [] if request.method == "HEAD" or response.status in _BODILESS else [body]
+
+    def _begin(self, request: Request, response: Response, peer: str) -> tuple[Response, LargeBody | None]:
+        """The answer, and how it is sent if it is large; another one if too many large ones are being read."""
+        body = response.body
+        if not isinstance(body, bytes) or len(body) <= SMALL_BYTES or request.method == "HEAD":
+            return response, None
+        large = self._under_way.begin(body)
+        if large is None:
+            self._door.refuse("large_answers", peer, f"{request.path}: too many large answers are being read")
+            sentence = "too many large answers are being read: try again, or ask for less with ?limit="
+            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, sentence, {"Retry-After": "1"}).response(), None
+        return response, large
 
     def _failure(self, request: Request, peer: str, error: Exception) -> Refusal:
         if have_run_out(error):

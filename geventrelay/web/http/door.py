@@ -28,6 +28,7 @@ REFUSED = {
     "bad_request": "",
     "slow_request": "",
     "slow_reader": "",
+    "large_answers": "",
     "descriptors": "",
 }
 """Why a connection is ended or a request is refused, with the option that lifts it."""
