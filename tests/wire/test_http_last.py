@@ -17,7 +17,6 @@ from geventrelay import Forwarder, Relay, StartError
 from geventrelay.cli.http_stream import open_http
 from geventrelay.recording import from_line
 from geventrelay.settings import HttpAddress
-from geventrelay.switch.contract import SidePlan
 from geventrelay.testing import LOCAL, Peers, eventually, within
 from geventrelay.web import last
 from geventrelay.web import tap as taps
@@ -42,11 +41,9 @@ def serve(token_file):
         yield serve
 
 
-@pytest.fixture(params=["native", "python"])
+@pytest.fixture(params=sorted(CORES))
 def kept(request, run, peers: Peers, monkeypatch):
     """``kept(message, ...)``: a device with either core that has published these messages."""
-    if request.param == "native" and not hasattr(CORES["native"]().side(SidePlan("a", "PUB")), "last_values_from"):
-        pytest.skip("native: no last values to ask for yet")
     if request.param == "python":
         monkeypatch.setattr("geventrelay.switch.choose.native_core_module", lambda: None)
 
