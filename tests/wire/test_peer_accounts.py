@@ -74,7 +74,6 @@ def test_a_peer_that_is_disconnected_loses_what_waits_and_may_come_again(either,
 
 def test_nothing_is_kept_of_peers_that_were_disconnected_while_no_worker_had_room(either, peers: Peers):
     device = either(Streamer(frontend=LOCAL, backend=LOCAL))
-    gc.collect()
     before = links()
     for _ in range(5):
         peers.connect(zmq.PUSH, *device.endpoints["frontend"], reconnect_ivl=-1).send(b"x" * 100)
@@ -83,12 +82,13 @@ def test_nothing_is_kept_of_peers_that_were_disconnected_while_no_worker_had_roo
     assert links() == before + 5
     for one in found:
         assert device.disconnect(one.id)
-    gc.collect()
-    assert links() == before
+    # With libuv, a watcher that was closed is there for one more turn of the loop.
+    eventually(lambda: links() == before, "that they are gone")
 
 
 def links():
     """How many connections there are in this process, of engine zmtp."""
+    gc.collect()
     return sum(isinstance(one, Link) for one in gc.get_objects())
 
 
