@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import inspect
 import re
@@ -11,10 +12,13 @@ import pytest
 import zmq
 import zmq.backend
 import zmq.green
+from nats.aio import transport
+from nats.aio.client import Client
 from zmq.utils.garbage import gc as zmq_garbage
 
 import geventrelay
 from geventrelay import RelaySocket
+from geventrelay.backbone.client import Connection
 from geventrelay.switch.native import boxes
 from geventrelay.zmtp import sodium
 
@@ -27,6 +31,9 @@ HOMES = {
     "_wait_write": "engine/socket.py",
     "zmq.utils.garbage": "testing/leaks.py",
     "nacl._sodium": "zmtp/sodium.py",
+    "_set_running_loop": "backbone/loop.py",
+    "_process_msg": "backbone/client.py",
+    "_flush_queue": "backbone/client.py",
 }
 # What both functions of libsodium take: where to write, what, how much of it, a nonce and a key.
 _BOX = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulonglong, ctypes.c_char_p, ctypes.c_char_p)
@@ -94,3 +101,28 @@ def test_libsodiums_functions_are_still_where_compiled_code_finds_them(addresses
     assert boxed.raw == sodium.seal(b"hello", nonce, key)
     assert unseal(found, boxed.raw, len(boxed.raw), nonce, key) == 0
     assert found.raw == b"hello"
+
+
+@pytest.mark.parametrize(
+    "name", ["_select_next_server", "_process_info", "_process_msg", "_process_err", "_process_op_err"]
+)
+def test_the_library_for_nats_still_has_the_methods_that_a_connection_overrides(name):
+    theirs, ours = (inspect.signature(vars(one)[name]) for one in (Client, Connection))
+    assert list(ours.parameters) == list(theirs.parameters)
+
+
+def test_the_library_for_nats_still_has_what_a_connection_uses_of_it():
+    used = (
+        "_reading_task", "_flusher_task", "_ping_interval_task", "_transport", "_flush_queue", "_server_pool",
+        "_current_server",
+    )  # fmt: skip
+    source = inspect.getsource(Client)
+    assert [name for name in used if f"self.{name} =" not in source and f"self.{name}:" not in source] == []
+    assert "self._io_writer" in inspect.getsource(transport.TcpTransport)
+    assert callable(Client._send_ping)
+    assert callable(Client._connect_to_server)
+
+
+def test_asyncio_still_has_the_running_loop_that_is_hidden_while_the_hub_runs_others():
+    assert asyncio._get_running_loop() is None
+    assert callable(asyncio._set_running_loop)
