@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import re
 import shutil
 import signal
@@ -119,9 +120,13 @@ class Ports:
     def _of(self, port: str) -> int:
         if port not in self._known:
             holder = self._stack.enter_context(socket.socket())
+            # Not one of those that the kernel gives to who asks for any: with SO_REUSEADDR, it may give one twice.
+            for number in random.sample(range(12_000, 32_000), 100):
+                with contextlib.suppress(OSError):
+                    holder.bind(("127.0.0.1", number))
+                    break
             # As libzmq does; two such sockets may share a port as long as one of them at most listens.
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            holder.bind(("127.0.0.1", 0))
             self._known[port] = holder.getsockname()[1]
         return self._known[port]
 
