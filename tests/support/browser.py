@@ -81,8 +81,16 @@ def _runs(path: str) -> bool:
     return answer.returncode == 0 and b"Chrom" in answer.stdout
 
 
+# What a browser answers when the page that an expression waits in makes way for another one.
+_LEFT = ("Inspected target navigated or closed", "Execution context was destroyed.")
+
+
 class BrowserError(AssertionError):
     """The browser did not do what it was told, or a condition did not come true in time."""
+
+
+class LeftError(BrowserError):
+    """The page made way for another one before the answer was there."""
 
 
 class Browser:
@@ -190,7 +198,16 @@ class Browser:
 
         :param condition: the expression; one that raises is not true yet. :param limit_s: how long, in seconds.
         """
-        answer = self.evaluate(UNTIL % (limit_s * 1000, condition))
+        ends = time.monotonic() + limit_s
+        while True:
+            left_s = max(0.0, ends - time.monotonic())
+            try:
+                answer = self.evaluate(UNTIL % (left_s * 1000, condition))
+                break
+            except LeftError:
+                # A link was followed: the condition is to come true in the page that is there then.
+                if not left_s:
+                    raise
         if "found" not in answer:
             raise BrowserError(f"not within {limit_s:g} s: {condition}\nconsole: {self.complaints}\n{answer['text']}")
         return answer["found"]
@@ -266,7 +283,8 @@ class Browser:
             message = self._read(f"answer to {method}")
             if message.get("id") == self._number:
                 if "error" in message:
-                    raise BrowserError(f"{method}: {message['error']['message']}")
+                    error = message["error"]["message"]
+                    raise (LeftError if error in _LEFT else BrowserError)(f"{method}: {error}")
                 answer: dict[str, Any] = message["result"]
                 return answer
             self._note(message)

@@ -86,3 +86,9 @@ def test_there_are_links_to_metrics_api_and_documentation(browser, stub):
     browser.click(".docs header a")
     browser.until("document.querySelectorAll('.card').length === 1")
     assert complaints(browser, stub) == []
+
+
+def test_a_condition_is_waited_for_over_a_page_that_is_left(browser, stub):
+    browser.open(stub.url)
+    browser.evaluate("void setTimeout(() => location.assign('docs.html'), 50)")
+    browser.until("document.querySelector('.docs') !== null")
