@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from ..engine.counters import PumpSnapshot
 from ..settings import DeviceSettings
 from .plan import Adjustment, SocketPlan
+from .work import Work
 
 if TYPE_CHECKING:
     from ..backbone.values import BackboneSnapshot
@@ -166,6 +167,8 @@ class Environment:
     :ivar bound: the addresses that each socket is bound to now, by its key; private ones too.
     :ivar device: the device itself.
     :ivar reload: reads the configuration again, raising `GeventRelayError` where it cannot; None where there is none.
+    :ivar work: how a backbone is told of messages that have no room here, and of room for others'; None where no outlet
+        has another place for its messages, and before the pumps are open.
     """
 
     settings: DeviceSettings
@@ -174,6 +177,7 @@ class Environment:
     bound: Callable[[], Mapping[str, Sequence[str]]]
     device: Controllable
     reload: Callable[[], object] | None
+    work: Callable[[], Work | None]
 
 
 @dataclass(frozen=True, slots=True)

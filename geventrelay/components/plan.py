@@ -23,6 +23,12 @@ BACKBONE_IN = "backbone_in"
 BACKBONE_NEWS = "backbone_news"
 """The key of the socket at which it gets to know what this device's subscribers want."""
 
+BACKBONE_WORK_OUT = "backbone_work_out"
+"""The key of the socket at which a backbone gets messages that no worker of this device has room for."""
+
+BACKBONE_WORK_IN = "backbone_work_in"
+"""The key of the socket at which it hands in messages of other devices, for the workers of this one."""
+
 Options = tuple[tuple[int, Any], ...]
 
 
@@ -49,11 +55,19 @@ class SocketPlan:
 
 @dataclass(frozen=True, slots=True)
 class OutletPlan:
-    """An outlet to be made, to the socket with this key."""
+    """An outlet to be made.
+
+    :ivar socket: the key of the socket that it leads to.
+    :ivar when_full: what happens to a message that neither this socket nor `otherwise` takes now.
+    :ivar payload: which part of each message goes there.
+    :ivar otherwise: the key of the socket that gets the same of a message that `socket` does not take now: for want of
+        room, or because a ROUTER has no such peer. None for none.
+    """
 
     socket: str
     when_full: WhenFull = WhenFull.BLOCK
     payload: Payload = Payload.WHOLE
+    otherwise: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +76,13 @@ class PumpPlan:
 
     :ivar source: the key of the socket that it reads.
     :ivar outlets: where its messages go.
-    :ivar answered_by: the `source` of the pump that brings a reply to each message of this one; None without replies.
+    :ivar answered_by: the sources of the pumps that bring replies, one to each message of this one; none without
+        replies. Pumps with the same ones are answered together.
     """
 
     source: str
     outlets: tuple[OutletPlan, ...]
-    answered_by: str | None = None
+    answered_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ import dataclasses
 import logging
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import gevent
 import zmq
 
 from ..engine import fork as fork
-from ..engine.counters import Drop, PumpSnapshot
+from ..engine.counters import Drop, PumpSnapshot, is_answered
 from ..engine.outlet import Outlet
 from ..engine.pump import Pump
 from ..engine.readiness import Readiness
@@ -44,24 +44,29 @@ class PumpComponent(Component):
     :param plan: what it joins.
     :param sockets: the device's; those of `plan` are open when this is opened.
     :param settings: the device's.
-    :param replies: the pump that brings a reply to each message of this one; None if no replies come.
+    :param fellows: all pumps of the device by their sources, this one too, once the device is made.
     """
 
     def __init__(
-        self, plan: PumpPlan, sockets: Sockets, settings: DeviceSettings, replies: PumpComponent | None = None
+        self, plan: PumpPlan, sockets: Sockets, settings: DeviceSettings, fellows: Mapping[str, PumpComponent]
     ) -> None:
         self.key = plan.source
         self._plan = plan
         self._sockets = sockets
         self._settings = settings
         self._device = settings.name
-        self._replies = replies
+        self._fellows = fellows
         # The outlets that another pump writes to as well.
         self._shared: Collection[str] = ()
         self._pump: Pump | None = None
         self._ran = self._left_unread = False
         # How many messages had been read when its connections were ended; None while they go on.
         self._cut_off_at: int | None = None
+
+    @property
+    def answered_by(self) -> tuple[str, ...]:
+        """See `PumpPlan.answered_by`."""
+        return self._plan.answered_by
 
     @property
     def pump(self) -> Pump:
@@ -108,7 +113,7 @@ class PumpComponent(Component):
         if step is DrainStep.BEGUN and self._sockets.is_cut_off(self.key):
             self._cut_off_at = self._received
         # Clients that never pause would use all of it.
-        if step is DrainStep.HALF_OVER and self._replies is not None:
+        if step is DrainStep.HALF_OVER and self._plan.answered_by:
             self.pump.pause()
 
     def apply(self, settings: DeviceSettings, change: Adjustment) -> None:
@@ -119,7 +124,7 @@ class PumpComponent(Component):
     @property
     def drained(self) -> bool:
         """Whether all that came in has been moved, and each request that was handed out was answered."""
-        return self.pump.drained and (self._replies is None or self._is_answered(self._replies))
+        return self.pump.drained and (not self._plan.answered_by or self._is_answered())
 
     def close(self, linger_ms: int | None, *, failed: bool) -> None:
         """Count what has not been read as dropped, unless the device has `failed`. Yields.
@@ -167,10 +172,11 @@ class PumpComponent(Component):
         snapshot = self._pump.snapshot()
         return dataclasses.replace(snapshot, left_unread=True) if self._left_unread else snapshot
 
-    def _is_answered(self, replies: PumpComponent) -> bool:
-        requested, replied = (one.pump.snapshot().outlets[0] for one in (self, replies))
-        # Unroutable ones do not count: no client waits for them.
-        return replied.sent + replied.dropped.get(Drop.FULL, 0) >= requested.sent
+    def _is_answered(self) -> bool:
+        asking = [one for one in self._fellows.values() if one.answered_by == self.answered_by]
+        answering = [self._fellows[key] for key in self.answered_by]
+        requested, replied = ([one.pump.snapshot().outlets[0] for one in these] for these in (asking, answering))
+        return is_answered(requested, replied)
 
     @contextlib.contextmanager
     def _waking(self) -> Iterator[None]:
@@ -223,14 +229,19 @@ def pumps_of(plan: Plan, sockets: Sockets, settings: DeviceSettings) -> list[Pum
     :param settings: the device's.
     """
     made: dict[str, PumpComponent] = {}
-    # Those that bring replies first, for the others need them.
-    for one in sorted(plan.pumps, key=lambda pump: pump.answered_by is not None):
-        replies = None if one.answered_by is None else made[one.answered_by]
-        made[one.source] = PumpComponent(one, sockets, settings, replies)
-    writers = Counter(outlet.socket for pump in plan.pumps for outlet in pump.outlets)
     for one in plan.pumps:
-        made[one.source].share([outlet.socket for outlet in one.outlets if writers[outlet.socket] > 1])
-    return [made[one.source] for one in plan.pumps]
+        made[one.source] = PumpComponent(one, sockets, settings, made)
+    writers = Counter(key for pump in plan.pumps for key in _destinations(pump))
+    for one in plan.pumps:
+        made[one.source].share([key for key in _destinations(one) if writers[key] > 1])
+    return list(made.values())
+
+
+def _destinations(plan: PumpPlan) -> Iterator[str]:
+    for outlet in plan.outlets:
+        yield outlet.socket
+        if outlet.otherwise is not None:
+            yield outlet.otherwise
 
 
 def _wake(sockets: Sequence[Readiness]) -> None:

@@ -14,7 +14,7 @@ import gevent
 import zmq
 
 from ..endpoints import Endpoint
-from ..engine.counters import Drop
+from ..engine.counters import is_answered
 from ..engine.grant import Grant
 from ..engine.peertable import PeersSnapshot
 from ..errors import StartError
@@ -228,7 +228,7 @@ class Switch(Component):
                     self._stations[plan.key].finish()
         # Clients that never pause would use all of the time; the rest is for the replies.
         for pump in self._plan.pumps if step is DrainStep.HALF_OVER else ():
-            if pump.answered_by is not None:
+            if pump.answered_by:
                 self._stations[pump.source].pause()
 
     @property
@@ -343,12 +343,11 @@ class Switch(Component):
 
     def _is_answered(self, pump: PumpPlan) -> bool:
         ways = {direction.key: direction.way for direction in self.directions}
-        requests, replies = ways[pump.source], ways.get(pump.answered_by or "")
-        if requests is None or replies is None:
-            return True
-        # Unroutable ones do not count: no client waits for them.
-        replied = replies.counters.outlets[0]
-        return replied.sent + replied.dropped.get(Drop.FULL, 0) >= requests.counters.outlets[0].sent
+        asking = (ways[one.source] for one in self._plan.pumps if one.answered_by == pump.answered_by)
+        answering = (ways[key] for key in pump.answered_by)
+        requested = [way.counters.outlets[0] for way in asking if way is not None]
+        replied = [way.counters.outlets[0] for way in answering if way is not None]
+        return not replied or is_answered(requested, replied)
 
     def _sources(self) -> list[Station]:
         return [self._stations[pump.source] for pump in self._plan.pumps if pump.source in self._stations]

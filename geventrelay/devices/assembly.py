@@ -89,7 +89,7 @@ class Assembly:
         else:
             self._pumps = self._switch.directions
             movers = (self._switch, *self._pumps)
-        environment = Environment(settings, self.sockets, self._pumps, lambda: self.bound, device, reload)
+        environment = Environment(settings, self.sockets, self._pumps, lambda: self.bound, device, reload, lambda: None)
         added = [component for feature in FEATURES for component in feature.components(environment)]
         first = [one for one in added if one.outlives_sockets]
         others = [one for one in added if not one.outlives_sockets]

@@ -60,7 +60,7 @@ def two_sides(settings: Any) -> Plan:
 def _queue(settings: Queue) -> Plan:
     made = two_sides(settings)
     requests, replies = made.pumps
-    return dataclasses.replace(made, pumps=(dataclasses.replace(requests, answered_by=replies.source), replies))
+    return dataclasses.replace(made, pumps=(dataclasses.replace(requests, answered_by=(replies.source,)), replies))
 
 
 def _relay(settings: Relay) -> Plan:

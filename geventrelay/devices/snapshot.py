@@ -83,6 +83,7 @@ class DeviceSnapshot:
 
 def _counts(outlet: OutletSnapshot) -> dict[str, int]:
     found = {"sent": outlet.sent} | ({"uncut": outlet.uncut} if outlet.uncut else {})
+    found |= {"elsewhere": outlet.elsewhere} if outlet.elsewhere else {}
     return found | {f"dropped.{why.value}": count for why, count in outlet.dropped.items()}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from .values import Frozen, Kind, Value, counter, frozen_copy, gauge, merged, values_of
@@ -109,6 +109,10 @@ class OutletValues:
     uncut: int = counter(
         "messages", "Messages that went whole, because what stands before their first space is no topic.",
         path=("uncut",), metric="uncut_messages",
+    )  # fmt: skip
+    elsewhere: int = counter(
+        "messages", "Messages that went to other devices over the backbone, because the socket had no room for them.",
+        path=("elsewhere",), metric="elsewhere_messages", top=True,
     )  # fmt: skip
     dropped: dict[Drop, int] = counter(
         "messages", "Messages that the socket did not take, by reason.",
@@ -302,7 +306,7 @@ _NO_DELIVERIES = {value.attribute: None for value in values_of(OutletSnapshot) i
 
 @dataclass(slots=True)
 class PumpSnapshot(Frozen, PumpValues):
-    """One pump at one moment: ``received == sent + sum(dropped) + held`` for each of its outlets; see `OutletSnapshot`.
+    """One pump at one moment; for each outlet, ``received == sent + elsewhere + sum(dropped) + held``.
 
     ``received / bursts`` is how many messages a burst moves on average.
 
@@ -344,9 +348,21 @@ class PumpSnapshot(Frozen, PumpValues):
     def balanced(self) -> bool:
         """Whether every message received is accounted for at every outlet, and so is every delivery that is counted."""
         return all(
-            self.received == outlet.sent + sum(outlet.dropped.values()) + outlet.held and outlet.adds_up
+            self.received == outlet.sent + outlet.elsewhere + sum(outlet.dropped.values()) + outlet.held
+            and outlet.adds_up
             for outlet in self.outlets
         )
+
+
+def is_answered(requested: Iterable[OutletValues], replied: Iterable[OutletValues]) -> bool:
+    """Whether all requests have been answered. Does not yield.
+
+    :param requested: the outlets to workers.
+    :param replied: the outlets to clients, at which the replies to all these come.
+    """
+    # Unroutable ones do not count: no client waits for them.
+    replies = sum(one.sent + one.elsewhere + one.dropped.get(Drop.FULL, 0) for one in replied)
+    return replies >= sum(one.sent + one.elsewhere for one in requested)
 
 
 OF_OUTLET = values_of(OutletSnapshot)
