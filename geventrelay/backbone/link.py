@@ -140,6 +140,14 @@ class Link:
         await connection.publish(subject, data)
         return True
 
+    async def say(self, subject: str, word: bytes) -> bool:
+        """Send a `word` under a `subject`; whether it needs not be sent again."""
+        if len(word) > self.max_payload:
+            # The server would end the connection. Its limit is far below what it is made with.
+            log.warning(event("backbone-refused", device=self._device, reason=f"a word of {len(word)} bytes"))
+            return True
+        return await self.publish(subject, word)
+
     async def flushed(self) -> None:
         """Return once all that was published was given to the system, or at once without a connection."""
         if self._connection is not None:
