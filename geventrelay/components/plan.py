@@ -43,6 +43,7 @@ class SocketPlan:
     :ivar longest_linger_ms: the most that it may linger, in ms, whatever the settings say; None for no bound.
     :ivar private: whether its one peer is a component of this device. No rules, rates or bounds of the settings hold
         for it, and users do not see it but for what it has counted.
+    :ivar requests_per_peer: where peers answer requests, how many each of them is given at a time; 0 for no limit.
     """
 
     key: str
@@ -51,6 +52,7 @@ class SocketPlan:
     options: Options = ()
     longest_linger_ms: int | None = None
     private: bool = False
+    requests_per_peer: int = 0
 
 
 @dataclass(frozen=True, slots=True)

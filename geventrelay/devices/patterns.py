@@ -59,8 +59,10 @@ def two_sides(settings: Any) -> Plan:
 
 def _queue(settings: Queue) -> Plan:
     made = two_sides(settings)
+    frontend, backend = made.sockets
     requests, replies = made.pumps
-    return dataclasses.replace(made, pumps=(dataclasses.replace(requests, answered_by=(replies.source,)), replies))
+    backend = dataclasses.replace(backend, requests_per_peer=settings.most_requests_per_worker)
+    return Plan((frontend, backend), (dataclasses.replace(requests, answered_by=(replies.source,)), replies))
 
 
 def _relay(settings: Relay) -> Plan:

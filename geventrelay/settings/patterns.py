@@ -10,7 +10,7 @@ from ..backbone.options import BackboneOptions
 from ..errors import SettingsError
 from ..retention.options import PublishedOptions
 from ..terms import Payload, SlowSubscriber, WhenFull
-from .checks import endpoints, one_of, prefixes
+from .checks import endpoints, one_of, prefixes, whole
 from .concealed import Unshown
 from .described import describe
 from .device import DeviceSettings
@@ -198,11 +198,28 @@ Publishers connect to the frontend, subscribers to the backend. A publisher send
 class Queue(_Proxy):
     """ROUTER <-> DEALER: any number of REQ clients at the frontend, of REP workers at the backend."""
 
+    title = "Queue"
     pattern: ClassVar[str] = "queue"
     summary: ClassVar[str] = "ROUTER <-> DEALER: requests of clients, answered by workers"
     about: ClassVar[str] = """\
 REQ clients connect to the frontend, REP workers to the backend. Each request goes to one worker, and its reply goes
 back to the client that asked."""
+
+    requests_per_worker: int | None = option(
+        whole(0),
+        "give a worker so many requests at a time, and more as it answers; 0 is no limit",
+        default=None,
+        unset="1 with a backbone, else no limit",
+        metavar="N",
+        unit="requests",
+    )
+
+    @property
+    def most_requests_per_worker(self) -> int:
+        """How many requests a worker is given at a time; 0 for no limit."""
+        if self.requests_per_worker is not None:
+            return self.requests_per_worker
+        return 0 if getattr(self, "backbone", None) is None else 1
 
     @classmethod
     def _pattern_types(cls, values: Mapping[str, Any]) -> dict[str, str]:
