@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import gevent
 from gevent.event import AsyncResult
 
-from ..components.component import Component, DrainStep, Environment, Feature
+from ..components.component import Component, DrainStep, Environment, Feature, Traffic
 from ..components.plan import BACKBONE_IN, BACKBONE_NEWS, BACKBONE_OUT
 from ..settings import Forwarder, Relay
 from .values import BackboneSnapshot
@@ -24,15 +24,22 @@ class Backbone(Component):
 
     :param settings: the device's; they have a `backbone`.
     :param bound: where the device's sockets listen, by key.
+    :param traffic: what has gone through the sockets that are for programs.
     """
 
     key = "backbone"
     # What the device has handed over when it closes is still to be sent.
     outlives_sockets = True
 
-    def __init__(self, settings: Relay | Forwarder, bound: Callable[[], Mapping[str, Sequence[str]]]) -> None:
+    def __init__(
+        self,
+        settings: Relay | Forwarder,
+        bound: Callable[[], Mapping[str, Sequence[str]]],
+        traffic: Callable[[], Traffic] = Traffic,
+    ) -> None:
         self._settings = settings
         self._bound = bound
+        self._traffic = traffic
         self._exchange: Exchange | None = None
         self._worker: gevent.Greenlet[..., None] | None = None
         self._failed: AsyncResult[Exception] = AsyncResult()
@@ -42,7 +49,7 @@ class Backbone(Component):
         # Not before: the library and asyncio take a while to load, which a process without a backbone need not wait.
         from .exchange import Exchange
 
-        exchange = Exchange(self._settings, own_topics(self._settings))
+        exchange = Exchange(self._settings, own_topics(self._settings), traffic=self._traffic)
         exchange.open()
         self._exchange = exchange
 
@@ -133,7 +140,7 @@ def _components(environment: Environment) -> tuple[Component, ...]:
     settings: Any = environment.settings
     if getattr(settings, "backbone", None) is None:
         return ()
-    return (Backbone(settings, environment.bound),)
+    return (Backbone(settings, environment.bound, environment.traffic),)
 
 
 FEATURE = Feature(lambda settings: (), _components)

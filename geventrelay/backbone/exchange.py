@@ -16,12 +16,14 @@ import logging
 import secrets
 import socket
 import time
-from collections.abc import Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any
 
+from ..components.component import Traffic
 from ..log import event
 from ..settings import Forwarder, Relay
 from ..terms import WhenFull
+from .about import Portrait
 from .inbox import Incoming
 from .link import Link, check_installed
 from .mesh import Action, Forget, Joined, Left, Mesh, Say, Serve
@@ -29,7 +31,7 @@ from .outbox import Outbox
 from .publishing import News, Outgoing, Publishing
 from .subjects import Subjects
 from .values import BackboneSnapshot, LinkState
-from .words import MOST_RELAYS, RELAY_BYTES, Word, decoded, encoded
+from .words import MOST_RELAYS, RELAY_BYTES, About, Word, decoded, encoded
 
 log = logging.getLogger("geventrelay")
 
@@ -45,16 +47,21 @@ class Exchange:
 
     :param settings: the device's.
     :param own: the prefixes of messages that the device itself wants, besides its subscribers.
+    :param traffic: what has gone through its sockets; does not yield.
     """
 
-    def __init__(self, settings: Relay | Forwarder, own: Collection[bytes] = ()) -> None:
+    def __init__(
+        self, settings: Relay | Forwarder, own: Collection[bytes] = (), *, traffic: Callable[[], Traffic] = Traffic
+    ) -> None:
         self._settings = settings
         self._device = settings.name
         self._subjects = Subjects(settings.backbone_prefix, settings.name)
         self._relay = secrets.token_bytes(RELAY_BYTES)
         blocks = settings.backbone_when_full is WhenFull.BLOCK
         outbox = Outbox(self._relay, settings.backbone_buffer_bytes, drops=not blocks)
-        self._mesh = Mesh(self._relay, socket.gethostname(), outbox.mark)
+        self._host = socket.gethostname()
+        self._portrait = Portrait(traffic)
+        self._mesh = Mesh(self._relay, self._host, outbox.mark, self._about)
         self._has_to_send, self._is_idle = asyncio.Event(), asyncio.Event()
         self._publishing = Publishing(settings, own, self._mesh, outbox, self._do, self._has_to_send.set)
         self._link: Link | None = None
@@ -127,12 +134,15 @@ class Exchange:
     def snapshot(self) -> BackboneSnapshot:
         """What it has done up to now, and what there is."""
         link, publishing = self._link, self._publishing
+        neighbours = self._mesh.neighbours(time.monotonic())
+        ways_s = [one.round_trip_s for one in neighbours if one.round_trip_s is not None]
         return BackboneSnapshot(
             relay=self._relay.hex(),
             state=LinkState.CONNECTING if link is None else link.state,
             server="" if link is None else link.server,
             reason="" if link is None else link.reason,
-            neighbours=self._mesh.neighbours(time.monotonic()),
+            neighbours=neighbours,
+            host=self._host,
             sent=publishing.sent,
             sent_bytes=publishing.sent_bytes,
             sent_packs=publishing.sent_packs,
@@ -150,7 +160,14 @@ class Exchange:
             incoming_bytes=publishing.inbox.waiting_bytes,
             wanted=len(self._mesh.interest),
             round_trip_s=None if link is None else link.round_trip_s,
+            others=len(neighbours),
+            others_round_trip_s=max(ways_s, default=None),
         )
+
+    def _about(self) -> About:
+        server = "" if self._link is None else self._link.server
+        waiting, incoming = self._publishing.waiting, self._publishing.inbox.waiting
+        return self._portrait.at(time.monotonic(), server=server, waiting=waiting, incoming=incoming)
 
     async def _until_ended(self, tasks: Collection[asyncio.Task[None]], reading: asyncio.Task[None]) -> None:
         """Return when `reading`, the task that reads from the device, has ended; raise what ends a task too early."""

@@ -17,6 +17,7 @@ Time is an argument, in seconds of a clock that never goes back. No packs and no
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from dataclasses import dataclass
 from .interest import Interest, id_of, interest_of
 from .pack import PackHead
 from .values import Neighbour
-from .words import MOST_RELAYS, Ask, Gone, Here, Mark, Served, Word
+from .words import MOST_RELAYS, About, Ask, Gone, Here, Mark, Ping, Pong, Served, Word
 
 HERE_S = 1.0
 """How often a device says that it is there."""
@@ -32,6 +33,10 @@ EXPIRY_S = 5.0
 """A device that has been silent for so long is gone."""
 AGAIN_S = 1.5
 """So long after `Served` a `Here` must know of it: the next one after it has come."""
+PING_S = 5.0
+"""How often it is measured how long the way to another device and back takes."""
+_PINGS = 5
+"""To how many others at most in one `Mesh.tick`."""
 _KEPT_S = 10.0
 """How long what was asked for before is listened to: until all others have moved this device."""
 _TOLD_BYTES = 512
@@ -106,6 +111,10 @@ class _Other:
     :ivar left_at: where its stream stood when it was taken for gone.
     :ivar taking: where the next pack from it begins; None while it sends nothing that was asked for.
     :ivar taken: the number of the last `Served` from it.
+    :ivar begins: where what it is sent now begins.
+    :ivar sent: how many messages it was sent before that.
+    :ivar about: what it says of itself.
+    :ivar pinged: when it was asked for an answer last; `ping` is the number of that question, None once it is there.
     """
 
     relay: bytes
@@ -122,6 +131,12 @@ class _Other:
     taken: int = 0
     received: int = 0
     lost: int = 0
+    begins: Mark | None = None
+    sent: int = 0
+    about: About | None = None
+    pinged: float = -math.inf
+    ping: int | None = None
+    round_trip_s: float | None = None
 
 
 class Mesh:
@@ -133,20 +148,25 @@ class Mesh:
     :param relay: the id of this device.
     :param host: the host that it is on.
     :param mark: where one of its streams stands, see `geventrelay.backbone.outbox.Outbox.mark`.
+    :param about: what it says of itself besides.
     :ivar interest: what this device asks for.
     :ivar streams: what is sent: each interest of other devices, by its name.
     :ivar lost: how many messages did not come, of all others.
     """
 
-    def __init__(self, relay: bytes, host: str, mark: Callable[[bytes], Mark]) -> None:
+    def __init__(
+        self, relay: bytes, host: str, mark: Callable[[bytes], Mark], about: Callable[[], About | None] = lambda: None
+    ) -> None:
         self.relay = relay
         self._host = host
         self._mark = mark
+        self._about = about
         self._others: dict[bytes, _Other] = {}
         # Those that were taken for gone: where they stood, should they come back.
         self._past: OrderedDict[bytes, _Other] = OrderedDict()
         self._is_connected = False
         self._next_here = 0.0
+        self._pings = 0
         self._ticked: float | None = None
         self._id = _NOTHING
         # What was asked for before, and when it was replaced.
@@ -179,7 +199,7 @@ class Mesh:
         """NATS can be reached from `now` on, for the first time or again."""
         self._is_connected = True
         for one in self._others.values():
-            one.heard, one.is_back = now, False
+            one.heard, one.is_back, one.ping = now, False, None
         return self._say_here(now, answer=True)
 
     def disconnected(self) -> None:
@@ -202,7 +222,7 @@ class Mesh:
             del self._before[name]
         if now >= self._next_here:
             done += self._say_here(now, told_bytes=_TOLD_BYTES)
-        return done
+        return done + self._ping(now)
 
     def leave(self) -> list[Action]:
         """This device stops."""
@@ -219,6 +239,10 @@ class Mesh:
                 return [Say(word.relay, self._here())] if word.relay in self._others else []
             case Served():
                 self._hear_served(word)
+            case Ping():
+                return [Say(word.relay, Pong(self.relay, word.number))] if word.relay in self._others else []
+            case Pong():
+                self._hear_pong(word, now)
             case Gone():
                 other = self._others.get(word.relay)
                 done = self._lose(other) if other is not None else []
@@ -234,7 +258,12 @@ class Mesh:
     def said(self, relay: bytes, word: Served, now: float) -> None:
         """The `word` that `Serve` has asked for has gone to the device `relay`, `now`."""
         other = self._others.get(relay)
-        if other is not None and word.turn == other.turn:
+        if other is None:
+            return
+        if isinstance(word.ended, Mark):
+            self._end_stint(other, word.ended)
+        other.begins = word.begins
+        if word.turn == other.turn:
             other.served = word, now
 
     def take(self, head: PackHead, now: float) -> bool:
@@ -263,6 +292,9 @@ class Mesh:
                 serves=one.taking is not None,
                 received=one.received,
                 lost=one.lost,
+                sent=one.sent + self._sent_since(one.begins),
+                round_trip_s=one.round_trip_s,
+                about=one.about,
             )
             for relay, one in sorted(self._others.items())
         )
@@ -270,7 +302,8 @@ class Mesh:
     def _here(self, *, told_bytes: int | None = None, answer: bool = False) -> Here:
         is_told = told_bytes is None or sum(map(len, self.interest)) <= told_bytes
         taken = {relay: one.taken for relay, one in self._others.items() if one.taken}
-        return Here(self.relay, self._host, self._id, self.interest if is_told else None, taken, answer)
+        prefixes = self.interest if is_told else None
+        return Here(self.relay, self._host, self._id, prefixes, taken, answer, self._about())
 
     def _say_here(self, now: float, *, told_bytes: int | None = None, answer: bool = False) -> list[Action]:
         self._next_here = now + HERE_S
@@ -285,6 +318,7 @@ class Mesh:
             other = self._others[word.relay] = self._past.pop(word.relay, _Other(word.relay, now))
         other.heard, other.is_back, other.host = now, True, word.host
         other.acked = word.taken.get(self.relay, 0)
+        other.about = word.about
         done: list[Action] = [Joined(word.relay, word.host)] if is_new else []
         if is_new or word.answer:
             done.append(Say(word.relay, self._here()))
@@ -295,6 +329,32 @@ class Mesh:
             return [*done, Say(word.relay, Ask(self.relay))]
         other.wants = len(interest)
         return done + self._serve(other, word.interest if interest else None, interest, now)
+
+    def _ping(self, now: float) -> list[Action]:
+        """Ask some others for an answer: those that know the word, and that were asked long ago or never."""
+        asked_last = now - PING_S
+        due = [one for one in self._others.values() if one.about is not None and one.pinged <= asked_last]
+        due.sort(key=lambda one: one.pinged)
+        done: list[Action] = []
+        for one in due[:_PINGS]:
+            self._pings += 1
+            one.pinged, one.ping = now, self._pings
+            done.append(Say(one.relay, Ping(self.relay, self._pings)))
+        return done
+
+    def _hear_pong(self, word: Pong, now: float) -> None:
+        other = self._others.get(word.relay)
+        if other is not None and other.ping == word.number:
+            other.round_trip_s, other.ping = now - other.pinged, None
+
+    def _sent_since(self, begins: Mark | None) -> int:
+        return 0 if begins is None else max(0, self._mark(begins.stream).message - begins.message)
+
+    def _end_stint(self, other: _Other, ended: Mark) -> None:
+        """What a device was sent in the stream that it was sent up to now is all that it gets of it."""
+        if other.begins is not None and other.begins.stream == ended.stream:
+            other.sent += max(0, ended.message - other.begins.message)
+        other.begins = None
 
     def _known(self, name: bytes) -> Interest | None:
         if name == _NOTHING:
@@ -335,6 +395,7 @@ class Mesh:
         stream = other.stream
         if stream is not None:
             other.left_at, other.stream, other.served = self._mark(stream), None, None
+            self._end_stint(other, other.left_at)
             self._drop_unused()
             if stream not in self.streams:
                 done.append(Forget(stream))

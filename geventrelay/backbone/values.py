@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..engine.values import counter, gauge, merged, values_of
+from .words import About
 
 
 class LinkState(enum.Enum):
@@ -45,6 +46,9 @@ class Neighbour:
     :ivar serves: whether it sends to this one what this one asked for.
     :ivar received: messages that came from it.
     :ivar lost: messages of it that were on their way and did not come.
+    :ivar sent: messages that were sent to it.
+    :ivar round_trip_s: how long the last way to it and back took, in seconds; None if that is not known.
+    :ivar about: what it says of itself; None of one that is older.
     """
 
     relay: str
@@ -55,6 +59,9 @@ class Neighbour:
     serves: bool
     received: int
     lost: int
+    sent: int = 0
+    round_trip_s: float | None = None
+    about: About | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +72,7 @@ class BackboneSnapshot:
     device - not wanted = sent + dropped (but for ``slow``) + waiting.
 
     :ivar relay: what tells this life of the device from all others: 16 hexadecimal digits.
+    :ivar host: the host that it says it is on.
     :ivar state: how it stands with NATS.
     :ivar server: which server it is connected to, without a login; empty if it is not connected.
     :ivar reason: why it is not connected; empty if it is.
@@ -76,6 +84,7 @@ class BackboneSnapshot:
     server: str
     reason: str
     neighbours: tuple[Neighbour, ...]
+    host: str = ""
 
     sent: int = counter(
         "messages", "Messages sent to other devices over the backbone.", path=("sent",), metric="backbone_sent_messages"
@@ -176,12 +185,25 @@ class BackboneSnapshot:
         path=("round_trip_s",),
         metric="backbone_round_trip_seconds",
     )
+    others: int = gauge(
+        "devices",
+        "How many other devices of the same name are there.",
+        path=("others",),
+        metric="backbone_others",
+    )
+    others_round_trip_s: float | None = gauge(
+        "seconds",
+        "The last round trip to another device, the longest of all, in seconds.",
+        optional=True,
+        path=("others_round_trip_s",),
+        metric="backbone_others_round_trip_seconds",
+    )
 
     def merged_with(self, later: BackboneSnapshot | None) -> BackboneSnapshot:
         """The counts of both lives of one device: this one, which is over, and a `later` one; None if there is none."""
         if later is None:
             return self
-        about = {name: getattr(later, name) for name in ("relay", "state", "server", "reason", "neighbours")}
+        about = {name: getattr(later, name) for name in ("relay", "state", "server", "reason", "neighbours", "host")}
         return merged(self, later, **about)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,11 +28,41 @@ MOST_WORD_BYTES = 1024 * 1024
 """What is longer is no word: the largest interest, and a thousand devices that are told of, are far less."""
 
 _LONGEST_HOST = 255
+_LONGEST_VERSION = 64
+# As a URL of a server without a login may be.
+_LONGEST_SERVER = 300
+_LONGEST_KEY = 64
+_MOST_SOCKETS = 16
 _MOST_NUMBER = 2**63
 
 
 class MalformedError(ValueError):
     """What came from NATS is not understood."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What a device says of itself, for those who look at the mesh.
+
+    :ivar version: of geventrelay.
+    :ivar server: which server of NATS it is connected to, without a login.
+    :ivar peers: how many programs are connected to each of its sockets, by the socket's key.
+    :ivar received_per_s: how many messages a second it gets from these, of late.
+    :ivar sent_per_s: how many it sends to them.
+    :ivar waiting: how many messages wait for other devices there.
+    :ivar incoming: how many messages from other devices wait for it.
+    """
+
+    version: str
+    server: str
+    peers: Mapping[str, int] = field(default_factory=dict)
+    received_per_s: int = 0
+    sent_per_s: int = 0
+    waiting: int = 0
+    incoming: int = 0
+
+
+_ABOUT_NUMBERS = ("received_per_s", "sent_per_s", "waiting", "incoming")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +75,7 @@ class Here:
     :ivar prefixes: what that is; None where it is left out. A device that does not know it asks.
     :ivar taken: the number of the last `Served` that came from each of the others, by their ids.
     :ivar answer: whether each device is to answer with a word like this, since this one knows none.
+    :ivar about: what else it says of itself; None of one that is older, and knows neither `Ping` nor `Pong`.
     """
 
     relay: bytes
@@ -52,6 +84,7 @@ class Here:
     prefixes: Interest | None = None
     taken: Mapping[bytes, int] = field(default_factory=dict)
     answer: bool = False
+    about: About | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +137,31 @@ class Gone:
     relay: bytes
 
 
-Word = Here | Ask | Served | Gone
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """A device wants an answer at once, to see how long the way there and back takes.
+
+    :ivar relay: its id.
+    :ivar number: what the answer is to have.
+    """
+
+    relay: bytes
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """The answer to a `Ping`.
+
+    :ivar relay: the id of the one that answers.
+    :ivar number: that of the question.
+    """
+
+    relay: bytes
+    number: int
+
+
+Word = Here | Ask | Served | Gone | Ping | Pong
 
 
 def encoded(word: Word) -> bytes:
@@ -116,6 +173,10 @@ def encoded(word: Word) -> bytes:
             made["taken"] = {relay.hex(): turn for relay, turn in word.taken.items()}
             if word.prefixes is not None:
                 made["prefixes"] = [base64.b64encode(prefix).decode() for prefix in word.prefixes]
+            if word.about is not None:
+                made["about"] = dataclasses.asdict(word.about)
+        case Ping() | Pong():
+            made["number"] = word.number
         case Served():
             made |= {"turn": word.turn, "begins": _made_mark(word.begins), "ended": _made_mark(word.ended)}
     return json.dumps(made, separators=(",", ":")).encode()
@@ -153,7 +214,22 @@ def _here(relay: bytes, found: dict[str, Any]) -> Here:
     interest = _id(found.get("interest"), ID_BYTES)
     prefixes = None if found.get("prefixes") is None else _prefixes(found["prefixes"], interest)
     turns = {_id(one, RELAY_BYTES): _number(turn) for one, turn in taken.items()}
-    return Here(relay, host, interest, prefixes, turns, answer)
+    about = None if found.get("about") is None else _about(found["about"])
+    return Here(relay, host, interest, prefixes, turns, answer, about)
+
+
+def _about(found: Any) -> About:
+    if not isinstance(found, dict):
+        raise MalformedError("what a device says of itself")
+    peers = found.get("peers")
+    if not isinstance(peers, dict) or len(peers) > _MOST_SOCKETS or any(len(key) > _LONGEST_KEY for key in peers):
+        raise MalformedError("peers")
+    return About(
+        version=_text(found.get("version"), _LONGEST_VERSION),
+        server=_text(found.get("server"), _LONGEST_SERVER),
+        peers={key: _number(count) for key, count in peers.items()},
+        **{name: _number(found.get(name)) for name in _ABOUT_NUMBERS},
+    )
 
 
 def _served(relay: bytes, found: dict[str, Any]) -> Served:
@@ -165,6 +241,8 @@ _KINDS: Mapping[str, Callable[[bytes, dict[str, Any]], Word]] = {
     "ask": lambda relay, found: Ask(relay),
     "served": _served,
     "gone": lambda relay, found: Gone(relay),
+    "ping": lambda relay, found: Ping(relay, _number(found.get("number"))),
+    "pong": lambda relay, found: Pong(relay, _number(found.get("number"))),
 }
 
 
@@ -181,6 +259,12 @@ def _id(text: Any, nbytes: int) -> bytes:
 def _number(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _MOST_NUMBER:
         raise MalformedError("a number")
+    return value
+
+
+def _text(value: Any, longest: int) -> str:
+    if not isinstance(value, str) or len(value) > longest:
+        raise MalformedError("a text")
     return value
 
 

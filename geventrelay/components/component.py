@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from ..engine.counters import PumpSnapshot
@@ -158,6 +158,20 @@ class Direction(Component, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Traffic:
+    """What has gone through the sockets of a device that are for programs, since it was started.
+
+    :ivar received: how many messages came from these.
+    :ivar sent: how many were sent to them.
+    :ivar peers: how many are connected to each socket, by the socket's key; without those that are not followed.
+    """
+
+    received: int = 0
+    sent: int = 0
+    peers: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
     """What a device gives the components of its features.
 
@@ -165,6 +179,7 @@ class Environment:
     :ivar sockets: makes and closes sockets; has those of the pattern.
     :ivar pumps: the pattern's, in the order of its plan.
     :ivar bound: the addresses that each socket is bound to now, by its key; private ones too.
+    :ivar traffic: what has gone through its sockets up to now; does not yield.
     :ivar device: the device itself.
     :ivar reload: reads the configuration again, raising `GeventRelayError` where it cannot; None where there is none.
     :ivar work: how a backbone is told of messages that have no room here, and of room for others'; None where no outlet
@@ -175,6 +190,7 @@ class Environment:
     sockets: Sockets
     pumps: Sequence[Direction]
     bound: Callable[[], Mapping[str, Sequence[str]]]
+    traffic: Callable[[], Traffic]
     device: Controllable
     reload: Callable[[], object] | None
     work: Callable[[], Work | None]

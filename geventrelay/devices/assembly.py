@@ -11,7 +11,7 @@ import gevent
 import zmq
 
 from ..backbone.values import BackboneSnapshot
-from ..components.component import Component, Controllable, Direction, DrainStep, Environment
+from ..components.component import Component, Controllable, Direction, DrainStep, Environment, Traffic
 from ..components.plan import Adjustment, Plan, SocketPlan
 from ..components.pump import pumps_of
 from ..components.sockets import Sockets
@@ -67,6 +67,7 @@ class Assembly:
         self.device = settings.name
         self._settings = settings
         self._on_death = on_death
+        self._private = {one.key for one in plan.sockets if one.private}
         self._made_in = fork.current()
         self.running = False
         self._greenlets: list[gevent.Greenlet[..., None]] = []
@@ -89,7 +90,9 @@ class Assembly:
         else:
             self._pumps = self._switch.directions
             movers = (self._switch, *self._pumps)
-        environment = Environment(settings, self.sockets, self._pumps, lambda: self.bound, device, reload, lambda: None)
+        environment = Environment(
+            settings, self.sockets, self._pumps, lambda: self.bound, self._traffic, device, reload, lambda: None
+        )
         added = [component for feature in FEATURES for component in feature.components(environment)]
         first = [one for one in added if one.outlives_sockets]
         others = [one for one in added if not one.outlives_sockets]
@@ -237,6 +240,15 @@ class Assembly:
                 interruption = interruption or error
                 continue
             return interruption
+
+    def _traffic(self) -> Traffic:
+        pumps = self.snapshots()
+        outlets = [outlet for pump in pumps for outlet in pump.outlets if outlet.socket not in self._private]
+        return Traffic(
+            received=sum(pump.received for pump in pumps if pump.source not in self._private),
+            sent=sum(outlet.sent for outlet in outlets),
+            peers={k: one.connected for k, one in self.peers(accounts=False).items() if k not in self._private},
+        )
 
     def _end_greenlets(self) -> None:
         # Not the one that runs this, should it be one of them: it would wait for its own end.

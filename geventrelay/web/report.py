@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..backbone.values import OF_BACKBONE, BackboneSnapshot
+from ..backbone.values import OF_BACKBONE, BackboneSnapshot, Neighbour
 from ..engine.counters import OF_OUTLET, OF_PUMP, PumpSnapshot
 from ..engine.native.choose import burst_name
 from ..engine.peeraccount import ACCOUNTS_AT_A_TIME, OF_PEER
@@ -196,21 +196,37 @@ def backbone(one: BackboneSnapshot) -> Json:
     """How `one` device is joined with others of its name."""
     return {
         "relay": one.relay,
+        "host": printable(one.host),
         "state": one.state.value,
         "server": printable(one.server),
         "reason": printable(one.reason),
         **as_json(OF_BACKBONE, one),
-        "neighbours": [
-            {
-                "relay": other.relay,
-                "host": printable(other.host),
-                "silent_s": round(other.silent_s, 3),
-                "wants": other.wants,
-                "served": other.served,
-                "serves": other.serves,
-                "received": other.received,
-                "lost": other.lost,
-            }
-            for other in one.neighbours
-        ],
+        "neighbours": [_neighbour(other) for other in one.neighbours],
+    }
+
+
+def _neighbour(other: Neighbour) -> Json:
+    about = other.about
+    return {
+        "relay": other.relay,
+        "host": printable(other.host),
+        "silent_s": round(other.silent_s, 3),
+        "wants": other.wants,
+        "served": other.served,
+        "serves": other.serves,
+        "sent": other.sent,
+        "received": other.received,
+        "lost": other.lost,
+        "round_trip_s": None if other.round_trip_s is None else round(other.round_trip_s, 6),
+        "about": None
+        if about is None
+        else {
+            "version": printable(about.version),
+            "server": printable(about.server),
+            "peers": {printable(key): count for key, count in about.peers.items()},
+            "received_per_s": about.received_per_s,
+            "sent_per_s": about.sent_per_s,
+            "waiting": about.waiting,
+            "incoming": about.incoming,
+        },
     }

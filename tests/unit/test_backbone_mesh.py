@@ -4,7 +4,7 @@ keeps the order of each sender, and that may be cut.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import replace
 
 import hypothesis.strategies as st
@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 
 from geventrelay.backbone.interest import id_of, interest_of
-from geventrelay.backbone.mesh import EXPIRY_S, HERE_S, MOST_SERVED, MOST_SERVED_BYTES, Forget, Mesh, Say, Serve
+from geventrelay.backbone.mesh import EXPIRY_S, HERE_S, MOST_SERVED, MOST_SERVED_BYTES, PING_S, Forget, Mesh, Say, Serve
 from geventrelay.backbone.outbox import Outbox, OutPack, OutServed
 from geventrelay.backbone.pack import HEAD_BYTES, head_of
 from geventrelay.backbone.sorting import Sorter
 from geventrelay.backbone.whole import split
-from geventrelay.backbone.words import Here, Mark, Served, decoded, encoded
+from geventrelay.backbone.words import About, Here, Mark, Ping, Pong, Served, decoded, encoded
 
 ALL = "all"
 
@@ -70,7 +70,7 @@ class Relay:
     def __init__(self, net: Net, name: bytes) -> None:
         self.net, self.name = net, name
         self.outbox = Outbox(name, 1 << 20)
-        self.mesh = Mesh(name, "host", self.outbox.mark)
+        self.mesh = Mesh(name, "host", self.outbox.mark, lambda: About(version="1", server="nats://n1:4222"))
         self.sorter = Sorter({})
         self.listens: set[str] = set()
         self.words: deque[Say] = deque()
@@ -135,6 +135,10 @@ class Relay:
     def lost_of(self, other: Relay) -> int:
         return self.mesh._others[other.name].lost
 
+    def sent_to(self, other: Relay) -> int:
+        found = (one.sent for one in self.mesh.neighbours(self.net.now) if one.relay == other.name.hex())
+        return next(found)
+
 
 def relays(net: Net, count: int) -> list[Relay]:
     return [Relay(net, bytes([number + 1] * 8)) for number in range(count)]
@@ -180,6 +184,7 @@ def test_whatever_is_asked_for_meanwhile_each_message_comes_once_and_in_order(st
             if one is not other:
                 assert other.came.get(one.name, []) == one.expected.get(other.name, [])
                 assert other.lost_of(one) == 0
+                assert one.sent_to(other) == len(one.expected.get(other.name, []))
         assert one.outbox.waiting == one.outbox.waiting_bytes == 0
         # In the end, each gets what it asks for.
         for topic in TOPICS:
@@ -245,7 +250,7 @@ def test_what_comes_and_what_is_lost_is_all_there_was(steps):
         for other in three:
             if one is not other:
                 came, expected = other.came.get(one.name, []), one.expected.get(other.name, [])
-                assert len(came) + other.lost_of(one) == len(expected)
+                assert len(came) + other.lost_of(one) == len(expected) == one.sent_to(other)
                 rest = iter(expected)
                 assert all(message in rest for message in came)
 
@@ -337,6 +342,48 @@ def test_what_waits_for_a_device_that_does_not_come_back_is_dropped_and_counted(
     assert not one.mesh.waits and not one.mesh.neighbours(net.now)
     assert {reason.value: count for reason, count in one.outbox.dropped.items()} == {"left": 1}
     assert one.outbox.waiting == 0
+
+
+def test_the_way_to_another_one_and_back_is_measured_again_and_again():
+    net = Net()
+    one, other = relays(net, 2)
+    net.settle()
+    assert [relay.mesh.neighbours(net.now)[0].round_trip_s for relay in (one, other)] == [0.0, 0.0]
+    net.now += PING_S
+    asked = [action.word for action in one.mesh.tick(net.now) if isinstance(action, Say)]
+    (ping,) = [word for word in asked if isinstance(word, Ping)]
+    assert other.mesh.hear(ping, net.now) == [Say(one.name, Pong(other.name, ping.number))]
+    # The answer to another question is none.
+    one.mesh.hear(Pong(other.name, ping.number - 1), net.now + 0.25)
+    assert one.mesh.neighbours(net.now)[0].round_trip_s == 0.0
+    for late in (0.5, 0.75):
+        one.mesh.hear(Pong(other.name, ping.number), net.now + late)
+        assert one.mesh.neighbours(net.now)[0].round_trip_s == 0.5
+
+
+def test_one_that_says_nothing_of_itself_is_older_and_is_asked_for_no_answer():
+    (one,) = relays(Net(), 1)
+    one.mesh.hear(Here(b"old45678", "host", id_of(()), ()), 1000.0)
+    assert not [action for action in one.mesh.tick(1000.0) if isinstance(action.word, Ping)]
+    assert one.mesh.neighbours(1000.0)[0].about is None
+
+
+def test_many_others_are_asked_for_an_answer_a_few_at_a_time():
+    (one,) = relays(Net(), 1)
+    for number in range(150):
+        word = Here(b"%08d" % number, "host", id_of(()), (), about=About(version="1", server=""))
+        one.mesh.hear(word, 1000.0)
+    asked: Counter[bytes] = Counter()
+    for number in range(60):
+        now = 1000.0 + number / 4
+        for other in list(one.mesh._others.values()):
+            other.heard = now
+        found = [action.to for action in one.mesh.tick(now) if isinstance(action.word, Ping)]
+        assert len(found) <= 5
+        asked.update(found)
+    assert len(asked) == 150 and set(asked.values()) == {2}
+    # One that is not there does not answer.
+    assert one.mesh.hear(Ping(b"stranger", 1), 1010.0) == []
 
 
 def test_a_device_that_stops_is_gone_at_once():

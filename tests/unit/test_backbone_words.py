@@ -14,11 +14,14 @@ from geventrelay.backbone.pack import HEAD_BYTES, PackHead, head_of
 from geventrelay.backbone.subjects import Subjects
 from geventrelay.backbone.words import (
     MOST_WORD_BYTES,
+    About,
     Ask,
     Gone,
     Here,
     MalformedError,
     Mark,
+    Ping,
+    Pong,
     Served,
     decoded,
     encoded,
@@ -28,14 +31,21 @@ IDS = st.binary(min_size=8, max_size=8)
 NAMES = st.binary(min_size=16, max_size=16)
 NUMBERS = st.integers(0, 2**63 - 1)
 MARKS = st.none() | st.builds(Mark, NAMES, NUMBERS, NUMBERS)
+ABOUTS = st.builds(
+    About, version=st.text(max_size=64), server=st.text(max_size=300), received_per_s=NUMBERS, sent_per_s=NUMBERS,
+    peers=st.dictionaries(st.text(max_size=64), NUMBERS, max_size=16), waiting=NUMBERS, incoming=NUMBERS,
+)  # fmt: skip
 HERES = st.builds(
-    lambda relay, host, topics, told, taken, answer: Here(
-        relay, host, id_of(interest_of(topics)), interest_of(topics) if told else None, taken, answer
+    lambda relay, host, topics, told, taken, answer, about: Here(
+        relay, host, id_of(interest_of(topics)), interest_of(topics) if told else None, taken, answer, about
     ),
     IDS, st.text(max_size=20), st.sets(st.binary(max_size=4), max_size=5), st.booleans(),
-    st.dictionaries(IDS, NUMBERS, max_size=3), st.booleans(),
+    st.dictionaries(IDS, NUMBERS, max_size=3), st.booleans(), st.none() | ABOUTS,
 )  # fmt: skip
-WORDS = st.one_of(HERES, st.builds(Ask, IDS), st.builds(Gone, IDS), st.builds(Served, IDS, NUMBERS, MARKS, MARKS))
+WORDS = st.one_of(
+    HERES, st.builds(Ask, IDS), st.builds(Gone, IDS), st.builds(Served, IDS, NUMBERS, MARKS, MARKS),
+    st.builds(Ping, IDS, NUMBERS), st.builds(Pong, IDS, NUMBERS),
+)  # fmt: skip
 
 
 @given(WORDS)
@@ -75,7 +85,20 @@ def test_a_word_without_one_of_its_values_is_a_word_or_refused(word, place):
     assert isinstance(found, (Here, Served))
 
 
-HERE = json.loads(encoded(Here(b"relay678", "host", id_of((b"a", b"b")), (b"a", b"b"), {b"other678": 3})))
+HERE = json.loads(
+    encoded(
+        Here(
+            b"relay678",
+            "host",
+            id_of((b"a", b"b")),
+            (b"a", b"b"),
+            {b"other678": 3},
+            about=About(version="1", server=""),
+        )
+    )
+)
+ABOUT = HERE["about"]
+PING = json.loads(encoded(Ping(b"relay678", 1)))
 SERVED = json.loads(encoded(Served(b"relay678", 1, Mark(b"n" * 16, 2, 3), None)))
 
 
@@ -102,6 +125,17 @@ SERVED = json.loads(encoded(Served(b"relay678", 1, Mark(b"n" * 16, 2, 3), None))
         {**HERE, "prefixes": ["YQ", "Yg=="]},
         {**HERE, "prefixes": "YQ=="},
         {**HERE, "prefixes": [""] * 1001},
+        {**HERE, "about": []},
+        {**HERE, "about": {}},
+        {**HERE, "about": {**ABOUT, "version": "x" * 65}},
+        {**HERE, "about": {**ABOUT, "server": "x" * 301}},
+        {**HERE, "about": {**ABOUT, "peers": [1]}},
+        {**HERE, "about": {**ABOUT, "peers": {"sub": -1}}},
+        {**HERE, "about": {**ABOUT, "peers": {"x" * 65: 1}}},
+        {**HERE, "about": {**ABOUT, "peers": {str(number): 1 for number in range(17)}}},
+        {**HERE, "about": {**ABOUT, "waiting": 0.5}},
+        {**PING, "number": None},
+        {**PING, "w": "pong", "number": 2**63},
         {**SERVED, "turn": 1.0},
         {**SERVED, "begins": []},
         {**SERVED, "begins": ["00" * 16, 1, 2, 3]},
@@ -114,8 +148,17 @@ SERVED = json.loads(encoded(Served(b"relay678", 1, Mark(b"n" * 16, 2, 3), None))
 def test_each_oddity_is_refused(wrong):
     decoded(json.dumps(HERE).encode())
     decoded(json.dumps(SERVED).encode())
+    decoded(json.dumps(PING).encode())
     with pytest.raises(MalformedError):
         decoded(json.dumps(wrong).encode())
+
+
+def test_what_a_device_says_of_itself_may_be_missing_and_may_be_more():
+    # Others are older or newer.
+    older = {name: value for name, value in HERE.items() if name != "about"}
+    assert decoded(json.dumps(older).encode()).about is None
+    newer = {**HERE, "about": {**ABOUT, "colour": "blue"}}
+    assert decoded(json.dumps(newer).encode()) == decoded(json.dumps(HERE).encode())
 
 
 def test_what_is_too_long_or_too_deep_is_not_read():

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from geventrelay import Device, DeviceSnapshot, Drop, OutletSnapshot, PumpSnapshot, Queue
 from geventrelay.backbone.values import BackboneDrop, BackboneSnapshot, LinkState, Neighbour
+from geventrelay.backbone.words import About
 from geventrelay.cli.top.rates import rates
 from geventrelay.engine.peeraccount import MOST_ACCOUNTS, MOST_TOPIC_BYTES, MOST_TOPICS, PeerAccount
 from geventrelay.engine.peertable import PeerSnapshot, PeersSnapshot
@@ -69,7 +70,8 @@ CONNECTIONS = report.connections(
 )
 BACKBONE = BackboneSnapshot(
     relay="0", state=LinkState.CONNECTED, server="", reason="", waiting=0, waiting_bytes=0, incoming=0,
-    incoming_bytes=0, wanted=0, neighbours=(Neighbour("1", "", 0.0, 0, True, True, 0, 0),),
+    incoming_bytes=0, wanted=0, others=1,
+    neighbours=(Neighbour("1", "", 0.0, 0, True, True, 0, 0, about=About(version="1", server="")),),
 )  # fmt: skip
 (PEER,), USER = CONNECTIONS["sockets"]["pub"], CONNECTIONS["users"]["pub"]["alice"]
 COUNTS = TopicCounts(1, 0, (TopicCount(b"a", 1, 0, 1, 0.0, 0.0, 1.0, 0, 0, 1),))

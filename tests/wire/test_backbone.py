@@ -293,3 +293,28 @@ def test_one_may_be_stopped_at_any_moment_of_its_start(engine, nats, capfd):
         device.stop(0)
         assert device.failure is None
     assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("here", "there"), ENGINES)
+def test_each_says_what_the_others_have(join, here, there):
+    one, two = join("relay", here), join("relay", there)
+    far = two.subscriber(b"a")
+    publisher = one.publisher()
+    connected(publisher, far)
+    publish(publisher, numbered(b"a", 500))
+    assert len(far.recv_all(500)) == 500
+    other = two.backbone.neighbours[0]
+    (seen,) = one.backbone.neighbours
+    assert seen.sent == other.received == one.backbone.sent
+    # Private sockets are for no program. With libzmq, peers are followed in a server alone.
+    there_are, here_are = ({"sub": 0, "pub": 1}, {"sub": 1, "pub": 0})
+    eventually(
+        lambda: one.backbone.neighbours[0].about.peers == (there_are if there == "zmtp" else {}), "the subscriber there"
+    )
+    eventually(
+        lambda: two.backbone.neighbours[0].about.peers == (here_are if here == "zmtp" else {}), "the publisher there"
+    )
+    eventually(lambda: one.backbone.others_round_trip_s is not None, "an answer", within_s=10)
+    (about,) = report.backbone(one.backbone)["neighbours"]
+    assert about["about"]["server"] == one.backbone.server and about["round_trip_s"] < 5
+    assert one.backbone.others == 1 and one.backbone.host == seen.host
