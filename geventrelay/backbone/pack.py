@@ -14,6 +14,12 @@ _HEAD = struct.Struct(f">4s{RELAY_BYTES}s{ID_BYTES}sQQI")
 HEAD_BYTES = _HEAD.size
 """How long the head is; the messages follow, as ZMTP has them in a connection."""
 
+WORK = b"work".ljust(ID_BYTES, b"\0")
+"""In the place of an interest: messages for one worker each, of which each goes to one device."""
+
+REPLIES = b"replies".ljust(ID_BYTES, b"\0")
+"""In the place of an interest: what workers have answered, on its way back to the device that the request came from."""
+
 _MOST_NUMBER = 2**63
 
 
@@ -22,7 +28,7 @@ class PackHead:
     """What the head of a pack says.
 
     :ivar relay: the id of the device that sends it.
-    :ivar stream: the name of the interest that its messages are for.
+    :ivar stream: the name of the interest that its messages are for, or `WORK` or `REPLIES`.
     :ivar number: how many packs of this stream that device has sent before.
     :ivar first: how many messages these had.
     :ivar count: how many messages this one has, at least one.

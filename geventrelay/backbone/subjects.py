@@ -14,6 +14,7 @@ class Subjects:
         # A dot would begin another word. A name has no percent sign of its own.
         self._base = f"{prefix}.{name.replace('.', '%2E')}"
         self._streams = f"{self._base}.s."
+        self._works = f"{self._base}.w."
         self.all = f"{self._base}.a"
         """For every device."""
 
@@ -28,3 +29,11 @@ class Subjects:
     def stream(self, stream: bytes) -> str:
         """For all devices that have asked for the same: `stream` is the name of that interest."""
         return f"{self._streams}{stream.hex()}"
+
+    def is_work(self, subject: str) -> bool:
+        """Whether a `subject` is that of work for one device, or of replies to one."""
+        return subject.startswith(self._works)
+
+    def work(self, relay: bytes) -> str:
+        """For work that one device alone gets, and for replies to it: its id is `relay`."""
+        return f"{self._works}{relay.hex()}"

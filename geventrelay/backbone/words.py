@@ -161,7 +161,53 @@ class Pong:
     number: int
 
 
-Word = Here | Ask | Served | Gone | Ping | Pong
+@dataclass(frozen=True, slots=True)
+class Hungry:
+    """Work waits at a device, and none of its own workers takes it.
+
+    :ivar relay: its id.
+    :ivar wants: how much credit it can use at once, in messages; 0 if no work waits any more.
+    """
+
+    relay: bytes
+    wants: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A device may send work to another one: credit. Only the last one counts.
+
+    :ivar relay: the id of the one that has workers.
+    :ivar turn: the number of this word; it grows.
+    :ivar arrived: how many messages with work of the other one have come, or are known to be lost.
+    :ivar up_to: how many it may send in all, those that it has sent before included.
+    """
+
+    relay: bytes
+    turn: int
+    arrived: int
+    up_to: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a device has done with its credit. It comes after the packs that it counts.
+
+    :ivar relay: its id.
+    :ivar turn: the number of the last `Grant` that it knows of.
+    :ivar sent: how many messages with work it has sent to the other one.
+    :ivar up_to: how many it will have sent at most, with what it has left of that grant.
+    :ivar wants: how much credit it can use, as in `Hungry`.
+    """
+
+    relay: bytes
+    turn: int
+    sent: int
+    up_to: int
+    wants: int
+
+
+Word = Here | Ask | Served | Gone | Ping | Pong | Hungry | Grant | Spent
 
 
 def encoded(word: Word) -> bytes:
@@ -179,6 +225,12 @@ def encoded(word: Word) -> bytes:
             made["number"] = word.number
         case Served():
             made |= {"turn": word.turn, "begins": _made_mark(word.begins), "ended": _made_mark(word.ended)}
+        case Hungry():
+            made["wants"] = word.wants
+        case Grant():
+            made |= {"turn": word.turn, "arrived": word.arrived, "up_to": word.up_to}
+        case Spent():
+            made |= {"turn": word.turn, "sent": word.sent, "up_to": word.up_to, "wants": word.wants}
     return json.dumps(made, separators=(",", ":")).encode()
 
 
@@ -243,6 +295,9 @@ _KINDS: Mapping[str, Callable[[bytes, dict[str, Any]], Word]] = {
     "gone": lambda relay, found: Gone(relay),
     "ping": lambda relay, found: Ping(relay, _number(found.get("number"))),
     "pong": lambda relay, found: Pong(relay, _number(found.get("number"))),
+    "hungry": lambda relay, found: Hungry(relay, _number(found.get("wants"))),
+    "grant": lambda relay, found: Grant(relay, *_numbers(found, "turn", "arrived", "up_to")),
+    "spent": lambda relay, found: Spent(relay, *_numbers(found, "turn", "sent", "up_to", "wants")),
 }
 
 
@@ -266,6 +321,10 @@ def _text(value: Any, longest: int) -> str:
     if not isinstance(value, str) or len(value) > longest:
         raise MalformedError("a text")
     return value
+
+
+def _numbers(found: dict[str, Any], *keys: str) -> list[int]:
+    return [_number(found.get(key)) for key in keys]
 
 
 def _mark(value: Any) -> Mark | None:

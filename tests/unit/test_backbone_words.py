@@ -17,12 +17,15 @@ from geventrelay.backbone.words import (
     About,
     Ask,
     Gone,
+    Grant,
     Here,
+    Hungry,
     MalformedError,
     Mark,
     Ping,
     Pong,
     Served,
+    Spent,
     decoded,
     encoded,
 )
@@ -42,9 +45,14 @@ HERES = st.builds(
     IDS, st.text(max_size=20), st.sets(st.binary(max_size=4), max_size=5), st.booleans(),
     st.dictionaries(IDS, NUMBERS, max_size=3), st.booleans(), st.none() | ABOUTS,
 )  # fmt: skip
+CREDIT = st.one_of(
+    st.builds(Hungry, IDS, NUMBERS),
+    st.builds(Grant, IDS, NUMBERS, NUMBERS, NUMBERS),
+    st.builds(Spent, IDS, NUMBERS, NUMBERS, NUMBERS, NUMBERS),
+)
 WORDS = st.one_of(
     HERES, st.builds(Ask, IDS), st.builds(Gone, IDS), st.builds(Served, IDS, NUMBERS, MARKS, MARKS),
-    st.builds(Ping, IDS, NUMBERS), st.builds(Pong, IDS, NUMBERS),
+    st.builds(Ping, IDS, NUMBERS), st.builds(Pong, IDS, NUMBERS), CREDIT,
 )  # fmt: skip
 
 
@@ -99,6 +107,8 @@ HERE = json.loads(
 )
 ABOUT = HERE["about"]
 PING = json.loads(encoded(Ping(b"relay678", 1)))
+GRANT = json.loads(encoded(Grant(b"relay678", 1, 2, 3)))
+SPENT = json.loads(encoded(Spent(b"relay678", 1, 2, 3, 4)))
 SERVED = json.loads(encoded(Served(b"relay678", 1, Mark(b"n" * 16, 2, 3), None)))
 
 
@@ -141,6 +151,12 @@ SERVED = json.loads(encoded(Served(b"relay678", 1, Mark(b"n" * 16, 2, 3), None))
         {**SERVED, "begins": ["00" * 16, 1, 2, 3]},
         {**SERVED, "begins": ["00" * 15, 1, 2]},
         {**SERVED, "begins": ["00" * 16, 1, None]},
+        {**GRANT, "turn": -1},
+        {**GRANT, "up_to": 2**63},
+        {**GRANT, "arrived": "1"},
+        {**SPENT, "sent": True},
+        {**SPENT, "wants": None},
+        {**SPENT, "w": "hungry", "wants": []},
         [1],
         None,
     ],
@@ -149,6 +165,8 @@ def test_each_oddity_is_refused(wrong):
     decoded(json.dumps(HERE).encode())
     decoded(json.dumps(SERVED).encode())
     decoded(json.dumps(PING).encode())
+    decoded(json.dumps(GRANT).encode())
+    decoded(json.dumps(SPENT).encode())
     with pytest.raises(MalformedError):
         decoded(json.dumps(wrong).encode())
 
@@ -189,4 +207,6 @@ def test_a_name_is_one_word_of_a_subject():
     assert one.all == "prod.relays.a%2Eb_c-1.a"
     assert one.relay(b"\x01" * 8) == "prod.relays.a%2Eb_c-1.r.0101010101010101"
     assert one.stream(b"\xab" * 16) == "prod.relays.a%2Eb_c-1.s." + "ab" * 16
+    assert one.work(b"\x01" * 8) == "prod.relays.a%2Eb_c-1.w.0101010101010101"
+    assert one.is_work(one.work(b"x")) and not one.is_work(one.relay(b"x")) and not one.is_work(other.work(b"x"))
     assert one.is_stream(one.stream(b"x")) and not one.is_stream(one.all) and not one.is_stream(other.stream(b"x"))
