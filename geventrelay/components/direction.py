@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import zmq
 
-from ..engine.counters import OutletCounters, OutletSnapshot, PumpSnapshot
+from ..engine.counters import Drop, OutletCounters, OutletSnapshot, PumpSnapshot
 from ..engine.lane_python import PythonLane
 from ..engine.outlet import Outlet
 from ..switch.contract import Forgotten, Side, Way
@@ -47,8 +48,8 @@ class Direction(Component):
     :param switch: the component that moves its messages.
     :ivar outlets: the keys of the sockets that it leads to.
     :ivar way: the way itself; None before the switch is open.
-    :ivar sides: what the core makes of these sockets; none before the switch is open. None in the place of one that
-        another way tells of: it would be counted twice.
+    :ivar sides: what the core makes of each of these sockets and of its alternative; none before the switch is open.
+        One that another way tells of is not there: it would be counted twice.
     """
 
     runs = False
@@ -57,7 +58,7 @@ class Direction(Component):
         self.key = plan.source
         self.way: Way | None = None
         self.outlets = [outlet.socket for outlet in plan.outlets]
-        self.sides: list[Side | None] = []
+        self.sides: list[Sequence[Side]] = []
         self._switch = switch
 
     @property
@@ -81,30 +82,34 @@ class Direction(Component):
             return None
         counters = self.way.counters
         outlets = tuple(
-            OutletSnapshot.of(key, counted, 0, **_TOLD_ELSEWHERE)
-            if side is None
-            else _outlet(key, counted, side, self._switch.replay_counts(side))
-            for key, counted, side in zip(self.outlets, counters.outlets, self.sides, strict=True)
+            _outlet(key, counted, sides, [self._switch.replay_counts(side) for side in sides])
+            if sides
+            else OutletSnapshot.of(key, counted, 0, **_TOLD_ELSEWHERE)
+            for key, counted, sides in zip(self.outlets, counters.outlets, self.sides, strict=True)
         )
         found = PumpSnapshot.of(self.key, counters, outlets)
         return dataclasses.replace(found, left_unread=True) if self._switch.left_unread else found
 
 
-def _outlet(key: str, counters: OutletCounters, side: Side, replay: ReplayCounts | None) -> OutletSnapshot:
-    counts = side.counts()
+def _outlet(
+    key: str, counters: OutletCounters, sides: Sequence[Side], replays: Sequence[ReplayCounts | None]
+) -> OutletSnapshot:
+    several = [side.counts() for side in sides]
+    lost: Counter[Drop] = Counter()
+    for counts in several:
+        lost.update(counts.dropped)
     return OutletSnapshot.of(
         key,
         counters,
         0,
-        matched=counts.matched,
-        delivered=counts.delivered,
-        lost=counts.dropped,
-        waiting=counts.waiting,
-        waiting_bytes=counts.waiting_bytes,
-        forbidden_subscriptions=counts.forbidden_subscriptions,
-        **_last_values(side),
-        **_log(side),
-        **({} if replay is None else _replay(replay)),
+        matched=sum(counts.matched for counts in several),
+        delivered=sum(counts.delivered for counts in several),
+        lost=dict(lost),
+        waiting=sum(counts.waiting for counts in several),
+        waiting_bytes=sum(counts.waiting_bytes for counts in several),
+        forbidden_subscriptions=sum(counts.forbidden_subscriptions for counts in several),
+        **{name: value for side in sides for name, value in {**_last_values(side), **_log(side)}.items()},
+        **{name: value for replay in replays if replay is not None for name, value in _replay(replay).items()},
     )
 
 

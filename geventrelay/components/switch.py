@@ -33,10 +33,11 @@ from .component import Component, DrainStep
 from .direction import Direction
 from .endpoints import reason
 from .guard import Guard
-from .plan import RECEIVE_ONLY, Adjustment, Plan, PumpPlan, SocketPlan
+from .plan import RECEIVE_ONLY, Adjustment, OutletPlan, Plan, PumpPlan, SocketPlan
 from .published import LastValue, last_values_of, subscribers_of, topics_of
 from .pump import log_uncut
 from .replay import EPOCH_BYTES, REPLAY, NewReplayPort, ReplayCounts, ReplayPort
+from .switch_work import SwitchWork, offers_of
 from .terms import BACKLOG, linger_ms, options_of, side_plan, terms
 
 log = logging.getLogger("geventrelay")
@@ -112,6 +113,8 @@ class Switch(Component):
         self._last_peers: dict[str, PeersSnapshot] = {}
         self._last_subscribers: dict[str, SubscribersSnapshot] = {}
         self._closing_since: float | None = None
+        self._work: SwitchWork | None = None
+        self._is_draining = False
         self.left_unread = False
         self.directions = [Direction(pump, self) for pump in plan.pumps]
 
@@ -119,6 +122,11 @@ class Switch(Component):
     def bound(self) -> dict[str, list[str]]:
         """The addresses that each socket is bound to, by its key. Does not yield."""
         return {key: station.bound for key, station in self._stations.items()}
+
+    @property
+    def work(self) -> SwitchWork | None:
+        """What tells of messages that have no room here; None unless some go elsewhere, and it is open."""
+        return self._work
 
     def peers(self, *, accounts: bool = False) -> dict[str, PeersSnapshot]:
         """Who is connected to each socket, by its key; once all is closed, only what was counted.
@@ -190,16 +198,17 @@ class Switch(Component):
         driver.expire([station.side for station in self._stations.values()])
         told: list[Side] = []
         for pump, direction in zip(self._plan.pumps, self.directions, strict=True):
-            destinations = [
-                Destination(self._stations[one.socket].side, one.when_full, one.payload) for one in pump.outlets
-            ]
+            destinations = [self._destination(one) for one in pump.outlets]
             source = self._stations[pump.source]
             source.way = direction.way = driver.core.way(source.side, destinations)
-            direction.sides = [one.side if one.side not in told else None for one in destinations]
-            told += [one.side for one in destinations]
+            for one in destinations:
+                sides = [side for side in (one.side, one.otherwise) if side is not None and side not in told]
+                direction.sides.append(sides)
+                told += sides
             if any(one.payload is Payload.AUTO for one in pump.outlets):
                 driver.later(_UNCUT_LOOK_S, functools.partial(self._look_for_uncut, direction))
         self._open_replay(driver)
+        self._open_work(driver)
         for plan in self._plan.sockets:
             for position, endpoint in enumerate(plan.endpoints):
                 self._open_endpoint(plan, position, endpoint)
@@ -213,15 +222,19 @@ class Switch(Component):
         """Read nothing more; see `Component.pause`."""
         for station in self._sources():
             station.pause()
+        self._take_in(more=False)
 
     def resume(self) -> None:
         """Go on; see `Component.resume`."""
         for station in self._sources():
             station.resume()
+        self._take_in(more=not self._is_draining)
 
     def stop_reading(self, step: DrainStep) -> None:
         """At the `step` BEGUN, take in nothing new where peers only send; see `Component.stop_reading`."""
         if step is DrainStep.BEGUN:
+            self._is_draining = True
+            self._take_in(more=False)
             for plan in self._plan.sockets:
                 # What a private one gets, its peer has still to hand in.
                 if plan.type in RECEIVE_ONLY and not plan.private:
@@ -262,6 +275,8 @@ class Switch(Component):
             return
         if self._closing_since is None:
             self._closing_since = time.monotonic()
+            if self._work is not None:
+                self._work.close()
             for direction in self.directions:
                 direction.stop()
             for station in self._sources():
@@ -286,6 +301,18 @@ class Switch(Component):
     def replay_counts(self, side: Side) -> ReplayCounts | None:
         """What the replay port has done, if it answers from what `side` has published. Does not yield."""
         return None if self._replay is None or side.plan.log is None else self._replay.counts()
+
+    def _destination(self, plan: OutletPlan) -> Destination:
+        otherwise = None if plan.otherwise is None else self._stations[plan.otherwise].side
+        return Destination(self._stations[plan.socket].side, plan.when_full, plan.payload, otherwise)
+
+    def _open_work(self, driver: Driver) -> None:
+        if (offers := offers_of(self._plan, self._stations, driver.core.gate)) is not None:
+            self._work = SwitchWork(driver, offers)
+
+    def _take_in(self, *, more: bool) -> None:
+        if self._work is not None:
+            self._work.take_in(more=more)
 
     def _open_replay(self, driver: Driver) -> None:
         station = self._stations.get(REPLAY)

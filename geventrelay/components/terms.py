@@ -76,6 +76,7 @@ def side_plan(plan: SocketPlan, settings: DeviceSettings, first_number: int = 1)
         # What these send is subscriptions, which are not to be lost.
         sndhwm=0 if plan.type in RECEIVE_ONLY else int(options.get(zmq.SNDHWM, settings.sndhwm)),
         sndhwm_bytes=_sndhwm_bytes(plan, settings),
+        requests_per_peer=plan.requests_per_peer,
         bounds=bounds,
         max_subscriptions=getattr(of_subscribers, "max_subscriptions", 0),
         slow_subscriber=getattr(of_subscribers, "slow_subscriber", SlowSubscriber.DROP),

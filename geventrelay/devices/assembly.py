@@ -17,6 +17,7 @@ from ..components.pump import pumps_of
 from ..components.sockets import Sockets
 from ..components.switch import Switch
 from ..components.tap import Tap, tap_plan
+from ..components.work import Work
 from ..engine import fork as fork
 from ..engine.counters import PumpSnapshot
 from ..engine.peertable import PeersSnapshot
@@ -91,7 +92,7 @@ class Assembly:
             self._pumps = self._switch.directions
             movers = (self._switch, *self._pumps)
         environment = Environment(
-            settings, self.sockets, self._pumps, lambda: self.bound, self._traffic, device, reload, lambda: None
+            settings, self.sockets, self._pumps, lambda: self.bound, self._traffic, device, reload, self._work
         )
         added = [component for feature in FEATURES for component in feature.components(environment)]
         first = [one for one in added if one.outlives_sockets]
@@ -227,6 +228,9 @@ class Assembly:
         ]
         interruptions = [self._finish(step) for step in steps]
         return next((one for one in interruptions if one is not None), None)
+
+    def _work(self) -> Work | None:
+        return None if self._switch is None else self._switch.work
 
     def _finish(self, step: Callable[[], None]) -> BaseException | None:
         """Call `step` until it ends by itself, and return what interrupted it first."""

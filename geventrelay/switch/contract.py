@@ -21,13 +21,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..engine.counters import Drop, PumpCounters
+from ..engine.gate import Gate
 from ..engine.grant import Grant
 from ..engine.rate import RateLimit
 from ..terms import Payload, WhenFull
 from ..terms import SlowSubscriber as SlowSubscriber
 from ..zmtp import events
+from .core_values import FREE_PLACES as FREE_PLACES
 from .core_values import LOST_TOPICS as LOST_TOPICS
 from .core_values import LOST_TOPICS_FIRST as LOST_TOPICS_FIRST
+from .core_values import MOST_FREE_PLACES as MOST_FREE_PLACES
 from .core_values import RATE_S as RATE_S
 from .core_values import TOPIC_BYTES as TOPIC_BYTES
 from .core_values import Ended as Ended
@@ -199,6 +202,8 @@ class Side(Protocol):
     """One socket of a device with its peers.
 
     :ivar plan: what it was made of. It may be replaced while it runs, with another of the same key and type.
+    :ivar gate: of a PUSH or DEALER: how many messages it may be given; None for any number. Without a permit it takes
+        none, as if it were full. It is one that `Core.gate` has made, and belongs to this side alone.
     :ivar on_message: of a ROUTER without a way: is called with each message that has come, and its peer; the parts are
         as the peer has sent them. It must not yield nor raise. Of the core, it may use `Peer.put`, which needs no
         `Peer.write` then, `Peer.counts` and `log_state`. Neither `Grant.send` nor `Peer.set_rate` holds for these
@@ -206,6 +211,7 @@ class Side(Protocol):
     """
 
     plan: SidePlan
+    gate: Gate | None
     on_message: Callable[[Peer, list[bytes]], None] | None
 
     def new_peer(self, *, queues_before: bool) -> Peer:
@@ -223,6 +229,13 @@ class Side(Protocol):
 
     def counts(self) -> PeerCounts:
         """What has been counted of all its peers up to now, also of those that were removed."""
+
+    def free_places(self) -> int:
+        """Of a PUSH or DEALER: how many messages the peers that are connected now would take without waiting.
+
+        Its gate does not count. A peer counts as `FREE_PLACES` at most where it has no limit of messages, or one of
+        bytes; all together count as `MOST_FREE_PLACES` at most. Of another type, 0.
+        """
 
     def subscribe(self, topic: bytes) -> None:
         """Of a SUB or XSUB: ask every peer, now and later, for messages that begin with `topic`.
@@ -316,13 +329,17 @@ class Destination:
     """Where a way leads; see `geventrelay.engine.outlet.Outlet`.
 
     :ivar side: the socket.
-    :ivar when_full: what happens to a message that it cannot take.
+    :ivar when_full: what happens to a message that neither it nor `otherwise` can take. The reason of a drop is that of
+        the socket.
     :ivar payload: which part of a message is sent.
+    :ivar otherwise: what gets the same part of a message that the socket cannot take now. For a PUSH or DEALER, which
+        have no room then, it is a PUSH or DEALER; for a ROUTER, which has no such peer then, a ROUTER. None for none.
     """
 
     side: Side
     when_full: WhenFull = WhenFull.BLOCK
     payload: Payload = Payload.WHOLE
+    otherwise: Side | None = None
 
 
 class Way(Protocol):
@@ -334,7 +351,18 @@ class Way(Protocol):
 
     @property
     def has_room(self) -> bool:
-        """Whether no destination that blocks is full, so that reads that ended with NO_ROOM can go on."""
+        """Whether each destination that blocks has room, there or otherwise: reads that had NO_ROOM can go on."""
+
+    @property
+    def lacks_permits(self) -> bool:
+        """Whether it has no room, and would have with permits.
+
+        A destination that blocks is full, and its alternative has a gate without a permit.
+        """
+
+    @property
+    def refused(self) -> int:
+        """How many messages were dropped that neither a socket nor its alternative took, but for MALFORMED ones."""
 
     def stop(self) -> None:
         """Give nothing more to the destinations: what is read from now on is dropped, `Drop.STOPPED`."""
@@ -359,10 +387,15 @@ class Core(Protocol):
     def rate(self, limit: RateLimit) -> Rate:
         """Make a rate for its peers, which has a `limit`."""
 
+    def gate(self) -> Gate:
+        """Make a gate for one of its sides, without a permit."""
+
     def way(self, source: Side, destinations: Sequence[Destination]) -> Way:
         """Join sides: each message read from a peer of `source` goes to every one of `destinations`, in order.
 
         There is one way from a side at most.
+
+        :raises ValueError: if a destination, or what it has otherwise, is of a type that cannot be one.
         """
 
     def take_stalled(self) -> list[Peer]:

@@ -21,6 +21,11 @@ LOST_TOPICS_FIRST = 8
 RATE_S = 10.0
 """The time constant of the rate of a topic: so long ago, a message counts 1/e as much."""
 
+FREE_PLACES = 64
+"""For how many messages a peer has room that has no limit of messages, or one of bytes."""
+MOST_FREE_PLACES = 1000
+"""For how many messages all peers of a side have room at most."""
+
 
 class Progress(enum.IntEnum):
     """Why a `Peer.read` or `Peer.write` ended, and with it what its caller waits for."""
@@ -217,6 +222,9 @@ class SidePlan:
     :ivar type: its ZeroMQ type, e.g. ``"PUSH"``.
     :ivar sndhwm: how many messages may wait for one peer; 0 for no limit.
     :ivar sndhwm_bytes: how many bytes, likewise.
+    :ivar requests_per_peer: how many messages a peer of a DEALER has at most that it has not answered; 0 for no limit.
+        At the limit it has no room. Each message that comes from it is an answer. One that queues before it has a
+        connection is asked again for what waits, once it has another one.
     :ivar bounds: what a peer may send.
     :ivar max_subscriptions: how many topics a peer may subscribe to; 0 for no limit.
     :ivar slow_subscriber: what happens at the high-water mark of a PUB or XPUB.
@@ -239,6 +247,7 @@ class SidePlan:
     type: str
     sndhwm: int = 1000
     sndhwm_bytes: int = 0
+    requests_per_peer: int = 0
     bounds: Bounds = field(default_factory=Bounds)
     max_subscriptions: int = 100_000
     slow_subscriber: SlowSubscriber = SlowSubscriber.DROP

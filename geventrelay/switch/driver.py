@@ -35,6 +35,8 @@ class Driver:
     :ivar over_rate: the connections that wait since more came than their rate allows.
     :ivar dead: whether this is a forked child of the process whose connections these are.
     :ivar failed: gets the error that nothing has expected.
+    :ivar on_look: is called each time that it has been looked whether links that wait have room now, which is after all
+        that may have changed this; None for nothing. It must not yield.
     """
 
     def __init__(self, core: Core, device: str) -> None:
@@ -44,9 +46,12 @@ class Driver:
         self.over_rate = OverRate(self.later)
         self.dead = False
         self.failed: AsyncResult[None] = AsyncResult()
+        self.on_look: Callable[[], None] | None = None
         self._device = device
         # A deque would be walked through for one that leaves.
         self._waiting: dict[Way, OrderedDict[Link, None]] = {}
+        # Those that had to wait and have room now; kept only where it is looked at.
+        self._going: dict[Link, Way] = {}
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._news: deque[tuple[int, LogEvent]] = deque()
@@ -73,6 +78,8 @@ class Driver:
         if greenlet is not None:
             greenlet.kill()
         self.core.set_attention(None)
+        self.on_look = None
+        self._going.clear()
         self.turns.close()
         self._tell_news()
 
@@ -127,7 +134,25 @@ class Driver:
         """Where a way has room now, have the first link go on that waits for it. After it the next one comes."""
         for way, links in self._waiting.items():
             if links and way.has_room:
-                links.popitem(last=False)[0].take_room()
+                link = links.popitem(last=False)[0]
+                link.take_room()
+                if self.on_look is not None:
+                    self._going[link] = way
+        if self.on_look is not None:
+            self.on_look()
+
+    def is_waited_for(self, way: Way) -> bool:
+        """Whether a link waits for room of `way` now."""
+        return bool(self._waiting.get(way))
+
+    def is_caught_up_with(self, way: Way) -> bool:
+        """Whether links that had to wait for room of `way` wait again, or have read all that there was since.
+
+        Only with `on_look`.
+        """
+        for link in [one for one in self._going if not one.goes_on]:
+            del self._going[link]
+        return way not in self._going.values()
 
     def _tidy(self, until: float) -> bool:
         has_more = self.core.tidy(until)

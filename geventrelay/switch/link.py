@@ -44,6 +44,7 @@ class Link:
     :ivar id: tells it from all other connections of this process, also from those that have ended.
     :ivar still: whether it would be let in now, with the same rights; None where it was not asked.
     :ivar blocked: whether what was read cannot be taken now.
+    :ivar goes_on: whether it has to read on, after it could not.
     :ivar on_room: is called each time that some of what waits for it may have been written. It must not yield.
     :ivar on_close: is called when it is closed. It must not yield.
     """
@@ -83,7 +84,7 @@ class Link:
         self._writes = Job(self._write, urgent=True)
         self._watchers = Watchers(self.number)
         self._heart: Heart | None = None
-        self.blocked = False
+        self.blocked = self.goes_on = False
         self.still: Callable[[], bool] | None = None
         # Of a drain: how many bytes have to be read, and how many had been when that was so.
         self._drain_to: int | None = None
@@ -123,6 +124,7 @@ class Link:
         """Go on reading after `Progress.NO_ROOM` or `Progress.OVER_RATE`."""
         self.blocked = False
         if not self._station.paused:
+            self.goes_on = not self.closed
             self.resume()
 
     def wait_writable(self) -> None:
@@ -208,6 +210,7 @@ class Link:
     def close(self) -> None:
         """End the watching and the connection, without a word to the core. May be called twice."""
         self._watchers.close()
+        self.goes_on = False
         self.peer.on_ping = None
         if self._heart is not None:
             self._heart.close()
@@ -252,8 +255,10 @@ class Link:
 
     def _read(self, until: float) -> bool:
         if self.closed or self.blocked or self._station.paused:
+            self.goes_on = False
             return False
         progress = self.peer.read(until)
+        self.goes_on = self.goes_on and progress == Progress.TURN_OVER
         if self._drain_to is not None and self._is_drained(progress, self._drain_to):
             self._station.ended(self, Ended(None, "the device stops"))
         elif progress == Progress.NO_ROOM and self._station.way is not None:

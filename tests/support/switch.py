@@ -210,7 +210,7 @@ def check(way: Way, *fars: Far) -> None:
     """All accounts hold."""
     counters = way.counters
     for outlet in counters.outlets:
-        assert counters.received == outlet.sent + sum(outlet.dropped.values())
+        assert counters.received == outlet.sent + outlet.elsewhere + sum(outlet.dropped.values())
     for far in fars:
         counts = far.peer.counts()
         assert counts.matched == counts.delivered + sum(counts.dropped.values()) + counts.waiting

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence, Sized
 from typing import cast
 
 from ...engine.counters import OutletCounters, PumpCounters
+from ...engine.gate import Gate
 from ...engine.rate import Rate, RateLimit
 from .. import contract
 from ..contract import Destination, SidePlan
@@ -75,12 +76,21 @@ class PythonCore:
         """See `geventrelay.switch.contract.Core.rate`, and there of `limit`."""
         return Rate(limit)
 
+    def gate(self) -> Gate:
+        """See `geventrelay.switch.contract.Core.gate`."""
+        return Gate()
+
     def way(self, source: contract.Side, destinations: Sequence[Destination]) -> Way:
-        """See `geventrelay.switch.contract.Core.way`, and there of `source` and `destinations`."""
+        """See `geventrelay.switch.contract.Core.way`, and there of `source` and `destinations`.
+
+        :raises ValueError: if a destination, or what it has otherwise, is of a type that cannot be one.
+        """
         counters = PumpCounters(outlets=tuple(OutletCounters() for _ in destinations))
         lanes = []
         for one, outlet in zip(destinations, counters.outlets, strict=True):
-            lanes.append(Lane(cast(Side, one.side), one.when_full, one.payload, outlet))
+            lanes.append(
+                Lane(cast(Side, one.side), one.when_full, one.payload, outlet, cast("Side | None", one.otherwise))
+            )
         made = cast(Side, source).way = Way(lanes, counters)
         return made
 

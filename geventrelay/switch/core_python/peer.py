@@ -13,7 +13,7 @@ from ...zmtp import commands, events
 from ...zmtp.errors import Fault
 from ...zmtp.greeting import Version
 from .. import contract
-from ..contract import Ended, LostTopic, PeerCounts, Progress
+from ..contract import FREE_PLACES, Ended, LostTopic, PeerCounts, Progress
 from .busiest import Busiest
 from .incoming import Reader
 from .queue import Queue
@@ -52,6 +52,7 @@ class Peer:
     :ivar has_stopped: whether the rest may have whole messages, since a read had to stop in front of them.
     :ivar sealed: of a connection of CURVE; None elsewhere.
     :ivar control: commands, which are written before the messages that wait.
+    :ivar unanswered: how many requests it was given and has not answered, where their number has a limit.
     :ivar heard: see `geventrelay.switch.contract.Peer.heard`.
     :ivar received: see `geventrelay.switch.contract.PeerCounts`, as all that follows.
     """
@@ -80,6 +81,7 @@ class Peer:
         self.reader: Reader | None = None
         self.sealed: Sealed | None = None
         self.control = bytearray()
+        self.unanswered = 0
         self.heard = 0
         self.received = self.received_bytes = self.matched = self.delivered = 0
         self.dropped: dict[Drop, int] = {}
@@ -141,6 +143,8 @@ class Peer:
         self.core.unmark_ended(self)
         self.ended = None
         self.queue.rewind()
+        # What was written to it is lost, and what waits is for its next connection.
+        self.unanswered = min(self.unanswered, self.queue.messages)
         self.side.detached(self)
         self.core.account.keep()
 
@@ -186,20 +190,37 @@ class Peer:
 
     def room(self) -> int:
         """How many messages it may take now."""
-        plan, queue = self.side.plan, self.queue
-        room = plan.sndhwm - (queue.messages - queue.beyond) if plan.sndhwm else NO_LIMIT
+        plan, queue, room = self.side.plan, self.queue, self._room_but_for_bytes()
         if plan.sndhwm_bytes:
             # One at a time: how large the next ones are is not known here.
             room = min(room, 1) if queue.nbytes - queue.beyond_bytes < plan.sndhwm_bytes else 0
+        return max(room, 0)
+
+    def _room_but_for_bytes(self) -> int:
+        plan, queue = self.side.plan, self.queue
+        room = plan.sndhwm - (queue.messages - queue.beyond) if plan.sndhwm else NO_LIMIT
         if self.core.account.tight and self.side.holds_back:
             room = min(room, 1 - queue.messages)
-        return max(room, 0)
+        return min(room, plan.requests_per_peer - self.unanswered) if plan.requests_per_peer else room
+
+    def free_places(self) -> int:
+        """How many messages count as those that it may take now, see `geventrelay.switch.contract.Side.free_places`."""
+        if not self.connected or not self.room():
+            return 0
+        plan, room = self.side.plan, self._room_but_for_bytes()
+        return min(room, FREE_PLACES) if plan.sndhwm_bytes or not plan.sndhwm else room
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it has as many requests as it may."""
+        most = self.side.plan.requests_per_peer
+        return most > 0 and self.unanswered >= most
 
     @property
     def why_full(self) -> Drop:
         """Why it takes no message now."""
         most = self.side.plan.sndhwm
-        short = self.core.account.tight and (not most or self.queue.messages < most)
+        short = not self.is_busy and self.core.account.tight and (not most or self.queue.messages < most)
         return Drop.MEMORY if short else Drop.FULL
 
     @property
@@ -218,7 +239,7 @@ class Peer:
     def make_room(self) -> int:
         """How many messages it may take now, once the kernel has got what it takes."""
         room = self.room()
-        if room or self.is_stalled or not self.connected:
+        if room or self.is_stalled or self.is_busy or not self.connected:
             return room
         self.core.write(self)
         return self.room()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...engine.counters import Drop, OutletCounters
-from ..contract import SidePlan
+from ..contract import MOST_FREE_PLACES, SidePlan
 from .peer import Peer
 from .run import Run
 from .side import Side, count_sent
@@ -42,6 +42,12 @@ class Push(Side):
         """See `Side.detached`, and there of `peer`."""
         self._update(peer)
 
+    stands_in_for = "each message to one peer, in turn"
+
+    def free_places(self) -> int:
+        """See `geventrelay.switch.contract.Side.free_places`."""
+        return min(sum(peer.free_places() for peer in self._takers), MOST_FREE_PLACES)
+
     def _update(self, peer: Peer) -> None:
         if peer.takes and peer not in self._takers:
             self._takers.append(peer)
@@ -53,6 +59,8 @@ class Push(Side):
     def room(self, run: Run) -> int:
         """See `Side.room`, and there of `run`."""
         wanted, room = len(run.ends), 0
+        if self.gate is not None:
+            wanted = max(0, min(wanted, self.gate.permits))
         for peer in self._takers:
             room += peer.room()
             if room >= wanted:
@@ -63,20 +71,49 @@ class Push(Side):
     @property
     def has_room(self) -> bool:
         """See `Side.has_room`."""
-        return any(peer.room() for peer in self._takers)
+        return not self.is_shut and any(peer.room() for peer in self._takers)
 
     def send(self, run: Run, counters: OutletCounters) -> None:
         """See `Side.send`, and there of `run` and `counters`."""
         done, count = 0, len(run.ends)
         while done < count:
-            shares, last = self._share(done, count)
-            if not shares:
+            last = self._give(run, done, count)
+            if last == done:
                 counters.drop(self._why_none(), count - done)
                 return
             count_sent(counters, run.piece(done, last))
-            for peer, indices in shares:
-                peer.enqueue(run.pick(indices))
             done = last
+
+    def send_or(self, run: Run, other: Side, counters: OutletCounters) -> int:
+        """See `Side.send_or`, and there of `run`, `other` and `counters`."""
+        done, count = 0, len(run.ends)
+        assert isinstance(other, Push)  # it stands in for this
+        while done < count:
+            last = self._give(run, done, count)
+            if last > done:
+                count_sent(counters, run.piece(done, last))
+            else:
+                # One at a time: there may be room here for the next one.
+                last = other._give(run, done, done + 1)
+                counters.elsewhere += last - done
+            if last == done:
+                counters.drop(self._why_none(), count - done)
+                return count - done
+            done = last
+        return 0
+
+    def _give(self, run: Run, first: int, last: int) -> int:
+        """Send messages of `run`, from `first` up to and without `last`, as far as there is room; how far that is."""
+        if self.gate is not None:
+            last = min(last, first + max(self.gate.permits, 0))
+        shares, last = self._share(first, last) if first < last else ([], first)
+        for peer, indices in shares:
+            peer.enqueue(run.pick(indices))
+            if self.plan.requests_per_peer:
+                peer.unanswered += len(indices)
+        if self.gate is not None:
+            self.gate.permits -= last - first
+        return last
 
     def _why_none(self) -> Drop:
         """Why no peer takes a message."""

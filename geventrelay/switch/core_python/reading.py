@@ -191,6 +191,7 @@ def _take(peer: Peer, found: Found) -> int:
             piece = found.piece(0, moved)
             peer.received += moved
             peer.received_bytes += piece.body_bytes
+            peer.unanswered = max(peer.unanswered - moved, 0)
         return moved
     if isinstance(found, commands.Command):
         _take_command(peer, found)

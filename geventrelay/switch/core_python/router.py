@@ -27,6 +27,7 @@ class Router(Side):
     """
 
     blocks = False
+    stands_in_for = "each message to the peer that it names"
 
     def __init__(self, core: PythonCore, plan: SidePlan) -> None:
         super().__init__(core, plan)
@@ -112,6 +113,22 @@ class Router(Side):
                 count_sent(counters, piece)
             else:
                 counters.drop(reason)
+
+    def send_or(self, run: Run, other: Side, counters: OutletCounters) -> int:
+        """See `Side.send_or`, and there of `run`, `other` and `counters`."""
+        assert isinstance(other, Router)  # it stands in for this
+        refused = 0
+        for index in range(len(run.ends)):
+            piece = run.piece(index, index + 1)
+            reason = self._route(piece)
+            if reason is None:
+                count_sent(counters, piece)
+            elif reason is Drop.UNROUTABLE and other._route(piece) is None:
+                counters.elsewhere += 1
+            else:
+                counters.drop(reason)
+                refused += reason is not Drop.MALFORMED
+        return refused
 
     def _route(self, piece: Run) -> Drop | None:
         """Send one message; why it could not be, None if it could."""

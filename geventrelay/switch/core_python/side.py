@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
 from ...engine.counters import Drop, OutletCounters
+from ...engine.gate import Gate
 from ...engine.grant import Prefixes, allows
 from .. import contract
 from ..contract import KeptValues, LogState, PeerCounts, SidePlan, TopicCounts
@@ -34,7 +35,8 @@ class Side:
     :ivar way: where messages from its peers go; None if they go nowhere.
     :ivar last_values: what it keeps for later subscribers; None for nothing.
     :ivar log: what it keeps of all that it has published; None for nothing.
-    :ivar on_message: see `geventrelay.switch.contract.Side`.
+    :ivar gate: see `geventrelay.switch.contract.Side`.
+    :ivar on_message: likewise.
     """
 
     takes_subscriptions = False
@@ -49,6 +51,7 @@ class Side:
         self.way: Way | None = None
         self.last_values: LastValues | None = None
         self.log: Log | None = None
+        self.gate: Gate | None = None
         self.on_message: Callable[[contract.Peer, list[bytes]], None] | None = None
         # What was counted of peers that were removed.
         self._past = PeerCounts()
@@ -72,6 +75,10 @@ class Side:
     def counts(self) -> PeerCounts:
         """See `geventrelay.switch.contract.Side.counts`."""
         return _sum([self._past, *(peer.counts() for peer in self.peers)])
+
+    def free_places(self) -> int:
+        """See `geventrelay.switch.contract.Side.free_places`."""
+        return 0
 
     def subscribe(self, topic: bytes) -> None:
         """See `geventrelay.switch.contract.Side.subscribe`, and there of `topic`."""
@@ -187,11 +194,18 @@ class Side:
 
     blocks = True
     """Whether a destination of this type blocks where it is asked to."""
+    stands_in_for: str | None = None
+    """For which destinations one of this type may be what they have otherwise: a word that both types have."""
 
     @property
     def holds_back(self) -> bool:
         """Whether it takes no more of what comes while memory is short. Elsewhere what waits is dropped."""
         return True
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether it has a gate without a permit."""
+        return self.gate is not None and self.gate.permits <= 0
 
     def end_slow(self, peer: Peer) -> None:
         """Disconnect `peer`, a subscriber that is slow."""
@@ -208,6 +222,13 @@ class Side:
     def send(self, run: Run, counters: OutletCounters) -> None:
         """Send `run`, or drop what there is no room for, and count it in `counters`."""
         raise ValueError(f"a destination: expected a type that sends, got {self.plan.type}")
+
+    def send_or(self, run: Run, other: Side, counters: OutletCounters) -> int:
+        """Send `run`, and have `other`, which may stand in, send what there is no room for; drop the rest.
+
+        :returns: how many were dropped, but for those that are `Drop.MALFORMED`. All are counted in `counters`.
+        """
+        raise ValueError(f"a destination: expected a type that has an alternative, got {self.plan.type}")
 
 
 def count_sent(counters: OutletCounters, run: Run) -> None:

@@ -18,10 +18,20 @@ class Lane:
     :param when_full: see `geventrelay.switch.contract.Destination`.
     :param payload: likewise.
     :param counters: what is counted of it.
+    :param otherwise: see `geventrelay.switch.contract.Destination`.
+    :ivar refused: how many messages neither the socket nor its alternative took, see
+        `geventrelay.switch.contract.Way.refused`.
+    :raises ValueError: if it cannot have this alternative.
     """
 
-    def __init__(self, side: Side, when_full: WhenFull, payload: Payload, counters: OutletCounters) -> None:
+    def __init__(
+        self, side: Side, when_full: WhenFull, payload: Payload, counters: OutletCounters, otherwise: Side | None = None
+    ) -> None:
+        if otherwise is not None and (not side.stands_in_for or side.stands_in_for != otherwise.stands_in_for):
+            raise ValueError(f"otherwise: expected a type like {side.plan.type}, got {otherwise.plan.type}")
         self.side = side
+        self._otherwise = otherwise
+        self.refused = 0
         self._blocks = when_full is WhenFull.BLOCK
         self._cut = CUT[payload]
         self._payload = payload
@@ -35,7 +45,20 @@ class Lane:
 
     def room(self, run: Run) -> int:
         """How many messages of a `run` that was cut can go now, from its beginning."""
-        return self.side.room(run) if self.blocks else len(run.ends)
+        if not self.blocks:
+            return len(run.ends)
+        room = self.side.room(run)
+        return self._otherwise.room(run) if not room and self._otherwise is not None else room
+
+    @property
+    def has_room(self) -> bool:
+        """Whether `room` has probably changed since it was 0."""
+        return not self.blocks or self.side.has_room or (self._otherwise is not None and self._otherwise.has_room)
+
+    @property
+    def lacks_permits(self) -> bool:
+        """Whether messages wait since it is full, and its alternative has a gate without a permit."""
+        return self.blocks and self._otherwise is not None and self._otherwise.is_shut and not self.side.has_room
 
     @property
     def blocks(self) -> bool:
@@ -47,7 +70,10 @@ class Lane:
         if self._cut is not None:
             uncut = (is_uncut(self._payload, whole.parts_of(index)) for index in range(len(whole.ends)))
             self._counters.uncut += sum(uncut)
-        self.side.send(run, self._counters)
+        if self._otherwise is None:
+            self.side.send(run, self._counters)
+        else:
+            self.refused += self.side.send_or(run, self._otherwise, self._counters)
 
 
 class Way:
@@ -67,7 +93,17 @@ class Way:
     @property
     def has_room(self) -> bool:
         """See `geventrelay.switch.contract.Way.has_room`."""
-        return self.is_over or all(lane.side.has_room for lane in self._lanes if lane.blocks)
+        return self.is_over or all(lane.has_room for lane in self._lanes)
+
+    @property
+    def lacks_permits(self) -> bool:
+        """See `geventrelay.switch.contract.Way.lacks_permits`."""
+        return not self.is_over and any(lane.lacks_permits for lane in self._lanes)
+
+    @property
+    def refused(self) -> int:
+        """See `geventrelay.switch.contract.Way.refused`."""
+        return sum(lane.refused for lane in self._lanes)
 
     def stop(self) -> None:
         """See `geventrelay.switch.contract.Way.stop`."""

@@ -65,6 +65,10 @@ cdef class NativeCore:
         """Make a rate, see `geventrelay.switch.contract.Core.rate`."""
         return NativeRate(limit)
 
+    def gate(self):
+        """Make a gate, see `geventrelay.switch.contract.Core.gate`."""
+        return NativeGate()
+
     def way(self, NativeSide source, destinations):
         """Join sides, see `geventrelay.switch.contract.Core.way`."""
         return NativeWay(source, destinations)
@@ -113,6 +117,7 @@ cdef list take_all(dict peers):
 include "native_account.pxi"
 include "counts.pxi"
 include "faults.pxi"
+include "native_gate.pxi"
 include "native_side.pxi"
 include "native_granted.pxi"
 include "native_last_values.pxi"

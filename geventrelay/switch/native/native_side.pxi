@@ -83,6 +83,8 @@ cdef class NativeSide:
     cdef bytes until
     # What `side.on_message` points to.
     cdef object called
+    # What `side.gate` points to.
+    cdef NativeGate permits
 
     def __cinit__(self, NativeCore core, plan):
         if plan.type not in KINDS:
@@ -146,6 +148,7 @@ cdef class NativeSide:
         limits.topics = min(plan.max_subscriptions, MOST_LIMIT)
         self.side.sndhwm = min(plan.sndhwm, MOST_LIMIT)
         self.side.sndhwm_bytes = min(plan.sndhwm_bytes, MOST_LIMIT)
+        self.side.requests = min(plan.requests_per_peer, MOST_LIMIT)
         self.side.max_age = plan.subscriber_max_age_s
         self.side.verbose = plan.xpub_verbose
         self.side.slow = SLOW_OF[plan.slow_subscriber]
@@ -198,6 +201,20 @@ cdef class NativeSide:
         for index in range(self.side.count):
             add_peer(&total, self.side.peers[index])
         return counts_of(&total)
+
+    @property
+    def gate(self):
+        """How many messages it may be given, see `geventrelay.switch.contract.Side`."""
+        return self.permits
+
+    @gate.setter
+    def gate(self, NativeGate gate):
+        self.side.gate = NULL if gate is None else &gate.gate
+        self.permits = gate
+
+    def free_places(self):
+        """See `geventrelay.switch.contract.Side.free_places`."""
+        return places_of(&self.side) if self.side.kind == PUSHES else 0
 
     def subscribe(self, bytes topic):
         """Ask every peer for a topic, see `geventrelay.switch.contract.Side.subscribe`."""

@@ -5,7 +5,7 @@ from cpython.ref cimport PyObject
 from libc.stdlib cimport calloc, free
 
 from .peer cimport AUTO, PARTS, SPACE, SWAP, TAKES_NONE, WHOLE, Destination, Way
-from .sending cimport has_room
+from .sending cimport has_room, lacks_permits
 
 from ...engine.counters import OutletCounters, PumpCounters
 from ...terms import Payload, WhenFull
@@ -27,7 +27,7 @@ cdef class NativeWay:
     cdef object tap
 
     def __cinit__(self, NativeSide source, destinations):
-        cdef NativeSide side
+        cdef NativeSide side, other
         self.source = source
         self.sides = [destination.side for destination in destinations]
         self.way.destinations = <Destination *>calloc(len(self.sides) or 1, sizeof(Destination))
@@ -37,6 +37,12 @@ cdef class NativeWay:
             side = destination.side
             if side.side.kind == TAKES_NONE:
                 raise ValueError(f"a destination: expected a type that sends, got {side.made_of.type}")
+            if destination.otherwise is not None:
+                other = destination.otherwise
+                if side.side.kind not in (PUSHES, ROUTES) or other.side.kind != side.side.kind:
+                    raise ValueError(f"otherwise: expected a type like {side.made_of.type}, got {other.made_of.type}")
+                self.sides.append(other)
+                self.way.destinations[self.way.count].otherwise = &other.side
             self.way.destinations[self.way.count].side = &side.side
             self.way.destinations[self.way.count].payload = PAYLOADS[destination.payload]
             self.way.destinations[self.way.count].drops = destination.when_full is WhenFull.DROP
@@ -61,6 +67,7 @@ cdef class NativeWay:
                     sent_parts=destination.sent_parts,
                     sent_bytes=destination.sent_bytes,
                     uncut=destination.uncut,
+                    elsewhere=destination.elsewhere,
                     dropped=drops_of(destination.dropped),
                 )
             )
@@ -75,8 +82,22 @@ cdef class NativeWay:
 
     @property
     def has_room(self):
-        """Whether no destination that blocks is full."""
+        """See `geventrelay.switch.contract.Way.has_room`."""
         return has_room(&self.way)
+
+    @property
+    def lacks_permits(self):
+        """See `geventrelay.switch.contract.Way.lacks_permits`."""
+        return lacks_permits(&self.way)
+
+    @property
+    def refused(self):
+        """See `geventrelay.switch.contract.Way.refused`."""
+        cdef Py_ssize_t index
+        cdef long long refused = 0
+        for index in range(self.way.count):
+            refused += self.way.destinations[index].refused
+        return refused
 
     def stop(self):
         """See `geventrelay.switch.contract.Way.stop`."""

@@ -96,6 +96,8 @@ cdef struct Peer:
     Prefixes subscribes
     # How much may come from it; NULL for any number.
     Rate *rate
+    # How many requests it was given and has not answered, where their number has a limit.
+    long long unanswered
     # By which a ROUTER knows it.
     unsigned char routing_id[MOST_ID]
     size_t routing_id_size
@@ -129,6 +131,11 @@ cdef struct Group:
     Py_ssize_t messages
 
 
+# How many messages a side may be given.
+cdef struct Gate:
+    long long permits
+
+
 # What a type does with a message that goes there.
 cdef enum Kind:
     TAKES_NONE
@@ -160,6 +167,10 @@ cdef struct Side:
     size_t sndhwm_bytes
     # How many messages may wait for a peer now: the high-water mark, or 1 while memory is short.
     long long most
+    # How many messages a peer has at most that it has not answered; 0 for no limit.
+    long long requests
+    # NULL for any number.
+    Gate *gate
     double max_age
     Slow slow
     # What subscribers have asked for; of a SUB, what it asks for itself.
@@ -206,6 +217,11 @@ cdef struct Destination:
     Side *side
     Payload payload
     bint drops
+    # What gets what the side cannot take; NULL for none. It is of the same kind.
+    Side *otherwise
+    long long elsewhere
+    # What neither took, but for malformed messages.
+    long long refused
     long long sent
     long long sent_parts
     long long sent_bytes
@@ -274,7 +290,19 @@ cdef inline Py_ssize_t room_of(Peer *peer) noexcept nogil:
     if side.sndhwm_bytes:
         # One at a time: how large the next ones are is not known here.
         room = min(room, 1) if peer.queue.nbytes - peer.queue.beyond_bytes < side.sndhwm_bytes else 0
+    if side.requests:
+        room = min(room, side.requests - peer.unanswered)
     return max(room, 0)
+
+
+cdef inline bint is_busy(const Peer *peer) noexcept nogil:
+    # Whether it has as many requests as it may.
+    return peer.side.requests > 0 and peer.unanswered >= peer.side.requests
+
+
+cdef inline bint is_shut(const Side *side) noexcept nogil:
+    # Whether it has a gate without a permit.
+    return side.gate != NULL and side.gate.permits <= 0
 
 
 cdef inline bint holds_back(const Side *side) noexcept nogil:
@@ -293,6 +321,8 @@ cdef inline void set_most(Side *side) noexcept nogil:
 cdef inline int why_full(const Peer *peer) noexcept nogil:
     # Of a peer that takes no message now.
     cdef const Side *side = peer.side
+    if is_busy(peer):
+        return FULL
     if side.core.heap.account.tight and (not side.sndhwm or peer.queue.messages < side.sndhwm):
         return MEMORY
     return FULL

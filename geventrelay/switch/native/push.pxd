@@ -2,21 +2,27 @@
 
 from .copies cimport put
 from .peer cimport (
-    FULL, MEMORY, NO_PEER, Destination, Message, Peer, Side, count_sent, mark_dirty, room_of, takes, why_full
+    FULL, MEMORY, NO_PEER, Destination, Message, Peer, Side, count_sent, is_busy, is_shut, mark_dirty, room_of, takes, why_full
 )
 from .writing cimport write_out
+
+cdef enum:
+    # In the place of a reason to drop.
+    GIVEN = -1
 
 
 cdef inline Peer *peer_with_room(Side *side) noexcept nogil:
     # The next in turn that takes a message now; NULL if there is none.
     cdef Py_ssize_t index, at = side.next
     cdef Peer *peer
+    if is_shut(side):
+        return NULL
     for index in range(side.count):
         if at >= side.count:
             at = 0
         peer = side.peers[at]
         if takes(peer):
-            if not room_of(peer):
+            if not room_of(peer) and not is_busy(peer):
                 # What has come in this turn was not written yet.
                 write_out(peer)
             if room_of(peer) and takes(peer):
@@ -27,19 +33,32 @@ cdef inline Peer *peer_with_room(Side *side) noexcept nogil:
 
 
 cdef inline void push(Destination *destination, const Message *message) noexcept nogil:
-    cdef Side *side = destination.side
+    cdef int reason = push_to(destination.side, message)
+    if reason == GIVEN:
+        count_sent(destination, message)
+    elif destination.otherwise != NULL and push_to(destination.otherwise, message) == GIVEN:
+        destination.elsewhere += 1
+    else:
+        destination.dropped[reason] += 1
+        destination.refused += destination.otherwise != NULL
+
+
+cdef inline int push_to(Side *side, const Message *message) noexcept nogil:
+    # GIVEN, or why no peer takes it.
     cdef Peer *peer = peer_with_room(side)
     if peer == NULL:
-        destination.dropped[why_none(side)] += 1
-        return
+        return why_none(side)
     side.next += 1
     if not put(peer, message.block, message.at, message.size, 1):
-        destination.dropped[FULL] += 1
-        return
+        return FULL
+    if side.gate != NULL:
+        side.gate.permits -= 1
+    if side.requests:
+        peer.unanswered += 1
     peer.matched += 1
     peer.core.queued += message.size
     mark_dirty(peer)
-    count_sent(destination, message)
+    return GIVEN
 
 
 cdef inline int why_none(Side *side) noexcept nogil:

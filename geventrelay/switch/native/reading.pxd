@@ -135,6 +135,8 @@ cdef inline Event take_message(Peer *peer) noexcept nogil:
 
 cdef inline void count_received(Peer *peer) noexcept nogil:
     # Of the message in hand.
+    if peer.unanswered:
+        peer.unanswered -= 1
     peer.received += 1
     peer.received_bytes += peer.incoming.body
 

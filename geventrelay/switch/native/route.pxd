@@ -6,38 +6,47 @@ from .blocks cimport data_of, let_go, place_copy
 from .copies cimport put
 from .frames cimport MORE, read_frame, write_head
 from .peer cimport (
-    FULL, MALFORMED, UNROUTABLE, Core, Destination, Message, Peer, count_sent, mark_dirty, room_of, takes, why_full
+    FULL, MALFORMED, UNROUTABLE, Core, Destination, Message, Peer, Side, count_sent, mark_dirty, room_of, takes, why_full
 )
+from .push cimport GIVEN
 from .table cimport find_in
 from .writing cimport write_out
 
 
 cdef inline void route(Destination *destination, const Message *message) noexcept nogil:
     # To the peer that its first part names.
+    cdef int reason = route_to(destination.side, message)
+    if reason == GIVEN:
+        count_sent(destination, message)
+    elif reason == UNROUTABLE and destination.otherwise != NULL and route_to(destination.otherwise, message) == GIVEN:
+        destination.elsewhere += 1
+    else:
+        destination.dropped[reason] += 1
+        destination.refused += destination.otherwise != NULL and reason != MALFORMED
+
+
+cdef inline int route_to(Side *side, const Message *message) noexcept nogil:
+    # GIVEN, or why it cannot go.
     cdef size_t length = 0, head
     cdef bint more = False
     cdef const unsigned char *at = data_of(message.block) + message.at
     cdef Peer *peer
     head = read_frame(at, False, &length, &more)
     if not more:
-        destination.dropped[MALFORMED] += 1
-        return
-    peer = <Peer *>find_in(&destination.side.routes, at + head, length)
+        return MALFORMED
+    peer = <Peer *>find_in(&side.routes, at + head, length)
     if peer == NULL:
-        destination.dropped[UNROUTABLE] += 1
-        return
+        return UNROUTABLE
     if not room_of(peer):
         write_out(peer)
     if not room_of(peer) or not takes(peer):
-        destination.dropped[why_full(peer) if takes(peer) else UNROUTABLE] += 1
-        return
+        return why_full(peer) if takes(peer) else UNROUTABLE
     if not put(peer, message.block, message.at + head + length, message.size - head - length, 1):
-        destination.dropped[FULL] += 1
-        return
+        return FULL
     peer.matched += 1
     peer.core.queued += message.size
     mark_dirty(peer)
-    count_sent(destination, message)
+    return GIVEN
 
 
 cdef inline bint add_envelope(Core *core, const Peer *peer, Message *message) noexcept nogil:

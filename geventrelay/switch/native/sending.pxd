@@ -7,7 +7,7 @@ from .cutting cimport Cut, copy_cut, cut_for
 from .ask cimport ask
 from .parts cimport parts_of
 from .peer cimport (
-    ASKS, BLOCK, FULL, PUBLISHES, PUSHES, ROUTES, STOPPED, Core, Destination, Message, Side, Way, room_of, takes
+    ASKS, BLOCK, FULL, PUBLISHES, PUSHES, ROUTES, STOPPED, Core, Destination, Message, Side, Way, is_shut, room_of, takes
 )
 from .publish cimport give_group, has_room_at_all, publish
 from .push cimport peer_with_room, push
@@ -27,9 +27,31 @@ cdef inline bint has_room(Way *way) noexcept nogil:
         if side.kind == PUBLISHES:
             if side.slow == BLOCK and side.full != NULL and takes(side.full) and not room_of(side.full):
                 return False
-        elif side.kind == PUSHES and peer_with_room(side) == NULL:
+        elif side.kind == PUSHES and not has_place(&way.destinations[index]):
             return False
     return True
+
+
+cdef inline bint has_place(Destination *destination) noexcept nogil:
+    # Whether one of those that take messages in turn takes one now, there or otherwise.
+    if peer_with_room(destination.side) != NULL:
+        return True
+    return destination.otherwise != NULL and peer_with_room(destination.otherwise) != NULL
+
+
+cdef inline bint lacks_permits(Way *way) noexcept nogil:
+    # Whether a destination that blocks has no room, and its alternative has no permits.
+    cdef Py_ssize_t index
+    cdef Destination *destination
+    if way.over:
+        return False
+    for index in range(way.count):
+        destination = &way.destinations[index]
+        if destination.drops or destination.side.kind != PUSHES or destination.otherwise == NULL:
+            continue
+        if is_shut(destination.otherwise) and peer_with_room(destination.side) == NULL:
+            return True
+    return False
 
 
 cdef inline bint may_move(Way *way, const Message *message) noexcept nogil:
@@ -46,7 +68,7 @@ cdef inline bint may_move(Way *way, const Message *message) noexcept nogil:
                 cut_for(destination.payload, message, &cut)
                 if not has_room_at_all(destination.side, cut.first, cut.first_size):
                     return False
-        elif destination.side.kind == PUSHES and peer_with_room(destination.side) == NULL:
+        elif destination.side.kind == PUSHES and not has_place(destination):
             return False
     return True
 

@@ -230,6 +230,8 @@ cdef inline void disconnect(Peer *peer) noexcept nogil:
     count_news(peer, 0)
     bury(peer)
     peer.queue.written = 0
+    # What was written to it is lost, and what waits is for its next connection.
+    peer.unanswered = min(peer.unanswered, peer.queue.messages)
     free_curve(peer)
     forget(&peer.incoming, &peer.core.heap)
     free_control(&peer.control)
