@@ -22,7 +22,8 @@ from ..log import event
 from ..settings import DeviceSettings
 from .component import Component, DrainStep
 from .new_socket import repeats_subscriptions
-from .plan import BACKBONE_IN, Adjustment, OutletPlan, Plan, PumpPlan
+from .plan import Adjustment, OutletPlan, Plan, PumpPlan
+from .pump_work import PumpWork
 from .rates import rate_limit
 from .sockets import Sockets
 
@@ -44,17 +45,24 @@ class PumpComponent(Component):
     :param plan: what it joins.
     :param sockets: the device's; those of `plan` are open when this is opened.
     :param settings: the device's.
+    :param work: knows the gates of the device's sockets, and is shown the pump.
     :param fellows: all pumps of the device by their sources, this one too, once the device is made.
     """
 
     def __init__(
-        self, plan: PumpPlan, sockets: Sockets, settings: DeviceSettings, fellows: Mapping[str, PumpComponent]
+        self,
+        plan: PumpPlan,
+        sockets: Sockets,
+        settings: DeviceSettings,
+        work: PumpWork,
+        fellows: Mapping[str, PumpComponent],
     ) -> None:
         self.key = plan.source
         self._plan = plan
         self._sockets = sockets
         self._settings = settings
         self._device = settings.name
+        self._work = work
         self._fellows = fellows
         # The outlets that another pump writes to as well.
         self._shared: Collection[str] = ()
@@ -86,9 +94,10 @@ class PumpComponent(Component):
         limit = rate_limit(self._settings)
         # libzmq hands subscriptions over as messages. They have bounds of their own. What others have sent to another
         # device has been held to a rate there.
-        if limit is not None and self._sockets[self.key].type != zmq.XPUB and self.key != BACKBONE_IN:
+        if limit is not None and self._sockets[self.key].type != zmq.XPUB and not self._sockets.is_private(self.key):
             self._pump.set_rate(limit)
         self._pump.set_stages(self._sockets.stages(self.key))
+        self._work.watch(self._plan, self._pump)
         self._sockets.count_read(self.key, self._pump.read_bytes, self._pump.emptied)
         fork.pause_in_children(self._pump)
 
@@ -201,18 +210,23 @@ class PumpComponent(Component):
         log.warning(event("message-refused", **what))
 
     def _outlet(self, plan: OutletPlan) -> Outlet:
-        peers = self._sockets.peers_of(plan.socket)
-        socket = self._sockets[plan.socket]
-        if plan.socket in self._shared:
-            socket.readiness.several_writers = True
+        for key in self._shared:
+            self._sockets[key].readiness.several_writers = True
+        otherwise = None
+        if plan.otherwise is not None:
+            key = plan.otherwise
+            otherwise = Outlet(key, self._sockets[key], gate=self._work.gate_of(key))
         return Outlet(
             plan.socket,
-            socket,
+            self._sockets[plan.socket],
             when_full=plan.when_full,
             payload=plan.payload,
             longest_topic=self._settings.max_topic_size_bytes,
             repeated=repeats_subscriptions(self.key, self._settings),
-            peers=peers,
+            peers=self._sockets.peers_of(plan.socket),
+            gate=self._work.gate_of(plan.socket),
+            otherwise=otherwise,
+            on_dropped=self._work.on_dropped(plan),
         )
 
 
@@ -222,15 +236,16 @@ def log_uncut(device: str, socket: str) -> None:
     log.warning(event("uncut", device=device, socket=socket, option="--push-payload", advice=advice))
 
 
-def pumps_of(plan: Plan, sockets: Sockets, settings: DeviceSettings) -> list[PumpComponent]:
+def pumps_of(plan: Plan, sockets: Sockets, settings: DeviceSettings, work: PumpWork) -> list[PumpComponent]:
     """The pumps of a `plan`, in its order. Does no I/O.
 
     :param sockets: the device's, with those of the plan.
     :param settings: the device's.
+    :param work: the device's; opened before they are.
     """
     made: dict[str, PumpComponent] = {}
     for one in plan.pumps:
-        made[one.source] = PumpComponent(one, sockets, settings, made)
+        made[one.source] = PumpComponent(one, sockets, settings, work, made)
     writers = Counter(key for pump in plan.pumps for key in _destinations(pump))
     for one in plan.pumps:
         made[one.source].share([key for key in _destinations(one) if writers[key] > 1])

@@ -78,6 +78,10 @@ class Sockets(Component):
         """Knows whether a peer of the socket `key` is there; None where that cannot be known. Does not yield."""
         return self._sockets[key].peers
 
+    def is_private(self, key: str) -> bool:
+        """Whether the socket `key` is between components of the device; see `SocketPlan`. Does not yield."""
+        return self._sockets[key].plan.private
+
     def stages(self, key: str) -> tuple[Stage, ...]:
         """What each message has to pass that is read from the socket `key`. Does not yield."""
         return self._guard.stages(self._sockets[key].plan)

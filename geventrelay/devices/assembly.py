@@ -14,6 +14,7 @@ from ..backbone.values import BackboneSnapshot
 from ..components.component import Component, Controllable, Direction, DrainStep, Environment, Traffic
 from ..components.plan import Adjustment, Plan, SocketPlan
 from ..components.pump import pumps_of
+from ..components.pump_work import PumpWork
 from ..components.sockets import Sockets
 from ..components.switch import Switch
 from ..components.tap import Tap, tap_plan
@@ -84,10 +85,12 @@ class Assembly:
         self._switch = None
         if self.engine is Engine.ZMTP:
             self._switch = Switch(plan, settings, descriptors, GRANTS, self._guard, NEW_REPLAY)
+        self._pump_work: PumpWork | None = None
         self._pumps: Sequence[Direction]
         if self._switch is None:
-            self._pumps = pumps_of(plan, self.sockets, settings)
-            movers: tuple[Component, ...] = (*self._pumps,)
+            self._pump_work = PumpWork(plan, self.sockets)
+            self._pumps = pumps_of(plan, self.sockets, settings, self._pump_work)
+            movers: tuple[Component, ...] = (self._pump_work, *self._pumps)
         else:
             self._pumps = self._switch.directions
             movers = (self._switch, *self._pumps)
@@ -230,7 +233,9 @@ class Assembly:
         return next((one for one in interruptions if one is not None), None)
 
     def _work(self) -> Work | None:
-        return None if self._switch is None else self._switch.work
+        if self._switch is not None:
+            return self._switch.work
+        return self._pump_work if self._pump_work is not None and self._pump_work.has_work else None
 
     def _finish(self, step: Callable[[], None]) -> BaseException | None:
         """Call `step` until it ends by itself, and return what interrupted it first."""
@@ -290,6 +295,7 @@ def sockets_of(plan: Plan, settings: DeviceSettings) -> tuple[SocketPlan, ...]:
 
 
 def _dropping(plan: Plan) -> frozenset[str]:
-    """The sockets at which messages are dropped, where it matters whether a peer is there."""
+    """The sockets where it matters which peers are there: messages are dropped at them, or are given by the peer."""
     outlets = (outlet for pump in plan.pumps for outlet in pump.outlets)
-    return frozenset(outlet.socket for outlet in outlets if outlet.when_full is WhenFull.DROP)
+    dropping = {outlet.socket for outlet in outlets if outlet.when_full is WhenFull.DROP}
+    return frozenset(dropping | {socket.key for socket in plan.sockets if socket.requests_per_peer})

@@ -19,6 +19,7 @@ _SNDMORE = int(zmq.DONTWAIT | zmq.SNDMORE)
 # EFSM: a REQ or REP whose turn it is not; it becomes readable or writable when its turn comes.
 NOT_NOW = (zmq.EAGAIN, zmq.EFSM)
 _LOAD_BALANCED = (zmq.PUSH, zmq.DEALER)
+_SHUT = zmq.Again()
 
 
 class PythonLane:
@@ -42,11 +43,19 @@ class PythonLane:
         self._not_now = NOT_NOW[:1] if outlet.ends_out_of_turn else NOT_NOW
         self.events_interval = outlet.events_interval
         self._since_events = 0
+        self._gate = outlet.gate
+        self._otherwise = None if outlet.otherwise is None else PythonLane(outlet.otherwise, OutletCounters())
 
     @property
     def straight(self) -> bool:
         """Whether messages of one part go there just as they came."""
-        return self._cut is None and not self._prefix and self._least_parts == 1 and self._longest_topic is None
+        return (
+            self._cut is None
+            and not self._prefix
+            and self._least_parts == 1
+            and self._longest_topic is None
+            and self._gate is None
+        )
 
     def count_passed(self, messages: int, nbytes: int) -> None:
         """Count `messages` of one part, `nbytes` in all, that were sent without `offer`. Does not yield."""
@@ -72,17 +81,22 @@ class PythonLane:
         if self._longest_topic is not None and has_longer_topic(parts, self._longest_topic):
             counters.drop(Drop.TOPIC_TOO_LONG)
             return True
-        try:
-            self._send_parts(parts)
-        except zmq.ZMQError as error:
-            if error.errno in self._not_now:
-                if self._outlet.when_full is WhenFull.BLOCK:
-                    return False
-                self.refuse()
+        refusal = self._give(parts)
+        if refusal is not None:
+            # Where a ROUTER has the peer, no other socket has.
+            may_go = refusal.errno == zmq.EHOSTUNREACH or not self._outlet.routes
+            if may_go and self._otherwise is not None and self._otherwise.takes(parts):
+                counters.elsewhere += 1
+                counters.uncut += uncut
                 return True
-            if error.errno != zmq.EHOSTUNREACH:
-                raise
-            counters.drop(Drop.UNROUTABLE)
+            if refusal.errno == zmq.EHOSTUNREACH:
+                counters.drop(Drop.UNROUTABLE)
+                return True
+            if self._outlet.when_full is WhenFull.BLOCK:
+                return False
+            self.refuse()
+            if self._outlet.on_dropped is not None:
+                self._outlet.on_dropped()
             return True
         if self._topics is not None and len(parts) == 1 and self._topics.repeats(bytes(parts[0])):
             self.send(b"\0" + bytes(parts[0])[1:], DONTWAIT, False)
@@ -98,12 +112,33 @@ class PythonLane:
         """Count one message as dropped because the socket cannot take it now. Does not yield."""
         self._counters.drop(self._outlet.drop_reason())
 
+    def takes(self, parts: Parts) -> bool:
+        """Send one message, its `parts` as they are, if the socket takes it; whether it did. Does not yield.
+
+        :raises zmq.ZMQError: as `Burst.run` does.
+        """
+        return len(parts) >= self._least_parts and self._give(parts) is None
+
     def process_events(self) -> None:
         """After a message: now and then, have the socket take in what its peers report of the room that they have."""
         self._since_events += 1
         if self._since_events >= self.events_interval:
             self._since_events = 0
             plain_get(self._outlet.socket.raw, zmq.EVENTS)
+
+    def _give(self, parts: Parts) -> zmq.ZMQError | None:
+        """Send one message; what the socket says if it does not take it, now or, as a ROUTER, ever."""
+        if self._gate is not None and self._gate.permits <= 0:
+            return _SHUT
+        try:
+            self._send_parts(parts)
+        except zmq.ZMQError as error:
+            if error.errno in self._not_now or error.errno == zmq.EHOSTUNREACH:
+                return error
+            raise
+        if self._gate is not None:
+            self._gate.permits -= 1
+        return None
 
     def _send_parts(self, parts: Parts) -> None:
         last = len(parts) - 1

@@ -9,6 +9,7 @@ import zmq
 
 from ..terms import LONGEST_TOPIC_BYTES, Payload, WhenFull
 from .counters import Drop
+from .gate import Gate
 from .peers import SocketPeers
 from .readiness import Readiness
 from .socket import RelaySocket
@@ -97,6 +98,11 @@ class Outlet:
     :param ends_out_of_turn: whether EFSM ends the burst with that error: for a REQ or REP whose turn never comes again,
         because no greenlet reads from it.
     :param peers: who is connected, so that a drop is ``no_peer`` or ``full``; None where that is not known.
+    :param gate: how many messages the socket may be given; None for as many as it takes.
+    :param otherwise: what gets the same of a message that the socket does not take now: for want of room, or because a
+        ROUTER has no such peer. Of this one, only its socket and its gate count. None for none.
+    :param on_dropped: called when a burst has dropped messages that neither this socket nor the other one had room
+        for, at least once for all of them. Must not yield. None for not.
     """
 
     def __init__(
@@ -111,6 +117,9 @@ class Outlet:
         repeated: bool = False,
         ends_out_of_turn: bool = False,
         peers: SocketPeers | None = None,
+        gate: Gate | None = None,
+        otherwise: Outlet | None = None,
+        on_dropped: Callable[[], None] | None = None,
     ) -> None:
         self.name = name
         self.socket: Readiness = socket.readiness
@@ -122,6 +131,14 @@ class Outlet:
         self.repeated = repeated and self.socket.raw.type == zmq.XSUB
         self.ends_out_of_turn = ends_out_of_turn
         self._peers = peers
+        self.gate = gate
+        self.otherwise = otherwise
+        self.on_dropped = on_dropped
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether its gate lets nothing go at the moment. Does not yield."""
+        return self.gate is not None and self.gate.permits <= 0
 
     @property
     def events_interval(self) -> int:

@@ -140,7 +140,16 @@ class SocketPeers:
         # Of connections whose handshake is under way: libzmq tells of their end when it closes them, and nothing more.
         self._held: dict[int, connections.Held] = {}
         self._news: list[tuple[int, LogEvent]] = []
+        self._on_changes: Callable[[int, int], None] | None = None
         self._greenlet = gevent.spawn(self._follow)
+
+    def follow_ready(self, call: Callable[[int, int], None]) -> None:
+        """Call `call` with how many peers have come and how many have gone, now and when others do. Does not yield.
+
+        :param call: must not yield.
+        """
+        self._on_changes = call
+        call(*self._table.changes)
 
     def now(self) -> int:
         """How many peers are connected at the least, handshakes through. Does not yield.
@@ -268,6 +277,8 @@ class SocketPeers:
         finally:
             held.close()
         self._table.cut_off(descriptor, offence.reason)
+        if self._on_changes is not None:
+            self._on_changes(*self._table.changes)
         where = {"endpoint": connection.endpoint, "peer": connection.address or "unknown"}
         self._note(logging.WARNING, "cut-off", **where, reason=offence.reason, option=offence.option)
         return True
@@ -302,7 +313,7 @@ class SocketPeers:
             one.close()
 
     def _take_in(self) -> bool:
-        events = self._monitor.read(_AT_A_TIME)
+        events, before = self._monitor.read(_AT_A_TIME), self._table.changes
         for one in events:
             self._take(one)
             if self._observe is not None and not one.kind & (_LISTENING | _CLOSED):
@@ -310,6 +321,8 @@ class SocketPeers:
         accepted = [one.value for one in events if one.kind == _ACCEPTED and self._table.is_pending(one.value)]
         if accepted:
             self._keep_off(accepted)
+        if self._on_changes is not None and self._table.changes != before:
+            self._on_changes(*self._table.changes)
         return len(events) == _AT_A_TIME
 
     def _keep_off(self, accepted: list[int]) -> None:

@@ -211,6 +211,11 @@ class PeerTable:
         self._connected = self._disconnected = self._retries = 0
         self._cut_off: Counter[str] = Counter()
 
+    @property
+    def changes(self) -> tuple[int, int]:
+        """How many peers have come, their handshakes through, and how many of these have gone. Does not yield."""
+        return self._connected, self._disconnected
+
     def gained(self, descriptor: int, endpoint: str, now: float, *, accepted: bool = False) -> None:
         """A connection has been made at `endpoint`, as seen at `now`; it has this `descriptor`.
 

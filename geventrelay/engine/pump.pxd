@@ -12,7 +12,11 @@ cdef class Pump:
     cdef readonly object _burst
     cdef object _rated
     cdef bint _paused
-    cdef object _gate
+    cdef object _resumed
+    cdef bint _has_places
+    cdef bint _is_waiting
+    cdef public object on_waiting
+    cdef public object on_received
     cdef object _on_uncut
     cdef object __weakref__
 

@@ -28,6 +28,7 @@ from .counters import Drop, OutletSnapshot, PumpSnapshot
 from .fair import FairYield
 from .native.choose import native_module, warn_if_slow
 from .outlet import Outlet
+from .places import wait_for_one
 from .rate import RateLimit
 from .rated import Rated
 from .readiness import Readiness
@@ -58,6 +59,8 @@ class Pump:
     :param on_refused: see `Burst.on_refused`. Must not yield.
     :param on_uncut: called with an outlet's name, once, when it was sent a message whole because no topic stands before
         its first space; None for not. Must not yield.
+    :ivar on_received: called with how many messages have been read, after each burst; None for not. Must not yield.
+    :ivar on_waiting: called when `is_waiting` may have changed; None for not. Must not yield.
     """
 
     def __init__(
@@ -71,13 +74,19 @@ class Pump:
         self.name = name
         self._source = source.readiness
         self._outlets = tuple(outlets)
-        self._destinations = tuple(outlet.socket for outlet in outlets)
+        others = (outlet.otherwise.socket for outlet in outlets if outlet.otherwise is not None)
+        self._destinations = (*(outlet.socket for outlet in outlets), *others)
         self._burst = _new_burst(source.readiness, outlets)
         self._burst.on_refused = on_refused
         self._on_uncut = on_uncut if any(one.payload is Payload.AUTO for one in outlets) else None
         self._rated: Rated | None = None
         self._paused = False
-        self._gate = Event()
+        self._resumed = Event()
+        # Whether it may have to wait for one of two sockets, or for a gate.
+        self._has_places = any(one.gate is not None or one.otherwise is not None for one in outlets)
+        self._is_waiting = False
+        self.on_waiting: Callable[[], None] | None = None
+        self.on_received: Callable[[int], None] | None = None
 
     def run(self) -> None:
         """Move messages without end. Yields to the hub; raises `zmq.ZMQError` when a socket or the context goes."""
@@ -89,24 +98,29 @@ class Pump:
                 if self._rated is not None:
                     self._rated.wait()
                 if self._paused:
-                    self._gate.wait()
+                    self._resumed.wait()
                 status = burst.run(BUDGET) if self._rated is None else self._rated.run()
                 if self._on_uncut is not None:
                     self._look_for_uncut(self._on_uncut)
+                if self.on_received is not None:
+                    self.on_received(burst.counters.received)
                 blocked = self._blocked_by() if status is _OUTLET_FULL else None
+                places = self._places() if self._has_places else None
                 # For readers of the outlets' sockets: the sends may have taken their edge.
                 for destination in self._destinations:
                     # The wait for the blocked one reads its EVENTS too.
-                    if destination is not blocked:
+                    if destination is not blocked or places is not None:
                         destination.after_write()
                 if status is _SOURCE_EMPTY:
                     source.wait_readable(True)
                     continue
                 source.after_read()
-                if blocked is not None:
+                if blocked is None:
+                    turn.wait()
+                elif places is None:
                     blocked.wait_writable()
                 else:
-                    turn.wait()
+                    wait_for_one(places)
 
     def _look_for_uncut(self, tell: Callable[[str], None]) -> None:
         """Once in the life of a pump, `tell` which outlet has got a message that was not cut."""
@@ -118,12 +132,14 @@ class Pump:
     def pause(self) -> None:
         """Read nothing more from now on; what is in hand stays in hand. Does not yield."""
         self._paused = True
-        self._gate.clear()
+        self._resumed.clear()
+        self._tell_waiting()
 
     def resume(self) -> None:
         """Go on after `pause`. Does not yield."""
         self._paused = False
-        self._gate.set()
+        self._resumed.set()
+        self._tell_waiting()
 
     def set_max_parts(self, most: int) -> None:
         """Drop each message that has more than `most` parts, from now on; 0 is no limit. Does not yield."""
@@ -196,6 +212,24 @@ class Pump:
             self._burst.counters.add_unmoved(rest.counters, Drop.STOPPED)
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether a message waits at an outlet with another place, which has no room either. Does not yield.
+
+        Not while it is paused: then it would not move if there were room.
+        """
+        return self._is_waiting and not self._paused
+
+    @property
+    def paused(self) -> bool:
+        """Whether it reads nothing; see `pause`."""
+        return self._paused
+
+    @property
+    def handed_on(self) -> int:
+        """How many messages have been read and are in hand no more. Does not yield."""
+        return self._burst.counters.received - (self._burst.waiting_for is not None)
+
+    @property
     def drained(self) -> bool:
         """Whether there is nothing left to move: nothing in hand and nothing to read. Does not yield."""
         return self._burst.waiting_for is None and not self._source.readable
@@ -217,6 +251,26 @@ class Pump:
             for index, (outlet, count) in enumerate(zip(self._outlets, counters.outlets, strict=True))
         )
         return PumpSnapshot.of(self.name, counters, outlets)
+
+    def _places(self) -> Sequence[Outlet] | None:
+        """Where the message in hand can go; None if there is none, or it can go to one socket, when this has room."""
+        waiting_for = self._burst.waiting_for
+        places: Sequence[Outlet] | None = None
+        if waiting_for is not None:
+            outlet = self._outlets[waiting_for]
+            if outlet.otherwise is not None:
+                places = (outlet, outlet.otherwise)
+            elif outlet.gate is not None:
+                places = (outlet,)
+        is_waiting = places is not None and len(places) > 1
+        if is_waiting != self._is_waiting:
+            self._is_waiting = is_waiting
+            self._tell_waiting()
+        return places
+
+    def _tell_waiting(self) -> None:
+        if self.on_waiting is not None:
+            self.on_waiting()
 
     def _blocked_by(self) -> Readiness:
         assert self._burst.waiting_for is not None  # OUTLET_FULL means just that

@@ -20,6 +20,8 @@ cdef class Readiness:
 
     cpdef wait_readable(self, bint found_nothing=*)
     cpdef wait_writable(self)
+    cpdef add_writer(self, greenlet)
+    cpdef remove_writer(self, greenlet)
     cpdef after_read(self)
     cpdef after_write(self)
     cpdef on_edge(self)

@@ -93,6 +93,11 @@ class Readiness:
         """Whether a message can be read now. Does not yield."""
         return bool(self.check_events() & _POLLIN)
 
+    @property
+    def writable(self) -> bool:
+        """Whether libzmq says that a message can be sent now. Does not yield."""
+        return bool(self.check_events() & _POLLOUT)
+
     def receive(self) -> list[zmq.Frame]:
         """Read one message, all its parts; of one that breaks off, as it can at an XPUB, what there is. Does not yield.
 
@@ -147,14 +152,23 @@ class Readiness:
                 return
         elif self.check_events() & _POLLOUT:
             return
-        if self._writers and not self.several_writers:
-            raise ConcurrentObjectUseError("only one greenlet may wait for each direction of a socket")
         waiting = getcurrent()
-        self._writers.append(waiting)
+        self.add_writer(waiting)
         try:
             self._hub.switch()
         finally:
             self._writers.remove(waiting)
+
+    def add_writer(self, greenlet: Any) -> None:
+        """Wake a `greenlet` that is about to wait when a send is worth a try, until `remove_writer`. Does not yield."""
+        if self._writers and not self.several_writers:
+            raise ConcurrentObjectUseError("only one greenlet may wait for each direction of a socket")
+        self._writers.append(greenlet)
+
+    def remove_writer(self, greenlet: Any) -> None:
+        """Wake a `greenlet` no more. Does not yield; does nothing for one that is not woken."""
+        if greenlet in self._writers:
+            self._writers.remove(greenlet)
 
     def after_read(self) -> None:
         """Wake a writer whose edge the caller's reads may have taken. Call it after a burst of reads."""

@@ -201,12 +201,11 @@ def backbone(one: BackboneSnapshot) -> Json:
         "server": printable(one.server),
         "reason": printable(one.reason),
         **as_json(OF_BACKBONE, one),
-        "neighbours": [neighbour(other) for other in one.neighbours],
+        "neighbours": [_neighbour(other) for other in one.neighbours],
     }
 
 
-def neighbour(other: Neighbour) -> Json:
-    """An `other` device of the same name, as one that is joined with it sees it."""
+def _neighbour(other: Neighbour) -> Json:
     about = other.about
     return {
         "relay": other.relay,

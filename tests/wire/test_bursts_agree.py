@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from geventrelay.engine.burst import CLOCK_INTERVAL_PARTS, Budget, Status
 from geventrelay.engine.burst_python import PythonBurst
 from geventrelay.engine.counters import Drop
+from geventrelay.engine.gate import Gate
 from geventrelay.engine.outlet import Outlet, Payload, WhenFull
 from geventrelay.engine.socket import RelaySocket
 
@@ -88,11 +89,16 @@ class Destination:
     peers: int | None = None
     connected: bool = True
     repeated: bool = False
+    permits: int | None = None
+    otherwise: Destination | None = None
 
 
 @dataclass
 class Rig:
-    """One burst with everything around it: a feeder in front, a reader behind each outlet."""
+    """One burst with everything around it: a feeder in front, a reader behind each outlet.
+
+    The readers behind other places of outlets come after the tap's.
+    """
 
     context: Any
     burst: Any
@@ -101,6 +107,9 @@ class Rig:
     outlets: list[Outlet]
     readers: list[Any]
     tap: Outlet | None
+    gates: list[Gate] = field(default_factory=list)
+    # How often an outlet has told that it dropped messages; in one run, the one in Python does for each message.
+    dropped: int = 0
     # What was seen of it, in order.
     log: list[Any] = field(default_factory=list)
 
@@ -119,6 +128,9 @@ class Rig:
             errno = (type(error), error.errno)
         counters = dataclasses.asdict(self.burst.counters)
         self.log.append((status, errno, self.burst.waiting_for, counters, self.burst.emptied))
+        if self.gates:
+            self.log.append(("permits", [gate.permits for gate in self.gates], self.dropped > 0))
+        self.dropped = 0
         assert self._balanced()
         return status
 
@@ -136,6 +148,13 @@ class Rig:
 
     def set_max_parts(self, most: int) -> None:
         self.burst.max_parts = most
+
+    def add_permits(self, index: int, count: int) -> None:
+        if self.gates:
+            self.gates[index % len(self.gates)].add(count)
+
+    def note_dropped(self) -> None:
+        self.dropped += 1
 
     def finish(self) -> None:
         self.burst.finish()
@@ -163,7 +182,8 @@ class Rig:
 
     def _read_events(self) -> None:
         taps = [] if self.tap is None else [self.tap]
-        outlets = (outlet.socket.raw for outlet in [*self.outlets, *taps])
+        others = [outlet.otherwise for outlet in self.outlets if outlet.otherwise is not None]
+        outlets = (outlet.socket.raw for outlet in [*self.outlets, *taps, *others])
         for socket in (self.feeder, self.source, *self.readers, *outlets):
             if not socket.closed:
                 zmq.Socket.get(socket, zmq.EVENTS)
@@ -172,7 +192,10 @@ class Rig:
         counters, waiting_for = self.burst.counters, self.burst.waiting_for
         return all(
             counters.received
-            == count.sent + sum(count.dropped.values()) + int(waiting_for is not None and index >= waiting_for)
+            == count.sent
+            + count.elsewhere
+            + sum(count.dropped.values())
+            + int(waiting_for is not None and index >= waiting_for)
             for index, count in enumerate(counters.outlets)
         )
 
@@ -200,7 +223,7 @@ def rig(
             made.xpub_verbose = True
         return made
 
-    def outlet(index: int, destination: Destination) -> Outlet:
+    def outlet(index: int, destination: Destination, otherwise: Outlet | None = None) -> Outlet:
         made = socket(destination.socket_type, RelaySocket, destination.hwm)
         if destination.socket_type == zmq.ROUTER:
             made.router_mandatory = 1
@@ -216,17 +239,37 @@ def rig(
             prefix=destination.prefix,
             repeated=destination.repeated,
             peers=peers,
+            gate=gate_of(destination),
+            otherwise=otherwise,
+            on_dropped=None if destination is tap else lambda: made_rig[0].note_dropped(),
         )
+
+    gates: list[Gate] = []
+    made_rig: list[Rig] = []
+
+    def gate_of(destination: Destination) -> Gate | None:
+        if destination.permits is None:
+            return None
+        gates.append(Gate(destination.permits))
+        return gates[-1]
 
     try:
         source, feeder = socket(source_type, RelaySocket), socket(FEEDER_OF[source_type])
         source.bind("inproc://source")
         feeder.connect("inproc://source")
-        outlets = [outlet(index, destination) for index, destination in enumerate(destinations)]
-        tap_outlet = None if tap is None else outlet(len(outlets), tap)
         ends = [*destinations, *([] if tap is None else [tap])]
+        outlets = []
+        for index, destination in enumerate(destinations):
+            other = None
+            if destination.otherwise is not None:
+                other = outlet(len(ends), destination.otherwise)
+                ends.append(destination.otherwise)
+            outlets.append(outlet(index, destination, other))
+        tap_outlet = None if tap is None else outlet(len(outlets), tap)
         readers = [reader(destination) for destination in ends]
-        made = Rig(context, make_burst(source.readiness, outlets), feeder, source, outlets, readers, tap_outlet)
+        burst = make_burst(source.readiness, outlets)
+        made = Rig(context, burst, feeder, source, outlets, readers, tap_outlet, gates)
+        made_rig.append(made)
         for index, destination in enumerate(ends):
             if destination.connected:
                 made.connect(index)
@@ -286,14 +329,15 @@ BUDGETS = st.builds(
 STEPS = st.one_of(
     st.tuples(st.just("feed"), st.lists(MESSAGES, min_size=1, max_size=4)),
     st.tuples(st.just("run"), BUDGETS),
-    st.tuples(st.just("read"), st.integers(0, 2), st.integers(1, 5)),
+    st.tuples(st.just("read"), st.integers(0, 4), st.integers(1, 5)),
+    st.tuples(st.just("add_permits"), st.integers(0, 3), st.integers(-1, 5)),
     st.tuples(st.just("set_tap"), st.booleans()),
     st.tuples(st.just("set_max_parts"), st.sampled_from([0, 1, 2, 5])),
     st.tuples(st.just("finish")),
     st.tuples(st.just("pass_over")),
 )
 
-DESTINATIONS = st.builds(
+PLAIN_DESTINATIONS = st.builds(
     Destination,
     socket_type=st.sampled_from(sorted(PEER_OF)),
     when_full=st.sampled_from(WhenFull),
@@ -303,6 +347,26 @@ DESTINATIONS = st.builds(
     peers=st.sampled_from([None, 0, 1]),
     connected=st.sampled_from([True, True, True, False]),
     repeated=st.booleans(),
+    permits=st.sampled_from([None, None, 0, 2]),
+)
+
+# Only sockets that balance loads, and a ROUTER, are given another place.
+OTHERS = st.builds(
+    Destination,
+    socket_type=st.sampled_from([zmq.PUSH, zmq.DEALER, zmq.ROUTER]),
+    hwm=st.integers(1, 3),
+    connected=st.booleans(),
+    permits=st.sampled_from([None, 0, 2]),
+)
+
+DESTINATIONS = st.one_of(
+    PLAIN_DESTINATIONS,
+    st.builds(
+        lambda one, other, kind: dataclasses.replace(one, otherwise=other, socket_type=kind),
+        PLAIN_DESTINATIONS,
+        OTHERS,
+        st.sampled_from([zmq.PUSH, zmq.DEALER, zmq.ROUTER]),
+    ),
 )
 
 
@@ -311,7 +375,7 @@ DESTINATIONS = st.builds(
 @given(
     st.sampled_from([zmq.PULL, *sorted(FEEDER_OF)]),
     st.lists(DESTINATIONS, min_size=1, max_size=2),
-    DESTINATIONS.map(lambda destination: dataclasses.replace(destination, when_full=WhenFull.DROP)),
+    PLAIN_DESTINATIONS.map(lambda destination: dataclasses.replace(destination, when_full=WhenFull.DROP, permits=None)),
     st.lists(STEPS, min_size=4, max_size=40),
 )
 def test_any_traffic_leaves_both_bursts_in_the_same_state(
@@ -320,7 +384,7 @@ def test_any_traffic_leaves_both_bursts_in_the_same_state(
     def script(made: Rig) -> None:
         for name, *arguments in steps:
             if name == "read":
-                arguments[0] %= len(destinations) + 1
+                arguments[0] %= len(made.readers)
             getattr(made, name)(*arguments)
         made.drain()
 
@@ -571,6 +635,83 @@ def test_what_is_passed_over_for_the_last_outlet_is_not_in_hand_any_more() -> No
         made.drain()
 
     assert received(assert_both_do_the_same(script, Destination(connected=False))) == [[b"2"]]
+
+
+def elsewhere(log: list[Any]) -> dict[str, Any]:
+    """What the last run says of the first outlet."""
+    counters = next(entry[3] for entry in reversed(log) if len(entry) == 5)["outlets"][0]
+    return {key: counters[key] for key in ("sent", "elsewhere", "dropped")}
+
+
+@pytest.mark.parametrize("when_full", WhenFull)
+@pytest.mark.parametrize("parts", [1, 3])
+def test_what_finds_no_room_goes_to_the_other_place_as_far_as_its_gate_lets_it(when_full: WhenFull, parts: int) -> None:
+    messages = [[b"%d" % number] * parts for number in range(7)]
+
+    def script(made: Rig) -> None:
+        made.feed(messages)
+        made.run(PLENTY)
+        made.add_permits(0, 2)
+        made.run(PLENTY)
+        assert made.gates[0].take_all() == (0 if when_full is WhenFull.BLOCK else 2)
+        made.drain()
+
+    other = Destination(connected=True, permits=2)
+    first = Destination(hwm=1, when_full=when_full, otherwise=other)
+    log = assert_both_do_the_same(script, first)
+    assert sorted(received(log, 0) + received(log, 1)) == (messages if when_full is WhenFull.BLOCK else messages[:4])
+    told = [entry[2] for entry in log if entry[0] == "permits"]
+    if when_full is WhenFull.BLOCK:
+        assert received(log, 1) == messages[2:6]
+        assert elsewhere(log) == {"sent": 3, "elsewhere": 4, "dropped": {}}
+        assert not any(told)
+    else:
+        assert elsewhere(log) == {"sent": 2, "elsewhere": 2, "dropped": {Drop.NOT_READY: 3}}
+        assert told[0]
+        assert not any(told[1:])
+
+
+def test_a_closed_gate_is_as_a_full_socket_and_what_it_keeps_is_offered_again() -> None:
+    def script(made: Rig) -> None:
+        made.feed([[b"%d" % number] for number in range(5)])
+        assert made.run(PLENTY) is Status.OUTLET_FULL
+        for count in (2, -1, 1, 1):
+            made.add_permits(0, count)
+            made.run(PLENTY)
+        made.drain()
+
+    log = assert_both_do_the_same(script, Destination(permits=0))
+    assert received(log) == [[b"0"], [b"1"], [b"2"]][: len(received(log))]
+    assert elsewhere(log) == {"sent": 3, "elsewhere": 0, "dropped": {}}
+
+
+def test_what_a_router_has_no_peer_for_goes_to_the_other_router_and_what_it_has_no_room_for_does_not() -> None:
+    def script(made: Rig) -> None:
+        made.feed([[KNOWN_ID, b"1"], [KNOWN_ID, b"2"]])
+        made.run(PLENTY)
+        made.connect(0)
+        made.feed([[KNOWN_ID, b"%d" % number] for number in range(3, 9)] + [[b"stranger", b"x"], [b"alone"]])
+        made.drain()
+
+    log = assert_both_do_the_same(
+        script, Destination(zmq.ROUTER, hwm=1, connected=False, otherwise=Destination(zmq.ROUTER))
+    )
+    assert received(log, 1) == [[b"1"], [b"2"]]
+    assert received(log, 0) == [[b"3"], [b"4"]]
+    assert elsewhere(log) == {
+        "sent": 2, "elsewhere": 2, "dropped": {Drop.FULL: 4, Drop.UNROUTABLE: 1, Drop.MALFORMED: 1},
+    }  # fmt: skip
+
+
+def test_the_other_place_gets_what_was_cut_for_the_first() -> None:
+    def script(made: Rig) -> None:
+        made.feed([[b"topic body"], [b"topic", b"in", b"parts"], [b'{"no": topic}']])
+        made.drain()
+
+    first = Destination(connected=False, payload=Payload.AUTO, otherwise=Destination(permits=9))
+    log = assert_both_do_the_same(script, first, Destination())
+    assert received(log, 2) == [[b"body"], [b"in", b"parts"], [b'{"no": topic}']]
+    assert received(log, 1) == [[b"topic body"], [b"topic", b"in", b"parts"], [b'{"no": topic}']]
 
 
 def test_a_payload_keeps_its_bytes_whether_it_is_copied_or_shared() -> None:

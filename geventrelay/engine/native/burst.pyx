@@ -98,6 +98,12 @@ cdef class NativeBurst:
     # One lane per outlet, and after them the tap's.
     cdef Lane *lanes
     cdef Py_ssize_t lane_count
+    # For each of these, what gets what it does not take; empty without such.
+    cdef Lane *others
+    cdef dict other_sockets
+    # The gates, and their permits while it runs.
+    cdef list gates
+    cdef long long *permits
 
     # What each message has to pass.
     cdef Stages stages
@@ -122,6 +128,7 @@ cdef class NativeBurst:
     cdef int error
 
     def __cinit__(self, source, outlets):
+        cdef Py_ssize_t number
         self.at = -1
         self.reasons = ()
         self.topics = []
@@ -132,20 +139,30 @@ cdef class NativeBurst:
         self.lane_count = len(self.outlets)
         self.outlet_counters = tuple([OutletCounters() for _ in self.outlets])
         self.totals = PumpCounters(self.outlet_counters)
+        self.other_sockets = {}
+        self.gates = []
         self.lanes = <Lane *>calloc(self.lane_count + 1, sizeof(Lane))
-        if self.lanes == NULL or not make_room(&self.message, FEW_PARTS):
+        self.others = <Lane *>calloc(self.lane_count + 1, sizeof(Lane))
+        # Each lane and each other one has a gate at most.
+        self.permits = <long long *>calloc(2 * self.lane_count + 1, sizeof(long long))
+        if self.lanes == NULL or self.others == NULL or self.permits == NULL or not make_room(&self.message, FEW_PARTS):
             raise MemoryError
+        for number in range(self.lane_count + 1):
+            msg_init(&self.lanes[number].prefix)
+            msg_init(&self.others[number].prefix)
         for index, outlet in enumerate(self.outlets):
-            self.set_up(&self.lanes[<Py_ssize_t>index], outlet)
-        msg_init(&self.lanes[self.lane_count].prefix)
+            self.set_up(&self.lanes[<Py_ssize_t>index], outlet, outlet.prefix)
+            self.set_up_gate(&self.lanes[<Py_ssize_t>index], outlet.gate)
+            if outlet.otherwise is not None:
+                self.set_up_other(index, outlet.otherwise, outlet.prefix)
 
-    cdef int set_up(self, Lane *lane, outlet) except -1:
+    cdef int set_up(self, Lane *lane, outlet, put_before) except -1:
         cdef bytes prefix
         socket_type = outlet.socket.raw.type
         msg_init(&lane.prefix)
-        if outlet.prefix is not None:
+        if put_before is not None:
             lane.prefixed = 1
-            prefix = bytes(outlet.prefix)
+            prefix = bytes(put_before)
             if msg_init_size(&lane.prefix, len(prefix)) < 0:
                 msg_init(&lane.prefix)
                 raise MemoryError
@@ -157,11 +174,33 @@ cdef class NativeBurst:
             topics = Topics()
             self.topics.append(topics)
             lane.topics = <PyObject *>topics
+            lane.special = True
+        lane.routes = outlet.routes
         lane.drops = outlet.when_full is WhenFull.DROP
         lane.ends_out_of_turn = outlet.ends_out_of_turn
         lane.events_interval = outlet.events_interval
         lane.load_balanced = socket_type in LOAD_BALANCED
-        lane.keeps_until_sent = not lane.drops and socket_type not in NEVER_REFUSE_LATER_PARTS
+        lane.keeps_until_sent = (
+            (not lane.drops or outlet.otherwise is not None) and socket_type not in NEVER_REFUSE_LATER_PARTS
+        )
+        return 0
+
+    cdef int set_up_gate(self, Lane *lane, gate) except -1:
+        if gate is not None:
+            if gate not in self.gates:
+                self.gates.append(gate)
+            lane.permits = &self.permits[<Py_ssize_t>self.gates.index(gate)]
+            lane.special = True
+        return 0
+
+    cdef int set_up_other(self, Py_ssize_t index, outlet, put_before) except -1:
+        cdef Lane *lane = &self.others[index]
+        self.set_up(lane, outlet, put_before)
+        self.set_up_gate(lane, outlet.gate)
+        # What it does not take may still have to wait, or go by the first one.
+        lane.keeps_until_sent = outlet.socket.raw.type not in NEVER_REFUSE_LATER_PARTS
+        self.other_sockets[index] = outlet.socket.raw
+        self.lanes[index].otherwise = lane
         return 0
 
     def __dealloc__(self):
@@ -173,6 +212,11 @@ cdef class NativeBurst:
             for index in range(self.lane_count + 1):
                 msg_close(&self.lanes[index].prefix)
             free(self.lanes)
+        if self.others != NULL:
+            for index in range(self.lane_count + 1):
+                msg_close(&self.others[index].prefix)
+            free(self.others)
+        free(self.permits)
 
     def set_tap(self, outlet):
         """Offer a copy of each message that is read from now on to `outlet` too; None ends that. Does not yield."""
@@ -181,7 +225,7 @@ cdef class NativeBurst:
         self.tap = None
         msg_init(&self.lanes[self.lane_count].prefix)
         if outlet is not None:
-            self.set_up(&self.lanes[self.lane_count], outlet)
+            self.set_up(&self.lanes[self.lane_count], outlet, outlet.prefix)
             self.tap = outlet.socket.raw
 
     def set_stages(self, stages):
@@ -227,8 +271,12 @@ cdef class NativeBurst:
         self.bursts += 1
         if self.allowance is not None:
             self.allowed.messages, self.allowed.nbytes = self.allowance.messages, self.allowance.nbytes
+        if self.gates:
+            self.take_permits()
         with nogil:
             outcome = self.move()
+        if self.gates:
+            self.give_permits_back()
         if self.allowance is not None:
             self.allowance.messages, self.allowance.nbytes = self.allowed.messages, self.allowed.nbytes
         self.waiting_for = None if self.at < 0 else self.at
@@ -280,8 +328,22 @@ cdef class NativeBurst:
         self.source_handle = handle_of(self.source)
         for index in range(self.lane_count):
             self.lanes[index].socket = handle_of(self.destinations[index])
+        if self.other_sockets:
+            for index, socket in self.other_sockets.items():
+                self.others[<Py_ssize_t>index].socket = handle_of(socket)
         if self.tap is not None:
             self.lanes[self.lane_count].socket = handle_of(self.tap)
+        return 0
+
+    cdef int take_permits(self) except -1:
+        for index, gate in enumerate(self.gates):
+            self.permits[<Py_ssize_t>index] = gate.permits
+        return 0
+
+    cdef int give_permits_back(self) except -1:
+        # Nobody else has a turn while it runs.
+        for index, gate in enumerate(self.gates):
+            gate.permits = self.permits[<Py_ssize_t>index]
         return 0
 
     cdef int add_up(self) except -1:
@@ -301,7 +363,8 @@ cdef class NativeBurst:
             outlet.sent_parts += lane.sent_parts
             outlet.sent_bytes += lane.sent_bytes
             outlet.uncut += lane.uncut
-            lane.sent = lane.sent_parts = lane.sent_bytes = lane.uncut = 0
+            outlet.elsewhere += lane.elsewhere
+            lane.sent = lane.sent_parts = lane.sent_bytes = lane.uncut = lane.elsewhere = 0
         return 0
 
     cdef object add_up_drops(self):
@@ -346,6 +409,8 @@ cdef class NativeBurst:
             # They are dropped, even if the reason is not known any more.
             reason, failure = Drop.NOT_READY, error
         self.outlet_counters[index].drop(reason, self.lanes[index].refused)
+        if self.outlets[index].on_dropped is not None:
+            self.outlets[index].on_dropped()
         return failure
 
     # Without the GIL ---------------------------------------------------------------------------------------

@@ -28,6 +28,13 @@ cdef struct Lane:
     long long longest_topic
     # A `geventrelay.engine.subscriptions.Topics` of an XSUB whose source repeats subscriptions; NULL for others.
     PyObject *topics
+    # How many messages the socket may be given, counted down; NULL for as many as it takes.
+    long long *permits
+    # Whether one of these two is there.
+    bint special
+    # What gets messages that the socket does not take; NULL for none. Of this one, the socket and its permits count.
+    Lane *otherwise
+    bint routes
     bint drops
     # See `geventrelay.engine.outlet.Outlet`.
     bint ends_out_of_turn
@@ -47,7 +54,9 @@ cdef struct Lane:
     long long topic_too_long
     long long unroutable
     long long refused
-    # Of the sent ones, those that went whole because what stands before their first space is no topic.
+    # Given to the other lane.
+    long long elsewhere
+    # Of these and the sent ones, those that went whole because what stands before their first space is no topic.
     long long uncut
 
 
@@ -68,7 +77,7 @@ cdef struct Cut:
 cdef inline int offer(Lane *lane, Message *message, bint keep) noexcept nogil:
     # Sends or drops the message in hand and counts it; the originals stay if `keep` is set. Returns 0 once that is done,
     # else an errno: EAGAIN or EFSM if the message has to wait.
-    cdef int error
+    cdef int error, other_error
     cdef Cut cut = cut_for(lane, message)
     if cut.count < lane.least_parts:
         lane.malformed += 1
@@ -76,8 +85,8 @@ cdef inline int offer(Lane *lane, Message *message, bint keep) noexcept nogil:
     if lane.longest_topic >= 0 and has_longer_topic(lane, message, &cut):
         lane.topic_too_long += 1
         return 0
-    if lane.topics != NULL and cut.count == 1:
-        error = send_as_set(lane, message, &cut, keep)
+    if lane.special:
+        error = send_specially(lane, message, &cut, keep)
     else:
         error = send_parts(lane, message, &cut, keep)
     if error == 0:
@@ -88,6 +97,15 @@ cdef inline int offer(Lane *lane, Message *message, bint keep) noexcept nogil:
         if lane.events_interval:
             process_events(lane)
         return 0
+    # Where a ROUTER has the peer, no other socket has.
+    if lane.otherwise != NULL and (error == EHOSTUNREACH or (has_to_wait(lane, error) and not lane.routes)):
+        other_error = send_elsewhere(lane.otherwise, message, &cut, keep)
+        if other_error == 0:
+            lane.elsewhere += 1
+            lane.uncut += cut.uncut
+            return 0
+        if other_error != EHOSTUNREACH and not has_to_wait(lane.otherwise, other_error):
+            return other_error
     if has_to_wait(lane, error):
         if not lane.drops:
             return error
@@ -178,6 +196,27 @@ cdef inline int send_parts(Lane *lane, Message *message, const Cut *cut, bint ke
                 return end_broken_message(lane, message, cut, index + 1)
             return error
     return 0
+
+
+cdef inline int send_specially(Lane *lane, Message *message, const Cut *cut, bint keep) noexcept nogil:
+    # As `send_parts`, where a gate or a source that repeats subscriptions has a say.
+    cdef int error
+    if lane.permits != NULL and lane.permits[0] <= 0:
+        return EAGAIN
+    if lane.topics != NULL and cut.count == 1:
+        error = send_as_set(lane, message, cut, keep)
+    else:
+        error = send_parts(lane, message, cut, keep)
+    if error == 0 and lane.permits != NULL:
+        lane.permits[0] -= 1
+    return error
+
+
+cdef inline int send_elsewhere(Lane *lane, Message *message, const Cut *cut, bint keep) noexcept nogil:
+    # Sends by this lane what was cut for another one. Returns an errno or 0.
+    if cut.count < lane.least_parts:
+        return EAGAIN
+    return send_specially(lane, message, cut, keep)
 
 
 cdef inline int send_as_set(Lane *lane, Message *message, const Cut *cut, bint keep) noexcept nogil:
