@@ -71,12 +71,11 @@ class Credit:
         """
         return [] if self.spending.is_hungry else self.granting.offer(room, now)
 
-    def joined(self, relay: bytes) -> list[Say]:
-        """A device is there from now on."""
+    def joined(self, relay: bytes, now: float) -> list[Say]:
+        """A device is there, from `now` on."""
         self._past.pop(relay, None)
-        self.granting.joined(relay)
         self.replies.joined(relay)
-        return self.spending.joined(relay)
+        return self.spending.joined(relay) + self.granting.joined(relay, now)
 
     def left(self, relay: bytes) -> None:
         """A device has gone. What was assigned to it and not sent is for `Spending.reassign`."""
@@ -92,7 +91,7 @@ class Credit:
     def connected(self, now: float) -> list[Say]:
         """There is a connection to the others, from `now` on."""
         self._next_hungry = now + HUNGRY_S
-        return self.spending.say_hungry() + self.granting.connected(now)
+        return self.spending.connected() + self.granting.connected(now)
 
     def disconnected(self) -> None:
         """There is none. All that was not sent is for `Spending.reassign`."""

@@ -164,15 +164,22 @@ class Granting:
             one.up_to = min(one.up_to, max(word.up_to, one.arrived))
             one.asked = 0
 
-    def joined(self, relay: bytes) -> None:
-        """A device is there from now on."""
-        self._present.setdefault(relay, self._askers.setdefault(relay, _Asker()))
+    def joined(self, relay: bytes, now: float) -> list[Say]:
+        """A device is there, from `now` on. One that was known before has no credit, and is asked what it has sent."""
+        one = self._askers.setdefault(relay, _Asker())
+        if relay in self._present:
+            return []
+        self._present[relay] = one
+        return [self._say(relay, one, now)] if one.turn else []
 
     def left(self, relay: bytes) -> None:
         """A device has gone: what was promised to it is free."""
         one = self._present.pop(relay, None)
         if one is not None:
             one.wants, one.up_to, one.asked = 0, one.arrived, 0
+            if one.turn:
+                self._turn += 1
+                one.turn = self._turn
 
     def forget(self, relay: bytes) -> None:
         """A device has been gone for long."""
@@ -180,7 +187,7 @@ class Granting:
 
     def connected(self, now: float) -> list[Say]:
         """There is a connection again, `now`: ask what became of what was promised."""
-        return [self._say(relay, one, now) for relay, one in self._present.items() if one.promised]
+        return [self._say(relay, one, now) for relay, one in self._present.items() if one.turn]
 
     def tick(self, now: float) -> list[Say]:
         """Ask what became of credit that was not used up to `now`: a word or a pack may have been lost."""

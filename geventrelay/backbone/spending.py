@@ -162,7 +162,12 @@ class Spending:
 
     def joined(self, relay: bytes) -> list[Say]:
         """A device is there from now on."""
-        self._granters.setdefault(relay, _Granter()).is_there = True
+        one = self._granters.setdefault(relay, _Granter())
+        if one.is_there and one.turn:
+            return []
+        one.is_there = True
+        if one.turn:
+            return [self._spent(relay)]
         return [Say(relay, Hungry(self._relay, self._wants))] if self._wants else []
 
     def left(self, relay: bytes) -> None:
@@ -172,6 +177,11 @@ class Spending:
             one.is_there = False
             self._void(one)
             self._balance()
+
+    def connected(self) -> list[Say]:
+        """There is a connection again: say what was sent, since some of it was perhaps lost, and that messages wait."""
+        said = [self._spent(relay) for relay, one in self._granters.items() if one.is_there and one.turn]
+        return said + self.say_hungry()
 
     def forget(self, relay: bytes) -> None:
         """A device has been gone for long."""
