@@ -201,11 +201,12 @@ def backbone(one: BackboneSnapshot) -> Json:
         "server": printable(one.server),
         "reason": printable(one.reason),
         **as_json(OF_BACKBONE, one),
-        "neighbours": [_neighbour(other) for other in one.neighbours],
+        "neighbours": [neighbour(other) for other in one.neighbours],
     }
 
 
-def _neighbour(other: Neighbour) -> Json:
+def neighbour(other: Neighbour) -> Json:
+    """An `other` device of the same name, as one that is joined with it sees it."""
     about = other.about
     return {
         "relay": other.relay,

@@ -6,11 +6,12 @@ For what a real one cannot be brought to do at will: many devices, failures, an 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import mimetypes
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,8 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import geventrelay
+from geventrelay.backbone.values import BackboneSnapshot, LinkState, Neighbour
+from geventrelay.backbone.words import About
 from geventrelay.engine.counters import OF_OUTLET, OutletSnapshot
 from geventrelay.engine.peeraccount import PeerAccount
 from geventrelay.engine.peertable import PeerSnapshot, PeersSnapshot
@@ -98,6 +101,28 @@ def relay(name: str = "prices", *, received: int = 0, dropped: int = 0, **change
     ]
     lost = {"dropped": {"no_peer": dropped}} if dropped else {}
     return device(name, "relay", sockets, [pump("sub", received, pub={}, push=lost)], **changes)
+
+
+def neighbour(number: int, **changes: Any) -> dict[str, Any]:
+    """Another relay of the same name; `changes` are members to change, `about` what it says of itself."""
+    about = About(
+        version="0.1.0", server="nats://n2:4222", peers={"sub": 2, "pub": 40}, received_per_s=310, sent_per_s=12400
+    )
+    known = Neighbour(
+        relay=f"{number:016x}", host=f"site-{number}.example.net", silent_s=0.4, wants=1, served=True, serves=True,
+        received=0, lost=0, round_trip_s=0.0021, about=dataclasses.replace(about, **changes.pop("about", {})),
+    )  # fmt: skip
+    return report.neighbour(dataclasses.replace(known, **changes))
+
+
+def backbone(neighbours: Sequence[Any], **changes: Any) -> dict[str, Any]:
+    """How a device is joined with `neighbours`; `changes` are attributes of the snapshot to change."""
+    snapshot = BackboneSnapshot(
+        relay="9c3f5e0b1a2d4c68", host="here.example.net", state=LinkState.CONNECTED, server="nats://n1:4222",
+        reason="", neighbours=(), waiting=0, waiting_bytes=0, incoming=0, incoming_bytes=0, wanted=3,
+        others=len(neighbours), round_trip_s=0.0004,
+    )  # fmt: skip
+    return report.backbone(dataclasses.replace(snapshot, **changes)) | {"neighbours": list(neighbours)}
 
 
 def forwarder(name: str = "weather", *, topics: int = 1000, kept: int | None = None) -> dict[str, Any]:

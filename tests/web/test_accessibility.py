@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from support.browser import Browser
 from support.page import complaints, enter_token
-from support.stub_server import StubServer, peer, queue, relay, socket
+from support.stub_server import StubServer, backbone, neighbour, peer, queue, relay, socket
 
 from geventrelay import Drop
+from geventrelay.backbone.values import LinkState
 
 pytestmark = pytest.mark.slow
 
@@ -58,6 +59,8 @@ def varied(number: int) -> list[dict[str, Any]]:
     some[1]["sockets"].append(socket("tap", "XPUB", "tcp://0.0.0.0:6004"))
     some[2] |= {"state": "failed", "failure": "cannot bind tcp://127.0.0.1:1", "next_start_in_s": 4.0}
     some[3]["state"] = "paused"
+    some[1]["backbone"] = backbone([neighbour(1), neighbour(2, silent_s=4.0), neighbour(3, about={"waiting": 9})])
+    some[3]["backbone"] = backbone([], state=LinkState.CONNECTING, waiting=7)
     some[0]["sockets"][0]["connecting"] = [
         {
             "endpoint": "tcp://upstream.example.org:7777", "connected": False, "tries": 3, "waiting": 2,

@@ -12,7 +12,7 @@ TEXTS = [
     ("muted", "card"), ("muted", "inset"), ("muted", "page"), ("flow", "card"), ("on-flow", "flow"),
     ("lost", "card"), ("lost", "page"), ("lost", "lost-soft"), ("on-lost", "lost"),
     ("wait", "card"), ("wait", "inset"), ("wait", "wait-soft"), ("good", "page"), ("good", "good-soft"),
-    ("page", "text"),
+    ("page", "text"), ("good", "inset"), ("text", "wait-soft"),
 ]  # fmt: skip
 SHAPES = [
     ("control-edge", "card"), ("control-edge", "page"), ("focus", "card"), ("focus", "page"),

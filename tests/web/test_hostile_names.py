@@ -6,7 +6,7 @@ import json
 import time
 from typing import Any
 
-from support.stub_server import StubServer, device, forwarder, peer, pump, queue, socket, topic
+from support.stub_server import StubServer, backbone, device, forwarder, neighbour, peer, pump, queue, socket, topic
 
 # Markup, an end of an attribute, and characters of each kind that is not seen.
 NASTY = "\u202e<img src=/x onerror=\"document.title='owned'\">'\"&lt;\u2066\u200b\x07\x1b[31m\x85\u2028\U000e0001"
@@ -33,7 +33,11 @@ def nasty_device(name: str) -> dict[str, Any]:
         socket(NASTY, NASTY, NASTY),
     ]
     pumps = [pump("frontend", 9, backend={"dropped": {NASTY: 4, "full": 1}}), pump("backend", 1, frontend={})]
-    return device(name, "forwarder", sockets, pumps, state="failed", failure=NASTY, restarts=1)
+    about = {"version": NASTY, "server": NASTY, "peers": {NASTY: 1}}
+    other = neighbour(1) | {"host": NASTY, "relay": NASTY}
+    other["about"] |= about
+    joined = backbone([other]) | {"server": NASTY, "host": NASTY, "dropped": {NASTY: 1}}
+    return device(name, "forwarder", sockets, pumps, state="failed", failure=NASTY, restarts=1, backbone=joined)
 
 
 def check(browser: Any) -> None:
@@ -50,8 +54,9 @@ def test_cards_and_their_details_show_every_name_address_and_topic_as_text(brows
         browser.open(stub.url)
         browser.until(f"document.querySelector('h2')?.textContent === {json.dumps(SHOWN)}")
         browser.until("document.querySelector('.lane')")
+        browser.until("document.querySelector('.mesh-other') && document.querySelector('[aria-label^=Other] tbody td')")
         check(browser)
-        browser.click("summary")
+        browser.click(".details > summary")
         for table in ("Peers", "Subscriptions"):
             browser.until(f"document.querySelector('[aria-label^={table}] tbody')?.innerText.includes('onerror')")
         shown = browser.evaluate("document.querySelector('.details').textContent")

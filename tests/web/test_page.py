@@ -7,7 +7,7 @@ import time
 
 import pytest
 from support.page import complaints, enter_token, tab_to, text
-from support.stub_server import StubServer, device, peer, pump, queue, relay, socket
+from support.stub_server import StubServer, backbone, device, neighbour, peer, pump, queue, relay, socket
 
 from geventrelay import Drop
 from geventrelay.web import report
@@ -52,7 +52,7 @@ def test_where_messages_go_to_other_devices_of_the_name_is_drawn_without_address
         first["outlets"].append(first["outlets"][0] | {"socket": "backbone_out"})
         for source, destination in (("pub", "backbone_news"), ("backbone_in", "pub")):
             one["pumps"].append(first | {"source": source, "outlets": [first["outlets"][0] | {"socket": destination}]})
-        return [one | {"backbone": {"state": "connected", "neighbours": [{}, {}]}}]
+        return [one | {"backbone": backbone([neighbour(1), neighbour(2)])}]
 
     with StubServer(devices) as stub:
         browser.open(stub.url)

@@ -7,6 +7,7 @@ import { count, duration, exact, plural, rate } from "./numbers.js";
 import { Diagram } from "./diagram.js";
 import { Sparkline } from "./sparkline.js";
 import { isUp, keptText } from "./labels.js";
+import { Mesh } from "./mesh.js";
 import { Watch } from "./watch.js";
 
 export class Card {
@@ -19,6 +20,7 @@ export class Card {
   #diagram;
   #frame;
   #addresses;
+  #mesh = null;
   #curves;
   #toggle;
   #drain;
@@ -62,6 +64,7 @@ export class Card {
   update(device, rates, width) {
     this.#diagram.update(device, rates, width);
     this.#addresses.update(device);
+    this.#showMesh(device, rates, width);
     this.#curves.received.now(rates.get("received"));
     this.#curves.dropped.now(rates.get("missing"));
     this.#curves.held.now(device.held);
@@ -74,6 +77,20 @@ export class Card {
     setText(this.#kept, `Kept: ${kept}`);
     this.details.update(device);
     this.watch.update(device);
+  }
+
+  // Most devices are part of none, and have nothing of it on the page.
+  #showMesh(device, rates, width) {
+    if (device.backbone) {
+      if (this.#mesh === null) {
+        this.#mesh = new Mesh(this.name);
+        this.#kept.after(this.#mesh.root);
+      }
+      this.#mesh.update(device, rates, width);
+    } else if (this.#mesh !== null) {
+      this.#mesh.root.remove();
+      this.#mesh = null;
+    }
   }
 
   // Fetch nothing more.

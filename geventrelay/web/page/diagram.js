@@ -1,6 +1,7 @@
 // A device as a diagram: its sockets, and arrows in the direction of traffic, with rates and losses.
 
 import { draw, setAttribute, setClass, setText } from "./dom.js";
+import { fit, font, head, showFlow } from "./drawing.js";
 import { layout, shapeOf } from "./layout.js";
 import { byteRate, count, exact, plural, rate } from "./numbers.js";
 import { counterKey } from "./rates.js";
@@ -8,32 +9,11 @@ import { addresses, cargo, isUp, peersName, peersText } from "./labels.js";
 import { dropMeaning, dropName } from "./values.js";
 
 const PLUGS = 6;
-const SPEEDS = [[1000, "fast"], [10, "medium"], [0, "slow"]];
-
-const pen = document.createElement("canvas").getContext("2d");
 
 // An address, without its transport if it fits only then.
 function fitAddress(text, width, type) {
   const short = text.replace("tcp://", "");
   return fit(fit(text, width, type) === text ? text : short, width, type);
-}
-
-// `text`, or its beginning and end if it is wider than `width` pixels.
-function fit(text, width, font) {
-  pen.font = font;
-  if (pen.measureText(text).width <= width) return text;
-  let keep = text.length - 1;
-  while (keep > 2 && pen.measureText(shortened(text, keep)).width > width) keep -= 1;
-  return shortened(text, keep);
-}
-
-function shortened(text, keep) {
-  const end = Math.ceil(keep * 0.6);
-  return `${text.slice(0, keep - end)}…${text.slice(text.length - end)}`;
-}
-
-function font(size, weight = 400) {
-  return `${weight} ${size}px ${getComputedStyle(document.body).fontFamily}`;
 }
 
 export class Diagram {
@@ -101,7 +81,7 @@ export class Diagram {
   // Where messages go to other devices of the same name, or come from.
   #others(key, box, narrow) {
     const top = box.y + (narrow ? 0 : (box.height - 82) / 2);
-    const name = draw("text", { class: "box-key", x: box.x + 10, y: top + 25 }, key === "backbone_in" ? "from others" : "to others");
+    const name = draw("text", { class: "box-key", x: box.x + 10, y: top + 25 }, box.gives ? "from others" : "to others");
     const peers = draw("text", { class: "box-peers", x: box.x + 10, y: top + 66 });
     this.#updates.push((now) => {
       const backbone = now.backbone;
@@ -152,8 +132,7 @@ export class Diagram {
       setClass(root, "moving", perSecond > 0);
       setClass(root, "stuck", stuck);
       setClass(held.root, "on", stuck);
-      setAttribute(line, "stroke-width", perSecond > 0 ? Math.min(6, 2 + Math.log10(1 + perSecond)).toFixed(1) : 1.5);
-      setAttribute(flow, "class", `flow ${SPEEDS.find(([least]) => perSecond >= least)[1]}`);
+      showFlow(line, flow, perSecond);
       setText(title, `${goods} from ${lane.source} to ${lane.outlet}\n${exact(perSecond)} messages/s, ${exact(Math.round(bytes))} bytes/s\n` +
         `${exact(outlet.sent.messages)} messages, ${exact(outlet.sent.bytes)} bytes sent\n${heldText(outlet.held)}`);
     });
@@ -207,13 +186,6 @@ function placePlugs(plugs, box, number, narrow) {
     setAttribute(plug, "cx", narrow ? box.x + box.width / 2 + at * 14 : box.x + outside * box.width);
     setAttribute(plug, "cy", narrow ? box.y + outside * box.height : box.y + box.height / 2 + at * 11.5);
   });
-}
-
-function head(lane) {
-  const [dx, dy] = [Math.sign(lane.x2 - lane.x1), Math.sign(lane.y2 - lane.y1)];
-  const [bx, by] = [lane.x2 - dx * 9, lane.y2 - dy * 9];
-  const points = [[lane.x2 + dx * 3, lane.y2 + dy * 3], [bx - dy * 6, by - dx * 6], [bx + dy * 6, by + dx * 6]];
-  return draw("polygon", { class: "head", points: points.map((point) => point.join(",")).join(" ") });
 }
 
 function heldText(held) {

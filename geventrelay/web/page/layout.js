@@ -53,6 +53,7 @@ export function layout(device, width) {
   const plan = lanesOf(device);
   width = Math.max(NARROWEST, width);
   const made = width < NARROW ? stacked(plan, width) : sideBySide(plan, width);
+  for (const lane of plan.lanes) made.boxes[lane.source].gives = true;
   for (const { key } of device.sockets.filter((socket) => !(socket.key in made.boxes))) {
     made.height += ASIDE.gap;
     made.boxes[key] = { x: PLUG, y: made.height, width: width - 2 * PLUG, height: ASIDE.height, side: "aside" };

@@ -3,9 +3,16 @@
 // What an outlet counts by reason: messages that it did not take, and deliveries that were not made (engine zmtp alone).
 export const LOSSES = ["dropped", "lost"];
 
+const MESH = "mesh\n";
+
 // The key of a device's counter, in `counters` and in the rates.
 export function counterKey(source, outlet, what) {
   return `${source}\n${outlet}\n${what}`;
+}
+
+// The key of what a device has sent to another one of its name, or received from it.
+export function meshKey(relay, what) {
+  return `${MESH}${relay}\n${what}`;
 }
 
 function counters(device) {
@@ -29,6 +36,9 @@ function counters(device) {
   }
   const refused = device.sockets.flatMap((socket) => Object.values(socket.denied ?? {}));
   all.set("denied", refused.reduce((sum, one) => sum + one, 0));
+  for (const other of device.backbone?.neighbours ?? []) {
+    for (const what of ["sent", "received"]) all.set(meshKey(other.relay, what), (other[what] ?? 0) + (other[`work_${what}`] ?? 0));
+  }
   // What is missing somewhere: of a device with engine libzmq, what was dropped.
   all.set("missing", losses.dropped + losses.lost);
   return all.set("received", received).set("sent", sent).set("dropped", losses.dropped).set("lost", losses.lost);
@@ -42,7 +52,9 @@ class Rates {
     this.perSecond = new Map();
     if (before === null) return;
     for (const [key, value] of totals) {
-      this.perSecond.set(key, Math.max(0, (value - (before.get(key) ?? 0)) / seconds));
+      // Another device that was silent for a while comes with what was counted before.
+      const first = key.startsWith(MESH) ? value : 0;
+      this.perSecond.set(key, Math.max(0, (value - (before.get(key) ?? first)) / seconds));
     }
   }
 
