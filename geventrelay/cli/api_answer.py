@@ -63,11 +63,22 @@ def check_devices(answer: Any) -> Mapping[str, Any]:
         for socket in _listed("sockets", device.get("sockets", [])):
             _check_fields("socket", socket, _SOCKET)
             _need("sockets", socket, "key")
+        _check_backbone(device.get("backbone"))
         for pump in _listed("pumps", device.get("pumps", [])):
             _check_values("pump", pump, OF_PUMP)
             for outlet in _listed("outlets", pump.get("outlets", [])):
                 _check_values("outlet", outlet, OF_OUTLET)
     return answer
+
+
+def _check_backbone(backbone: Any) -> None:
+    if backbone is None:
+        return
+    _check_fields("backbone", backbone, _BACKBONE)
+    for one in _listed("neighbours", backbone.get("neighbours", [])):
+        _check_fields("neighbour", one, _NEIGHBOUR)
+        if one.get("about") is not None:
+            _check_fields("neighbour", one["about"], _ABOUT)
 
 
 def check_topics(answer: Any) -> Mapping[str, Any]:
@@ -160,6 +171,19 @@ _TOPIC: Mapping[str, Check] = {
     "topic": _is_text, "hex": _is_text, "messages": is_count, "error": is_count, "bytes": is_count,
     "messages_per_s": _is_rate, "bytes_per_s": _is_rate, "last_seen": _is_time, "lost": is_count,
     "lost_error": is_count, "subscribers": is_count,
+}  # fmt: skip
+_OF_RELAY: Mapping[str, Check] = {
+    "relay": _is_text, "host": _is_text, "round_trip_s": _is_duration, "sent": is_count, "received": is_count,
+    "lost": is_count, "credit": is_count, "promised": is_count, "hungry": _is_flag, "work_sent": is_count,
+    "work_received": is_count,
+}  # fmt: skip
+_BACKBONE: Mapping[str, Check] = {
+    **_OF_RELAY, "server": _is_text, "state": _is_text, "reason": _is_text, "waiting": is_count, "incoming": is_count,
+}  # fmt: skip
+_NEIGHBOUR: Mapping[str, Check] = {**_OF_RELAY, "silent_s": _is_duration}
+_ABOUT: Mapping[str, Check] = {
+    "version": _is_text, "server": _is_text, "peers": _is_counts, "received_per_s": _is_rate, "sent_per_s": _is_rate,
+    "waiting": is_count, "incoming": is_count,
 }  # fmt: skip
 _SOCKET: Mapping[str, Check] = {"key": _is_text, "peers": is_count}
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import zmq
 from support.process import GEVENTRELAY, Program, environment
-from support.stub_server import StubServer, queue, relay
+from support.stub_server import StubServer, backbone, neighbour, queue, relay
 
 from geventrelay.testing import eventually
 
@@ -159,6 +159,26 @@ def test_topics_are_printed_where_they_are_asked_for(run):
         assert busiest == {"gone": [], "orders": [], "new": []}
         assert "msg/s" not in once(run, stub.url, "--once").output
         assert "busiest" not in once(run, stub.url, "--once", "--json").output
+
+
+@pytest.mark.slow
+def test_the_mesh_is_printed_where_it_is_asked_for(run):
+    def devices(seconds: float) -> list[Any]:
+        others = [neighbour(1, sent=int(1000 * seconds), host=f"east{ESCAPE}"), neighbour(2, received=5)]
+        return [relay("prices") | {"backbone": backbone(others)}, relay("local")]
+
+    with StubServer(devices) as stub:
+        lines = once(run, stub.url, "--once", "--mesh", env=columns(100)).output.splitlines()
+        assert max(map(len, lines)) <= 100
+        assert [line.split()[0] for line in lines[-4:]] == [
+            "relay", "here:", r"east\x1b[31mred", "site-2.example.net",
+        ]  # fmt: skip
+        answer = json.loads(once(run, stub.url, "--once", "--json", "--mesh").output)
+        mesh = {one["name"]: one["mesh"] for one in answer["devices"]}
+        assert mesh["local"] == []
+        assert [one["is_own"] for one in mesh["prices"]] == [True, False, False]
+        assert mesh["prices"][1]["sent_per_s"] > 0 and mesh["prices"][2]["received"] == 5
+        assert "mesh" not in once(run, stub.url, "--once", "--json").output
 
 
 @pytest.mark.slow
@@ -319,7 +339,7 @@ def test_a_small_screen_shows_what_matters_and_keys_sort_scroll_and_end(run, man
 
 
 @pytest.mark.slow
-def test_keys_show_topics_and_subscribers_and_what_is_kept_and_devices_again(run, terminal):
+def test_keys_show_topics_and_subscribers_and_what_is_kept_and_the_mesh_and_devices_again(run, terminal):
     prices = relay("prices", received=9, topics=100)
     prices["pumps"][0]["outlets"][0] |= {"last_values": {"kept": 7, "bytes": 99, "given": 0, "forgotten": {}}}
     env = environment(TERM="xterm", COLUMNS="80", LINES="15")
@@ -340,6 +360,8 @@ def test_keys_show_topics_and_subscribers_and_what_is_kept_and_devices_again(run
         program.until(lambda: "no subscriber has lost anything" in screen(), "the subscribers")
         terminal.press("v")
         program.until(lambda: re.search(r"prices +last values +7 +99 +0", screen()), "what is kept")
+        terminal.press("v")
+        program.until(lambda: "no device is part of a mesh" in screen(), "the mesh")
         terminal.press("v")
         program.until(lambda: re.search(r"^prices +running", screen(), re.MULTILINE), "the devices")
         terminal.press("q")

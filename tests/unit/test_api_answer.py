@@ -29,6 +29,21 @@ ANSWER = {
         {
             "name": "a", "pattern": "queue", "state": "failed", "failure": "x", "restarts": 1, "next_start_in_s": 1.5,
             "held": 0, "topics": 5, "sockets": [{"key": "f", "peers": 1}],
+            "backbone": {
+                "relay": "1", "host": "h", "state": "connected", "server": "s", "reason": "", "sent": 1, "received": 1,
+                "lost": 0, "waiting": 1, "incoming": 1, "round_trip_s": 0.5, "credit": 1, "promised": 1, "hungry": True,
+                "work_sent": 1, "work_received": 1,
+                "neighbours": [
+                    {
+                        "relay": "2", "host": "h", "silent_s": 0.5, "sent": 1, "received": 1, "lost": 0,
+                        "round_trip_s": 0.5, "credit": 1, "promised": 1, "hungry": False,
+                        "about": {
+                            "version": "1", "server": "s", "peers": {"f": 1}, "received_per_s": 1, "sent_per_s": 1,
+                            "waiting": 1, "incoming": 1,
+                        },
+                    }
+                ],
+            },
             "pumps": [
                 {
                     "source": "f", "received": COUNT, "held": 0,
@@ -93,8 +108,9 @@ def changed(path, value, answer=ANSWER):
 def shown(data: bytes) -> str:
     answer = check_devices(decoded(data))
     devices = rates(answer, rates(answer, {}, 0), 1.0)
-    json.dumps([one.as_json() for one in devices.values()])
-    return Screen("http://x").text(answer["server"], devices)
+    mesh = [relay for one in devices.values() for relay in one.mesh]
+    json.dumps([one.as_json() for one in (*devices.values(), *mesh)])
+    return Screen("http://x").text(answer["server"], devices, None, None, mesh)
 
 
 def test_the_answer_that_the_others_are_made_of_is_right():

@@ -7,7 +7,9 @@ import dataclasses
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.stub_server import backbone, neighbour, relay
 
+from geventrelay.backbone.values import LinkState
 from geventrelay.cli.top import subscribers
 from geventrelay.cli.top.keys import split
 from geventrelay.cli.top.more_tables import kept_rows
@@ -267,7 +269,55 @@ def test_what_is_kept_has_a_row_for_each_thing():
     ]
 
 
-def test_a_key_turns_to_topics_to_subscribers_to_what_is_kept_and_back_and_keeps_the_order_of_devices():
+def meshed(seconds=0, silent_s=0.4, **changes):
+    """A device with two others of its name."""
+    others = [
+        neighbour(1, sent=1000 + 300 * seconds, received=7, lost=2, silent_s=silent_s),
+        neighbour(2, about={"waiting": 3}) | {"work_sent": 50 * seconds, "credit": 64},
+    ]
+    return relay("prices") | {"backbone": backbone(others, sent=350 * seconds, waiting=4, **changes)}
+
+
+def mesh_lines(width, monkeypatch, *devices, seconds=2.0):
+    monkeypatch.setenv("COLUMNS", str(width))
+    before = rates({"devices": list(devices[:1])}, {}, 0)
+    found = rates({"devices": list(devices[-1:])}, before, seconds)
+    some = [row for one in found.values() for row in one.mesh]
+    return Screen("http://127.0.0.1:8080").text({}, found, None, None, some).splitlines()
+
+
+def test_the_mesh_has_this_relay_and_the_others_with_what_goes_to_and_fro(monkeypatch):
+    lines = mesh_lines(160, monkeypatch, meshed(), meshed(2, silent_s=3.1))
+    assert [" ".join(line.split()) for line in lines[-4:]] == [
+        "relay to/s from/s silent away waits peers in/s out/s lost credit device nats version",
+        "here: here.example.net 350 0 - 0.4 ms 4 16 ? ? 0 ? prices nats://n1:4222 ?",
+        "site-1.example.net 300 0 3.1 s 2.1 ms 0 42 310 12k 2 ? prices nats://n2:4222 0.1.0",
+        "site-2.example.net 50 0 0.4 s 2.1 ms 3 42 310 12k 0 64 prices nats://n2:4222 0.1.0",
+    ]
+    # Nothing says what it has promised.
+    assert "promised" not in "".join(lines)
+    narrow = mesh_lines(60, monkeypatch, meshed())
+    assert max(map(len, narrow)) <= 60 and narrow[-4].split()[:4] == ["relay", "to/s", "from/s", "silent"]
+
+
+def test_a_device_without_a_connection_to_nats_says_so(monkeypatch):
+    away = meshed(state=LinkState.CONNECTING, reason="Connection refused", server="")
+    lines = mesh_lines(160, monkeypatch, away)
+    assert "prices: no connection to NATS: Connection refused\\x1b" in lines
+    (own,) = [line for line in lines if line.startswith("here: ")]
+    assert "no NATS" in own
+    assert "mesh" in mesh_lines(160, monkeypatch, relay("prices"))[-1]
+
+
+def test_what_an_older_relay_does_not_say_is_unknown():
+    old = {"relay": "1" * 16, "silent_s": 0.5, "received": 5}
+    (device,) = rates({"devices": [relay("prices") | {"backbone": {"neighbours": [old]}}]}, {}, 0).values()
+    own, other = (one.as_json() for one in device.mesh)
+    assert (other["received"], other["peers"], other["nats"], other["sent"]) == (5, None, None, None)
+    assert (own["is_own"], own["state"], own["peers"]) == (True, None, 16)
+
+
+def test_a_key_turns_from_one_to_the_next_and_back_and_keeps_the_order_of_devices():
     view = View().pressed("d", 9, 3).pressed("down", 9, 3)
     topics = view.pressed("v", 9, 3)
     assert (topics.shows, topics.first) == (Shows.TOPICS, 0)
@@ -275,7 +325,9 @@ def test_a_key_turns_to_topics_to_subscribers_to_what_is_kept_and_back_and_keeps
     assert topics.pressed("G", 9, 3).first == 6
     assert topics.pressed("v", 9, 3).shows is Shows.SUBSCRIBERS
     assert topics.pressed("v", 9, 3).pressed("v", 9, 3).shows is Shows.KEPT
-    back = topics.pressed("v", 9, 3).pressed("v", 9, 3).pressed("v", 9, 3)
+    mesh = topics.pressed("v", 9, 3).pressed("v", 9, 3).pressed("v", 9, 3)
+    assert mesh.shows is Shows.MESH
+    back = mesh.pressed("v", 9, 3)
     assert (back.shows, back.key) == (Shows.DEVICES, "d")
 
 

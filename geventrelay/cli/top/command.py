@@ -18,6 +18,7 @@ from ..command import Command, Options, sections_of
 from ..output import print_stdout, unwritable
 from . import subscribers, topics
 from .keys import Keyboard
+from .mesh import RelayRates
 from .rates import DeviceRates, rates
 from .subscribers import SubscriberLosses, losses_of
 from .topics import TopicRates, topics_of
@@ -36,12 +37,14 @@ class Reading(NamedTuple):
     :ivar devices: its devices, by name.
     :ivar topics: their busiest topics; None if they were not asked for.
     :ivar subscribers: their subscribers that have lost something, likewise.
+    :ivar mesh: the relays of each of them that is part of a mesh, likewise.
     """
 
     server: dict[str, Any]
     devices: dict[str, DeviceRates]
     topics: list[TopicRates] | None
     subscribers: list[SubscriberLosses] | None
+    mesh: list[RelayRates] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +57,12 @@ class TopOptions(Group):
     topics: bool = option(flag, "show the busiest topics too; on a screen, first (engine zmtp)", default=False)
     subscribers: bool = option(flag, "show what subscribers lost too; on a screen, first (engine zmtp)", default=False)
 
+    mesh: bool = option(flag, "show the relays of a backbone too; on a screen, first", default=False)
+
     @property
     def asked(self) -> frozenset[Shows]:
         """What is to be shown besides the devices."""
-        chosen = {Shows.TOPICS: self.topics, Shows.SUBSCRIBERS: self.subscribers}
+        chosen = {Shows.TOPICS: self.topics, Shows.SUBSCRIBERS: self.subscribers, Shows.MESH: self.mesh}
         return frozenset(what for what, is_asked in chosen.items() if is_asked)
 
 
@@ -107,6 +112,7 @@ def _readings(
             before,
             _topics(remote, before) if Shows.TOPICS in wanted else None,
             _losses(remote, before) if Shows.SUBSCRIBERS in wanted else None,
+            [relay for one in before.values() for relay in one.mesh] if Shows.MESH in wanted else None,
         )
 
 
@@ -124,11 +130,16 @@ def _losses(remote: Remote, devices: Mapping[str, DeviceRates]) -> list[Subscrib
     return [one for name, answer in answers if answer is not None for one in losses_of(name, answer)]
 
 
+# What each device has in the JSON where it was asked for, and the field of a reading.
+_IN_JSON = (("busiest", "topics"), ("losing", "subscribers"), ("mesh", "mesh"))
+
+
 def _print_json(remote: Remote, chosen: TopOptions) -> int:
     for reading in _readings(remote, lambda: chosen.asked):
         told = [one.as_json() for one in reading.devices.values()]
         for one in told:
-            for key, some in (("busiest", reading.topics), ("losing", reading.subscribers)):
+            for key, field in _IN_JSON:
+                some = getattr(reading, field)
                 if some is not None:
                     one[key] = [row.as_json() for row in some if row.device == one["name"]]
         print_stdout(json.dumps({"version": 1, "server": reading.server, "devices": told}))
@@ -190,8 +201,8 @@ TOP = Command(
     "[URL]",
     f"""\
 Shows what the devices of a server do, until q or Ctrl-C: rates, drops, peers, and what has failed. The server needs
---http; URL is {DEFAULT_URL} unless it is given. The key v shows the busiest topics, what subscribers lost, and
-what is kept for later; the key ? shows the keys that sort and scroll.
+--http; URL is {DEFAULT_URL} unless it is given. The key v shows the busiest topics, what subscribers lost,
+what is kept for later, and the relays of a backbone; the key ? shows the keys that sort and scroll.
 
 Exit codes: 0 ended by q or Ctrl-C, 1 the server does not answer, 2 wrong usage.""",
     execute,

@@ -1,16 +1,20 @@
-"""The other tables of ``top``: the busiest topics, what subscribers lost, and what devices keep."""
+"""The other tables of ``top``: the busiest topics, what subscribers lost, what devices keep, and the mesh."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from rich.table import Table
 from rich.text import Text
 
 from ...printable import printable
+from .mesh import RelayRates
 from .rates import DeviceRates, short
 from .subscribers import SubscriberLosses
 from .topics import TopicRates
+
+_Value = TypeVar("_Value")
 
 # Between two columns.
 _GAP = 2
@@ -21,7 +25,13 @@ _NAME = 12
 _OF_TOPICS = (("msg/s", 6), ("lost", 6), ("bytes/s", 7), ("messages", 8), ("subs", 5), ("device", 16))
 _OF_SUBSCRIBERS = (("lost", 6), ("why", 10), ("most of", 16), ("got", 6), ("waiting", 7), ("device", 16))
 _OF_KEPT = (("keeps", 11), ("number", 7), ("bytes", 6), ("forgotten", 9))
-_LEFT = ("device", "keeps", "why", "most of")
+_OF_MESH = (
+    ("to/s", 6), ("from/s", 6), ("silent", 7), ("away", 7), ("waits", 5), ("peers", 5), ("in/s", 6), ("out/s", 6),
+    ("lost", 6), ("credit", 6), ("promised", 8), ("device", 16), ("nats", 22), ("version", 10),
+)  # fmt: skip
+# A relay says every second that it is there, and is gone when it was silent for 5.
+_LATE_S = 2.5
+_LEFT = ("nats", "version", "device", "keeps", "why", "most of")
 
 
 def topics_table(topics: Iterable[TopicRates], width: int) -> Table:
@@ -78,7 +88,48 @@ def kept_rows(devices: Iterable[DeviceRates]) -> list[Sequence[str]]:
     return rows
 
 
-def _table(first: str, columns: Sequence[tuple[str, int]], rows: Iterable[Sequence[str]], width: int) -> Table:
+def mesh_table(relays: Sequence[RelayRates], width: int) -> Table:
+    """The table of some `relays`, in their order, for a screen of a `width` in characters. Does not yield."""
+    # What no relay says takes no room.
+    asked = [any(_of_mesh(one)[place] is not None for one in relays) for place in range(len(_OF_MESH))]
+    columns = [column for column, is_there in zip(_OF_MESH, asked, strict=True) if is_there]
+    rows = []
+    for one in relays:
+        cells = [cell for cell, is_there in zip(_of_mesh(one), asked, strict=True) if is_there]
+        style = "bold red" if one.is_apart else "yellow" if (one.silent_s or 0) >= _LATE_S else ""
+        host = ("here: " if one.is_own else "") + printable(one.host or one.relay or "?")
+        rows.append([Text("?" if cell is None else cell, style) for cell in (host, *cells)])
+    return _table("relay", columns, rows, width)
+
+
+def _of_mesh(one: RelayRates) -> Sequence[str | None]:
+    """The cells of `_OF_MESH`; None where nothing is known."""
+    silent = "no NATS" if one.is_apart else "-" if one.is_own else _unless_none(one.silent_s, lambda s: f"{s:.1f} s")
+    return (
+        _unless_none(one.sent_per_s, short),
+        _unless_none(one.received_per_s, short),
+        silent,
+        _unless_none(
+            one.round_trip_s, lambda seconds: f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.1f} s"
+        ),
+        _unless_none(one.waits, short),
+        _unless_none(one.peers, short),
+        _unless_none(one.in_per_s, short),
+        _unless_none(one.out_per_s, short),
+        _unless_none(one.lost, short),
+        _unless_none(one.credit, short),
+        _unless_none(one.promised, short),
+        printable(one.device),
+        _unless_none(one.nats, printable),
+        _unless_none(one.version, printable),
+    )
+
+
+def _unless_none(value: _Value | None, text: Callable[[_Value], str]) -> str | None:
+    return None if value is None else text(value)
+
+
+def _table(first: str, columns: Sequence[tuple[str, int]], rows: Iterable[Sequence[str | Text]], width: int) -> Table:
     room, there = width - _NAME, 0
     for _, least in columns:
         if room < least + _GAP:
@@ -92,5 +143,5 @@ def _table(first: str, columns: Sequence[tuple[str, int]], rows: Iterable[Sequen
         made.add_column(heading, justify=side, no_wrap=True, overflow="ellipsis", min_width=least, max_width=least)  # type: ignore[arg-type]
     for row in rows:
         # As text: rich would read a string as markup.
-        made.add_row(*(Text(cell) for cell in row[: there + 1]))
+        made.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row[: there + 1]))
     return made

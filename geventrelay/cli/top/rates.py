@@ -14,6 +14,8 @@ from typing import Any
 from ...engine.counters import OF_OUTLET, OF_PUMP
 from ...engine.peertable import OF_SOCKET
 from ...engine.values import Value, added
+from . import mesh
+from .mesh import RelayRates
 
 _STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -46,6 +48,7 @@ class DeviceRates:
     :ivar last_values: what it keeps for later subscribers, as the server sends it; None if it keeps nothing.
     :ivar log: what it keeps for replay, likewise.
     :ivar topics: how many topics it counts at most; 0 or None if it counts none.
+    :ivar mesh: the device as a relay of its mesh, and then the others; empty if it is part of none.
     """
 
     name: str
@@ -62,6 +65,7 @@ class DeviceRates:
     last_values: Mapping[str, Any] | None = None
     log: Mapping[str, Any] | None = None
     topics: int | None = None
+    mesh: Sequence[RelayRates] = ()
 
     def total(self, name: str) -> int | None:
         """What has been counted, whatever the reasons; None if that is not known.
@@ -90,12 +94,12 @@ class DeviceRates:
         if before is None or seconds <= 0:
             return self
         per_s = {name: _rate(before.total(name), self.total(name), seconds) for name in COUNTERS}
-        return dataclasses.replace(self, per_s=per_s)
+        return dataclasses.replace(self, per_s=per_s, mesh=mesh.since(self.mesh, before.mesh, seconds))
 
     def as_json(self) -> dict[str, Any]:
         """What ``--json`` prints of it; docs/page.rst describes it."""
         fields = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
-        del fields["counts"], fields["per_s"]
+        del fields["counts"], fields["per_s"], fields["mesh"]
         return {**fields, **self.counts, **{f"{name}_per_s": rate for name, rate in self.per_s.items()}}
 
 
@@ -135,6 +139,7 @@ def _device(device: Mapping[str, Any]) -> DeviceRates:
         last_values=_kept(outlets, "last_values"),
         log=_kept(outlets, "log"),
         topics=device.get("topics"),
+        mesh=mesh.mesh_of(device),
         counts=counts,
         per_s={name: None if counts[name] is None else 0.0 for name in COUNTERS},
     )

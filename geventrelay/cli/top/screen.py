@@ -13,7 +13,8 @@ from rich.live import Live
 from rich.text import Text
 
 from ...printable import printable
-from .more_tables import kept_rows, kept_table, subscribers_table, topics_table
+from .mesh import RelayRates
+from .more_tables import kept_rows, kept_table, mesh_table, subscribers_table, topics_table
 from .rates import DeviceRates, short
 from .since import Always, Since
 from .subscribers import SubscriberLosses, by_loss
@@ -28,6 +29,7 @@ _OTHER_LINES = 4
 
 _COUNT_NONE = "no topics: devices with --topics N count them (engine zmtp)"
 _LOST_NONE = "no subscriber has lost anything, of those that are counted (engine zmtp)"
+_MESH_NONE = "no device is part of a mesh: those with --backbone are"
 _KEEP_NONE = "nothing is kept: devices with --last-value or --replay do so (engine zmtp)"
 
 
@@ -48,6 +50,7 @@ class Screen:
         self._devices: list[DeviceRates] | None = None
         self._topics: Sequence[TopicRates] | None = None
         self._subscribers: Sequence[SubscriberLosses] | None = None
+        self._mesh: Sequence[RelayRates] | None = None
         self._complaint: str | None = None
         self.takes_keys = False
 
@@ -80,8 +83,9 @@ class Screen:
         devices: Mapping[str, DeviceRates],
         topics: Sequence[TopicRates] | None = None,
         subscribers: Sequence[SubscriberLosses] | None = None,
+        mesh: Sequence[RelayRates] | None = None,
     ) -> str:
-        """All `devices` of a `server`, to be printed, and their `topics` and `subscribers` where asked for."""
+        """All `devices` of a `server`, to be printed, and their `topics`, `subscribers` and `mesh` where asked for."""
         some = list(devices.values())
         notes = [*_notes(some, Always()), *_kept(some)]
         page = Group(
@@ -92,6 +96,7 @@ class Screen:
             *([Text(""), *notes] if notes else []),
             *([] if topics is None else [Text(""), self._topics_table(by_rate(topics))]),
             *([] if subscribers is None else [Text(""), self._subscribers_table(by_loss(subscribers))]),
+            *([] if mesh is None else [Text(""), self._mesh_table(mesh)]),
         )
         with self._console.capture() as captured:
             self._console.print(page)
@@ -103,11 +108,13 @@ class Screen:
         devices: Mapping[str, DeviceRates],
         topics: Sequence[TopicRates] | None = None,
         subscribers: Sequence[SubscriberLosses] | None = None,
+        mesh: Sequence[RelayRates] | None = None,
     ) -> None:
-        """Draw as many of the `devices` of a `server`, of `topics` or of `subscribers` as there is room for."""
+        """Draw as many as there is room for: `devices` of a `server`, `topics`, `subscribers`, or those of a `mesh`."""
         self._server, self._devices, self._complaint = server, list(devices.values()), None
         self._topics = None if topics is None else by_rate(topics)
         self._subscribers = None if subscribers is None else by_loss(subscribers)
+        self._mesh = mesh
         self._since.see(self._devices)
         self._draw()
 
@@ -160,11 +167,13 @@ class Screen:
                 return kept_rows(devices)
             case Shows.SUBSCRIBERS:
                 return self._subscribers or ()
+            case Shows.MESH:
+                return self._mesh or ()
             case _:
                 return self._topics or ()
 
     def _other_page(self, head: Text, devices: Sequence[DeviceRates]) -> RenderableType:
-        """What is shown in place of the `devices`, below a `head`: topics, subscribers, or what they keep."""
+        """What is shown in place of the `devices`, below a `head`: topics, subscribers, what they keep, or the mesh."""
         gap = [Text("")] if self._is_roomy else []
         rows = self._rows(devices)
         first, shown = self._view.window(rows, self._room([]))
@@ -175,6 +184,8 @@ class Screen:
             found = self._subscribers_table(shown)
         elif self._view.shows is Shows.TOPICS and self._topics is not None:
             found = self._topics_table(shown)
+        elif self._view.shows is Shows.MESH and self._mesh is not None:
+            found = self._mesh_table(shown)
         return Group(head, _totals(devices), *gap, found, *gap, self._foot(first, len(shown), len(rows)))
 
     def _topics_table(self, topics: Sequence[TopicRates]) -> RenderableType:
@@ -182,6 +193,9 @@ class Screen:
 
     def _subscribers_table(self, subscribers: Sequence[SubscriberLosses]) -> RenderableType:
         return subscribers_table(subscribers, self._console.width) if subscribers else _line(_LOST_NONE, "dim")
+
+    def _mesh_table(self, mesh: Sequence[RelayRates]) -> RenderableType:
+        return mesh_table(mesh, self._console.width) if mesh else _line(_MESH_NONE, "dim")
 
     @property
     def _is_roomy(self) -> bool:
@@ -247,7 +261,7 @@ def _totals(devices: Sequence[DeviceRates]) -> Text:
 
 def _notes(devices: Sequence[DeviceRates], since: Since) -> list[Text]:
     counted = ("dropped", "lost", "denied")
-    notes = ((_failure(one, since), *(_missing(one, since, name) for name in counted)) for one in devices)
+    notes = ((_failure(one, since), _apart(one), *(_missing(one, since, name) for name in counted)) for one in devices)
     return [note for some in notes for note in some if note is not None]
 
 
@@ -258,6 +272,13 @@ def _failure(one: DeviceRates, since: Since) -> Text | None:
     times = f", restarted {one.restarts}x" if one.restarts else ""
     lead = "failed" if one.state == "failed" else "failed before"
     return _line(f"{one.name}: {lead}: {one.failure}{times}{again}", "red" if one.state == "failed" else "dim")
+
+
+def _apart(one: DeviceRates) -> Text | None:
+    own = next((relay for relay in one.mesh if relay.is_own), None)
+    if own is None or not own.is_apart or one.state != "running":
+        return None
+    return _line(f"{one.name}: no connection to NATS" + (f": {own.reason}" if own.reason else ""), "red")
 
 
 def _missing(one: DeviceRates, since: Since, name: str) -> Text | None:

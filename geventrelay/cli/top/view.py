@@ -62,6 +62,7 @@ class Shows(enum.Enum):
     TOPICS = "topics"
     SUBSCRIBERS = "subscribers"
     KEPT = "what is kept"
+    MESH = "mesh"
 
     @property
     def next(self) -> Shows:
@@ -84,7 +85,7 @@ KEYS: Sequence[tuple[str, str]] = (
     *((key, f"sort by {sorting.name}") for key, sorting in SORTINGS.items()),
     ("r", "turn the order round"),
     ("c", "as the server has them; those that need a look first if not all fit"),
-    ("v", "the busiest topics; then what subscribers lost; then what is kept; then devices again"),
+    ("v", "the busiest topics; then what subscribers lost; then what is kept; then the mesh; then devices again"),
     ("\u2191 \u2193 or k j", "one line up or down"),
     ("PgUp PgDn", "one screen up or down, as b and space do"),
     ("Home End", "to the first or the last, as g and G do"),
