@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import secrets
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import gevent
 from gevent.event import AsyncResult
 
 from ..components.component import Component, DrainStep, Environment, Feature, Traffic
-from ..components.plan import BACKBONE_IN, BACKBONE_NEWS, BACKBONE_OUT
-from ..settings import Forwarder, Relay
+from ..components.plan import BACKBONE_IN, BACKBONE_NEWS, BACKBONE_OUT, BACKBONE_WORK_IN, BACKBONE_WORK_OUT
+from ..components.work import Work
+from ..settings import Queue
 from .values import BackboneSnapshot
 
 if TYPE_CHECKING:
@@ -19,11 +22,19 @@ if TYPE_CHECKING:
 _IPC = "ipc://"
 
 
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+_End = TypeVar("_End", bound=_Closable)
+
+
 class Backbone(Component):
     """What joins a device with the others of its name.
 
     :param settings: the device's; they have a `backbone`.
     :param bound: where the device's sockets listen, by key.
+    :param work: tells what work waits, see `Environment`.
     :param traffic: what has gone through the sockets that are for programs.
     """
 
@@ -33,12 +44,14 @@ class Backbone(Component):
 
     def __init__(
         self,
-        settings: Relay | Forwarder,
+        settings: Any,
         bound: Callable[[], Mapping[str, Sequence[str]]],
+        work: Callable[[], Work | None] = lambda: None,
         traffic: Callable[[], Traffic] = Traffic,
     ) -> None:
         self._settings = settings
         self._bound = bound
+        self._work_of_device = work
         self._traffic = traffic
         self._exchange: Exchange | None = None
         self._worker: gevent.Greenlet[..., None] | None = None
@@ -103,20 +116,33 @@ class Backbone(Component):
             self._failed.set(error)
 
     async def _run(self, exchange: Exchange) -> None:
-        from .ends import NewsReader, Pusher, Subscriber
+        from .ends import NewsReader, Pusher, Subscriber, WorkEnd
+        from .publishing import StreamEnds
+        from .working import WorkEnds
 
-        opened: list[Subscriber | NewsReader | Pusher] = []
-        try:
-            outgoing = await Subscriber.open(self._path(BACKBONE_OUT))
-            opened.append(outgoing)
-            news = await NewsReader.open(self._path(BACKBONE_NEWS))
-            opened.append(news)
-            incoming = await Pusher.open(self._path(BACKBONE_IN))
-            opened.append(incoming)
-            await exchange.run(outgoing, news, incoming)
-        finally:
-            for one in opened:
-                one.close()
+        with contextlib.ExitStack() as stack:
+
+            def kept(end: _End) -> _End:
+                stack.callback(end.close)
+                return end
+
+            streams = ends = None
+            if BACKBONE_WORK_OUT not in self._bound() or BACKBONE_OUT in self._bound():
+                streams = StreamEnds(
+                    kept(await Subscriber.open(self._path(BACKBONE_OUT))),
+                    kept(await NewsReader.open(self._path(BACKBONE_NEWS))),
+                    kept(await Pusher.open(self._path(BACKBONE_IN))),
+                )
+            work = self._work_of_device()
+            if work is not None:
+                out, into = ("DEALER", "DEALER") if isinstance(self._settings, Queue) else ("PULL", "PUSH")
+                ends = WorkEnds(
+                    kept(await WorkEnd.open(self._path(BACKBONE_WORK_OUT), out)),
+                    # Clients of the queue do not know this name, and so can have no other one's replies.
+                    kept(await WorkEnd.open(self._path(BACKBONE_WORK_IN), into, b"b" + secrets.token_bytes(15))),
+                    work,
+                )
+            await exchange.run(streams, ends)
 
     def _path(self, key: str) -> str:
         addresses = self._bound().get(key)
@@ -125,11 +151,11 @@ class Backbone(Component):
         return addresses[0].removeprefix(_IPC)
 
 
-def own_topics(settings: Relay | Forwarder) -> frozenset[bytes]:
+def own_topics(settings: Any) -> frozenset[bytes]:
     """What a device of `settings` wants from others, whatever its subscribers want: what it keeps. Does not yield."""
-    if settings.replay_size is not None:
+    if getattr(settings, "replay_size", None) is not None:
         return frozenset((b"",))
-    if settings.last_value:
+    if getattr(settings, "last_value", False):
         # Checked, so they have this type.
         prefixes = cast("tuple[bytes, ...] | None", settings.last_value_prefix)
         return frozenset((b"",) if prefixes is None else prefixes)
@@ -140,7 +166,7 @@ def _components(environment: Environment) -> tuple[Component, ...]:
     settings: Any = environment.settings
     if getattr(settings, "backbone", None) is None:
         return ()
-    return (Backbone(settings, environment.bound, environment.traffic),)
+    return (Backbone(settings, environment.bound, environment.work, environment.traffic),)
 
 
 FEATURE = Feature(lambda settings: (), _components)

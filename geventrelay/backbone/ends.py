@@ -5,6 +5,9 @@
     device --backbone_out (PUB)---> Subscriber       device --backbone_news (PUSH)--> NewsReader
     device <--backbone_in (PULL)--- Pusher
 
+    device --backbone_work_out (PUSH)--> WorkEnd     device <--backbone_work_in (PULL)--- WorkEnd
+    queue <--backbone_work_out (DEALER)--> WorkEnd   queue <--backbone_work_in (ROUTER)--> WorkEnd
+
 So the backbone is the same for both engines, and what it moves are the bytes of many messages in one piece.
 """
 
@@ -30,10 +33,11 @@ class _End(asyncio.Protocol):
     """One connection: its handshake, then messages.
 
     :param socket_type: this end's, as ``"SUB"``.
+    :param routing_id: what it calls itself; empty if nothing.
     """
 
-    def __init__(self, socket_type: str) -> None:
-        self.connection = Connection(socket_type)
+    def __init__(self, socket_type: str, routing_id: bytes = b"") -> None:
+        self.connection = Connection(socket_type, routing_id)
         self.whole = WholeMessages()
         loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[None] = loop.create_future()
@@ -273,8 +277,47 @@ class Pusher:
         self._end.close()
 
 
-async def _open(path: str, socket_type: str) -> _End:
-    _, end = await asyncio.get_running_loop().create_unix_connection(lambda: _End(socket_type), path)
+class WorkEnd:
+    """Messages for one worker each, or the replies to these: one socket, whose one peer this is.
+
+    :param end: what `open` has connected.
+    """
+
+    def __init__(self, end: _End) -> None:
+        self._end = end
+
+    @classmethod
+    async def open(cls, path: str, socket_type: str, routing_id: bytes = b"") -> WorkEnd:
+        """Connect to the socket at `path`.
+
+        :param socket_type: what this is to that socket, as ``"PULL"``.
+        :param routing_id: what it is to be called there; empty for any name.
+        :raises OSError: if that cannot be done; a `ConnectionError` is one.
+        """
+        return cls(await _open(path, socket_type, routing_id))
+
+    async def read(self) -> tuple[bytes, int]:
+        """Whole messages as frames of ZMTP, at least one, and how many.
+
+        :raises ConnectionError: if the device has ended the connection.
+        """
+        return await self._end.read()
+
+    async def write(self, data: bytes) -> None:
+        """Hand `data` over, which is whole messages as frames of ZMTP, and wait while the device has no room.
+
+        :raises ConnectionError: if the device has ended the connection.
+        """
+        await self._end.write(data)
+
+    def close(self) -> None:
+        """End the connection; what is unwritten is lost."""
+        self._end.close()
+
+
+async def _open(path: str, socket_type: str, routing_id: bytes = b"") -> _End:
+    loop = asyncio.get_running_loop()
+    _, end = await loop.create_unix_connection(lambda: _End(socket_type, routing_id), path)
     try:
         await end.ready
     except BaseException:

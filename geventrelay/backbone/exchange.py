@@ -2,8 +2,8 @@
 
 ::
 
-    device <--> Publishing <--packs--> NATS
-                   Mesh    <--words--> NATS
+    device <--> Publishing, Working <--packs--> NATS
+                       Mesh         <--words--> NATS
 
 All of it runs on one asyncio loop. What each step waits for is bounded.
 """
@@ -16,28 +16,33 @@ import logging
 import secrets
 import socket
 import time
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..components.component import Traffic
 from ..log import event
-from ..settings import Forwarder, Relay
 from ..terms import WhenFull
 from .about import Portrait
-from .inbox import Incoming
 from .link import Link, check_installed
 from .mesh import Action, Forget, Joined, Left, Mesh, Say, Serve
 from .outbox import Outbox
-from .publishing import News, Outgoing, Publishing
+from .publishing import Publishing, StreamEnds
 from .subjects import Subjects
-from .values import BackboneSnapshot, LinkState
-from .words import MOST_RELAYS, RELAY_BYTES, About, Word, decoded, encoded
+from .values import BackboneDrop, BackboneSnapshot, LinkState, Neighbour
+from .words import MOST_RELAYS, RELAY_BYTES, About, Grant, Hungry, Spent, Word, decoded, encoded
+from .working import WorkEnds, Working
 
 log = logging.getLogger("geventrelay")
 
 _TICK_S = 0.25
 _LAST_WORDS_S = 1.0
 _MOST_WORDS = 4 * MOST_RELAYS
+
+_NO_WORK: Mapping[str, Any] = {"credit": 0, "promised": 0}
+
+_Run = Coroutine[Any, Any, None]
 
 
 class Exchange:
@@ -50,9 +55,7 @@ class Exchange:
     :param traffic: what has gone through its sockets; does not yield.
     """
 
-    def __init__(
-        self, settings: Relay | Forwarder, own: Collection[bytes] = (), *, traffic: Callable[[], Traffic] = Traffic
-    ) -> None:
+    def __init__(self, settings: Any, own: Collection[bytes] = (), *, traffic: Callable[[], Traffic] = Traffic) -> None:
         self._settings = settings
         self._device = settings.name
         self._subjects = Subjects(settings.backbone_prefix, settings.name)
@@ -64,6 +67,9 @@ class Exchange:
         self._mesh = Mesh(self._relay, self._host, outbox.mark, self._about)
         self._has_to_send, self._is_idle = asyncio.Event(), asyncio.Event()
         self._publishing = Publishing(settings, own, self._mesh, outbox, self._do, self._has_to_send.set)
+        self._working: Working | None = None
+        # They take turns.
+        self._senders: deque[Publishing | Working] = deque((self._publishing,))
         self._link: Link | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         # Those that go at once: of each kind the last one to each device.
@@ -80,32 +86,24 @@ class Exchange:
         check_installed()
         self._link = Link(self._settings)
 
-    async def run(self, outgoing: Outgoing, news: News, incoming: Incoming) -> None:
+    async def run(self, streams: StreamEnds | None = None, work: WorkEnds | None = None) -> None:
         """Move messages until this is cancelled. Then the others are told, and what still waits is dropped.
 
-        After `finish`, it returns when the device has ended `outgoing`, and what came from there has been sent.
+        After `finish`, it returns when the device has ended what is read from it, and what came from there was sent.
 
-        :param outgoing: what the device has for others.
-        :param news: what its subscribers ask for.
-        :param incoming: what takes messages of others.
+        :param streams: the device's sockets for messages with topics; None if it has none.
+        :param work: those for work; None if it has none.
         :raises ConnectionError: if one of these ends before that. That NATS is away is no error.
         """
         assert self._link is not None, "open comes first"
-        self._loop = asyncio.get_running_loop()
-        publishing = self._publishing
-        publishing.begin(outgoing)
-        publishing.ask(self._link.max_payload)
-        link = self._loop.create_task(self._link.run(self))
-        parts: list[Coroutine[Any, Any, None]] = [
-            publishing.read_outgoing(outgoing),
-            publishing.read_news(news),
-            publishing.inbox.deliver(incoming),
-            self._send(),
-            self._tick(),
-        ]
-        tasks = [link, *map(self._loop.create_task, parts)]
+        loop = self._loop = asyncio.get_running_loop()
+        reading, parts = self._begin(streams, work)
+        self._ask()
+        link = loop.create_task(self._link.run(self))
+        sources = list(map(loop.create_task, reading))
+        tasks = [link, *sources, *map(loop.create_task, (*parts, self._send(), self._tick()))]
         try:
-            await self._until_ended(tasks, reading=tasks[1])
+            await self._until_ended(tasks, sources)
             await self._send_rest()
         finally:
             for task in tasks[1:]:
@@ -114,8 +112,28 @@ class Exchange:
                 await asyncio.wait_for(self._say_last(), _LAST_WORDS_S)
             link.cancel()
             await asyncio.wait(tasks)
-            publishing.drop_all()
+            for sender in self._senders:
+                sender.drop_all()
             self._loop = None
+
+    def _begin(self, streams: StreamEnds | None, work: WorkEnds | None) -> tuple[list[_Run], list[_Run]]:
+        """What is to run: what reads from the device, and all else."""
+        publishing = self._publishing
+        reading: list[_Run] = []
+        parts: list[_Run] = []
+        publishing.begin(None if streams is None else streams.outgoing)
+        if streams is not None:
+            reading.append(publishing.read_outgoing(streams.outgoing))
+            parts += (publishing.read_news(streams.news), publishing.inbox.deliver(streams.incoming))
+        if work is not None:
+            working = self._working = Working(self._settings, self._mesh, work, self._do, self._has_to_send.set)
+            self._senders.append(working)
+            reading.append(working.read())
+            parts.append(working.inbox.deliver(work.into))
+            if working.answering is not None:
+                reading.append(working.answering.read(work.into))
+                parts.append(working.answering.inbox.deliver(work.out))
+        return reading, parts
 
     def finish(self) -> None:
         """Take nothing more from others, and send what there is: the device drains."""
@@ -123,18 +141,23 @@ class Exchange:
         self._publishing.finish()
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._ask)
+            if self._working is not None:
+                self._loop.call_soon_threadsafe(self._working.finish)
 
     @property
     def drained(self) -> bool:
         """Whether all that has come from the device has gone, and the other way round; true while NATS is away."""
-        if self._link is None or self._link.state is LinkState.CONNECTING:
+        is_connected = self._link is not None and self._link.state is LinkState.CONNECTED
+        if self._working is not None and not self._working.is_drained(connected=is_connected):
+            return False
+        if self._link is None or not is_connected:
             return True
         return self._publishing.drained and not self._link.pending_bytes
 
     def snapshot(self) -> BackboneSnapshot:
         """What it has done up to now, and what there is."""
         link, publishing = self._link, self._publishing
-        neighbours = self._mesh.neighbours(time.monotonic())
+        neighbours = tuple(map(self._with_work, self._mesh.neighbours(time.monotonic())))
         ways_s = [one.round_trip_s for one in neighbours if one.round_trip_s is not None]
         return BackboneSnapshot(
             relay=self._relay.hex(),
@@ -150,29 +173,41 @@ class Exchange:
             received_bytes=publishing.received_bytes,
             received_packs=publishing.received_packs,
             delivered=publishing.inbox.delivered,
-            dropped=publishing.dropped,
-            lost=self._mesh.lost,
+            dropped=self._dropped(),
+            lost=self._mesh.lost + (0 if self._working is None else self._working.lost),
             malformed=self._malformed,
             connects=0 if link is None else link.connects,
-            waiting=publishing.waiting,
-            waiting_bytes=publishing.waiting_bytes,
-            incoming=publishing.inbox.waiting,
-            incoming_bytes=publishing.inbox.waiting_bytes,
+            waiting=sum(one.waiting for one in self._senders),
+            waiting_bytes=sum(one.waiting_bytes for one in self._senders),
+            incoming=sum(one.incoming for one in self._senders),
+            incoming_bytes=sum(one.incoming_bytes for one in self._senders),
             wanted=len(self._mesh.interest),
             round_trip_s=None if link is None else link.round_trip_s,
             others=len(neighbours),
             others_round_trip_s=max(ways_s, default=None),
+            **(_NO_WORK if self._working is None else self._working.values()),
         )
+
+    def _with_work(self, neighbour: Neighbour) -> Neighbour:
+        return neighbour if self._working is None else replace(neighbour, **self._working.values_of(neighbour.relay))
+
+    def _dropped(self) -> dict[BackboneDrop, int]:
+        found: Counter[BackboneDrop] = Counter()
+        for sender in self._senders:
+            found.update(sender.dropped)
+        return dict(found)
 
     def _about(self) -> About:
         server = "" if self._link is None else self._link.server
-        waiting, incoming = self._publishing.waiting, self._publishing.inbox.waiting
+        waiting, incoming = (sum(getattr(one, what) for one in self._senders) for what in ("waiting", "incoming"))
         return self._portrait.at(time.monotonic(), server=server, waiting=waiting, incoming=incoming)
 
-    async def _until_ended(self, tasks: Collection[asyncio.Task[None]], reading: asyncio.Task[None]) -> None:
-        """Return when `reading`, the task that reads from the device, has ended; raise what ends a task too early."""
+    async def _until_ended(
+        self, tasks: Collection[asyncio.Task[None]], sources: Collection[asyncio.Task[None]]
+    ) -> None:
+        """Return when `sources`, the tasks that read from the device, have ended; raise what ends a task too early."""
         pending = set(tasks)
-        while not reading.done():
+        while not all(source.done() for source in sources):
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 try:
@@ -186,7 +221,7 @@ class Exchange:
         assert self._link is not None
         self._publishing.send_rest()
         self._has_to_send.set()
-        while self._publishing.has_unsent and self._link.state is LinkState.CONNECTED:
+        while any(sender.has_unsent for sender in self._senders) and self._link.state is LinkState.CONNECTED:
             self._is_idle.clear()
             await self._is_idle.wait()
 
@@ -197,12 +232,15 @@ class Exchange:
         # Another server may take less at once.
         self._ask()
         self._do(self._mesh.connected(time.monotonic()))
+        if self._working is not None:
+            self._working.connected()
 
     def on_disconnected(self) -> None:
         """Have messages wait, and leave out words: they would be old."""
         self._mesh.disconnected()
         self._words.clear()
-        self._publishing.disconnected()
+        for sender in self._senders:
+            sender.disconnected()
 
     def on_data(self, subject: str, data: bytes) -> None:
         """Take in what another device has sent.
@@ -215,6 +253,9 @@ class Exchange:
                 # One that is not listened to any more may still come for a moment.
                 if subject in self._listens:
                     self._publishing.on_pack(self._listens[subject], data)
+            elif self._subjects.is_work(subject):
+                if self._working is not None:
+                    self._working.on_pack(data)
             else:
                 self._hear(decoded(data))
         except ValueError as error:
@@ -223,7 +264,10 @@ class Exchange:
 
     def _hear(self, word: Word) -> None:
         began = time.monotonic()
-        if not self._publishing.hear(word):
+        if isinstance(word, (Hungry, Grant, Spent)):
+            if self._working is not None:
+                self._working.hear(word)
+        elif not self._publishing.hear(word):
             self._do(self._mesh.hear(word, began), began)
 
     # What is decided is done
@@ -235,7 +279,7 @@ class Exchange:
             match action:
                 case Say(to, word):
                     # A word that does not go is said again.
-                    if (to, type(word)) in self._words or len(self._words) < _MOST_WORDS:
+                    if self._words.pop((to, type(word)), None) is not None or len(self._words) < _MOST_WORDS:
                         self._words[to, type(word)] = action
                 case Serve():
                     self._publishing.serve(action)
@@ -243,8 +287,12 @@ class Exchange:
                     self._publishing.forget(stream)
                 case Joined(relay, host):
                     log.info(event("backbone-joined", device=self._device, relay=relay.hex(), host=host))
+                    if self._working is not None:
+                        self._working.joined(relay)
                 case Left(relay, host):
                     log.info(event("backbone-left", device=self._device, relay=relay.hex(), host=host))
+                    if self._working is not None:
+                        self._working.left(relay)
         self._has_to_send.set()
 
     def _ask(self) -> None:
@@ -257,6 +305,8 @@ class Exchange:
         while True:
             await asyncio.sleep(_TICK_S)
             self._do(self._mesh.tick(time.monotonic()))
+            if self._working is not None:
+                self._working.tick()
 
     async def _send(self) -> None:
         while True:
@@ -275,7 +325,11 @@ class Exchange:
             subject = self._subjects.all if said.to is None else self._subjects.relay(said.to)
             await self._link.say(subject, encoded(said.word))
             return True
-        return await self._publishing.send_one(self._link)
+        self._senders.rotate()
+        for sender in tuple(self._senders):
+            if await sender.send_one(self._link):
+                return True
+        return False
 
     async def _listen(self, link: Link) -> None:
         """Have NATS send what this device may be sent; before it tells others that it wants that."""
@@ -283,7 +337,8 @@ class Exchange:
         if listens != self._listens or not link.listens:
             # Until it is not listened to any more, it is taken.
             self._listens = {**self._listens, **listens}
-            await link.listen_to((self._subjects.all, self._subjects.relay(self._relay), *listens))
+            own = () if self._working is None else (self._subjects.work(self._relay),)
+            await link.listen_to((self._subjects.all, self._subjects.relay(self._relay), *own, *listens))
             self._listens = listens
 
     # The end

@@ -39,13 +39,18 @@ class Inbox:
         """Whether something waits."""
         return bool(self._packs)
 
-    def put(self, data: bytes, count: int) -> bool:
+    def put(self, data: bytes, count: int, *, always: bool = False) -> bool:
         """Have messages wait; whether there was room.
 
         :param data: whole messages, as ZMTP has them in a connection.
         :param count: how many messages that is.
+        :param always: whether they wait in any case: their number is bounded elsewhere.
         """
-        if self._packs and self.waiting_bytes + len(data) + len(self._packs) * _PACK_COST_BYTES > self._limit:
+        if (
+            not always
+            and self._packs
+            and self.waiting_bytes + len(data) + len(self._packs) * _PACK_COST_BYTES > self._limit
+        ):
             return False
         self._packs.append((data, count))
         self.waiting += count

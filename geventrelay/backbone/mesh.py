@@ -186,6 +186,11 @@ class Mesh:
         """Whether packs are to wait, since devices may not be connected again that were there before."""
         return not self._is_connected or not all(one.is_back for one in self._others.values())
 
+    def is_back(self, relay: bytes) -> bool:
+        """Whether another device is there, and was heard of since this one was connected."""
+        other = self._others.get(relay)
+        return self._is_connected and other is not None and other.is_back
+
     def ask_for(self, interest: Interest, now: float) -> list[Action]:
         """Ask the others for an `interest` from now on."""
         if interest == self.interest:

@@ -43,8 +43,9 @@ class Numbers:
 
     def unsend(self, relay: bytes, head: PackHead) -> None:
         """The last pack to `relay`, with this `head`, was not sent."""
-        one = self._others[relay]
-        one.packs, one.sent = head.number, head.first
+        one = self._others.get(relay)
+        if one is not None:
+            one.packs, one.sent = head.number, head.first
 
     def take(self, head: PackHead) -> bool:
         """Whether a pack with this `head` comes for the first time. What is missing before it is lost."""

@@ -35,12 +35,12 @@ def _prefix(name: str, value: Any) -> str:
 class BackboneOptions(DeviceGroup):
     """With which other devices this one acts as one. docs/scaling.rst says more.
 
-    A base of the patterns with a PUB or XPUB whose messages have topics.
+    A base of the patterns whose messages have topics, or are for one worker each.
     """
 
     __slots__ = ()
 
-    title = "Backbone of relay and forwarder"
+    title = "Backbone"
 
     backbone: tuple[ServerAddress, ...] | str | None = option(
         addresses,

@@ -7,12 +7,12 @@ behind them. A pack gets its number when it goes, so one that is dropped before 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from .pack import HEAD_BYTES, PackHead
 from .sorting import Takers
 from .values import BackboneDrop
+from .whole import ends
 from .words import Mark, Served
 
 PACK_BYTES = 32 * 1024
@@ -198,7 +198,7 @@ class Outbox:
         made: list[_Pack] = []
         whole = b"".join(pack.pieces)
         begin = 0
-        for end in _ends(whole):
+        for end in ends(whole):
             size = end - begin
             if size > most_bytes:
                 self._gone(1, size)
@@ -223,13 +223,3 @@ class Outbox:
 
     def _drop(self, reason: BackboneDrop, count: int) -> None:
         self.dropped[reason] = self.dropped.get(reason, 0) + count
-
-
-def _ends(data: bytes) -> Iterator[int]:
-    """Where each of several whole messages ends."""
-    at = 0
-    while at < len(data):
-        flags = data[at]
-        at += 9 + int.from_bytes(data[at + 1 : at + 9], "big") if flags & 2 else 2 + data[at + 1]
-        if not flags & 1:
-            yield at

@@ -14,14 +14,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Protocol
 
 from ..log import event
 from ..terms import WhenFull
 from . import whole
-from .inbox import Inbox
+from .inbox import Inbox, Incoming
 from .interest import Interest, Wanted
 from .link import Link
 from .mesh import Action, Mesh, Serve
@@ -65,6 +65,20 @@ class News(Protocol):
 
         :raises ConnectionError: if the device has ended.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnds:
+    """What a device with subscribers has for its backbone.
+
+    :ivar outgoing: what its publishers have for others.
+    :ivar news: what its subscribers ask for.
+    :ivar incoming: what takes messages of others.
+    """
+
+    outgoing: Outgoing
+    news: News
+    incoming: Incoming
 
 
 class Publishing:
@@ -145,6 +159,16 @@ class Publishing:
     def waiting_bytes(self) -> int:
         """How long these are."""
         return self._outbox.waiting_bytes + (self._next.nbytes if isinstance(self._next, OutPack) else 0)
+
+    @property
+    def incoming(self) -> int:
+        """How many messages wait for the device."""
+        return self.inbox.waiting
+
+    @property
+    def incoming_bytes(self) -> int:
+        """How long these are."""
+        return self.inbox.waiting_bytes
 
     @property
     def has_unsent(self) -> bool:

@@ -154,11 +154,20 @@ class Spending:
 
         What is returned replaces a `Spent` that has not been sent, and may count that pack.
         """
-        one = self._granters[relay]
+        one = self._granters.get(relay)
+        if one is None:
+            return []
         one.packs, one.sent = head.number, head.first
         self._void(one)
         self._balance()
         return [self._spent(relay)] if one.is_there else []
+
+    def drop(self, relay: bytes, count: int) -> None:
+        """`count` messages that were assigned to `relay` are not sent: others may be in their place."""
+        one = self._granters.get(relay)
+        if one is not None:
+            one.assigned = max(0, one.assigned - count)
+            self._balance()
 
     def joined(self, relay: bytes) -> list[Say]:
         """A device is there from now on."""

@@ -49,6 +49,11 @@ class Neighbour:
     :ivar sent: messages that were sent to it.
     :ivar round_trip_s: how long the last way to it and back took, in seconds; None if that is not known.
     :ivar about: what it says of itself; None of one that is older.
+    :ivar credit: how many messages with work this one may send it now.
+    :ivar promised: how many it may send to this one.
+    :ivar hungry: whether work waits there.
+    :ivar work_sent: messages with work that were sent to it.
+    :ivar work_received: messages with work that came from it.
     """
 
     relay: str
@@ -62,6 +67,11 @@ class Neighbour:
     sent: int = 0
     round_trip_s: float | None = None
     about: About | None = None
+    credit: int = 0
+    promised: int = 0
+    hungry: bool = False
+    work_sent: int = 0
+    work_received: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +79,8 @@ class BackboneSnapshot:
     """What a backbone has done since its device was started, and what there is at the moment.
 
     A message that goes to devices with different interests counts once for each interest. For each, read from the
-    device - not wanted = sent + dropped (but for ``slow``) + waiting.
+    device - not wanted = sent + dropped (but for ``slow``) + waiting. Of work: read from the device = work_sent +
+    work_returned + dropped (but for ``slow``) + waiting.
 
     :ivar relay: what tells this life of the device from all others: 16 hexadecimal digits.
     :ivar host: the host that it says it is on.
@@ -77,6 +88,7 @@ class BackboneSnapshot:
     :ivar server: which server it is connected to, without a login; empty if it is not connected.
     :ivar reason: why it is not connected; empty if it is.
     :ivar neighbours: the other devices of the same name, by relay.
+    :ivar hungry: whether work waits that no worker has room for.
     """
 
     relay: str
@@ -85,6 +97,7 @@ class BackboneSnapshot:
     reason: str
     neighbours: tuple[Neighbour, ...]
     host: str = ""
+    hungry: bool = False
 
     sent: int = counter(
         "messages", "Messages sent to other devices over the backbone.", path=("sent",), metric="backbone_sent_messages"
@@ -124,6 +137,48 @@ class BackboneSnapshot:
         "Of the messages that came from other devices, those that were handed to this one.",
         path=("delivered",),
         metric="backbone_delivered_messages",
+    )
+    work_sent: int = counter(
+        "messages",
+        "Messages for one worker each that were sent to other devices.",
+        path=("work_sent",),
+        metric="backbone_work_sent_messages",
+    )
+    work_received: int = counter(
+        "messages",
+        "Messages for one worker each that came from other devices.",
+        path=("work_received",),
+        metric="backbone_work_received_messages",
+    )
+    work_delivered: int = counter(
+        "messages",
+        "Of these, and of those that went back, the ones that were handed to this device.",
+        path=("work_delivered",),
+        metric="backbone_work_delivered_messages",
+    )
+    work_returned: int = counter(
+        "messages",
+        "Messages for one worker each that went back into this device, since another one had gone.",
+        path=("work_returned",),
+        metric="backbone_work_returned_messages",
+    )
+    replies_sent: int = counter(
+        "messages",
+        "Replies that were sent to other devices, which have the clients.",
+        path=("replies_sent",),
+        metric="backbone_replies_sent_messages",
+    )
+    replies_received: int = counter(
+        "messages",
+        "Replies that came from other devices, which have the workers.",
+        path=("replies_received",),
+        metric="backbone_replies_received_messages",
+    )
+    unanswered: int = counter(
+        "messages",
+        "Requests that were sent to other devices, which have gone without a reply.",
+        path=("unanswered",),
+        metric="backbone_unanswered_messages",
     )
     dropped: Mapping[BackboneDrop, int] = counter(
         "messages",
@@ -178,6 +233,18 @@ class BackboneSnapshot:
         path=("wanted",),
         metric="backbone_wanted_prefixes",
     )
+    credit: int = gauge(
+        "messages",
+        "How many messages other devices take now, for their workers.",
+        path=("credit",),
+        metric="backbone_credit_messages",
+    )
+    promised: int = gauge(
+        "messages",
+        "How many messages other devices may send now, for the workers of this one.",
+        path=("promised",),
+        metric="backbone_promised_messages",
+    )
     round_trip_s: float | None = gauge(
         "seconds",
         "The last round trip to the server of NATS, in seconds.",
@@ -203,7 +270,10 @@ class BackboneSnapshot:
         """The counts of both lives of one device: this one, which is over, and a `later` one; None if there is none."""
         if later is None:
             return self
-        about = {name: getattr(later, name) for name in ("relay", "state", "server", "reason", "neighbours", "host")}
+        about = {
+            name: getattr(later, name)
+            for name in ("relay", "state", "server", "reason", "neighbours", "host", "hungry")
+        }
         return merged(self, later, **about)
 
 

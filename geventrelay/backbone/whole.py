@@ -53,6 +53,16 @@ def split(data: bytes) -> Iterator[list[bytes]]:
             parts = []
 
 
+def ends(data: bytes) -> Iterator[int]:
+    """Where each of the messages ends that `data` is; it is as `count` wants it."""
+    at = 0
+    while at < len(data):
+        flags = data[at]
+        at += _LARGE_HEAD + _LENGTH.unpack_from(data, at + 1)[0] if flags & _LARGE else _SHORT_HEAD + data[at + 1]
+        if not flags & _MORE:
+            yield at
+
+
 class WholeMessages:
     """Takes bytes in pieces of any size, and hands whole messages out. Commands in between are left out."""
 

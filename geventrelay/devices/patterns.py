@@ -7,7 +7,7 @@ what differs from that.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import zmq
@@ -16,6 +16,8 @@ from ..components.plan import (
     BACKBONE_IN,
     BACKBONE_NEWS,
     BACKBONE_OUT,
+    BACKBONE_WORK_IN,
+    BACKBONE_WORK_OUT,
     Options,
     OutletPlan,
     Plan,
@@ -83,6 +85,17 @@ def _replay(settings: Any) -> Iterator[SocketPlan]:
 
 
 def _with_backbone(made: Plan, settings: Any) -> Plan:
+    """The plan of a device with what its backbone needs: for its subscribers, for its workers, or for both."""
+    types = {one.key: one.type for one in made.sockets}
+    outlets = [outlet.socket for pump in made.pumps for outlet in pump.outlets]
+    if any(types[key] in (zmq.PUSH, zmq.DEALER) for key in outlets):
+        made = _with_work(made, types)
+    if any(types[key] in (zmq.PUB, zmq.XPUB) for key in outlets):
+        made = _with_streams(made, types, settings)
+    return made
+
+
+def _with_streams(made: Plan, types: Mapping[str, int], settings: Any) -> Plan:
     """The plan of a device with subscribers, and with three sockets for its backbone.
 
     ::
@@ -91,7 +104,6 @@ def _with_backbone(made: Plan, settings: Any) -> Plan:
         backend --> [frontend,] backbone_news        what subscribers want, as an XPUB tells it
         backbone_in --> backend                      alone: what came from others does not go out again
     """
-    types = {one.key: one.type for one in made.sockets}
     first, *others = made.pumps
     backend = next(one.socket for one in first.outlets if types[one.socket] in (zmq.PUB, zmq.XPUB))
     asks = types[first.source] == zmq.XSUB
@@ -99,17 +111,53 @@ def _with_backbone(made: Plan, settings: Any) -> Plan:
     out = _private(BACKBONE_OUT, zmq.XPUB if asks else zmq.PUB, ((zmq.XPUB_NODROP, 1),))
     sockets = [dataclasses.replace(one, type=zmq.XPUB) if one.key == backend else one for one in made.sockets]
     sockets += [out, _private(BACKBONE_IN, zmq.PULL), _private(BACKBONE_NEWS, zmq.PUSH)]
-    news = PumpPlan(backend, (*(outlet for pump in others for outlet in pump.outlets), OutletPlan(BACKBONE_NEWS)))
+    to_publishers = [outlet for pump in others if pump.source == backend for outlet in pump.outlets]
+    kept = [pump for pump in others if pump.source != backend]
     pumps = [
         dataclasses.replace(
             first, outlets=(*first.outlets, OutletPlan(BACKBONE_OUT, WhenFull.BLOCK if blocks else WhenFull.DROP))
         ),
-        news,
+        PumpPlan(backend, (*to_publishers, OutletPlan(BACKBONE_NEWS))),
         PumpPlan(BACKBONE_IN, (OutletPlan(backend),)),
     ]
     if asks:
         pumps.append(PumpPlan(BACKBONE_OUT, (OutletPlan(first.source),)))
-    return Plan(tuple(sockets), tuple(pumps))
+    return Plan(tuple(sockets), (*pumps, *kept))
+
+
+def _with_work(made: Plan, types: Mapping[str, int]) -> Plan:
+    """The plan of a device with workers, and with two sockets for its backbone.
+
+    ::
+
+        frontend --> backend, otherwise work_out     work_in --> backend, otherwise work_out
+        backend --> frontend, otherwise work_in      work_out --> frontend, otherwise work_in      of a queue: replies
+    """
+    first, *others = made.pumps
+    to_workers = next(one for one in first.outlets if types[one.socket] in (zmq.PUSH, zmq.DEALER))
+    requests = types[first.source] == zmq.ROUTER
+    outlets = tuple(
+        dataclasses.replace(one, otherwise=BACKBONE_WORK_OUT) if one is to_workers else one for one in first.outlets
+    )
+    # What comes from others is a payload by now, and there was room for it.
+    into = OutletPlan(to_workers.socket, otherwise=BACKBONE_WORK_OUT)
+    answered_by = (*first.answered_by, BACKBONE_WORK_OUT) if requests else ()
+    pumps = [
+        dataclasses.replace(first, outlets=outlets, answered_by=answered_by),
+        *(dataclasses.replace(one, outlets=_otherwise_back(one.outlets)) if requests else one for one in others),
+        PumpPlan(BACKBONE_WORK_IN, (into,), answered_by),
+    ]
+    if requests:
+        pumps.append(PumpPlan(BACKBONE_WORK_OUT, _otherwise_back((OutletPlan(first.source),))))
+    sockets = (
+        _private(BACKBONE_WORK_OUT, zmq.DEALER if requests else zmq.PUSH),
+        _private(BACKBONE_WORK_IN, zmq.ROUTER if requests else zmq.PULL),
+    )
+    return Plan((*made.sockets, *sockets), tuple(pumps))
+
+
+def _otherwise_back(outlets: tuple[OutletPlan, ...]) -> tuple[OutletPlan, ...]:
+    return tuple(dataclasses.replace(one, otherwise=BACKBONE_WORK_IN) for one in outlets)
 
 
 def _private(key: str, kind: int, options: Options = ()) -> SocketPlan:

@@ -64,7 +64,7 @@ _REPLAY_TYPE = {"replay": "ROUTER"}
 """The socket at which subscribers ask for what they have missed."""
 
 _OF_SUBSCRIBERS = (
-    "slow_subscriber", "subscriber_max_age_s", "max_subscriptions", "last_value", "replay_size", "topics", "backbone",
+    "slow_subscriber", "subscriber_max_age_s", "max_subscriptions", "last_value", "replay_size", "topics",
 )  # fmt: skip
 """What is only for devices with a PUB or XPUB."""
 
@@ -195,7 +195,7 @@ Publishers connect to the frontend, subscribers to the backend. A publisher send
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Queue(_Proxy):
+class Queue(BackboneOptions, _Proxy):
     """ROUTER <-> DEALER: any number of REQ clients at the frontend, of REP workers at the backend."""
 
     title = "Queue"
@@ -227,7 +227,7 @@ back to the client that asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Streamer(_Proxy):
+class Streamer(BackboneOptions, _Proxy):
     """PULL -> PUSH: tasks from any number of PUSH at the frontend, shared by the PULL workers at the backend."""
 
     pattern: ClassVar[str] = "streamer"

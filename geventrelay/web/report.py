@@ -201,6 +201,7 @@ def backbone(one: BackboneSnapshot) -> Json:
         "server": printable(one.server),
         "reason": printable(one.reason),
         **as_json(OF_BACKBONE, one),
+        "hungry": one.hungry,
         "neighbours": [neighbour(other) for other in one.neighbours],
     }
 
@@ -218,6 +219,11 @@ def neighbour(other: Neighbour) -> Json:
         "sent": other.sent,
         "received": other.received,
         "lost": other.lost,
+        "work_sent": other.work_sent,
+        "work_received": other.work_received,
+        "credit": other.credit,
+        "promised": other.promised,
+        "hungry": other.hungry,
         "round_trip_s": None if other.round_trip_s is None else round(other.round_trip_s, 6),
         "about": None
         if about is None

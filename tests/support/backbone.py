@@ -11,6 +11,7 @@ import gevent
 
 from geventrelay.backbone.exchange import Exchange
 from geventrelay.backbone.loop import run
+from geventrelay.backbone.publishing import StreamEnds
 from geventrelay.backbone.values import BackboneSnapshot
 from geventrelay.backbone.whole import split
 from geventrelay.settings import Forwarder
@@ -73,7 +74,7 @@ class Ends:
 
     async def run(self, exchange: Exchange) -> None:
         self._loop = asyncio.get_running_loop()
-        await exchange.run(self, _News(self._news), _Incoming(self))
+        await exchange.run(StreamEnds(self, _News(self._news), _Incoming(self)))
 
     async def read(self) -> tuple[bytes, int]:
         data, count = await self._to_read.get()

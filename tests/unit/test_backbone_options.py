@@ -7,7 +7,7 @@ import pytest
 from geventrelay.backbone.address import ServerAddress, addresses, user_and_password
 from geventrelay.backbone.options import SMALLEST_BUFFER_BYTES
 from geventrelay.errors import SettingsError
-from geventrelay.settings import Forwarder, Queue, Relay
+from geventrelay.settings import Custom, Forwarder, Queue, Relay, Streamer
 from geventrelay.terms import WhenFull
 
 SIDES = {"frontend": 1, "backend": 2}
@@ -111,8 +111,9 @@ def test_each_mistake_has_one_line(given, expected):
     assert str(raised.value) == expected
 
 
-def test_a_device_with_a_backbone_has_subscribers():
-    with pytest.raises(SettingsError, match=r"^pub: expected an endpoint where backbone is given, got None$"):
-        Relay(sub=1, push=2, name="a", backbone="n1")
+def test_every_pattern_but_custom_has_it():
+    assert Relay(sub=1, push=2, name="a", backbone="n1").pub is None
+    for pattern in (Forwarder, Queue, Streamer):
+        assert pattern(**SIDES, name="a", backbone="n1").backbone == (ServerAddress("n1", 4222),)
     with pytest.raises(TypeError):
-        Queue(**SIDES, backbone="n1")
+        Custom(**SIDES, frontend_type="PULL", backend_type="PUSH", backbone="n1")

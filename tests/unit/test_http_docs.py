@@ -70,7 +70,7 @@ CONNECTIONS = report.connections(
 )
 BACKBONE = BackboneSnapshot(
     relay="0", state=LinkState.CONNECTED, server="", reason="", waiting=0, waiting_bytes=0, incoming=0,
-    incoming_bytes=0, wanted=0, others=1,
+    incoming_bytes=0, wanted=0, credit=0, promised=0, others=1,
     neighbours=(Neighbour("1", "", 0.0, 0, True, True, 0, 0, about=About(version="1", server="")),),
 )  # fmt: skip
 (PEER,), USER = CONNECTIONS["sockets"]["pub"], CONNECTIONS["users"]["pub"]["alice"]

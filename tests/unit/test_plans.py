@@ -20,6 +20,7 @@ from geventrelay.terms import Payload, WhenFull
 SIDES = {"frontend": 1, "backend": 2}
 JOINED = {"name": "shop", "backbone": "n1"}
 OF_BACKBONE = {"backbone_in": "PULL", "backbone_news": "PUSH"}
+OF_WORK = {"backbone_work_out": "PUSH", "backbone_work_in": "PULL"}
 
 # Settings -> each socket's type and options, and each pump with its outlets.
 PLANS = {
@@ -35,8 +36,33 @@ PLANS = {
     ),
     "relay with a backbone": (
         Relay(sub=1, pub=2, push=3, **JOINED),
-        {"sub": "SUB", "pub": "XPUB", "push": "PUSH", "backbone_out": "PUB", **OF_BACKBONE},
-        {"sub": ["pub", "push", "backbone_out"], "pub": ["backbone_news"], "backbone_in": ["pub"]},
+        {"sub": "SUB", "pub": "XPUB", "push": "PUSH", "backbone_out": "PUB", **OF_BACKBONE, **OF_WORK},
+        {
+            "sub": ["pub", "push|backbone_work_out", "backbone_out"],
+            "pub": ["backbone_news"],
+            "backbone_in": ["pub"],
+            "backbone_work_in": ["push|backbone_work_out"],
+        },
+    ),
+    "relay of payloads alone with a backbone": (
+        Relay(sub=1, push=3, **JOINED),
+        {"sub": "SUB", "push": "PUSH", **OF_WORK},
+        {"sub": ["push|backbone_work_out"], "backbone_work_in": ["push|backbone_work_out"]},
+    ),
+    "streamer with a backbone": (
+        Streamer(**SIDES, **JOINED),
+        {"frontend": "PULL", "backend": "PUSH", **OF_WORK},
+        {"frontend": ["backend|backbone_work_out"], "backbone_work_in": ["backend|backbone_work_out"]},
+    ),
+    "queue with a backbone": (
+        Queue(**SIDES, **JOINED),
+        {"frontend": "ROUTER", "backend": "DEALER", "backbone_work_out": "DEALER", "backbone_work_in": "ROUTER"},
+        {
+            "frontend": ["backend|backbone_work_out"],
+            "backend": ["frontend|backbone_work_in"],
+            "backbone_work_in": ["backend|backbone_work_out"],
+            "backbone_work_out": ["frontend|backbone_work_in"],
+        },
     ),
     "forwarder with a backbone": (
         Forwarder(**SIDES, **JOINED),
@@ -65,11 +91,16 @@ PLANS = {
 }  # fmt: skip
 
 
+def _way(outlet):
+    return outlet.socket if outlet.otherwise is None else f"{outlet.socket}|{outlet.otherwise}"
+
+
 @pytest.mark.parametrize(("settings", "types", "ways"), PLANS.values(), ids=list(PLANS))
 def test_sockets_and_ways_of_each_pattern(settings, types, ways):
     plan = patterns.plan(settings)
     assert {one.key: zmq.SocketType(one.type).name for one in plan.sockets} == types
-    assert {pump.source: [outlet.socket for outlet in pump.outlets] for pump in plan.pumps} == ways
+    found = {pump.source: [_way(outlet) for outlet in pump.outlets] for pump in plan.pumps}
+    assert found == ways
     assert sockets_of(plan, settings) == plan.sockets
 
 
@@ -99,6 +130,8 @@ def test_only_the_requests_of_a_queue_are_answered():
         name: [pump.answered_by for pump in patterns.plan(settings).pumps] for name, (settings, _, _) in PLANS.items()
     }
     assert answered.pop("queue") == [("backend",), ()]
+    both = ("backend", "backbone_work_out")
+    assert answered.pop("queue with a backbone") == [both, (), both, ()]
     assert {one for pumps in answered.values() for one in pumps} == {()}
 
 

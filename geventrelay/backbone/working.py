@@ -1,0 +1,428 @@
+"""Messages for one worker each: those that no worker of this device takes go to another one that has granted credit.
+
+::
+
+    device --work_out--> by credit --packs--> NATS
+    device <--work_in--- inbox <-----packs--- NATS        as many as there was room for
+
+What there is no credit for stays in the device. A message whose device has gone since it was read goes to another one,
+or back into the device: to whichever worker is free first. A part of an `Exchange`, on its loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ..components.work import Work
+from ..log import event
+from ..settings import Queue
+from ..terms import WhenFull
+from . import whole
+from .answering import Answering
+from .credit import Credit
+from .inbox import Inbox
+from .link import Link
+from .mesh import Action, Mesh, Say
+from .pack import HEAD_BYTES, REPLIES, WORK, head_of
+from .requests import with_way
+from .subjects import Subjects
+from .unsent import Portion, Unsent, cut
+from .values import BackboneDrop
+from .words import MalformedError, Word
+
+log = logging.getLogger("geventrelay")
+
+WANTS = 256
+"""How much credit is of use at once: it is not known how many messages wait."""
+_IDLE_S = 0.01
+# Another queue may have a request for a worker that is kept free.
+_IDLE_OF_QUEUE_S = 0.002
+# Where messages are dropped, it is not told when none has to be dropped any more.
+_DROPPED_S = 1.0
+# How soon it is looked whether the device has taken what was written.
+_LOOK_S = 0.001
+# Beyond this, no more is read from the device, which then keeps it.
+_MOST_UNSENT_BYTES = 1024 * 1024
+
+
+class End(Protocol):
+    """One of the device's two sockets for work, from outside."""
+
+    async def read(self) -> tuple[bytes, int]:
+        """Whole messages as ZMTP has them in a connection, and how many.
+
+        :raises ConnectionError: if the device has ended.
+        """
+
+    async def write(self, data: bytes) -> None:
+        """Hand over `data`, which is whole messages; waits while the device takes none.
+
+        :raises ConnectionError: if the device has ended.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class WorkEnds:
+    """What a device with work has for its backbone.
+
+    :ivar out: work that it has for others, and of a queue the replies to that.
+    :ivar into: work of others for its own workers, and of a queue the replies to that.
+    :ivar work: tells what waits and what there is room for.
+    """
+
+    out: End
+    into: End
+    work: Work
+
+
+class Working:
+    """The work of one device: what it sends to others, and what it is sent. To be made in the running loop.
+
+    :param settings: the device's.
+    :param mesh: knows the others.
+    :param ends: the device's sockets for work.
+    :param do: says words.
+    :param wake: has the exchange call `send_one`.
+    :ivar credit: decides what goes where.
+    :ivar answering: the replies, of a queue alone.
+    :ivar inbox: what waits for the device's workers.
+    :ivar returned: how many messages went back into the device.
+    :ivar dropped: how many messages were dropped, by reason.
+    """
+
+    def __init__(
+        self,
+        settings: Any,
+        mesh: Mesh,
+        ends: WorkEnds,
+        do: Callable[[Sequence[Action]], None],
+        wake: Callable[[], None],
+    ) -> None:
+        self._device = settings.name
+        self._relay = mesh.relay
+        self._ends, self._work = ends, ends.work
+        self._do, self._wake = do, wake
+        self._loop = asyncio.get_running_loop()
+        self._subjects = Subjects(settings.backbone_prefix, settings.name)
+        self._loses = getattr(settings, "push_when_full", None) is WhenFull.DROP
+        is_queue = isinstance(settings, Queue)
+        self.credit = Credit(mesh.relay, ends.work.gate, _IDLE_OF_QUEUE_S if is_queue else _IDLE_S)
+        self.answering: Answering | None = None
+        if is_queue:
+            self.answering = Answering(settings, mesh.relay, self.credit.replies, mesh.is_back, self._drop, wake)
+        self.inbox = Inbox(settings.backbone_buffer_bytes)
+        self._unsent = Unsent()
+        # On its way into the connection.
+        self._going: Portion | None = None
+        self._has_room = asyncio.Event()
+        self._taken = ends.work.taken
+        # Whether the loop is about to look what the device has told.
+        self._is_told = self._is_asking = False
+        self._due_at: float | None = None
+        self._due: asyncio.TimerHandle | None = None
+        self._looks: asyncio.TimerHandle | None = None
+        self._sated: asyncio.TimerHandle | None = None
+        self._is_over = False
+        self.sent = self.received = self.returned = 0
+        self.dropped: dict[BackboneDrop, int] = {}
+        ends.work.on_hungry = self._on_hungry
+        if ends.work.is_hungry:
+            self._on_hungry(True)
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait for others, replies too."""
+        own = self._unsent.count + (self._going.count if self._going else 0)
+        return own + (self.answering.waiting if self.answering else 0)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How long these are."""
+        own = self._unsent.nbytes + (len(self._going.data) if self._going else 0)
+        return own + (self.answering.waiting_bytes if self.answering else 0)
+
+    @property
+    def incoming(self) -> int:
+        """How many messages wait for the device, replies too."""
+        return self.inbox.waiting + (self.answering.inbox.waiting if self.answering else 0)
+
+    @property
+    def incoming_bytes(self) -> int:
+        """How long these are."""
+        return self.inbox.waiting_bytes + (self.answering.inbox.waiting_bytes if self.answering else 0)
+
+    def values(self) -> dict[str, Any]:
+        """What there is to tell of work, as `BackboneSnapshot` has it."""
+        answering = self.answering
+        return {
+            "work_sent": self.sent,
+            "work_received": self.received,
+            "work_delivered": self.inbox.delivered,
+            "work_returned": self.returned,
+            "replies_sent": answering.sent if answering else 0,
+            "replies_received": answering.received if answering else 0,
+            "unanswered": answering.unanswered.gone if answering else 0,
+            "credit": self.credit.spending.credit,
+            "promised": self.credit.granting.promised,
+            "hungry": self.credit.spending.is_hungry,
+        }
+
+    def values_of(self, relay: str) -> dict[str, Any]:
+        """What there is to tell of work of another device, as `Neighbour` has it; `relay` as there."""
+        spending, granting, known = self.credit.spending, self.credit.granting, bytes.fromhex(relay)
+        return {
+            "credit": spending.credit_of(known),
+            "promised": granting.promised_to(known),
+            "hungry": granting.is_hungry(known),
+            "work_sent": spending.sent_to(known),
+            "work_received": granting.received_from(known),
+        }
+
+    def is_drained(self, *, connected: bool) -> bool:
+        """Whether nothing is on its way into the device, nor out of it where it is `connected`."""
+        self._count_taken()
+        granting = self.credit.granting
+        return not (self.incoming or granting.in_hand) and not (connected and (self.waiting or granting.promised))
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether something waits that may go."""
+        return self.waiting > 0
+
+    # What the device tells
+
+    def _on_hungry(self, is_hungry: bool) -> None:
+        """It is told by any greenlet, or by the hub."""
+        if not self._is_told and not self._is_over:
+            self._is_told = True
+            self._loop.call_soon_threadsafe(self._hunger)
+
+    def _hunger(self) -> None:
+        self._is_told = False
+        if self._loses:
+            if self._sated is not None:
+                self._sated.cancel()
+            self._sated = self._loop.call_later(_DROPPED_S, self._be_sated)
+        self._want(WANTS if self._loses or self._work.is_hungry else 0)
+
+    def _be_sated(self) -> None:
+        self._sated = None
+        self._want(0)
+
+    def _want(self, wants: int) -> None:
+        self._say(self.credit.spending.hunger(wants, time.monotonic()))
+        if not wants:
+            self._offer()
+
+    def _offer(self) -> None:
+        """Grant others what there is room for, and see that this is called again when there may be more."""
+        self._count_taken()
+        granting = self.credit.granting
+        if self._is_over or self.credit.spending.is_hungry or not granting.is_wanted:
+            return
+        room = self._work.room()
+        self._say(self.credit.offer(room, time.monotonic()))
+        if not room:
+            if not self._is_asking:
+                self._is_asking = True
+                self._work.when_room(self._on_room)
+        elif granting.in_hand and self._looks is None:
+            self._looks = self._loop.call_later(_LOOK_S, self._look)
+
+    def _on_room(self) -> None:
+        """It is called by any greenlet, or by the hub."""
+        if not self._is_over:
+            self._loop.call_soon_threadsafe(self._come_again)
+
+    def _come_again(self) -> None:
+        self._is_asking = False
+        self._offer()
+
+    def _look(self) -> None:
+        self._looks = None
+        self._offer()
+
+    def _count_taken(self) -> None:
+        taken = self._work.taken
+        self.credit.granting.handed(taken - self._taken)
+        self._taken = taken
+
+    # What others say
+
+    def hear(self, word: Word) -> None:
+        """Take in what another device has said; a `word` that is not of work is passed over."""
+        self._say(self.credit.hear(word, time.monotonic()))
+        self._offer()
+
+    def joined(self, relay: bytes) -> None:
+        """The device `relay` is there from now on."""
+        if self.answering is not None:
+            self.answering.unanswered.joined(relay)
+        self._say(self.credit.joined(relay, time.monotonic()))
+
+    def left(self, relay: bytes) -> None:
+        """The device `relay` has gone."""
+        self.credit.left(relay)
+        self._reassign(relay)
+        if self.answering is not None:
+            self.answering.left(relay)
+        self._set_due()
+        self._offer()
+
+    def connected(self) -> None:
+        """There is a connection to NATS."""
+        self._say(self.credit.connected(time.monotonic()))
+
+    def disconnected(self) -> None:
+        """There is none: work waits in the device."""
+        self.credit.disconnected()
+        for relay in self._unsent.relays():
+            self._reassign(relay)
+        self._set_due()
+
+    def tick(self) -> None:
+        """Do what is due; to be called several times a second."""
+        self._say(self.credit.tick(time.monotonic()))
+        self._offer()
+
+    def _say(self, words: Sequence[Say]) -> None:
+        if words:
+            self._do(words)
+        self._set_due()
+
+    def _set_due(self) -> None:
+        due = self.credit.due
+        if due == self._due_at:
+            return
+        if self._due is not None:
+            self._due.cancel()
+        self._due_at = due
+        self._due = None if due is None else self._loop.call_at(due, self._come_due)
+
+    def _come_due(self) -> None:
+        self._due_at = self._due = None
+        self.tick()
+
+    # From the device to others
+
+    async def read(self) -> None:
+        """Take what the device has for others, until that ends."""
+        while True:
+            data, count = await self._ends.out.read()
+            self._assign(data, self.credit.spending.read(count))
+            self._set_due()
+            while self._unsent.nbytes >= _MOST_UNSENT_BYTES:
+                self._has_room.clear()
+                await self._has_room.wait()
+
+    def _assign(self, data: bytes, runs: Iterable[tuple[bytes | None, int]]) -> None:
+        for relay, messages, count in cut(data, runs):
+            if relay is None:
+                self._return(messages, count)
+            else:
+                self._unsent.add(relay, messages, count)
+        self._wake()
+
+    def _reassign(self, relay: bytes) -> None:
+        data, count = self._unsent.pop(relay)
+        if count:
+            self._assign(data, self.credit.spending.reassign(count))
+        self._has_room.set()
+
+    def _return(self, messages: bytes, count: int) -> None:
+        """Have messages go to whichever worker of this device is free first, or out again when there is credit."""
+        self.returned += count
+        self.credit.granting.handing(count)
+        self.inbox.put(self._from(self._relay, messages), count, always=True)
+
+    def _from(self, relay: bytes, messages: bytes) -> bytes:
+        return messages if self.answering is None else with_way(relay, messages)
+
+    async def send_one(self, link: Link) -> bool:
+        """Send what goes next over `link`; whether there may be more."""
+        if await self._send_work(link):
+            return True
+        return self.answering is not None and await self.answering.send_one(link)
+
+    async def _send_work(self, link: Link) -> bool:
+        portion = self._unsent.take(link.max_payload - HEAD_BYTES)
+        self._has_room.set()
+        if portion is None:
+            return False
+        relay, spending = portion.relay, self.credit.spending
+        if portion.dropped:
+            spending.drop(relay, portion.dropped)
+            self._drop(BackboneDrop.TOO_LARGE, portion.dropped)
+        if not portion.count:
+            return True
+        head, self._going = spending.head(relay, portion.count), portion
+        is_sent = await link.publish(self._subjects.work(relay), head.encoded() + portion.data)
+        self._going = None
+        if is_sent:
+            self.sent += portion.count
+            if self.answering is not None:
+                self.answering.unanswered.asked(relay, portion.count)
+        else:
+            self._say(spending.unsend(relay, head))
+            self._assign(portion.data, spending.reassign(portion.count))
+            self._reassign(relay)
+        self._set_due()
+        return True
+
+    # From others to the device
+
+    def on_pack(self, data: bytes) -> None:
+        """Take in `data`, a pack with work, or with replies.
+
+        :raises MalformedError: if it is none.
+        """
+        head = head_of(data)
+        messages = data[HEAD_BYTES:]
+        of_queue = head.stream == REPLIES and self.answering is not None
+        if not (head.stream == WORK or of_queue) or whole.count(messages) != head.count:
+            raise MalformedError("a pack that is not what its head says")
+        lost = self.lost
+        if head.stream == REPLIES:
+            assert self.answering is not None  # else it is not understood
+            self.answering.on_pack(head, messages)
+        elif self.credit.granting.take(head):
+            self.received += head.count
+            if not self.inbox.put(self._from(head.relay, messages), head.count):
+                self.credit.granting.handed(head.count)
+                self._drop(BackboneDrop.SLOW, head.count)
+            self._offer()
+        if self.lost > lost:
+            log.warning(event("backbone-lost", device=self._device, relay=head.relay.hex(), messages=self.lost - lost))
+
+    @property
+    def lost(self) -> int:
+        """How many messages others have sent that did not come."""
+        return self.credit.granting.lost + self.credit.replies.lost
+
+    # The end
+
+    def finish(self) -> None:
+        """Grant nothing more, and take back what was granted: the device drains."""
+        self._say(self.credit.granting.finish(time.monotonic()))
+
+    def drop_all(self) -> None:
+        """Drop what waits, and do nothing more: the device stops."""
+        self._is_over = True
+        self._work.gate.take_all()
+        self._drop(BackboneDrop.STOPPED, self._unsent.count + (self._going.count if self._going else 0))
+        self._unsent, self._going = Unsent(), None
+        self._drop(BackboneDrop.STOPPED, self.inbox.drop_all())
+        if self.answering is not None:
+            self.answering.drop_all()
+        for timer in (self._due, self._looks, self._sated):
+            if timer is not None:
+                timer.cancel()
+
+    def _drop(self, reason: BackboneDrop, count: int) -> None:
+        if count:
+            self.dropped[reason] = self.dropped.get(reason, 0) + count
