@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Callable
 from functools import partial
 
-from geventrelay.switch.contract import Core, LastValuePlan, Side, TopicPlan
+from geventrelay.switch.contract import Core, Destination, LastValuePlan, Side, TopicPlan
 from geventrelay.zmtp.connection import Connection, State
 from geventrelay.zmtp.errors import ProtocolError
 from geventrelay.zmtp.events import Credentials, Event, Ready
@@ -19,7 +19,7 @@ from geventrelay.zmtp.plain import PlainServer
 from geventrelay.zmtp.socket_types import NUMBERS
 
 from .secured import CLIENT_KEY, curve_client, curve_server
-from .switch import CORES, NEVER, SMALL, new_world, subscribe
+from .switch import CORES, NEVER, SMALL, World, new_world, subscribe
 
 WAYS = [
     ("PULL", "PUSH"),
@@ -50,7 +50,8 @@ def try_input(data: bytes) -> None:
     legacy = bool(version % 2)
     if what % 4 in (0, 2):
         versions = [*Version] if what % 4 == 0 else [Version.V3_0, Version.V3_1]
-        _try_cores(WAYS[kind % len(WAYS)], versions[version % len(versions)], received, step, sealed=what % 4 == 2)
+        way, limited = WAYS[kind % len(WAYS)], kind // len(WAYS) % 2 == 1
+        _try_cores(way, versions[version % len(versions)], received, step, sealed=what % 4 == 2, limited=limited)
     elif what % 4 == 1:
         make = partial(Connection, NUMBERS[kind % len(NUMBERS)], legacy_peers=legacy, bounds=SMALL)
         _try_connection(make, received, step)
@@ -109,9 +110,11 @@ def _try_changed(changes: bytes) -> None:
                 pass
 
 
-def _try_cores(types: tuple[str, str], version: Version, received: bytes, step: int, *, sealed: bool) -> None:
-    cut = {name: _moved(make, types, version, received, step, sealed) for name, make in CORES.items()}
-    whole = _moved(CORES["python"], types, version, received, 0, sealed)
+def _try_cores(
+    types: tuple[str, str], version: Version, received: bytes, step: int, *, sealed: bool, limited: bool
+) -> None:
+    cut = {name: _moved(make, types, version, received, step, sealed, limited) for name, make in CORES.items()}
+    whole = _moved(CORES["python"], types, version, received, 0, sealed, limited)
     for key, expected in cut["python"].items():
         if types[1] == "XSUB" and key == "moved":
             # What subscribers want is told in fewer words where it comes, or is taken back, at once.
@@ -124,12 +127,19 @@ def _try_cores(types: tuple[str, str], version: Version, received: bytes, step: 
 
 
 def _moved(
-    make: Callable[[], Core], types: tuple[str, str], version: Version, received: bytes, step: int, sealed: bool
+    make: Callable[[], Core],
+    types: tuple[str, str],
+    version: Version,
+    received: bytes,
+    step: int,
+    sealed: bool,
+    limited: bool,
 ) -> dict[str, object]:
     with new_world(make) as world:
         source = world.side(types[0], bounds=SMALL, max_subscriptions=3)
         backend = world.side(types[1], bounds=SMALL, last_values=LastValuePlan(topics=3), topics=TopicPlan(topics=2))
-        _, way = world.way(source, backend)
+        elsewhere = _elsewhere(world, backend) if limited else None
+        _, way = world.way(source, Destination(backend, otherwise=elsewhere))
         if types[0] == "SUB":
             source.subscribe(b"a")
         far, other = (world.far(one, version=version, routing_id=b"r", sealed=sealed) for one in (source, backend))
@@ -137,6 +147,7 @@ def _moved(
         far.peer.write(NEVER)
         if types[1] in ("PUB", "XPUB"):
             other.send(subscribe(b"") if version is Version.V3_1 else b"\0\1\1" if version is not Version.V1_0 else b"")
+        third = far if elsewhere is None else world.far(elsewhere, version=version, routing_id=b"s", sealed=sealed)
         for piece in _cut(far.sealed(received) if sealed else received, step):
             if far.peer.ended is None:
                 far.theirs.sendall(piece)
@@ -146,7 +157,7 @@ def _moved(
         if far.peer.ended is not None:
             far.peer.detach()
             world.core.tidy(NEVER)
-        for one in (far, other):
+        for one in (far, other, third):
             if one.peer.ended is None and one.peer.wants_write:
                 one.peer.write(NEVER)
         counters = way.counters
@@ -154,12 +165,28 @@ def _moved(
         return {
             "fault": fault,
             "received": (counters.received, counters.received_parts, counters.received_bytes, dict(outlet.dropped)),
+            "elsewhere": (outlet.elsewhere, way.refused, elsewhere and elsewhere.gate and elsewhere.gate.permits),
             "answers": far.bytes(),
             "moved": other.bytes(),
+            "moved elsewhere": b"" if elsewhere is None else third.bytes(),
             "counts": counts if fault is None else far.peer.counts(),
             "topics": _counted(backend),
             "last values": [(topic, parts) for topic, _, parts in backend.last_values_from(b"", None, 10)],
         }
+
+
+def _elsewhere(world: World, backend: Side) -> Side | None:
+    """What gets what `backend` does not take, with a few permits; None for a type that has no such thing."""
+    type = backend.plan.type
+    if type not in ("PUSH", "DEALER", "ROUTER"):
+        return None
+    made = world.side(type, bounds=SMALL)
+    if type != "ROUTER":
+        made.gate = world.core.gate()
+        made.gate.add(2)
+        backend.gate = world.core.gate()
+        backend.gate.add(1)
+    return made
 
 
 def _counted(side: Side) -> object:

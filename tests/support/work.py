@@ -33,7 +33,7 @@ def with_work(made: Plan) -> Plan:
     pumps.append(
         PumpPlan(
             BACKBONE_WORK_IN,
-            (OutletPlan(own.socket, own.when_full, otherwise=BACKBONE_WORK_OUT),),
+            (OutletPlan(own.socket, otherwise=BACKBONE_WORK_OUT),),
             answered_by=answered_by,
         )
     )

@@ -25,6 +25,6 @@ FRAMES = st.lists(st.sampled_from(PIECES) | st.binary(max_size=4), max_size=20)
 
 
 @settings(max_examples=60)
-@given(st.sampled_from([0, 2]), st.integers(0, len(WAYS) - 1), st.integers(0, 3), st.integers(0, 12), FRAMES)
+@given(st.sampled_from([0, 2]), st.integers(0, 2 * len(WAYS) - 1), st.integers(0, 3), st.integers(0, 12), FRAMES)
 def test_so_is_whatever_frames_and_bytes_come_sealed_or_not(what, way, version, step, data):
     try_input(bytes([what, way, version, step]) + b"".join(data))
