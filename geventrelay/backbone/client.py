@@ -68,6 +68,18 @@ class Connection(Client):  # type: ignore[misc]
         for task in (self._reading_task, self._flusher_task):
             task.add_done_callback(lambda done: self.end("the library has stopped"))
 
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the server says of itself, as it sends it."""
+        return dict(self._server_info)
+
+    @property
+    def tls_version(self) -> str:
+        """The version of TLS that encrypts it; empty where none does."""
+        writer = getattr(self._transport, "_io_writer", None)
+        encrypted = None if writer is None else writer.get_extra_info("ssl_object")
+        return "" if encrypted is None else str(encrypted.version())
+
     def end(self, reason: str) -> None:
         """It has ended, for that `reason`. Does not yield."""
         if not self.ended.done():

@@ -21,7 +21,7 @@ from .address import ServerAddress, addresses, user_and_password
 from .values import LinkState
 
 if TYPE_CHECKING:
-    from .client import Connection
+    from .client import Connection, Sink
 
 log = logging.getLogger("geventrelay")
 
@@ -78,7 +78,7 @@ class Link:
             is_tls = self._has_tls or any(server.tls for server in self._servers)
             self._tls = _tls(settings) if is_tls else None
         except SettingsError as error:
-            raise StartError(str(error)) from None
+            raise StartError(f"cannot join {settings.name} with others: {error}") from None
         self._subjects: frozenset[str] = frozenset()
         self._subscriptions: dict[str, Any] = {}
         self._connection: Connection | None = None
@@ -165,18 +165,30 @@ class Link:
         for subject in sorted(self._subscriptions.keys() - self._subjects):
             await self._subscriptions.pop(subject).unsubscribe()
 
-    async def _once(self, server: ServerAddress, listener: Listener) -> bool:
-        """Connect once, and stay until the connection ends; whether there was one."""
+    async def open(self, server: ServerAddress, sink: Sink) -> Connection:
+        """A new connection to one `server`, whose data goes to `sink`; its caller aborts it.
+
+        :raises Exception: any one that says why there is none; `words` has it in one line.
+        """
         from .client import Connection
 
-        connection = Connection(listener.on_data, self._tls if self._has_tls or server.tls else None)
+        connection = Connection(sink, self._tls if self._has_tls or server.tls else None)
         try:
-            try:
-                login = _login(self._settings) or _user(server.login)
-                await connection.open(str(server), f"geventrelay {self._device}", **login)
-            except Exception as error:
-                self.reason = _words(error)
-                return False
+            login = _login(self._settings) or _user(server.login)
+            await connection.open(str(server), f"geventrelay {self._device}", **login)
+        except BaseException:
+            connection.abort()
+            raise
+        return connection
+
+    async def _once(self, server: ServerAddress, listener: Listener) -> bool:
+        """Connect once, and stay until the connection ends; whether there was one."""
+        try:
+            connection = await self.open(server, listener.on_data)
+        except Exception as error:
+            self.reason = words(error)
+            return False
+        try:
             self._subscriptions = {}
             await self._subscribe(connection)
             self._connection, self._server, self.reason = connection, str(server), ""
@@ -204,13 +216,13 @@ class Link:
 def _login(settings: Relay | Forwarder) -> dict[str, str]:
     """The library's arguments for who this is, as files have it; empty if none does."""
     if settings.backbone_credentials is not None:
-        read_text("backbone_credentials", settings.backbone_credentials, secret=True)
+        read_text("backbone-credentials", settings.backbone_credentials, secret=True)
         return {"user_credentials": str(settings.backbone_credentials)}
     if settings.backbone_nkey is not None:
-        read_text("backbone_nkey", settings.backbone_nkey, secret=True)
+        read_text("backbone-nkey", settings.backbone_nkey, secret=True)
         return {"nkeys_seed": str(settings.backbone_nkey)}
     if settings.backbone_login is not None:
-        text = read_text("backbone_login", settings.backbone_login, secret=True)
+        text = read_text("backbone-login", settings.backbone_login, secret=True)
         return _user(text.partition("\n")[0].rstrip("\r"))
     return {}
 
@@ -227,18 +239,18 @@ def _tls(settings: Relay | Forwarder) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=ca)
     except (OSError, ssl.SSLError) as error:
-        raise SettingsError("backbone_ca", f"a file with certificates ({_words(error)})", str(ca)) from None
+        raise SettingsError("backbone-ca", f"a file with certificates ({words(error)})", str(ca)) from None
     if cert is not None and key is not None:
-        read_text("backbone_key", key, secret=True)
+        read_text("backbone-key", key, secret=True)
         try:
             context.load_cert_chain(cert, key)
         except (OSError, ssl.SSLError) as error:
-            raise SettingsError("backbone_cert", f"a certificate and its key ({_words(error)})", str(cert)) from None
+            raise SettingsError("backbone-cert", f"a certificate and its key ({words(error)})", str(cert)) from None
     return context
 
 
-def _words(error: Exception) -> str:
-    """What an `error` says, in one line."""
+def words(error: Exception) -> str:
+    """What an `error` of a connection says, in one line. Does not yield."""
     if isinstance(error, asyncio.TimeoutError):
         return "no answer in time"
     text = (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -35,8 +35,8 @@ COMMANDS: dict[str, str] = {
 }
 """Every command that is no pattern, with what it does. Each is described in its module, under its name in capitals."""
 
-# Those that are not alone in the module of their name.
-_MODULES = {"check": "commands.run", "top": "top.command"}
+# Those that are not in `commands`, in the module of their name.
+_MODULES = {"top": "top.command"}
 
 
 @dataclass(frozen=True, slots=True)

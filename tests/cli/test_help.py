@@ -119,7 +119,8 @@ def test_no_line_of_help_is_taken_for_an_option():
     [
         (["--version"], {"pattern"}),
         (["init"], {"init"}),
-        (["check", "x.toml"], {"run"}),
+        # It reads the file as `run` does.
+        (["check", "x.toml"], {"check", "run"}),
         (["queue", "--frontend", "x"], {"pattern"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -79,6 +79,8 @@ MAY_IMPORT = {
     "cli": {"cli", "web", "server", "devices", "components", "engine"} | SHARED,
     # They read and write the files that say who may connect.
     "cli.client_keys": {"cli", "access"} | SHARED,
+    # It asks the servers of NATS that a file names.
+    "cli.commands.check": {"cli", "backbone"} | SHARED,
     "cli.commands.keygen": {"cli", "access"} | SHARED,
     "cli.commands.passwd": {"cli", "access"} | SHARED,
     # For programs of users, without a server.

@@ -271,16 +271,16 @@ def test_a_server_that_answers_no_more_is_left(tmp_path):
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"backbone_login": "none"}, "backbone_login: expected a file that can be read (No such file or directory)"),
-        ({"backbone_nkey": "open"}, "backbone_nkey: expected a file that only its owner can read or write"),
-        ({"backbone_credentials": "open"}, "backbone_credentials: expected a file that only its owner can read or"),
-        ({"backbone_ca": "open"}, "backbone_ca: expected a file with certificates ("),
-        ({"backbone_ca": "none"}, "backbone_ca: expected a file with certificates (No such file or directory)"),
+        ({"backbone_login": "none"}, "backbone-login: expected a file that can be read (No such file or directory)"),
+        ({"backbone_nkey": "open"}, "backbone-nkey: expected a file that only its owner can read or write"),
+        ({"backbone_credentials": "open"}, "backbone-credentials: expected a file that only its owner can read or"),
+        ({"backbone_ca": "open"}, "backbone-ca: expected a file with certificates ("),
+        ({"backbone_ca": "none"}, "backbone-ca: expected a file with certificates (No such file or directory)"),
         (
             {"backbone_cert": "open", "backbone_key": "open"},
-            "backbone_key: expected a file that only its owner can read or write",
+            "backbone-key: expected a file that only its owner can read or write",
         ),
-        ({"backbone_cert": "open", "backbone_key": "secret"}, "backbone_cert: expected a certificate and its key ("),
+        ({"backbone_cert": "open", "backbone_key": "secret"}, "backbone-cert: expected a certificate and its key ("),
     ],
 )
 def test_files_that_cannot_be_used_are_an_error_at_the_start(tmp_path, given, expected):
@@ -290,7 +290,7 @@ def test_files_that_cannot_be_used_are_an_error_at_the_start(tmp_path, given, ex
     exchange = Exchange(Forwarder(**SIDES, backbone="n1", **{key: tmp_path / name for key, name in given.items()}))
     with pytest.raises(StartError) as raised:
         exchange.open()
-    assert str(raised.value).startswith(expected)
+    assert str(raised.value).startswith(f"cannot join prices with others: {expected}")
     assert "\n" not in str(raised.value)
 
 
