@@ -1,7 +1,8 @@
 """The show of scripts/cluster-demo, which installs what it needs and then starts it: _cluster.py SECONDS RATE.
 
-One thread looks after all publishers and subscribers. Each would look the same in a process of its own, on any machine:
-a PUB that connects to the sub endpoint of a relay that is near, a SUB that connects to its pub endpoint.
+One thread looks after all publishers, subscribers and workers. Each would look the same in a process of its own, on any
+machine: a PUB that connects to the sub endpoint of a relay that is near, a SUB that connects to its pub endpoint, a
+PULL that connects to its push endpoint.
 """
 
 import json
@@ -25,6 +26,9 @@ PLACES = {
     "west": ("libzmq", b"west.", (b"east.", b"west.")),
     "north": ("zmtp", b"north.", (b"west.",)),
 }
+# Only there are workers. Each message that is published at any relay is work for one of them.
+WORKERS_AT = "north"
+_WORKERS = 2
 _LISTENS = re.compile(r"Listening for client connections on 127\.0\.0\.1:(\d+)")
 _WARM_UP = b"warm-up"
 _PERIOD_S = 1.0
@@ -66,7 +70,8 @@ class Member(Relay):
         self.ready, self.log = Path(folder, f"{place}.json"), Path(folder, f"{place}.log")
         self.command = [
             self.command[0],
-            *("--sub-port", "0", "--pub-port", "0", "--interface", "127.0.0.1", "--engine", engine),
+            *("--sub-port", "0", "--pub-port", "0", "--push-port", "0", "--push-when-full", "block"),
+            *("--interface", "127.0.0.1", "--engine", engine),
             *("--name", NAME, "--backbone", url, "--http", "127.0.0.1:0", "--ready-file", str(self.ready)),
         ]
 
@@ -78,6 +83,9 @@ class Member(Relay):
         self.subscriber.connect(endpoints["pub"][0])
         for prefix in self.wanted:
             self.subscriber.subscribe(prefix)
+        self.workers = [context.socket(zmq.PULL) for _ in range(_WORKERS if self.place == WORKERS_AT else 0)]
+        for worker in self.workers:
+            worker.connect(endpoints["push"][0])
         self.published, self.got, self.warm = 0, {}, set()
 
     @property
@@ -87,7 +95,7 @@ class Member(Relay):
 
     def publish(self):
         self.published += 1
-        self.publisher.send_multipart([self.topic + b"price", b"%d" % self.published])
+        self.publisher.send_multipart([self.topic + b"price", b"%d" % self.published, self.place.encode()])
 
     def take(self, topic, number):
         """Note that a message has come: it must be the next one of its topic."""
@@ -110,14 +118,17 @@ class Show:
         self.by_topic = {one.topic: one for one in members}
         self.poller = zmq.Poller()
         for one in members:
-            self.poller.register(one.subscriber, zmq.POLLIN)
+            for socket in (one.subscriber, *one.workers):
+                self.poller.register(socket, zmq.POLLIN)
+        # What the workers have got, by the place where it was published.
+        self.done = {place: set() for place in PLACES}
 
     def warm_up(self):
         """Return once each subscriber has got something of each topic that it wants: from then on it misses nothing."""
         while any(one.warm != one.topics for one in self.members):
             for one in self.members:
                 one.check_start()
-                one.publisher.send_multipart([one.topic, _WARM_UP])
+                one.publisher.send_multipart([one.topic, _WARM_UP, one.place.encode()])
             self.receive(time.monotonic() + 0.05)
 
     def run(self, seconds):
@@ -137,7 +148,7 @@ class Show:
 
     @property
     def complete(self):
-        return all(not self.missing(one) for one in self.members)
+        return all(not self.missing(one) and len(self.done[one.place]) == one.published for one in self.members)
 
     def missing(self, member):
         """How many messages a subscriber wants that have been published and have not come."""
@@ -147,16 +158,30 @@ class Show:
         whose = {one.subscriber: one for one in self.members}
         while (left := until - time.monotonic()) > 0:
             for socket, _ in self.poller.poll(left * 1000):
-                member, (head, body) = whose[socket], socket.recv_multipart()
+                parts = socket.recv_multipart()
+                if socket not in whose:
+                    self.work(*parts)
+                    continue
+                member, (head, body, _) = whose[socket], parts
                 topic = head.partition(b".")[0] + b"."
                 if body == _WARM_UP:
                     member.warm.add(topic)
                 else:
                     member.take(topic, int(body))
 
+    def work(self, body, place):
+        """A worker has got a payload: what stands behind the topic."""
+        if body == _WARM_UP:
+            return
+        done = self.done[place.decode()]
+        if int(body) in done:
+            raise CannotRun(f"workers got {int(body)} of {place.decode()} twice")
+        done.add(int(body))
+
     def tell(self, seconds):
         counts = "   ".join(f"{one.place} {sum(one.got.values()):>7}" for one in self.members)
-        print(f"{seconds:8.1f} s  got at   {counts}", flush=True)
+        done = sum(map(len, self.done.values()))
+        print(f"{seconds:8.1f} s  got at   {counts}   workers {done:>7}", flush=True)
 
 
 def explain(url, members):
@@ -166,20 +191,25 @@ def explain(url, members):
     for one in members:
         wanted = " and ".join(f'"{prefix.decode()}"' for prefix in one.wanted)
         print(f'    {one.place:<6} a publisher of "{one.topic.decode()}", a subscriber to {wanted}   {one.page}')
+    print(f"\n    Workers are connected to {WORKERS_AT} alone: they get what is published at all three.")
     print(flush=True)
 
 
 def summarise(show, accounts):
-    print(f"\n{'':8}{'published':>11}{'wanted':>10}{'got':>10}{'sent':>10}{'received':>10}{'lost':>8}")
+    print(f"\n{'':8}{'published':>11}{'wanted':>10}{'got':>10}{'sent':>10}{'received':>10}{'worked on':>11}{'lost':>8}")
     for one in show.members:
         wanted = sum(show.by_topic[topic].published for topic in one.topics)
         backbone = accounts[one.place]
-        got, sent, received, lost = sum(one.got.values()), backbone["sent"], backbone["received"], backbone["lost"]
-        print(f"{one.place:8}{one.published:>11}{wanted:>10}{got:>10}{sent:>10}{received:>10}{lost:>8}")
-    print("\nsent and received are what went over NATS, with what was sent before all subscribers were known.")
+        got, worked = sum(one.got.values()), len(show.done[one.place])
+        sent, received, lost = backbone["sent"], backbone["received"], backbone["lost"]
+        print(f"{one.place:8}{one.published:>11}{wanted:>10}{got:>10}{sent:>10}{received:>10}{worked:>11}{lost:>8}")
+    print(
+        "\nsent and received are what went over NATS to subscribers, with what was sent before all of them were known."
+    )
+    print(f"worked on is what workers at {WORKERS_AT} got of what was published there.")
     if not show.complete:
         raise CannotRun("some messages have not come")
-    print("Each subscriber got exactly what it asked for, in order.", flush=True)
+    print("Each subscriber got exactly what it asked for, in order, and one worker got each payload.", flush=True)
 
 
 def play(url, folder, stopping, seconds, rate):

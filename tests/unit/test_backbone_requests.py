@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,7 +34,7 @@ def test_replies_are_told_apart_and_keep_their_order(runs):
     found = [(relay, parts) for relay, replies, _ in by_way(data) for parts in split(replies)]
     assert found == [(relay, parts) for relay, messages in runs for parts in messages]
     ways = [relay for relay, _, _ in by_way(data)]
-    assert all(one != other for one, other in zip(ways, ways[1:], strict=False))
+    assert all(one != other for one, other in itertools.pairwise(ways))
 
 
 def test_a_request_that_went_on_has_two_ways_back():
