@@ -64,11 +64,19 @@ class Credit:
                 return self.spending.granted(word)
         return []
 
+    def hunger(self, wants: int, now: float) -> list[Say]:
+        """Messages begin to wait `now`, or none waits any more, see `Spending.hunger`; `wants` as there."""
+        if wants:
+            self.granting.waited()
+        return self.spending.hunger(wants, now)
+
     def offer(self, room: int, now: float) -> list[Say]:
         """Grant to others what there is room for, unless own messages wait.
 
         :param room: how many messages the device's own workers would take now.
         """
+        if not room:
+            self.granting.waited()
         return [] if self.spending.is_hungry else self.granting.offer(room, now)
 
     def joined(self, relay: bytes, now: float) -> list[Say]:

@@ -10,6 +10,10 @@ from .words import Grant, Hungry, Spent
 
 MOST_GRANT = 256
 """How much credit another device has at once, at most."""
+FIRST_AHEAD = 16
+"""How many messages of others may be under way at first, until it is seen how fast the workers take them."""
+MOST_AHEAD = 1024
+"""How many may be under way at most."""
 AGAIN_S = 0.5
 """After so long, a device that has not used its credit is asked what became of it."""
 HUNGER_S = 3.0
@@ -65,6 +69,10 @@ class Granting:
         # For all others together: it still grows when one is forgotten and comes back.
         self._turn = 0
         self._is_finishing = False
+        # With libzmq, a device knows only that there is room, and not how much.
+        self._ahead = FIRST_AHEAD
+        self._handed = 0
+        self._has_waited = False
         self.in_hand = 0
         """Messages that are on their way from here into the device."""
         self.lost = 0
@@ -107,6 +115,18 @@ class Granting:
     def handed(self, count: int) -> None:
         """`count` of them have been taken by the device, or were dropped."""
         self.in_hand -= count
+        self._handed += count
+        if self._handed >= self._ahead and not self._has_waited:
+            # All went on at once: more may be under way, so that no worker waits for them.
+            self._ahead, self._handed = min(2 * self._ahead, MOST_AHEAD), 0
+        if self.in_hand <= 0 and self._has_waited:
+            self._has_waited, self._handed = False, 0
+
+    def waited(self) -> None:
+        """The device has no room for what is on its way into it: it was too much."""
+        if self.in_hand > 0 and not self._has_waited:
+            self._ahead, self._handed = max(1, self._ahead // 2), 0
+            self._has_waited = True
 
     def offer(self, room: int, now: float) -> list[Say]:
         """Grant what there is room for. Not to be called while own messages wait: they go first.
@@ -117,6 +137,7 @@ class Granting:
         if self._is_finishing or not hungry:
             return []
         sure = sum(one.promised for one in self._present.values() if not one.is_doubtful)
+        room = min(room, self._ahead)
         free = room - self.in_hand - sure
         share = max(1, (room - self.in_hand) // len(hungry))
         said = []

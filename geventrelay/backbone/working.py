@@ -215,7 +215,7 @@ class Working:
         self._want(0)
 
     def _want(self, wants: int) -> None:
-        self._say(self.credit.spending.hunger(wants, time.monotonic()))
+        self._say(self.credit.hunger(wants, time.monotonic()))
         if not wants:
             self._offer()
 

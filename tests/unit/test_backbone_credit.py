@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from geventrelay.backbone.credit import Credit
 from geventrelay.backbone.granting import AGAIN_S, MOST_GRANT
 from geventrelay.backbone.numbers import Numbers
-from geventrelay.backbone.pack import HEAD_BYTES, REPLIES, head_of
+from geventrelay.backbone.pack import HEAD_BYTES, REPLIES, WORK, PackHead, head_of
 from geventrelay.backbone.spending import MOST_CREDIT
 from geventrelay.backbone.words import Grant, Hungry, Spent, decoded, encoded
 from geventrelay.engine.gate import Gate
@@ -124,6 +124,12 @@ class Relay:
             self.number += 1
             self.queue.append(b"%s %d" % (self.name[:1].hex().encode(), self.number))
 
+    def is_fast(self) -> None:
+        """Others have seen that its workers take all at once."""
+        self.credit.granting.handing(2**11)
+        for _ in range(2**11):
+            self.credit.granting.handed(1)
+
     def say(self, said) -> None:
         for one in said:
             if self.is_connected:
@@ -157,7 +163,7 @@ class Relay:
                     self.credit.granting.handed(1)
         waits = bool(self.work_in or self.queue)
         if waits != self.credit.spending.is_hungry:
-            self.say(self.credit.spending.hunger(WANTS if waits else 0, self.net.now))
+            self.say(self.credit.hunger(WANTS if waits else 0, self.net.now))
         return moved | self.read() | self.publish() | self.offer()
 
     def read(self) -> bool:
@@ -268,6 +274,7 @@ def test_those_that_have_work_take_turns_where_there_is_little_room():
 def test_room_is_shared_and_one_gets_so_much_at_most():
     net = Net()
     one, *others = relays(net, 5)
+    one.is_fast()
     for other in others:
         other.work(1000)
         other.move()
@@ -278,9 +285,44 @@ def test_room_is_shared_and_one_gets_so_much_at_most():
     assert [said.word.up_to for said in one.credit.offer(10_000, net.now)] == [MOST_GRANT] * 4
 
 
+def test_as_much_is_under_way_as_workers_take_without_waiting():
+    net = Net()
+    one, other = relays(net, 2)
+    other.work(1)
+    other.move()
+    while net.carry():
+        pass
+    granting, promised = one.credit.granting, []
+    for _ in range(6):
+        (said,) = one.credit.offer(10_000, net.now)
+        promised.append(granting.promised)
+        granting.take(PackHead(other.name, WORK, 0, said.word.arrived, granting.promised))
+        granting.handed(granting.in_hand)
+    assert promised == [16, 32, 64, 128, 256, 256]
+    # Once the workers have less room than it seemed.
+    (said,) = one.credit.offer(10_000, net.now)
+    granting.take(PackHead(other.name, WORK, 0, said.word.arrived, 256))
+    for _ in range(2):
+        assert not one.credit.offer(0, net.now)
+        granting.handed(100)
+    granting.handed(56)
+    assert [said.word.up_to - said.word.arrived for said in one.credit.offer(10_000, net.now)] == [256]
+    for _ in range(9):
+        granting.handing(1)
+        assert not one.credit.offer(0, net.now)
+        granting.handed(1)
+    other.say(other.credit.tick(net.now))
+    one.credit.left(other.name)
+    assert not granting.promised
+    one.join(other)
+    granting.wants(Hungry(other.name, 256), net.now)
+    assert [said.word.up_to - said.word.arrived for said in one.credit.offer(10_000, net.now)] == [1]
+
+
 def test_credit_that_is_not_used_is_given_back_soon():
     net = Net()
     one, other = relays(net, 2)
+    other.is_fast()
     other.places = 100
     one.work(1)
     while net.step():
@@ -304,6 +346,7 @@ def test_credit_that_is_not_used_is_given_back_soon():
 def test_credit_that_is_used_is_kept():
     net = Net()
     one, other = relays(net, 2)
+    other.is_fast()
     other.places = 100
     one.work(1)
     while net.step():
@@ -334,6 +377,7 @@ def test_credit_that_comes_too_late_is_refused():
 def test_a_device_that_does_not_use_its_credit_nor_answers_keeps_no_room_from_others():
     net = Net()
     one, dead, third = relays(net, 3)
+    one.is_fast()
     for relay in (dead, third):
         relay.work(100)
     one.places = 20
@@ -382,6 +426,7 @@ def test_work_that_was_to_go_to_one_that_has_gone_goes_to_another_one():
 def test_a_device_that_drains_takes_its_credit_back_and_what_was_sent_before_still_comes():
     net = Net()
     one, other = relays(net, 2)
+    other.is_fast()
     other.places = 100
     one.work(1)
     one.move()
