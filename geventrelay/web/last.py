@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from ..settings.checks import whole
 from .http.messages import Refusal, Request, Response
 from .http.permissions import Guard
 from .http.router import Handler
+from .readers import Place, Readers
 from .tap import TYPE, line_of
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class LastValues:
     def __init__(self, server: Server, guard: Guard) -> None:
         self._server = server
         self._guard = guard
-        self._readers = 0
+        self._readers = Readers("readers of last values")
 
     @property
     def routes(self) -> dict[tuple[str, str], Handler]:
@@ -63,8 +64,7 @@ class LastValues:
         supervised = self._server.devices.get(name)
         if supervised is None:
             raise Refusal(HTTPStatus.NOT_FOUND, f"no device is called {name}")
-        if self._readers >= MAX_READERS:
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"there are {MAX_READERS} readers of last values already")
+        self._readers.check(MAX_READERS)
         try:
             chosen = _chosen(request)
         except SettingsError as error:
@@ -75,12 +75,8 @@ class LastValues:
             raise Refusal(HTTPStatus.NOT_FOUND, sentence)
         if not device.started:
             raise Refusal(HTTPStatus.CONFLICT, f"device {name} is {supervised.state.value}, so it has no last values")
-        self._readers += 1
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return Response(_Lines(device, chosen, self._leave), TYPE, headers=headers)
-
-    def _leave(self) -> None:
-        self._readers -= 1
+        return Response(_Lines(device, chosen, self._readers.enter()), TYPE, headers=headers)
 
 
 def _chosen(request: Request) -> _Chosen:
@@ -92,9 +88,9 @@ def _chosen(request: Request) -> _Chosen:
 class _Lines:
     """The body of one answer. It counts as a reader until the server closes it."""
 
-    def __init__(self, device: Device, chosen: _Chosen, leave: Callable[[], None]) -> None:
+    def __init__(self, device: Device, chosen: _Chosen, place: Place) -> None:
         self._device, self._prefix, self._left = device, chosen.prefix, chosen.limit
-        self._leave: Callable[[], None] | None = leave
+        self._place = place
 
     def __iter__(self) -> Iterator[bytes]:
         after = None
@@ -108,9 +104,7 @@ class _Lines:
             yield json.dumps({"error": "the device has stopped meanwhile"}).encode() + b"\n"
 
     def close(self) -> None:
-        leave, self._leave = self._leave, None
-        if leave is not None:
-            leave()
+        self._place.leave()
 
     def _next(self, after: bytes | None) -> list[LastValue]:
         """The next ones, after that of the topic `after`; none at the end."""

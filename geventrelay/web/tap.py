@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from ..settings.checks import whole
 from .http.messages import Refusal, Request, Response, json_response
 from .http.permissions import Guard
 from .http.router import Handler
+from .readers import Place, Readers
 from .report import VERSION
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Taps:
     def __init__(self, server: Server, guard: Guard) -> None:
         self._server = server
         self._guard = guard
-        self._watchers = 0
+        self._watchers = Readers("watchers")
 
     @property
     def routes(self) -> dict[tuple[str, str], Handler]:
@@ -65,8 +66,7 @@ class Taps:
         supervised = self._server.devices.get(name)
         if supervised is None:
             raise Refusal(HTTPStatus.NOT_FOUND, f"no device is called {name}")
-        if self._watchers >= MAX_WATCHERS:
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"there are {MAX_WATCHERS} watchers already")
+        self._watchers.check(MAX_WATCHERS)
         try:
             selected = _filter(request)
             reader = supervised.device.watch(selected.direction)
@@ -74,12 +74,8 @@ class Taps:
             raise Refusal(HTTPStatus.BAD_REQUEST, str(error)) from error
         except StartError as error:
             raise Refusal(HTTPStatus.CONFLICT, str(error)) from error
-        self._watchers += 1
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return Response(_Lines(reader, selected, self._leave), TYPE, headers=headers)
-
-    def _leave(self) -> None:
-        self._watchers -= 1
+        return Response(_Lines(reader, selected, self._watchers.enter()), TYPE, headers=headers)
 
 
 def _filter(request: Request) -> RecordFilter:
@@ -91,9 +87,9 @@ def _filter(request: Request) -> RecordFilter:
 class _Lines:
     """The body of one answer. It counts as a watcher until the server closes it."""
 
-    def __init__(self, reader: TapReader, selected: RecordFilter, leave: Callable[[], None]) -> None:
+    def __init__(self, reader: TapReader, selected: RecordFilter, place: Place) -> None:
         self._reader, self._filter = reader, selected
-        self._leave: Callable[[], None] | None = leave
+        self._place = place
         self._lost = 0
 
     def __iter__(self) -> Iterator[bytes]:
@@ -109,9 +105,7 @@ class _Lines:
 
     def close(self) -> None:
         self._reader.close()
-        leave, self._leave = self._leave, None
-        if leave is not None:
-            leave()
+        self._place.leave()
 
 
 def line_of(record: Record, topic: bytes | None = None) -> str:
