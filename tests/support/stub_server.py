@@ -19,12 +19,12 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import geventrelay
-from geventrelay.backbone.values import BackboneSnapshot, LinkState, Neighbour
+from geventrelay.backbone.values import OF_BACKBONE, BackboneSnapshot, LinkState, Neighbour
 from geventrelay.backbone.words import About
 from geventrelay.engine.counters import OF_OUTLET, OutletSnapshot
 from geventrelay.engine.peeraccount import PeerAccount
 from geventrelay.engine.peertable import PeerSnapshot, PeersSnapshot
-from geventrelay.engine.values import as_json
+from geventrelay.engine.values import Kind, as_json
 from geventrelay.web import report
 
 PAGE = Path(geventrelay.__file__).parent / "web" / "page"
@@ -115,12 +115,20 @@ def neighbour(number: int, **changes: Any) -> dict[str, Any]:
     return report.neighbour(dataclasses.replace(known, **changes))
 
 
+def working(one: dict[str, Any]) -> dict[str, Any]:
+    """The same device, with a backbone that takes work of others."""
+    last = one["pumps"][0]["outlets"][-1]
+    one["pumps"].append(pump("backbone_work_in", 50, **{last["socket"]: {}}))
+    return one
+
+
 def backbone(neighbours: Sequence[Any], **changes: Any) -> dict[str, Any]:
     """How a device is joined with `neighbours`; `changes` are attributes of the snapshot to change."""
+    nothing: dict[str, Any] = {one.attribute: 0 for one in OF_BACKBONE if one.kind is Kind.GAUGE and not one.optional}
+    known = {"wanted": 3, "others": len(neighbours), "round_trip_s": 0.0004}
     snapshot = BackboneSnapshot(
         relay="9c3f5e0b1a2d4c68", host="here.example.net", state=LinkState.CONNECTED, server="nats://n1:4222",
-        reason="", neighbours=(), waiting=0, waiting_bytes=0, incoming=0, incoming_bytes=0, wanted=3,
-        others=len(neighbours), round_trip_s=0.0004,
+        reason="", neighbours=(), **(nothing | known),
     )  # fmt: skip
     return report.backbone(dataclasses.replace(snapshot, **changes)) | {"neighbours": list(neighbours)}
 

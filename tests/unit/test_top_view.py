@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.stub_server import backbone, neighbour, relay
+from support.stub_server import backbone, neighbour, relay, working
 
 from geventrelay.backbone.values import LinkState
 from geventrelay.cli.top import subscribers
@@ -275,7 +275,7 @@ def meshed(seconds=0, silent_s=0.4, **changes):
         neighbour(1, sent=1000 + 300 * seconds, received=7, lost=2, silent_s=silent_s),
         neighbour(2, about={"waiting": 3}) | {"work_sent": 50 * seconds, "credit": 64},
     ]
-    return relay("prices") | {"backbone": backbone(others, sent=350 * seconds, waiting=4, **changes)}
+    return working(relay("prices") | {"backbone": backbone(others, sent=350 * seconds, waiting=4, **changes)})
 
 
 def mesh_lines(width, monkeypatch, *devices, seconds=2.0):
@@ -287,15 +287,16 @@ def mesh_lines(width, monkeypatch, *devices, seconds=2.0):
 
 
 def test_the_mesh_has_this_relay_and_the_others_with_what_goes_to_and_fro(monkeypatch):
-    lines = mesh_lines(160, monkeypatch, meshed(), meshed(2, silent_s=3.1))
+    lines = mesh_lines(170, monkeypatch, meshed(), meshed(2, silent_s=3.1))
     assert [" ".join(line.split()) for line in lines[-4:]] == [
-        "relay to/s from/s silent away waits peers in/s out/s lost credit device nats version",
-        "here: here.example.net 350 0 - 0.4 ms 4 16 ? ? 0 ? prices nats://n1:4222 ?",
-        "site-1.example.net 300 0 3.1 s 2.1 ms 0 42 310 12k 2 ? prices nats://n2:4222 0.1.0",
-        "site-2.example.net 50 0 0.4 s 2.1 ms 3 42 310 12k 0 64 prices nats://n2:4222 0.1.0",
+        "relay to/s from/s silent away waits peers in/s out/s lost credit promised device nats version",
+        "here: here.example.net 350 0 - 0.4 ms 4 16 ? ? 0 0 0 prices nats://n1:4222 ?",
+        "site-1.example.net 300 0 3.1 s 2.1 ms 0 42 310 12k 2 0 0 prices nats://n2:4222 0.1.0",
+        "site-2.example.net 50 0 0.4 s 2.1 ms 3 42 310 12k 0 64 0 prices nats://n2:4222 0.1.0",
     ]
-    # Nothing says what it has promised.
-    assert "promised" not in "".join(lines)
+    # A device without work knows of no credit.
+    local = relay("prices") | {"backbone": backbone([neighbour(1)])}
+    assert "credit" not in "".join(mesh_lines(170, monkeypatch, local))
     narrow = mesh_lines(60, monkeypatch, meshed())
     assert max(map(len, narrow)) <= 60 and narrow[-4].split()[:4] == ["relay", "to/s", "from/s", "silent"]
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from support.page import complaints, tab_to, text
-from support.stub_server import StubServer, backbone, neighbour, relay
+from support.stub_server import StubServer, backbone, neighbour, relay, working
 
 from geventrelay.backbone.values import LinkState
 
@@ -46,7 +46,7 @@ def test_each_other_relay_is_on_the_map_and_in_the_table_with_what_goes_to_and_f
     def devices(seconds):
         quick = neighbour(1, sent=1000 + int(300 * seconds), received=9, round_trip_s=0.0123)
         work = neighbour(2, received=7) | {"work_sent": int(2000 * seconds), "credit": 64, "hungry": True}
-        return [joined(quick, work)]
+        return [working(joined(quick, work))]
 
     with StubServer(devices) as stub:
         browser.open(stub.url)
@@ -59,10 +59,10 @@ def test_each_other_relay_is_on_the_map_and_in_the_table_with_what_goes_to_and_f
         assert "12\u00a0ms away" in browser.evaluate(text(other(1)))
         assert browser.evaluate(ROWS) == ["site-1.example.net", "site-2.example.net"]
         assert browser.evaluate(column("peers")) == ["sub 2, pub 40"] * 2
-        assert browser.evaluate(column("credit")) == ["?", "64"]
-        assert browser.evaluate(column("hungry")) == ["?", "yes"]
-        # No relay says that.
-        assert browser.evaluate(column("promised")) is None
+        assert browser.evaluate(column("credit")) == ["0", "64"]
+        assert browser.evaluate(column("hungry")) == ["no", "yes"]
+        # Its own diagram has where work comes from.
+        assert "from others" in browser.evaluate(text("[data-device=prices] .diagram"))
         assert complaints(browser, stub) == []
 
 
@@ -121,6 +121,8 @@ def test_an_older_server_that_says_less_is_shown_as_far_as_it_goes(browser):
         browser.until("document.querySelectorAll('.mesh-other').length === 2")
         assert browser.evaluate(column("host")) == ["old", "site-2.example.net"]
         assert browser.evaluate(column("peers")) is None
+        # The device has no work.
+        assert browser.evaluate(column("credit")) is None
         assert complaints(browser, stub) == []
 
 

@@ -89,7 +89,10 @@ class RelayRates:
         return found
 
 
-_SAME = ("relay", "host", "round_trip_s", "lost", "credit", "promised", "hungry")
+# Where a device with work gets what others have no room for.
+_WORK_IN = "backbone_work_in"
+_OF_WORK = ("credit", "promised", "hungry")
+_SAME = ("relay", "host", "round_trip_s", "lost", *_OF_WORK)
 
 
 def mesh_of(device: Mapping[str, Any]) -> tuple[RelayRates, ...]:
@@ -98,26 +101,29 @@ def mesh_of(device: Mapping[str, Any]) -> tuple[RelayRates, ...]:
     if backbone is None:
         return ()
     sockets, reason = device.get("sockets"), backbone.get("reason")
+    # Others know of no work.
+    has_work = any(pump.get("source") == _WORK_IN for pump in device.get("pumps", ()))
+    same = _SAME if has_work else _SAME[: -len(_OF_WORK)]
     own = RelayRates(
         device=name,
         is_own=True,
-        **{key: backbone.get(key) for key in (*_SAME, "state", "waiting", "incoming")},
+        **{key: backbone.get(key) for key in (*same, "state", "waiting", "incoming")},
         nats=backbone.get("server"),
         reason=reason or None,
         sent=_sum(backbone, "sent", "work_sent"),
         received=_sum(backbone, "received", "work_received"),
         peers=None if sockets is None else sum(socket.get("peers") or 0 for socket in sockets),
     )
-    return (own, *(_other(name, one) for one in backbone.get("neighbours", ())))
+    return (own, *(_other(name, one, same) for one in backbone.get("neighbours", ())))
 
 
-def _other(device: str, one: Mapping[str, Any]) -> RelayRates:
+def _other(device: str, one: Mapping[str, Any], same: Sequence[str]) -> RelayRates:
     about = one.get("about") or {}
     peers = about.get("peers")
     return RelayRates(
         device=device,
         is_own=False,
-        **{key: one.get(key) for key in (*_SAME, "silent_s")},
+        **{key: one.get(key) for key in (*same, "silent_s")},
         sent=_sum(one, "sent", "work_sent"),
         received=_sum(one, "received", "work_received"),
         nats=about.get("server"),

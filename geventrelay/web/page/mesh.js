@@ -7,6 +7,7 @@ import { meshKey } from "./rates.js";
 import { Table } from "./table.js";
 
 // Each is [heading, what it is, text(other, rates)]. Those that no device has are left out.
+const OF_WORK = new Set(["credit", "promised", "hungry"]);
 const COLUMNS = [
   ["host", "where it is", (one) => one.host],
   ["silent", "how long ago it was heard of", (one) => secondsText(one.silent_s)],
@@ -46,7 +47,10 @@ export class Mesh {
     this.#map.update(device, rates, width);
     const others = backbone.neighbours;
     const rows = others.map((one) => COLUMNS.map(([, , text]) => text(one, rates) ?? null));
-    const used = COLUMNS.map((_, column) => column < 1 || rows.some((row) => row[column] !== null));
+    // A device without work knows of none.
+    const hasWork = device.pumps.some((pump) => pump.source === "backbone_work_in");
+    const used = COLUMNS.map(([heading], column) =>
+      column < 1 || ((hasWork || !OF_WORK.has(heading)) && rows.some((row) => row[column] !== null)));
     this.#table.setHeadings(COLUMNS.filter((_, column) => used[column]).map(([heading, title]) => [heading, title]));
     this.#table.show(rows.map((row) => row.filter((_, column) => used[column]).map((text) => text ?? "?")));
   }
