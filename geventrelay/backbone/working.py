@@ -114,7 +114,8 @@ class Working:
         self.credit = Credit(mesh.relay, ends.work.gate, _IDLE_OF_QUEUE_S if is_queue else _IDLE_S)
         self.answering: Answering | None = None
         if is_queue:
-            self.answering = Answering(settings, mesh.relay, self.credit.replies, mesh.is_back, self._drop, wake)
+            numbers = self.credit.replies
+            self.answering = Answering(settings, mesh.relay, numbers, mesh.is_back, self._drop, self._replied)
         self.inbox = Inbox(settings.backbone_buffer_bytes)
         self._unsent = Unsent()
         # On its way into the connection.
@@ -342,6 +343,11 @@ class Working:
 
     def _from(self, relay: bytes, messages: bytes) -> bytes:
         return messages if self.answering is None else with_way(relay, messages)
+
+    def _replied(self) -> None:
+        """Own workers have answered others, and so have room again."""
+        self._wake()
+        self._offer()
 
     async def send_one(self, link: Link) -> bool:
         """Send what goes next over `link`; whether there may be more."""

@@ -16,7 +16,7 @@ from .sockets import Sockets
 from .worker_gate import WorkerGate
 
 # libzmq tells whether there is room, and not how much: so much is given ahead.
-_AHEAD = 64
+_AHEAD = 256
 
 
 class PumpWork(Component):
