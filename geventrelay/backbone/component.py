@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 import gevent
 from gevent.event import AsyncResult
 
-from ..components.component import Component, DrainStep, Environment, Feature, Traffic
+from ..components.component import Component, Direction, DrainStep, Environment, Feature, Traffic
 from ..components.plan import BACKBONE_IN, BACKBONE_NEWS, BACKBONE_OUT, BACKBONE_WORK_IN, BACKBONE_WORK_OUT
 from ..components.work import Work
+from ..errors import StartError
 from ..settings import Queue
+from .hops import Trace
 from .values import BackboneSnapshot
 
 if TYPE_CHECKING:
     from .exchange import Exchange
 
 _IPC = "ipc://"
+# A trace ends by itself. It may be late where a process is busy.
+_TRACE_ENDS_S = 5.0
 
 
 class _Closable(Protocol):
@@ -36,6 +40,7 @@ class Backbone(Component):
     :param bound: where the device's sockets listen, by key.
     :param work: tells what work waits, see `Environment`.
     :param traffic: what has gone through the sockets that are for programs.
+    :param pumps: the device's.
     """
 
     key = "backbone"
@@ -48,11 +53,14 @@ class Backbone(Component):
         bound: Callable[[], Mapping[str, Sequence[str]]],
         work: Callable[[], Work | None] = lambda: None,
         traffic: Callable[[], Traffic] = Traffic,
+        pumps: Sequence[Direction] = (),
     ) -> None:
         self._settings = settings
         self._bound = bound
         self._work_of_device = work
         self._traffic = traffic
+        self._pumps = pumps
+        self._is_tracing = False
         self._exchange: Exchange | None = None
         self._worker: gevent.Greenlet[..., None] | None = None
         self._failed: AsyncResult[Exception] = AsyncResult()
@@ -62,7 +70,7 @@ class Backbone(Component):
         # Not before: the library and asyncio take a while to load, which a process without a backbone need not wait.
         from .exchange import Exchange
 
-        exchange = Exchange(self._settings, own_topics(self._settings), traffic=self._traffic)
+        exchange = Exchange(self._settings, own_topics(self._settings), traffic=self._traffic, taken=self._taken)
         exchange.open()
         self._exchange = exchange
 
@@ -90,6 +98,26 @@ class Backbone(Component):
     def joined(self) -> BackboneSnapshot | None:
         """What it has done, and which others it knows; see `Component.joined`."""
         return None if self._exchange is None else self._exchange.snapshot()
+
+    def trace(self, topic: bytes | None, limit_s: float) -> Trace | None:
+        """Find out how long messages take to the others; see `Component.trace`.
+
+        :param topic: what messages begin with that are asked about; None for none.
+        :param limit_s: how long to wait for answers, in seconds.
+        :raises StartError: if it does not run, or one trace of it goes on.
+        """
+        if self._is_tracing:
+            raise StartError(f"{self._settings.name} is traced already: one trace at a time")
+        found: AsyncResult[Trace] = AsyncResult()
+        if self._exchange is None or not self._exchange.trace(topic, limit_s, found.set):
+            raise StartError(f"{self._settings.name} does not run, or is about to stop")
+        self._is_tracing = True
+        try:
+            return found.get(timeout=limit_s + _TRACE_ENDS_S)
+        except gevent.Timeout:
+            raise StartError(f"{self._settings.name} has stopped meanwhile") from None
+        finally:
+            self._is_tracing = False
 
     def close(self, linger_ms: int | None, *, failed: bool) -> None:
         """Send what the device has handed over to the end, then leave the others; see `Component.close`.
@@ -144,6 +172,11 @@ class Backbone(Component):
                 )
             await exchange.run(streams, ends)
 
+    def _taken(self) -> int | None:
+        """How many of the messages with topics that it was handed the device has taken; None if it gets none."""
+        counts = (pump.snapshot() for pump in self._pumps)
+        return next((one.received - one.held for one in counts if one is not None and one.source == BACKBONE_IN), None)
+
     def _path(self, key: str) -> str:
         addresses = self._bound().get(key)
         if not addresses:
@@ -166,7 +199,8 @@ def _components(environment: Environment) -> tuple[Component, ...]:
     settings: Any = environment.settings
     if getattr(settings, "backbone", None) is None:
         return ()
-    return (Backbone(settings, environment.bound, environment.work, environment.traffic),)
+    given = environment.bound, environment.work, environment.traffic, environment.pumps
+    return (Backbone(settings, *given),)
 
 
 FEATURE = Feature(lambda settings: (), _components)

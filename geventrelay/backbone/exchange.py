@@ -25,13 +25,16 @@ from ..components.component import Traffic
 from ..log import event
 from ..terms import WhenFull
 from .about import Portrait
+from .around import Around
+from .hops import Trace
 from .link import Link, check_installed
 from .mesh import Action, Forget, Joined, Left, Mesh, Say, Serve
 from .outbox import Outbox
+from .probing import Probing
 from .publishing import Publishing, StreamEnds
 from .subjects import Subjects
 from .values import BackboneDrop, BackboneSnapshot, LinkState, Neighbour
-from .words import MOST_RELAYS, RELAY_BYTES, About, Grant, Hungry, Spent, Word, decoded, encoded
+from .words import MOST_RELAYS, RELAY_BYTES, About, Grant, Hungry, Spent, UnknownWordError, Word, decoded, encoded
 from .working import WorkEnds, Working
 
 log = logging.getLogger("geventrelay")
@@ -53,9 +56,18 @@ class Exchange:
     :param settings: the device's.
     :param own: the prefixes of messages that the device itself wants, besides its subscribers.
     :param traffic: what has gone through its sockets; does not yield.
+    :param taken: how many of the messages with topics that it was handed it has taken; None if that is not known. Does
+        not yield.
     """
 
-    def __init__(self, settings: Any, own: Collection[bytes] = (), *, traffic: Callable[[], Traffic] = Traffic) -> None:
+    def __init__(
+        self,
+        settings: Any,
+        own: Collection[bytes] = (),
+        *,
+        traffic: Callable[[], Traffic] = Traffic,
+        taken: Callable[[], int | None] = lambda: None,
+    ) -> None:
         self._settings = settings
         self._device = settings.name
         self._subjects = Subjects(settings.backbone_prefix, settings.name)
@@ -70,6 +82,9 @@ class Exchange:
         self._working: Working | None = None
         # They take turns.
         self._senders: deque[Publishing | Working] = deque((self._publishing,))
+        self._around = Around(self._host, self._mesh, self._publishing, taken)
+        self._probing = Probing(self._mesh, outbox, self._around, self._do)
+        self._publishing.turns = self._probing
         self._link: Link | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         # Those that go at once: of each kind the last one to each device.
@@ -97,6 +112,8 @@ class Exchange:
         """
         assert self._link is not None, "open comes first"
         loop = self._loop = asyncio.get_running_loop()
+        self._around.begin(self._link)
+        self._probing.begin()
         reading, parts = self._begin(streams, work)
         self._ask()
         link = loop.create_task(self._link.run(self))
@@ -114,6 +131,7 @@ class Exchange:
             await asyncio.wait(tasks)
             for sender in self._senders:
                 sender.drop_all()
+            self._probing.stop()
             self._loop = None
 
     def _begin(self, streams: StreamEnds | None, work: WorkEnds | None) -> tuple[list[_Run], list[_Run]]:
@@ -128,6 +146,7 @@ class Exchange:
         if work is not None:
             working = self._working = Working(self._settings, self._mesh, work, self._do, self._has_to_send.set)
             self._senders.append(working)
+            self._around.working = working
             reading.append(working.read())
             parts.append(working.inbox.deliver(work.into))
             if working.answering is not None:
@@ -143,6 +162,18 @@ class Exchange:
             self._loop.call_soon_threadsafe(self._ask)
             if self._working is not None:
                 self._loop.call_soon_threadsafe(self._working.finish)
+
+    def trace(self, topic: bytes | None, limit_s: float, report: Callable[[Trace], None]) -> bool:
+        """Find out how long messages take to the others; whether this runs, so that it can.
+
+        :param topic: what messages begin with that are asked about; None for none.
+        :param limit_s: how long to wait for answers, in seconds.
+        :param report: gets what was found, once, in another greenlet. It must not yield.
+        """
+        if self._loop is None or self._is_finishing:
+            return False
+        self._loop.call_soon_threadsafe(self._probing.ask, topic, limit_s, report)
+        return True
 
     @property
     def drained(self) -> bool:
@@ -229,6 +260,7 @@ class Exchange:
 
     def on_connected(self) -> None:
         """Say that this device is there."""
+        self._around.connected()
         # Another server may take less at once.
         self._ask()
         self._do(self._mesh.connected(time.monotonic()))
@@ -237,6 +269,7 @@ class Exchange:
 
     def on_disconnected(self) -> None:
         """Have messages wait, and leave out words: they would be old."""
+        self._around.disconnected()
         self._mesh.disconnected()
         self._words.clear()
         for sender in self._senders:
@@ -258,6 +291,9 @@ class Exchange:
                     self._working.on_pack(data)
             else:
                 self._hear(decoded(data))
+        except UnknownWordError:
+            # Later versions may have more to say to each other.
+            return
         except ValueError as error:
             self._malformed += 1
             log.warning(event("backbone-malformed", device=self._device, subject=subject, reason=error))
@@ -267,7 +303,7 @@ class Exchange:
         if isinstance(word, (Hungry, Grant, Spent)):
             if self._working is not None:
                 self._working.hear(word)
-        elif not self._publishing.hear(word):
+        elif not self._probing.hear(word) and not self._publishing.hear(word):
             self._do(self._mesh.hear(word, began), began)
 
     # What is decided is done
@@ -293,6 +329,7 @@ class Exchange:
                     log.info(event("backbone-left", device=self._device, relay=relay.hex(), host=host))
                     if self._working is not None:
                         self._working.left(relay)
+                    self._probing.left(relay)
         self._has_to_send.set()
 
     def _ask(self) -> None:

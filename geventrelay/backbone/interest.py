@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from bisect import bisect_right
 from collections.abc import Collection, Iterable
 
 from ..terms import LONGEST_TOPIC_BYTES
@@ -70,6 +71,12 @@ def is_normal(prefixes: Interest) -> bool:
     return all(one < other and not other.startswith(one) for one, other in itertools.pairwise(prefixes))
 
 
+def covers(interest: Interest, topic: bytes) -> bool:
+    """Whether messages that begin with `topic` are in an `interest`."""
+    place = bisect_right(interest, topic) - 1
+    return place >= 0 and topic.startswith(interest[place])
+
+
 def id_of(interest: Interest) -> bytes:
     """The name of an interest, which no other one has: `ID_BYTES` of a hash."""
     digest = hashlib.blake2b(digest_size=ID_BYTES)
@@ -115,6 +122,10 @@ class Wanted:
             self._nbytes -= len(key)
             if not self._counts:
                 self._length = LONGEST_TOPIC_BYTES
+
+    def covering(self, topic: bytes) -> int:
+        """How many of the topics, or of their beginnings, messages that begin with `topic` are in."""
+        return sum(map(topic.startswith, self._counts))
 
     def interest(self, own: Iterable[bytes] = (), most_bytes: int = MOST_BYTES) -> Interest:
         """The interest in all of that, and in what begins with one of `own`; `most_bytes` bounds it further."""

@@ -22,7 +22,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .interest import Interest, id_of, interest_of
+from .interest import Interest, covers, id_of, interest_of
 from .pack import PackHead
 from .values import Neighbour
 from .words import MOST_RELAYS, About, Ask, Gone, Here, Mark, Ping, Pong, Served, Word
@@ -284,6 +284,15 @@ class Mesh:
         other.taking = Mark(head.stream, head.number + 1, head.first + head.count)
         other.received += head.count
         return True
+
+    def knows(self, relay: bytes) -> bool:
+        """Whether there is a device `relay`."""
+        return relay in self._others
+
+    def sends(self, relay: bytes, topic: bytes) -> bool:
+        """Whether messages that begin with `topic` go to the device `relay`."""
+        other = self._others.get(relay)
+        return other is not None and other.stream is not None and covers(self.streams[other.stream], topic)
 
     def neighbours(self, now: float) -> tuple[Neighbour, ...]:
         """The other devices as they are `now`, by their ids."""

@@ -13,7 +13,7 @@ from .pack import HEAD_BYTES, PackHead
 from .sorting import Takers
 from .values import BackboneDrop
 from .whole import ends
-from .words import Mark, Served
+from .words import Mark, Served, Word
 
 PACK_BYTES = 32 * 1024
 """A pack that is so large goes at once: with more, a message costs no less."""
@@ -50,16 +50,30 @@ class OutServed:
     word: Served
 
 
+@dataclass(frozen=True, slots=True)
+class OutTurn:
+    """It is the turn of a word that `Outbox.follow` has put behind all that waited then.
+
+    :ivar relay: the id of the device that it is for.
+    :ivar kind: what it is.
+    """
+
+    relay: bytes
+    kind: type[Word]
+
+
 @dataclass(slots=True)
 class _Pack:
     stream: bytes
     pieces: list[bytes] = field(default_factory=list)
     count: int = 0
     nbytes: int = 0
+    place: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
+    place: int
     relay: bytes
     turn: int
     begins: bytes | None
@@ -84,6 +98,10 @@ class Outbox:
         self._open: dict[bytes, _Pack] = {}
         self._queue: deque[_Pack | _Turn] = deque()
         self._places: dict[bytes, tuple[int, int]] = {}
+        # How many were put in the queue; each knows how many that were before it.
+        self._count = 0
+        # Words that go before what has that place, in the order of these.
+        self._following: dict[tuple[bytes, type[Word]], int] = {}
         self.waiting = self.waiting_bytes = 0
         self.dropped: dict[BackboneDrop, int] = {}
 
@@ -99,7 +117,7 @@ class Outbox:
 
     def __bool__(self) -> bool:
         """Whether there is something to `take`."""
-        return bool(self._queue)
+        return bool(self._queue or self._following)
 
     def put(self, takers: Takers, data: bytes, count: int) -> None:
         """Have messages go to each of their takers, as far as there is room.
@@ -125,8 +143,8 @@ class Outbox:
 
     def close(self) -> None:
         """Have all packs go as they are."""
-        self._queue.extend(self._open.values())
-        self._open.clear()
+        for stream in list(self._open):
+            self._close(stream)
 
     def serve(self, relay: bytes, turn: int, begins: bytes | None, ended: bytes | Mark | None) -> None:
         """Tell a device that all that is put from now on comes to it in another stream.
@@ -139,7 +157,21 @@ class Outbox:
         for stream in (begins, ended):
             if isinstance(stream, bytes):
                 self._close(stream)
-        self._queue.append(_Turn(relay, turn, begins, ended))
+        self._queue.append(_Turn(self._count, relay, turn, begins, ended))
+        self._count += 1
+
+    def follow(self, relay: bytes, kind: type[Word]) -> None:
+        """Have a word of that `kind` go to the device `relay` behind all that waits now; one that still waits goes not.
+
+        What goes is an `OutTurn`: what the word says is made when it goes.
+        """
+        self.close()
+        self.forget_word(relay, kind)
+        self._following[relay, kind] = self._count
+
+    def forget_word(self, relay: bytes, kind: type[Word]) -> None:
+        """Have a word of that `kind` not go to the device `relay` any more."""
+        self._following.pop((relay, kind), None)
 
     def forget(self, stream: bytes) -> None:
         """Drop what waits in a stream that no device takes any more."""
@@ -161,17 +193,20 @@ class Outbox:
                 self._gone(one.count, one.nbytes)
                 self._drop(BackboneDrop.STOPPED, one.count)
         self._queue.clear()
+        self._following.clear()
 
     def mark(self, stream: bytes) -> Mark:
         """Where a stream stands: before the next pack of it that goes."""
         return Mark(stream, *self._places.get(stream, (0, 0)))
 
-    def take(self, most_bytes: int) -> OutPack | OutServed | None:
+    def take(self, most_bytes: int) -> OutPack | OutServed | OutTurn | None:
         """What goes next; None if nothing waits but open packs.
 
         :param most_bytes: how large a pack may be, its head included. Messages that are too large are dropped.
         """
-        while self._queue:
+        while self._queue or self._following:
+            if self._following and (turn := self._turn()) is not None:
+                return turn
             one = self._queue.popleft()
             if isinstance(one, _Turn):
                 ended = self.mark(one.ended) if isinstance(one.ended, bytes) else one.ended
@@ -182,6 +217,14 @@ class Outbox:
                 continue
             return self._numbered(one)
         return None
+
+    def _turn(self) -> OutTurn | None:
+        """The word that goes before the first in the queue, if there is one."""
+        key, place = next(iter(self._following.items()))
+        if self._queue and self._queue[0].place < place:
+            return None
+        del self._following[key]
+        return OutTurn(*key)
 
     def _numbered(self, pack: _Pack) -> OutPack:
         # The stream that has gone last is the last that is forgotten.
@@ -205,7 +248,7 @@ class Outbox:
                 self._drop(BackboneDrop.TOO_LARGE, 1)
             else:
                 if not made or made[-1].nbytes + size > most_bytes:
-                    made.append(_Pack(pack.stream))
+                    made.append(_Pack(pack.stream, place=pack.place))
                 made[-1].pieces.append(whole[begin:end])
                 made[-1].count += 1
                 made[-1].nbytes += size
@@ -215,6 +258,8 @@ class Outbox:
     def _close(self, stream: bytes) -> None:
         pack = self._open.pop(stream, None)
         if pack is not None:
+            pack.place = self._count
+            self._count += 1
             self._queue.append(pack)
 
     def _gone(self, count: int, nbytes: int) -> None:

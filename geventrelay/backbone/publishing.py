@@ -22,10 +22,10 @@ from ..log import event
 from ..terms import WhenFull
 from . import whole
 from .inbox import Inbox, Incoming
-from .interest import Interest, Wanted
+from .interest import Interest, Wanted, covers
 from .link import Link
 from .mesh import Action, Mesh, Serve
-from .outbox import Outbox, OutPack, OutServed
+from .outbox import Outbox, OutPack, OutServed, OutTurn
 from .pack import HEAD_BYTES, head_of
 from .sorting import Sorter
 from .subjects import Subjects
@@ -81,6 +81,16 @@ class StreamEnds:
     incoming: Incoming
 
 
+class Turns(Protocol):
+    """What has words wait among the messages for others."""
+
+    def turn(self, relay: bytes, kind: type[Word]) -> Word | None:
+        """What goes to the device `relay` where it is the turn of a word of that `kind`; None if none does."""
+
+    def gone(self, relay: bytes, word: Word) -> None:
+        """A `word` that it was the turn of has gone to the device `relay`."""
+
+
 class Publishing:
     """The streams of one device: those that it sends, and what it is sent.
 
@@ -91,6 +101,7 @@ class Publishing:
     :param do: does what the mesh has decided.
     :param wake: has the exchange call `send_one`.
     :ivar inbox: what waits for the device.
+    :ivar turns: what makes the words that wait in the outbox; None if none do.
     """
 
     def __init__(
@@ -123,7 +134,8 @@ class Publishing:
         self._change_timer: asyncio.TimerHandle | None = None
         self._change_due = 0.0
         # What was taken from the outbox, and did not go since the connection ended.
-        self._next: OutPack | OutServed | None = None
+        self._next: OutPack | OutServed | OutTurn | None = None
+        self.turns: Turns | None = None
         self.inbox = Inbox(settings.backbone_buffer_bytes)
         self._flush_timer: asyncio.TimerHandle | None = None
         self._flushed_at = 0.0
@@ -234,6 +246,15 @@ class Publishing:
     def serve(self, action: Serve) -> None:
         """Have another device be sent something else from here on, as an `action` of the mesh says."""
         self._outbox.serve(action.relay, action.turn, action.begins, action.ended)
+
+    def interested(self, topic: bytes) -> tuple[bool, int] | None:
+        """Whether the device asks others for a `topic`, and how many topics of its subscribers cover it.
+
+        None if it has no subscribers, but work alone.
+        """
+        if self._outgoing is None:
+            return None
+        return covers(self._mesh.interest, topic), self._topics.covering(topic)
 
     def forget(self, stream: bytes) -> None:
         """Drop what waits in a `stream` that no device takes any more."""
@@ -352,9 +373,21 @@ class Publishing:
                 if await link.say(self._subjects.relay(relay), encoded(word)):
                     self._next = None
                     mesh.said(relay, word, time.monotonic())
+            case OutTurn(relay, kind):
+                await self._send_turn(link, relay, kind)
             case None:
                 return False
         return self._next is None
+
+    async def _send_turn(self, link: Link, relay: bytes, kind: type[Word]) -> None:
+        """Send the word that it is the turn of, if it is to go still."""
+        turns = self.turns
+        assert turns is not None  # it has put the word there
+        word = turns.turn(relay, kind)
+        if word is None or await link.say(self._subjects.relay(relay), encoded(word)):
+            self._next = None
+            if word is not None:
+                turns.gone(relay, word)
 
     # From others to the device
 

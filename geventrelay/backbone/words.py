@@ -8,11 +8,13 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
+import enum
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..terms import LONGEST_TOPIC_BYTES
 from .interest import ID_BYTES, MOST_BYTES, MOST_PREFIXES, Interest, id_of, is_normal
 
 VERSION = 1
@@ -38,6 +40,10 @@ _MOST_NUMBER = 2**63
 
 class MalformedError(ValueError):
     """What came from NATS is not understood."""
+
+
+class UnknownWordError(MalformedError):
+    """It is a word that only later versions know: they have more to say to each other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +81,7 @@ class Here:
     :ivar prefixes: what that is; None where it is left out. A device that does not know it asks.
     :ivar taken: the number of the last `Served` that came from each of the others, by their ids.
     :ivar answer: whether each device is to answer with a word like this, since this one knows none.
-    :ivar about: what else it says of itself; None of one that is older, and knows neither `Ping` nor `Pong`.
+    :ivar about: what else it says of itself; None of one that is older, and knows neither `Ping` nor `Probe`.
     """
 
     relay: bytes
@@ -207,7 +213,70 @@ class Spent:
     wants: int
 
 
-Word = Here | Ask | Served | Gone | Ping | Pong | Hungry | Grant | Spent
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A device wants to know how long messages take to another one. It comes in order with the packs.
+
+    :ivar relay: its id.
+    :ivar number: what the answers are to have.
+    :ivar topic: what messages begin with that are asked about; None for none.
+    """
+
+    relay: bytes
+    number: int
+    topic: bytes | None = None
+
+
+class Step(enum.IntEnum):
+    """How far a `Probe` has come at the device that it was sent to."""
+
+    CAME = 0
+    """It has come, and waits behind what has come before it."""
+    HANDED = 1
+    """What came before it was handed to the device."""
+    TAKEN = 2
+    """The device has taken that. The answer waits behind what is for the device that has asked."""
+    BACK = 3
+    """The answer has gone, in order with the packs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traced:
+    """How far a `Probe` has come. The last step comes in order with the packs, the others at once.
+
+    :ivar relay: the id of the one that answers.
+    :ivar number: that of the question.
+    :ivar step: how far it has come.
+    :ivar incoming: how many messages had come before it and waited for the device.
+    :ivar untaken: how many the device had been handed before it and had not taken.
+    :ivar waiting: how many messages waited for others when the answer began to wait.
+    :ivar inbox_us: how long it was until all that came before it was handed to the device, in microseconds.
+    :ivar device_us: how long it was from then on until the device had taken all of it.
+    :ivar outbox_us: how long the answer waited to go.
+    :ivar dropped: how many messages of others it has dropped since its start, because the device was too slow.
+    :ivar wanted: whether the device asks for what begins with the topic; None if there was none, or no topics.
+    :ivar subscriptions: how many different topics its subscribers ask for that cover it.
+    :ivar room: how many messages with work its workers have room for; None if it has none with work.
+    """
+
+    relay: bytes
+    number: int
+    step: Step
+    incoming: int = 0
+    untaken: int = 0
+    waiting: int = 0
+    inbox_us: int = 0
+    device_us: int = 0
+    outbox_us: int = 0
+    dropped: int = 0
+    wanted: bool | None = None
+    subscriptions: int = 0
+    room: int | None = None
+
+
+_TRACED_NUMBERS = ("incoming", "untaken", "waiting", "inbox_us", "device_us", "outbox_us", "dropped", "subscriptions")
+
+Word = Here | Ask | Served | Gone | Ping | Pong | Hungry | Grant | Spent | Probe | Traced
 
 
 def encoded(word: Word) -> bytes:
@@ -231,6 +300,12 @@ def encoded(word: Word) -> bytes:
             made |= {"turn": word.turn, "arrived": word.arrived, "up_to": word.up_to}
         case Spent():
             made |= {"turn": word.turn, "sent": word.sent, "up_to": word.up_to, "wants": word.wants}
+        case Probe():
+            topic = None if word.topic is None else base64.b64encode(word.topic).decode()
+            made |= {"number": word.number, "topic": topic}
+        case Traced():
+            made |= {name: getattr(word, name) for name in ("number", *_TRACED_NUMBERS, "wanted", "room")}
+            made["step"] = word.step.value
     return json.dumps(made, separators=(",", ":")).encode()
 
 
@@ -241,6 +316,7 @@ def _made_mark(mark: Mark | None) -> list[Any] | None:
 def decoded(data: bytes) -> Word:
     """The word that `data` is.
 
+    :raises UnknownWordError: if it is one of a later version.
     :raises MalformedError: if it is none.
     """
     if len(data) > MOST_WORD_BYTES:
@@ -253,7 +329,7 @@ def decoded(data: bytes) -> Word:
         raise MalformedError("another version")
     read = _KINDS.get(str(found.get("w")))
     if read is None:
-        raise MalformedError("an unknown word")
+        raise UnknownWordError("an unknown word")
     return read(_id(found.get("relay"), RELAY_BYTES), found)
 
 
@@ -288,6 +364,25 @@ def _served(relay: bytes, found: dict[str, Any]) -> Served:
     return Served(relay, _number(found.get("turn")), _mark(found.get("begins")), _mark(found.get("ended")))
 
 
+def _probe(relay: bytes, found: dict[str, Any]) -> Probe:
+    topic = found.get("topic")
+    return Probe(relay, _number(found.get("number")), None if topic is None else _topic(topic))
+
+
+def _traced(relay: bytes, found: dict[str, Any]) -> Traced:
+    step, wanted, room = _number(found.get("step")), found.get("wanted"), found.get("room")
+    if step > max(Step) or not (wanted is None or isinstance(wanted, bool)):
+        raise MalformedError("how far a probe has come")
+    return Traced(
+        relay=relay,
+        number=_number(found.get("number")),
+        step=Step(step),
+        wanted=wanted,
+        room=None if room is None else _number(room),
+        **{name: _number(found.get(name)) for name in _TRACED_NUMBERS},
+    )
+
+
 _KINDS: Mapping[str, Callable[[bytes, dict[str, Any]], Word]] = {
     "here": _here,
     "ask": lambda relay, found: Ask(relay),
@@ -298,6 +393,8 @@ _KINDS: Mapping[str, Callable[[bytes, dict[str, Any]], Word]] = {
     "hungry": lambda relay, found: Hungry(relay, _number(found.get("wants"))),
     "grant": lambda relay, found: Grant(relay, *_numbers(found, "turn", "arrived", "up_to")),
     "spent": lambda relay, found: Spent(relay, *_numbers(found, "turn", "sent", "up_to", "wants")),
+    "probe": _probe,
+    "traced": _traced,
 }
 
 
@@ -321,6 +418,15 @@ def _text(value: Any, longest: int) -> str:
     if not isinstance(value, str) or len(value) > longest:
         raise MalformedError("a text")
     return value
+
+
+def _topic(value: Any) -> bytes:
+    if not isinstance(value, str) or len(value) > 2 * LONGEST_TOPIC_BYTES:
+        raise MalformedError("a topic")
+    try:
+        return base64.b64decode(value, validate=True)
+    except (ValueError, binascii.Error):
+        raise MalformedError("a topic") from None
 
 
 def _numbers(found: dict[str, Any], *keys: str) -> list[int]:

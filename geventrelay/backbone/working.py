@@ -157,6 +157,15 @@ class Working:
         """How long these are."""
         return self.inbox.waiting_bytes + (self.answering.inbox.waiting_bytes if self.answering else 0)
 
+    @property
+    def taken(self) -> int:
+        """How many of the messages that it was handed the device has taken."""
+        return self._work.taken
+
+    def room(self) -> int:
+        """How many messages its own workers have room for."""
+        return self._work.room()
+
     def values(self) -> dict[str, Any]:
         """What there is to tell of work, as `BackboneSnapshot` has it."""
         answering = self.answering

@@ -115,6 +115,29 @@ def check_subscribers(answer: Any) -> Mapping[str, Any]:
     return answer
 
 
+def check_trace(answer: Any) -> Mapping[str, Any]:
+    """The `answer` of ``/api/devices/NAME/trace``, likewise.
+
+    :raises StrangeAnswer: naming the first field that is not right.
+    """
+    if not isinstance(answer, dict) or not {"version", "answered", "relays"} <= answer.keys():
+        raise StrangeAnswer("other JSON")
+    _check_fields("trace", answer, _TRACE)
+    _need("trace", answer, "answered")
+    for relay in _listed("relays", answer["relays"]):
+        _check_fields("relay", relay, _TRACED)
+        _need("relays", relay, "relay")
+        for hop in _listed("hops", relay.get("hops", [])):
+            _check_fields("hop", hop, _HOP)
+            _need("hops", hop, "place")
+        look_at = relay.get("look_at") or {}
+        _check_fields("look_at", look_at, {"there": _is_flag})
+        for value in _listed("values", look_at.get("values", [])):
+            if not _is_text(value):
+                raise StrangeAnswer(f"{brief(value)} as a value to look at")
+    return answer
+
+
 def is_count(value: Any) -> bool:
     """Whether a decoded `value` is a number of things: an integer from 0 to 2**64 - 1."""
     return type(value) is int and 0 <= value < _MOST_COUNT
@@ -185,6 +208,17 @@ _ABOUT: Mapping[str, Check] = {
     "version": _is_text, "server": _is_text, "peers": _is_counts, "received_per_s": _is_rate, "sent_per_s": _is_rate,
     "waiting": is_count, "incoming": is_count,
 }  # fmt: skip
+_TRACE: Mapping[str, Check] = {
+    "answered": _is_flag, "limit_s": _is_duration, "took_s": _is_duration, "topic": _is_text, "relay": _is_text,
+    "host": _is_text, "server": _is_text, "reason": _is_text, "away_s": _is_duration, "waiting": is_count,
+    "incoming": is_count, "dropped": is_count, "wanted": _is_flag, "subscriptions": is_count, "room": is_count,
+}  # fmt: skip
+_TRACED: Mapping[str, Check] = {
+    "relay": _is_text, "host": _is_text, "outcome": _is_text, "reason": _is_text, "seconds": _is_duration,
+    "silent_s": _is_duration, "dropped": is_count, "sent": _is_flag, "wanted": _is_flag, "subscriptions": is_count,
+    "room": is_count, "credit": is_count,
+}  # fmt: skip
+_HOP: Mapping[str, Check] = {"place": _is_text, "seconds": _is_duration, "messages": is_count, "over": _is_flag}
 _SOCKET: Mapping[str, Check] = {"key": _is_text, "peers": is_count}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import urllib.parse
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -9,7 +10,7 @@ from typing import Any
 
 from ..errors import SettingsError, StartError
 from ..settings.concealed import Unshown
-from .api_answer import StrangeAnswer, check_devices, check_subscribers, check_topics, decoded, is_count
+from .api_answer import StrangeAnswer, check_devices, check_subscribers, check_topics, check_trace, decoded, is_count
 from .http_client import FAILURES, HttpClient, Refused
 
 DEFAULT_URL = "http://127.0.0.1:8080"
@@ -64,6 +65,29 @@ class Remote:
         :raises StartError: as `devices`.
         """
         return self._of_device(device, f"subscribers?limit={limit}", check_subscribers)
+
+    def trace(self, device: str, query: Mapping[str, str], token: str | None) -> Mapping[str, Any]:
+        """The answer of a POST to ``/api/devices/NAME/trace``. Blocks the hub.
+
+        :param device: its name.
+        :param query: what is asked; see there.
+        :param token: the server's token; None sends none.
+        :raises StartError: as `devices`, and if the server does not do it.
+        """
+        path = f"/api/devices/{urllib.parse.quote(os.fsencode(device), safe='')}/trace"
+        encoded = urllib.parse.urlencode({key: os.fsencode(value) for key, value in query.items()})
+        try:
+            with self._client.post(f"{path}?{encoded}", token, kind="application/json") as answer:
+                return check_trace(decoded(answer.body(_MOST_BYTES)))
+        except Refused as refused:
+            advice = ""
+            if refused.status == HTTPStatus.UNAUTHORIZED:
+                advice = " (give it with --token-file)" if token is None else " (that of --token-file is another one)"
+            raise StartError(f"{self._error(refused)}{advice}") from None
+        except StrangeAnswer as strange:
+            raise StartError(f"{self.url}: expected the API of geventrelay, got {strange}") from None
+        except FAILURES as error:
+            raise StartError(f"cannot read {self.url}: {self._client.reason(error)}") from None
 
     def _of_device(self, device: str, path: str, check: Callable[[Any], Mapping[str, Any]]) -> Mapping[str, Any] | None:
         try:

@@ -31,6 +31,7 @@ COMMANDS: dict[str, str] = {
     "record": "keep in a file what a tap shows",
     "replay": "send what such a file holds",
     "top": "show what the devices of a server with --http do",
+    "trace": "show how long messages take to the other relays of a backbone, or where they stay",
     "help": "show how a command is used",
 }
 """Every command that is no pattern, with what it does. Each is described in its module, under its name in capitals."""

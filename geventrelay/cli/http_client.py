@@ -132,7 +132,14 @@ class HttpClient:
         :raises StrangeAnswer: if what it answers is of another media type, or is no answer by RFC 9112.
         :raises OSError: if there is no answer, as for the other errors of `FAILURES`; see `reason`.
         """
-        answer, response = self._ask(path, token)
+        return self._checked(*self._ask("GET", path, token), kind)
+
+    def post(self, path: str, token: str | None = None, kind: str | None = None) -> Answer:
+        """Send a POST request without a body for `path`; all else as `get`, `token` and `kind` too."""
+        return self._checked(*self._ask("POST", path, token), kind)
+
+    @staticmethod
+    def _checked(answer: Answer, response: http.client.HTTPResponse, kind: str | None) -> Answer:
         with contextlib.ExitStack() as failing:
             failing.callback(answer.close)
             if not 200 <= response.status < 300:
@@ -159,7 +166,7 @@ class HttpClient:
         hint = " (is this the address of --http?)" if isinstance(error, _ENDED) else ""
         return printable(str(getattr(error, "strerror", None) or error)[:_SHOWN_CHARACTERS]) + hint
 
-    def _ask(self, path: str, token: str | None) -> tuple[Answer, http.client.HTTPResponse]:
+    def _ask(self, method: str, path: str, token: str | None) -> tuple[Answer, http.client.HTTPResponse]:
         url = self._url
         host = url.hostname or ""
         port = url.port if url.port is not None else 443 if url.scheme == "https" else 80
@@ -167,8 +174,8 @@ class HttpClient:
         wire = Wire((host, port), self._timeout_s, _MOST_HEAD_BYTES, wrap=wrap, green=self._green)
         with contextlib.ExitStack() as failing, _explained(_MOST_HEAD_BYTES, "a head of "):
             failing.callback(wire.close)
-            wire.sendall(_request(url.netloc, quote(url.path + path, safe=_OF_PATHS), token))
-            response = http.client.HTTPResponse(cast(socket.socket, wire), method="GET")
+            wire.sendall(_request(method, url.netloc, quote(url.path + path, safe=_OF_PATHS), token))
+            response = http.client.HTTPResponse(cast(socket.socket, wire), method=method)
             # Before the wire: it flushes what it reads from, which fails once that is closed.
             failing.callback(response.close)
             response.begin()
@@ -176,9 +183,11 @@ class HttpClient:
         return Answer(wire, response), response
 
 
-def _request(host: str, path: str, token: str | None) -> bytes:
+def _request(method: str, host: str, path: str, token: str | None) -> bytes:
     name = host if host.isascii() else host.encode("idna").decode()
-    lines = [f"GET {path} HTTP/1.1", f"Host: {name}", "Accept-Encoding: identity", "Connection: close"]
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {name}", "Accept-Encoding: identity", "Connection: close"]
+    if method == "POST":
+        lines.append("Content-Length: 0")
     if token is not None:
         lines.append(f"Authorization: Bearer {token}")
     return "".join(f"{line}\r\n" for line in [*lines, ""]).encode("ascii")

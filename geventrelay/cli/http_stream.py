@@ -138,10 +138,14 @@ def open_http(
     path = url.path if device is None else f"/api/devices/{quote(os.fsencode(device), safe='')}/{what}"
     encoded = urlencode({key: os.fsencode(str(value)) for key, value in query.items() if value not in (None, "")})
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return HttpStream(address, path + ("?" + encoded if encoded else ""), _token(token_file))
+    return HttpStream(address, path + ("?" + encoded if encoded else ""), read_token(token_file))
 
 
-def _token(path: Path | None) -> str | None:
+def read_token(path: Path | None) -> str | None:
+    """The token that the file at `path` has in its first line; None without a file. Does not yield.
+
+    :raises SettingsError: if it cannot be read, or has none.
+    """
     if path is None:
         return None
     try:

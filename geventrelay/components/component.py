@@ -21,6 +21,7 @@ from .plan import Adjustment, SocketPlan
 from .work import Work
 
 if TYPE_CHECKING:
+    from ..backbone.hops import Trace
     from ..backbone.values import BackboneSnapshot
     from ..engine.outlet import Outlet
     from .sockets import Sockets
@@ -114,6 +115,17 @@ class Component(Protocol):
 
     def joined(self) -> BackboneSnapshot | None:
         """How it joins this device with others of its name, also after `close`; None if it does not. Does not yield."""
+        return None
+
+    def trace(self, topic: bytes | None, limit_s: float) -> Trace | None:
+        """Find out how long messages take to others of this device's name; None if it does not join it with any.
+
+        Yields until all have answered, or the time is over.
+
+        :param topic: what messages begin with that are asked about; None for none.
+        :param limit_s: how long to wait for answers, in seconds.
+        :raises StartError: if it is not up, or is at it already.
+        """
         return None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import gevent
 import zmq
 
+from ..backbone.hops import Trace
 from ..backbone.values import BackboneSnapshot
 from ..components.component import Component, Controllable, Direction, DrainStep, Environment, Traffic
 from ..components.plan import Adjustment, Plan, SocketPlan
@@ -171,6 +172,14 @@ class Assembly:
     def joined(self) -> BackboneSnapshot | None:
         """How the device is joined with others of its name; None if it is not. Does not yield."""
         found = (component.joined() for component in self.components)
+        return next((one for one in found if one is not None), None)
+
+    def trace(self, topic: bytes | None, limit_s: float) -> Trace | None:
+        """How long messages take to others of the device's name; None if it is joined with none. Yields.
+
+        See `Component.trace` for the `topic`, the time `limit_s`, and errors.
+        """
+        found = (component.trace(topic, limit_s) for component in self.components)
         return next((one for one in found if one is not None), None)
 
     @property

@@ -10,6 +10,7 @@ from typing import Any
 import gevent
 import zmq
 
+from ..backbone.hops import Trace
 from ..components.control import statistics
 from ..components.plan import Adjustment
 from ..components.published import LastValue, SubscribersSnapshot, TopicCounts
@@ -306,6 +307,23 @@ class Device:
         with unless_gone():
             found = self._assembly.subscriptions(key)
         return found
+
+    def trace(self, topic: bytes | None = None, limit_s: float = 3.0) -> Trace | None:
+        """How long messages take to each other device of its name; None where the settings have no `backbone`.
+
+        A probe goes to each of them, behind all messages that wait to go, and its answer comes back likewise. Yields
+        until all have answered, or the time is over.
+
+        :param topic: what messages begin with that are asked about: whether they go there, and are wanted there.
+        :param limit_s: how long to wait for answers, in seconds.
+        :raises StartError: if the device is not up, or one trace of it goes on.
+        """
+        self._refuse_child()
+        if getattr(self.settings, "backbone", None) is None:
+            return None
+        if not self.started:
+            raise StartError(f"{self.name} is {self.state.value}")
+        return self._assembly.trace(topic, limit_s)
 
     def terminate(self) -> None:
         """Have the device stopped, as `stop` does, by a greenlet of its own. Does not yield."""

@@ -28,6 +28,7 @@ from .last import LastValues
 from .metrics import metrics
 from .published import Published
 from .tap import Taps
+from .trace import Traces
 
 if TYPE_CHECKING:
     from ..server.server import Server
@@ -87,6 +88,7 @@ class Site:
             **Published(self._server, self._api.recent).routes,
             **Taps(self._server, guard).routes,
             **LastValues(self._server, guard).routes,
+            **Traces(self._server).routes,
             ("GET", "/metrics"): metrics(self._server, self._hub_delay, self._refused),
         }
         door = Door(self._options, self._refused)

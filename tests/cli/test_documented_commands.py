@@ -46,6 +46,7 @@ NOT_RUN = {
     "scripts/test": "it is running",
     "scripts/bench": "it takes minutes; tests/cli/test_bench.py and tests/unit/test_bench.py run its parts",
     "geventrelay ctl 5557 reload": "that server has no file to read again; tests/cli/test_ctl.py reloads one that has",
+    "geventrelay trace": "it needs NATS and another relay; tests/cli/test_trace.py has both",
     "geventrelay ctl 5557 statistics --curve": "it needs a device with keys; tests/cli/test_client_keys.py has one",
     "geventrelay tap 5558 --plain": "likewise",
     "scripts/push --curve": "likewise; tests/cli/test_clients.py has one",
@@ -62,6 +63,10 @@ BEFORE = {
         " --http-token-file token"
     ),
     "geventrelay last 5556": "geventrelay forwarder --frontend 5555 --backend 5556 --last-value",
+    'curl -X POST -H "Authorization: Bearer $(cat token)" \'http': (
+        "geventrelay --sub-port 5555 --pub-port 5556 --name prices --backbone nats://127.0.0.1:4222 --http 8080"
+        " --http-token-file token"
+    ),
     "curl -H": (
         "geventrelay forwarder --frontend 5555 --backend 5556 --last-value --name weather --http 8080"
         " --http-token-file token"

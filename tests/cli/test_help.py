@@ -14,7 +14,9 @@ from geventrelay.cli import arguments, command, main
 from geventrelay.cli import help as texts
 from geventrelay.settings import PATTERNS
 
-COMMANDS = ["run", "check", "init", "keygen", "passwd", "ctl", "tap", "last", "record", "replay", "top", "help"]
+COMMANDS = [
+    "run", "check", "init", "keygen", "passwd", "ctl", "tap", "last", "record", "replay", "top", "trace", "help",
+]  # fmt: skip
 # What users know. A new option need not stand here; one that stands here must not get another name unnoticed.
 OPTIONS = [
     "--sub-port", "--pub-port", "--push-port", "--frontend", "--backend", "--frontend-type", "--backend-type",

@@ -26,6 +26,7 @@ def arguments(command: str, port: int) -> list[str]:
         "tap": ["tap", watched],
         "last": ["last", f"{url}/api/devices/a/last"],
         "record": ["record", "some", "--from", watched],
+        "trace": ["trace", "a", url, "--seconds", "1"],
     }[command]
 
 
@@ -45,7 +46,7 @@ def said(run):
     return said
 
 
-@pytest.mark.parametrize("command", ["top", "tap", "last", "record"])
+@pytest.mark.parametrize("command", ["top", "tap", "last", "record", "trace"])
 def test_an_answer_without_an_end_is_none_of_the_api(said, command):
     line = said(command, lambda: flooding(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"))
     assert line.endswith(f"PORT: {API}a head of more than 65536 bytes") or "does not speak HTTP" in line

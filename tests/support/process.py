@@ -200,6 +200,11 @@ class Server(Program):
         (endpoint,) = self.endpoints[key]
         return endpoint
 
+    @property
+    def http(self) -> str:
+        """Where it answers over HTTP."""
+        return str(json.loads(self.ready_file.read_text())["http"])
+
     def stop(self, number: int = signal.SIGTERM, *, limit_s: float = LIMIT_S) -> dict[str, int]:
         """End it with a signal; returns its accounting, checked by `balanced`."""
         self.signal(number)

@@ -280,8 +280,9 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._has_token():
             return
         self.stub.posted.append(self.path)
-        if self.path in self.stub.overrides:
-            self._send(*self.stub.overrides[self.path])
+        path = self.path.partition("?")[0]
+        if path in self.stub.overrides:
+            self._send(*self.stub.overrides[path])
             return
         *_, name, word = self.path.split("/")
         if word == "disconnect":

@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geventrelay.backbone.outbox import PACK_BYTES, Outbox, OutPack, OutServed
+from geventrelay.backbone.outbox import PACK_BYTES, Outbox, OutPack, OutServed, OutTurn
 from geventrelay.backbone.pack import HEAD_BYTES, head_of
 from geventrelay.backbone.values import BackboneDrop
 from geventrelay.backbone.whole import split
-from geventrelay.backbone.words import Mark, Served
+from geventrelay.backbone.words import Mark, Probe, Served, Traced
 
 ME, RELAY = b"me345678", b"other678"
 A, B = b"a" * 16, b"b" * 16
@@ -207,3 +207,53 @@ def test_of_many_streams_the_latest_places_are_known():
         taken(outbox)
     assert outbox.mark((4999).to_bytes(16, "big")).message == 1
     assert outbox.mark((0).to_bytes(16, "big")).message == 0
+
+
+def test_a_word_follows_all_that_waited_and_goes_before_what_came_later():
+    outbox = Outbox(ME, LARGE)
+    outbox.put((A,), message(b"1"), 1)
+    outbox.follow(RELAY, Probe)
+    outbox.put((A,), message(b"2"), 1)
+    outbox.follow(RELAY, Traced)
+    outbox.close()
+    found = taken(outbox)
+    assert [bodies(one) if isinstance(one, OutPack) else one for one in found] == [
+        [b"1"], OutTurn(RELAY, Probe), [b"2"], OutTurn(RELAY, Traced),
+    ]  # fmt: skip
+    assert not outbox
+
+
+def test_of_one_kind_one_word_waits_for_each_device_and_a_later_one_waits_longer():
+    outbox = Outbox(ME, LARGE)
+    outbox.follow(RELAY, Probe)
+    outbox.follow(b"third678", Probe)
+    outbox.put((A,), message(b"1"), 1)
+    outbox.follow(RELAY, Probe)
+    first, pack, last = taken(outbox)
+    assert (first, last) == (OutTurn(b"third678", Probe), OutTurn(RELAY, Probe))
+    assert isinstance(pack, OutPack)
+    outbox.follow(RELAY, Probe)
+    assert outbox
+    outbox.forget_word(RELAY, Probe)
+    outbox.forget_word(RELAY, Traced)
+    assert not outbox and outbox.take(LARGE) is None
+
+
+def test_a_word_follows_also_where_what_waited_is_forgotten_or_cut():
+    outbox = Outbox(ME, LARGE)
+    outbox.put((A,), message(b"1"), 1)
+    outbox.follow(RELAY, Probe)
+    outbox.put((B,), message(b"2" * 100) + message(b"3" * 100), 2)
+    outbox.follow(RELAY, Traced)
+    outbox.forget(A)
+    turn, *packs, last = taken(outbox, HEAD_BYTES + 150)
+    assert turn == OutTurn(RELAY, Probe)
+    assert [bodies(one) for one in packs] == [[b"2" * 100], [b"3" * 100]]
+    assert last == OutTurn(RELAY, Traced)
+
+
+def test_no_word_follows_once_the_device_stops():
+    outbox = Outbox(ME, LARGE)
+    outbox.follow(RELAY, Probe)
+    outbox.drop_all()
+    assert not outbox and taken(outbox) == []

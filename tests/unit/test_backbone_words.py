@@ -24,8 +24,12 @@ from geventrelay.backbone.words import (
     Mark,
     Ping,
     Pong,
+    Probe,
     Served,
     Spent,
+    Step,
+    Traced,
+    UnknownWordError,
     decoded,
     encoded,
 )
@@ -50,9 +54,17 @@ CREDIT = st.one_of(
     st.builds(Grant, IDS, NUMBERS, NUMBERS, NUMBERS),
     st.builds(Spent, IDS, NUMBERS, NUMBERS, NUMBERS, NUMBERS),
 )
+TRACES = st.one_of(
+    st.builds(Probe, IDS, NUMBERS, st.none() | st.binary(max_size=20)),
+    st.builds(
+        Traced, relay=IDS, number=NUMBERS, step=st.sampled_from(Step), incoming=NUMBERS, untaken=NUMBERS,
+        waiting=NUMBERS, inbox_us=NUMBERS, device_us=NUMBERS, outbox_us=NUMBERS, dropped=NUMBERS,
+        wanted=st.none() | st.booleans(), subscriptions=NUMBERS, room=st.none() | NUMBERS,
+    ),
+)  # fmt: skip
 WORDS = st.one_of(
     HERES, st.builds(Ask, IDS), st.builds(Gone, IDS), st.builds(Served, IDS, NUMBERS, MARKS, MARKS),
-    st.builds(Ping, IDS, NUMBERS), st.builds(Pong, IDS, NUMBERS), CREDIT,
+    st.builds(Ping, IDS, NUMBERS), st.builds(Pong, IDS, NUMBERS), CREDIT, TRACES,
 )  # fmt: skip
 
 
@@ -90,7 +102,7 @@ def test_a_word_without_one_of_its_values_is_a_word_or_refused(word, place):
         found = decoded(json.dumps(made).encode())
     except MalformedError:
         return
-    assert isinstance(found, (Here, Served))
+    assert isinstance(found, (Here, Served, Probe, Traced))
 
 
 HERE = json.loads(
@@ -210,3 +222,31 @@ def test_a_name_is_one_word_of_a_subject():
     assert one.work(b"\x01" * 8) == "prod.relays.a%2Eb_c-1.w.0101010101010101"
     assert one.is_work(one.work(b"x")) and not one.is_work(one.relay(b"x")) and not one.is_work(other.work(b"x"))
     assert one.is_stream(one.stream(b"x")) and not one.is_stream(one.all) and not one.is_stream(other.stream(b"x"))
+
+
+def test_a_word_of_a_later_version_is_told_from_what_is_none():
+    later = b'{"v":1,"w":"sing","relay":"3132333435363738","loud":true}'
+    with pytest.raises(UnknownWordError):
+        decoded(later)
+    with pytest.raises(MalformedError) as failed:
+        decoded(later.replace(b'"v":1', b'"v":2'))
+    assert not isinstance(failed.value, UnknownWordError)
+
+
+@pytest.mark.parametrize(
+    ("word", "wrong"),
+    [
+        (Probe(b"12345678", 1, b"a"), {"topic": 1}),
+        (Probe(b"12345678", 1, b"a"), {"topic": "?"}),
+        (Probe(b"12345678", 1, b"a"), {"topic": "A" * 20_000}),
+        (Probe(b"12345678", 1), {"number": -1}),
+        (Traced(relay=b"12345678", number=1, step=Step.CAME), {"step": 4}),
+        (Traced(relay=b"12345678", number=1, step=Step.CAME), {"step": True}),
+        (Traced(relay=b"12345678", number=1, step=Step.CAME), {"wanted": 1}),
+        (Traced(relay=b"12345678", number=1, step=Step.CAME), {"inbox_us": 0.5}),
+        (Traced(relay=b"12345678", number=1, step=Step.CAME), {"room": "much"}),
+    ],
+)
+def test_a_word_of_a_trace_with_an_odd_member_is_malformed(word, wrong):
+    with pytest.raises(MalformedError):
+        decoded(json.dumps({**json.loads(encoded(word)), **wrong}).encode())

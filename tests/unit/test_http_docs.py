@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from geventrelay import Device, DeviceSnapshot, Drop, OutletSnapshot, PumpSnapshot, Queue
+from geventrelay.backbone.hops import Hop, Outcome, Place, Trace, TracedRelay
 from geventrelay.backbone.values import BackboneDrop, BackboneSnapshot, LinkState, Neighbour
 from geventrelay.backbone.words import About
 from geventrelay.cli.top.rates import rates
@@ -27,6 +28,8 @@ from geventrelay.web.metrics import Metrics
 from geventrelay.web.published import DEFAULT_TOPICS, Chosen, Published
 from geventrelay.web.recent import CHEAP_S, SHARE
 from geventrelay.web.tap import Taps
+from geventrelay.web.trace import DEFAULT_S, MOST_S, Traces
+from geventrelay.web.trace import as_json as trace_as_json
 
 DOCS = Path(__file__).parents[2] / "docs"
 TEXT = (DOCS / "http.rst").read_text(encoding="utf-8")
@@ -154,6 +157,24 @@ def test_the_example_of_a_backbone_has_every_key_and_no_other():
     assert {f"``{one.value}``" for one in BackboneDrop} <= set(re.findall(r"    - (``\w+``): it", TEXT))
 
 
+def test_the_example_of_a_trace_has_every_key_and_every_place_and_outcome():
+    way = TracedRelay(relay="1", host="", outcome=Outcome.ANSWERED, hops=tuple(Hop(place, 0.0) for place in Place))
+    found = Trace(
+        relay="0", host="", server="", reason="", away_s=None, waiting=0, incoming=0, dropped=0, limit_s=1.0,
+        took_s=0.0, topic=b"", wanted=True, subscriptions=0, room=None, relays=(way,),
+    )  # fmt: skip
+    (example,) = (json.loads(one) for one in examples(TEXT) if '"hops"' in one)
+    answer = {"version": report.VERSION, "device": "prices", **trace_as_json(found)}
+    assert keys(answer) == keys(example)
+    assert [hop["place"] for hop in answer["relays"][0]["hops"]] == [
+        hop["place"] for hop in example["relays"][0]["hops"]
+    ]
+    text = TEXT.partition("/api/devices/NAME/trace\n~~~")[2]
+    told = re.findall(r"^    - ``([a-z]+)``: ", text.partition("\n``reason``")[0], re.MULTILINE)
+    assert told == [outcome.value for outcome in Outcome]
+    assert f"({DEFAULT_S:g} if it is not given, {MOST_S:g} at most)" in text
+
+
 def test_the_example_of_topics_has_every_key_and_no_other():
     (example,) = (json.loads(one) for one in examples(TEXT) if '"topics": [\n' in one)
     assert keys(TOPICS) == keys(example)
@@ -209,6 +230,7 @@ def test_every_route_is_in_the_table():
     api = Api(Nothing(), can_change=False, history=None, hub_delay=None, refused={})
     made = {
         **api.routes, **Taps(Nothing(), None).routes, **LastValues(Nothing(), None).routes,
+        **Traces(Nothing()).routes,
         **Published(Nothing(), api.recent).routes,
     }  # fmt: skip
     routes = {f"{method} {pattern.replace('{}', 'NAME', 1).replace('{}', 'ID')}" for method, pattern in made}
@@ -216,7 +238,7 @@ def test_every_route_is_in_the_table():
 
 
 def test_the_examples_are_json():
-    assert len(examples(TEXT)) == 9
+    assert len(examples(TEXT)) == 10
     for example in examples(TEXT):
         assert json.loads(example)["version"] == 1
 

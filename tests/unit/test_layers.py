@@ -60,8 +60,8 @@ MAY_IMPORT = {
     # It speaks ZeroMQ's protocol to the sockets of its own device.
     "backbone": {"backbone", "components", "engine", "zmtp"} | SHARED,
     "dropin": {"dropin", "components", "engine"} | GROUND,
-    # Values alone: what a backbone has done.
-    "devices": {"devices", "components", "engine", "backbone.values"} | SHARED,
+    # Values alone: what a backbone has done, and what a trace of it has found.
+    "devices": {"devices", "components", "engine", "backbone.values", "backbone.hops"} | SHARED,
     # One line a feature.
     "devices.features": {"devices", "components", "engine"} | SHARED | FEATURES,
     # The name that programs import pyzmq's classes from.
@@ -69,7 +69,7 @@ MAY_IMPORT = {
     "devices.monitoredqueue": {"dropin"},
     "server": {"server", "devices", "components", "engine", "switch"} | SHARED,
     # Values only: the server itself is handed to it.
-    "web": {"web", "devices.snapshot", "backbone.values"}
+    "web": {"web", "devices.snapshot", "backbone.values", "backbone.hops"}
     | {
         f"engine.{name}"
         for name in ("counters", "values", "peeraccount", "useraccount", "peertable", "native.choose", "fair")
@@ -92,7 +92,7 @@ MAY_IMPORT = {
 
 # What else they may name for type checkers, in an `if TYPE_CHECKING` block.
 MAY_NAME = {
-    "components": {"backbone.values"},
+    "components": {"backbone.values", "backbone.hops"},
     "web": {
         "server.server",
         "server.supervisor",
