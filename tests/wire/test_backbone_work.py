@@ -353,3 +353,33 @@ def test_work_that_the_server_does_not_take_stays_here_and_is_counted(join, engi
         pusher.send(message)
     assert sorted(all_done(two, count=2)) == [b"1", b"2"]
     assert {reason.value: count for reason, count in one.backbone.dropped.items()} == {"too_large": 1}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_relay_that_drops_asks_for_credit_once_it_has_dropped_and_accounts_for_each_payload(join, engine):
+    # It has subscribers too: what is for them and what is for workers has ways of its own.
+    one, two = (join("relay", each, pub=LOCAL, push_payload="whole") for each in (engine, "zmtp"))
+    two.worker()
+    publisher = one.publisher()
+    sent = 0
+
+    def some_are_done() -> bool:
+        nonlocal sent
+        publisher.send(b"topic", b"%d" % sent)
+        sent += 1
+        return len(two.done) >= 50
+
+    eventually(some_are_done, lambda: f"payloads at the other one: {one.backbone} {two.backbone}", within_s=20)
+
+    def outlet() -> Any:
+        (found,) = (
+            each for pump in one.device.snapshot().pumps for each in pump.outlets
+            if pump.source == "sub" and each.socket == "push"
+        )  # fmt: skip
+        return found
+
+    eventually(lambda: outlet().elsewhere + sum(outlet().dropped.values()) == sent, lambda: f"{sent}: {outlet()}")
+    eventually(lambda: len(two.done) == outlet().elsewhere, lambda: f"{len(two.done)}: {outlet()}")
+    assert outlet().dropped.keys() == {Drop.NO_PEER}
+    assert outlet().sent == 0 and one.backbone.work_sent == len(two.done)
+    eventually(is_quiet(one, two), lambda: f"nothing to be left: {one.backbone} {two.backbone}")
