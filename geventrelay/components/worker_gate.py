@@ -8,8 +8,9 @@ from ..engine.gate import Gate
 class WorkerGate:
     """A gate with as many permits as the workers have requests to get, all together. Pure.
 
-    Of a worker that has gone it is not known how many requests it had. It counts as one that had as many as it may
-    have, as far as there are so many: better one request too many for the others than one too few for ever.
+    Of a worker that has gone it is not known how many requests it had; they may even be more than `limit`, since libzmq
+    gives them out in turn. So all that are out count as answered then. The others may have too many for a while, until
+    a moment when none is out; one that is missing would be missing for ever, and the gate be shut beside a free worker.
 
     :param limit: how many requests a worker may have at a time.
     :ivar gate: it is counted down with each request that is sent.
@@ -27,9 +28,7 @@ class WorkerGate:
 
     def note_workers(self, came: int, gone: int) -> None:
         """`came` is how many workers have come since the start, and `gone` how many have gone. Does not yield."""
-        unanswered = self.unanswered
-        for _ in range(gone - self._gone):
-            unanswered -= min(unanswered, self._limit)
+        unanswered = self.unanswered if gone == self._gone else 0
         self._came, self._gone = came, gone
         self._set_unanswered(unanswered)
 

@@ -354,6 +354,35 @@ def test_a_worker_that_goes_with_a_request_makes_room_for_the_next(peers, limite
     assert second.recv()[-1] == b"2"
 
 
+def test_a_worker_that_goes_with_all_requests_leaves_the_others_theirs(peers, limited):
+    silent, busy = (peers.connect(zmq.DEALER, *limited.endpoints["backend"]) for _ in range(2))
+    eventually(lambda: len(limited.peers()["backend"].peers) == 2, "the workers")
+    client = peers.connect(zmq.DEALER, *limited.endpoints["frontend"])
+    for number in range(2):
+        client.send(b"", b"%d" % number)
+    silent.recv()
+    echo = gevent.spawn(_echo, busy)
+    try:
+        assert client.recv()[-1] in (b"0", b"1")
+        # With libzmq, the next one goes to the one that has one already.
+        client.send(b"", b"2")
+        eventually(lambda: limited.snapshot().pumps[0].outlets[0].sent == 3, "the third to be given out")
+        silent.close()
+        client.send(b"", b"3")
+        with within("the answer"):
+            while client.recv()[-1] != b"3":
+                pass
+    finally:
+        echo.kill()
+
+
+def _echo(one):
+    """Answer each request with itself."""
+    with contextlib.suppress(zmq.ZMQError):
+        while True:
+            one.socket.send_multipart(one.socket.recv_multipart())
+
+
 def test_waiting_for_a_worker_to_answer_costs_no_time(peers, limited):
     one = peers.connect(zmq.DEALER, *limited.endpoints["backend"])
     client = peers.connect(zmq.DEALER, *limited.endpoints["frontend"])
