@@ -29,6 +29,7 @@ class Answer:
     :ivar cluster: the cluster that it is part of; empty if it is part of none.
     :ivar max_payload: how large a message to it may be, in bytes.
     :ivar tls: the version of TLS that encrypted the connection; empty where none did.
+    :ivar jetstream: whether it has JetStream.
     :ivar asks_login: whether it lets no program in without a login.
     :ivar refused: what it does not let the device do; empty if the device may do all that it needs.
     :ivar round_trip_s: how long a question and its answer took, in seconds.
@@ -42,6 +43,7 @@ class Answer:
     cluster: str = ""
     max_payload: int = 0
     tls: str = ""
+    jetstream: bool = False
     asks_login: bool = False
     refused: str = ""
     round_trip_s: float | None = None
@@ -93,6 +95,7 @@ async def _asked(link: Link, server: ServerAddress, subjects: Subjects) -> Answe
             cluster=str(about.get("cluster", "")),
             max_payload=int(connection.max_payload),
             tls=connection.tls_version,
+            jetstream=bool(about.get("jetstream")),
             asks_login=bool(about.get("auth_required")),
             refused=connection.refused,
             round_trip_s=round_trip_s,

@@ -26,6 +26,8 @@ _TURN_S = 0.001
 
 Sink = Callable[[str, bytes], None]
 """Takes what comes: the subject, and the bytes. It must not raise."""
+Answers = Callable[[str, bytes, str, bytes], None]
+"""Takes answers: the subject, the bytes, where to reply to, and headers. It must not raise."""
 
 
 class Connection(Client):  # type: ignore[misc]
@@ -38,6 +40,7 @@ class Connection(Client):  # type: ignore[misc]
     def __init__(self, sink: Sink, tls: ssl.SSLContext | None) -> None:
         super().__init__()
         self._sink = sink
+        self._answers: dict[int, Answers] = {}
         self._tls = tls
         self._turn_ends = 0.0
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -79,6 +82,11 @@ class Connection(Client):  # type: ignore[misc]
         writer = getattr(self._transport, "_io_writer", None)
         encrypted = None if writer is None else writer.get_extra_info("ssl_object")
         return "" if encrypted is None else str(encrypted.version())
+
+    async def take_answers(self, inbox: str, sink: Answers) -> None:
+        """Have answers come, those to subjects with one more word than `inbox`, and give them to `sink`."""
+        subscription = await self.subscribe(f"{inbox}.*")
+        self._answers[subscription._id] = sink
 
     def end(self, reason: str) -> None:
         """It has ended, for that `reason`. Does not yield."""
@@ -123,7 +131,13 @@ class Connection(Client):  # type: ignore[misc]
         await super()._process_info(info, initial_connection)
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
-        self._sink(subject.decode(errors="replace"), data)
+        name = subject.decode(errors="replace")
+        # What was stored comes under the subject that it was sent to.
+        answers = self._answers.get(sid)
+        if answers is None:
+            self._sink(name, data)
+        else:
+            answers(name, data, reply.decode(errors="replace"), headers or b"")
         if time.monotonic() >= self._turn_ends:
             # The library reads no more meanwhile.
             await asyncio.sleep(0)

@@ -26,6 +26,7 @@ from ..log import event
 from ..terms import WhenFull
 from .about import Portrait
 from .around import Around
+from .durable import Durable
 from .hops import Trace
 from .link import Link, check_installed
 from .mesh import Action, Forget, Joined, Left, Mesh, Say, Serve
@@ -80,8 +81,9 @@ class Exchange:
         self._has_to_send, self._is_idle = asyncio.Event(), asyncio.Event()
         self._publishing = Publishing(settings, own, self._mesh, outbox, self._do, self._has_to_send.set)
         self._working: Working | None = None
+        self._durable: Durable | None = None
         # They take turns.
-        self._senders: deque[Publishing | Working] = deque((self._publishing,))
+        self._senders: deque[Publishing | Working | Durable] = deque((self._publishing,))
         self._around = Around(self._host, self._mesh, self._publishing, taken)
         self._probing = Probing(self._mesh, outbox, self._around, self._do)
         self._publishing.turns = self._probing
@@ -143,7 +145,13 @@ class Exchange:
         if streams is not None:
             reading.append(publishing.read_outgoing(streams.outgoing))
             parts += (publishing.read_news(streams.news), publishing.inbox.deliver(streams.incoming))
-        if work is not None:
+        if work is not None and getattr(self._settings, "durable", False):
+            assert self._link is not None, "open comes first"
+            durable = self._durable = Durable(self._settings, self._relay, work, self._link, self._has_to_send.set)
+            self._senders.append(durable)
+            reading.append(durable.read())
+            parts.append(durable.deliver())
+        elif work is not None:
             working = self._working = Working(self._settings, self._mesh, work, self._do, self._has_to_send.set)
             self._senders.append(working)
             self._around.working = working
@@ -162,6 +170,8 @@ class Exchange:
             self._loop.call_soon_threadsafe(self._ask)
             if self._working is not None:
                 self._loop.call_soon_threadsafe(self._working.finish)
+            if self._durable is not None:
+                self._loop.call_soon_threadsafe(self._durable.finish)
 
     def trace(self, topic: bytes | None, limit_s: float, report: Callable[[Trace], None]) -> bool:
         """Find out how long messages take to the others; whether this runs, so that it can.
@@ -179,7 +189,8 @@ class Exchange:
     def drained(self) -> bool:
         """Whether all that has come from the device has gone, and the other way round; true while NATS is away."""
         is_connected = self._link is not None and self._link.state is LinkState.CONNECTED
-        if self._working is not None and not self._working.is_drained(connected=is_connected):
+        works = self._working or self._durable
+        if works is not None and not works.is_drained(connected=is_connected):
             return False
         if self._link is None or not is_connected:
             return True
@@ -206,7 +217,7 @@ class Exchange:
             delivered=publishing.inbox.delivered,
             dropped=self._dropped(),
             lost=self._mesh.lost + (0 if self._working is None else self._working.lost),
-            malformed=self._malformed,
+            malformed=self._malformed + (0 if self._durable is None else self._durable.malformed),
             connects=0 if link is None else link.connects,
             waiting=sum(one.waiting for one in self._senders),
             waiting_bytes=sum(one.waiting_bytes for one in self._senders),
@@ -217,6 +228,7 @@ class Exchange:
             others=len(neighbours),
             others_round_trip_s=max(ways_s, default=None),
             **(_NO_WORK if self._working is None else self._working.values()),
+            **({} if self._durable is None else self._durable.values()),
         )
 
     def _with_work(self, neighbour: Neighbour) -> Neighbour:
@@ -266,6 +278,8 @@ class Exchange:
         self._do(self._mesh.connected(time.monotonic()))
         if self._working is not None:
             self._working.connected()
+        if self._durable is not None:
+            self._durable.connected()
 
     def on_disconnected(self) -> None:
         """Have messages wait, and leave out words: they would be old."""
@@ -344,6 +358,8 @@ class Exchange:
             self._do(self._mesh.tick(time.monotonic()))
             if self._working is not None:
                 self._working.tick()
+            if self._durable is not None:
+                self._durable.tick()
 
     async def _send(self) -> None:
         while True:
@@ -385,4 +401,7 @@ class Exchange:
         for action in self._mesh.leave():
             if isinstance(action, Say):
                 await self._link.publish(self._subjects.all, encoded(action.word))
+        if self._durable is not None:
+            for subject, data in self._durable.left_over():
+                await self._link.publish(subject, data)
         await self._link.flushed()

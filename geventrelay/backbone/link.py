@@ -9,7 +9,7 @@ import logging
 import os
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..backoff import Backoff
@@ -21,7 +21,7 @@ from .address import ServerAddress, addresses, user_and_password
 from .values import LinkState
 
 if TYPE_CHECKING:
-    from .client import Connection, Sink
+    from .client import Answers, Connection, Sink
 
 log = logging.getLogger("geventrelay")
 
@@ -80,6 +80,7 @@ class Link:
         except SettingsError as error:
             raise StartError(f"cannot join {settings.name} with others: {error}") from None
         self._subjects: frozenset[str] = frozenset()
+        self._inbox: tuple[str, Answers] | None = None
         self._subscriptions: dict[str, Any] = {}
         self._connection: Connection | None = None
         self._server = ""
@@ -128,8 +129,18 @@ class Link:
             if is_connected or failures % len(self._servers) == 0:
                 await asyncio.sleep(backoff.after(time.monotonic() - began if is_connected else 0.0))
 
-    async def publish(self, subject: str, data: bytes) -> bool:
-        """Send `data` under a `subject`, once there is room; whether there was a connection that took it."""
+    def expect(self, inbox: str, sink: Answers) -> None:
+        """Give answers to `sink`: what comes to subjects with one more word than `inbox`. Before it is connected."""
+        self._inbox = inbox, sink
+
+    async def publish(
+        self, subject: str, data: bytes, reply: str = "", headers: Mapping[str, str] | None = None
+    ) -> bool:
+        """Send `data` under a `subject`, once there is room; whether there was a connection that took it.
+
+        :param reply: where an answer is to go; empty if none is wanted.
+        :param headers: what else NATS is told.
+        """
         connection = self._connection
         if connection is None:
             return False
@@ -137,7 +148,7 @@ class Link:
             await connection.flushed()
         if connection.ended.done():
             return False
-        await connection.publish(subject, data)
+        await connection.publish(subject, data, reply, None if headers is None else dict(headers))
         return True
 
     async def say(self, subject: str, word: bytes) -> bool:
@@ -190,6 +201,8 @@ class Link:
             return False
         try:
             self._subscriptions = {}
+            if self._inbox is not None:
+                await connection.take_answers(*self._inbox)
             await self._subscribe(connection)
             self._connection, self._server, self.reason = connection, str(server), ""
             self.connects += 1

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SettingsError
-from ..settings.checks import one_of, path, whole
+from ..settings.checks import flag, one_of, path, whole
 from ..settings.concealed import Unshown
 from ..settings.device_options import DeviceGroup
 from ..settings.option import option, options_of
@@ -131,3 +131,35 @@ class BackboneOptions(DeviceGroup):
         if (values.get("backbone_cert") is None) is not (values.get("backbone_key") is None):
             missing, given_one = ("cert", "key") if values.get("backbone_cert") is None else ("key", "cert")
             yield SettingsError(f"backbone_{missing}", f"a file where backbone-{given_one} is given", None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DurableOptions(DeviceGroup):
+    """Whether NATS keeps the work that no worker here takes. docs/scaling.rst says more.
+
+    A base of the patterns that send each message to one worker, without a reply.
+    """
+
+    __slots__ = ()
+
+    title = "Work that is kept"
+
+    durable: bool = option(
+        flag,
+        "have NATS keep what no worker here takes, in a JetStream work queue, until a worker somewhere has it",
+        default=False,
+        rare=True,
+    )
+
+    @classmethod
+    def check_group(cls, values: Mapping[str, Any]) -> Iterator[SettingsError]:
+        """What is kept is kept by a backbone.
+
+        :param values: those settings that are right, by field.
+        """
+        if not values.get("durable"):
+            return
+        if values.get("backbone", ()) is None:
+            yield SettingsError("backbone", "URLs of NATS where durable is given", None)
+        elif values.get("push", ()) is None:
+            yield SettingsError("push", "an endpoint where durable is given", None)

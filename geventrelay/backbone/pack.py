@@ -20,6 +20,9 @@ WORK = b"work".ljust(ID_BYTES, b"\0")
 REPLIES = b"replies".ljust(ID_BYTES, b"\0")
 """In the place of an interest: what workers have answered, on its way back to the device that the request came from."""
 
+STORED = b"stored".ljust(ID_BYTES, b"\0")
+"""In the place of an interest: messages for one worker each, which a stream of NATS keeps until one has taken them."""
+
 _MOST_NUMBER = 2**63
 
 

@@ -17,6 +17,8 @@ class Subjects:
         self._works = f"{self._base}.w."
         self.all = f"{self._base}.a"
         """For every device."""
+        self.stored = f"{self._base}.d"
+        """For what a stream of NATS is to keep."""
 
     def relay(self, relay: bytes) -> str:
         """For one device alone, whose id is `relay`."""
@@ -37,3 +39,7 @@ class Subjects:
     def work(self, relay: bytes) -> str:
         """For work that one device alone gets, and for replies to it: its id is `relay`."""
         return f"{self._works}{relay.hex()}"
+
+    def answers(self, relay: bytes) -> str:
+        """What the subjects begin with to which a server answers the device whose id is `relay`."""
+        return f"{self._base}.i.{relay.hex()}"

@@ -19,6 +19,17 @@ class LinkState(enum.Enum):
     """It has one."""
 
 
+class StoreState(enum.Enum):
+    """How a device with ``durable`` stands with the stream that keeps its work."""
+
+    WAITING = "waiting"
+    """It has not seen it yet, as there is no connection or no answer."""
+    REFUSED = "refused"
+    """NATS has no JetStream, or has refused what is needed. It is tried again and again."""
+    STORING = "storing"
+    """It is there."""
+
+
 class BackboneDrop(enum.Enum):
     """Why a message did not go on over the backbone."""
 
@@ -88,6 +99,9 @@ class BackboneSnapshot:
     :ivar server: which server it is connected to, without a login; empty if it is not connected.
     :ivar reason: why it is not connected; empty if it is.
     :ivar neighbours: the other devices of the same name, by relay.
+    :ivar store: how it stands with the stream that keeps its work; None if that is not to be kept.
+    :ivar store_reason: why there is none that can be used; empty if there is one.
+    :ivar store_replicas: how many servers of NATS have each message; 0 while that is not known.
     :ivar hungry: whether work waits that no worker has room for.
     """
 
@@ -98,6 +112,9 @@ class BackboneSnapshot:
     neighbours: tuple[Neighbour, ...]
     host: str = ""
     hungry: bool = False
+    store: StoreState | None = None
+    store_reason: str = ""
+    store_replicas: int = 0
 
     sent: int = counter(
         "messages", "Messages sent to other devices over the backbone.", path=("sent",), metric="backbone_sent_messages"
@@ -179,6 +196,42 @@ class BackboneSnapshot:
         "Requests that were sent to other devices, which have gone without a reply.",
         path=("unanswered",),
         metric="backbone_unanswered_messages",
+    )
+    stored: int = counter(
+        "messages",
+        "Messages for one worker each that NATS has stored, and has said so.",
+        path=("stored",),
+        metric="backbone_stored_messages",
+    )
+    stored_again: int = counter(
+        "messages",
+        "Of the messages that were fetched, those that were stored anew, as there was no room for them any more.",
+        path=("stored_again",),
+        metric="backbone_stored_again_messages",
+    )
+    store_retries: int = counter(
+        "packs",
+        "How often a pack was sent again to be stored, as there was no answer.",
+        path=("store_retries",),
+        metric="backbone_store_retries",
+    )
+    store_refused: int = counter(
+        "answers",
+        "How often NATS has refused what is needed to store work.",
+        path=("store_refused",),
+        metric="backbone_store_refused",
+    )
+    fetched: int = counter(
+        "messages",
+        "Messages that NATS had stored and that this device has handed on to its workers.",
+        path=("fetched",),
+        metric="backbone_fetched_messages",
+    )
+    redelivered: int = counter(
+        "messages",
+        "Messages that NATS has delivered to this device after it had delivered them before, here or elsewhere.",
+        path=("redelivered",),
+        metric="backbone_redelivered_messages",
     )
     dropped: Mapping[BackboneDrop, int] = counter(
         "messages",
@@ -272,7 +325,10 @@ class BackboneSnapshot:
             return self
         about = {
             name: getattr(later, name)
-            for name in ("relay", "state", "server", "reason", "neighbours", "host", "hungry")
+            for name in (
+                *("relay", "state", "server", "reason", "neighbours", "host", "hungry"),
+                *("store", "store_reason", "store_replicas"),
+            )
         }
         return merged(self, later, **about)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..backbone.options import BackboneOptions
+from ..backbone.options import BackboneOptions, DurableOptions
 from ..errors import SettingsError
 from ..retention.options import PublishedOptions
 from ..terms import Payload, SlowSubscriber, WhenFull
@@ -76,7 +76,7 @@ def _of_subscribers(cls: type[DeviceSettings], values: Mapping[str, Any]) -> Ite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Relay(BackboneOptions, PublishedOptions, SubscriberLimits, DeviceSettings):
+class Relay(BackboneOptions, DurableOptions, PublishedOptions, SubscriberLimits, DeviceSettings):
     """SUB -> PUB and PUSH: every subscriber gets each message whole, one puller gets its payload.
 
     At least one of `pub` and `push` is needed.
@@ -227,7 +227,7 @@ back to the client that asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Streamer(BackboneOptions, _Proxy):
+class Streamer(BackboneOptions, DurableOptions, _Proxy):
     """PULL -> PUSH: tasks from any number of PUSH at the frontend, shared by the PULL workers at the backend."""
 
     pattern: ClassVar[str] = "streamer"

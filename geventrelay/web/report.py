@@ -200,6 +200,9 @@ def backbone(one: BackboneSnapshot) -> Json:
         "state": one.state.value,
         "server": printable(one.server),
         "reason": printable(one.reason),
+        "store": None
+        if one.store is None
+        else {"state": one.store.value, "reason": printable(one.store_reason), "replicas": one.store_replicas},
         **as_json(OF_BACKBONE, one),
         "hungry": one.hungry,
         "neighbours": [neighbour(other) for other in one.neighbours],

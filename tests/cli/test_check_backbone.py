@@ -90,3 +90,16 @@ def test_what_a_server_says_of_itself_cannot_steer_the_terminal():
     lines = list(backbone_lines("prices", [answer, Answer(server=address, reason="\x1b[31m")]))
     assert all(line.isprintable() for line in lines)
     assert any("without TLS" in line for line in lines)
+
+
+def test_whether_a_server_keeps_work_is_told_where_it_is_to(run, tmp_path):
+    path = tmp_path / "jobs.toml"
+    text = "[device.jobs]\npattern = 'streamer'\nfrontend = 5557\nbackend = 5558\ndurable = true\nbackbone = '{}'\n"
+    with nats_server(tmp_path) as without, nats_server(tmp_path, "-js", "-sd", str(tmp_path / "store")) as one:
+        path.write_text(text.format(f"{without.url},{one.url}"))
+        lines = check(run, path).output.splitlines()
+    assert lines.count("    note: it has no JetStream, and so keeps no work") == 1
+    kept = (
+        "    note: it says that work is stored before it is on a disk, unless its jetstream has sync_interval: always"
+    )
+    assert lines.count(kept) == 1

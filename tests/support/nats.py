@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import shutil
 import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import nats
 import pytest
 
+from geventrelay.backbone.loop import run
 from geventrelay.testing import eventually
 
 from .process import Program
@@ -93,20 +97,58 @@ def nats_server(folder: Path, *arguments: str) -> Iterator[NatsServer]:
 
 
 @contextlib.contextmanager
-def nats_cluster(folder: Path, count: int) -> Iterator[list[NatsServer]]:
-    """So many servers that are one cluster, once all of them know each other."""
+def nats_cluster(folder: Path, count: int, *, jetstream: bool = False) -> Iterator[list[NatsServer]]:
+    """So many servers that are one cluster, once all of them know each other; those with JetStream have a leader."""
     with contextlib.ExitStack() as stack:
         keepers = [stack.enter_context(contextlib.closing(kept_port()[0])) for _ in range(count)]
         routes = [f"nats://127.0.0.1:{keeper.getsockname()[1]}" for keeper in keepers]
         made = [
             stack.enter_context(
-                nats_server(folder, "--cluster_name", "c", "--cluster", route, "--routes", ",".join(routes), "-D")
+                nats_server(
+                    folder,
+                    *("--cluster_name", "c", "--cluster", route, "--routes", ",".join(routes), "-D"),
+                    *(("-n", f"n{number}", "-js", "-sd", str(folder / f"n{number}")) if jetstream else ()),
+                )
             )
-            for route in routes
+            for number, route in enumerate(routes)
         ]
         for server in made:
             eventually(
                 lambda server=server: len(set(_ROUTE.findall(server.log))) >= count - 1,
                 lambda server=server: f"routes to all servers\n{server.log}",
             )
+        if jetstream:
+            eventually(
+                lambda: any("JetStream cluster new metadata leader" in server.log for server in made),
+                lambda: f"a leader\n{made[0].log}",
+                within_s=30.0,
+            )
         yield made
+
+
+def asked(url: str, subject: str, body: Any = None) -> dict[str, Any]:
+    """What a server answers, as JSON; an error if nobody takes it."""
+
+    async def ask() -> Any:
+        client = await nats.connect(url, allow_reconnect=False)
+        try:
+            answer = await client.request(subject, b"" if body is None else json.dumps(body).encode(), timeout=5)
+        finally:
+            await client.close()
+        return json.loads(answer.data)
+
+    answer = run(ask())
+    assert isinstance(answer, dict)
+    return answer
+
+
+def told(url: str, subject: str, data: bytes) -> None:
+    """Send `data` to a server."""
+
+    async def tell() -> None:
+        client = await nats.connect(url, allow_reconnect=False)
+        await client.publish(subject, data)
+        await client.flush()
+        await client.close()
+
+    run(tell())

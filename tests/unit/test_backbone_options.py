@@ -117,3 +117,15 @@ def test_every_pattern_but_custom_has_it():
         assert pattern(**SIDES, name="a", backbone="n1").backbone == (ServerAddress("n1", 4222),)
     with pytest.raises(TypeError):
         Custom(**SIDES, frontend_type="PULL", backend_type="PUSH", backbone="n1")
+
+
+def test_work_is_kept_by_a_backbone_where_there_is_work():
+    assert Streamer(**SIDES, name="a", backbone="n1", durable=True).durable is True
+    assert Relay(sub=1, push=2, name="a", backbone="n1", durable=True).durable is True
+    with pytest.raises(SettingsError, match=r"^backbone: expected URLs of NATS where durable is given, got None$"):
+        Streamer(**SIDES, name="a", durable=True)
+    with pytest.raises(SettingsError, match=r"^push: expected an endpoint where durable is given, got None$"):
+        Relay(sub=1, pub=2, name="a", backbone="n1", durable=True)
+    for pattern in (Forwarder, Queue):
+        with pytest.raises(TypeError):
+            pattern(**SIDES, name="a", backbone="n1", durable=True)

@@ -757,7 +757,7 @@ VALUES = {
     "--curve-secret": "none", "--curve-clients": "none", "--curve-serverkey": "none", "--plain-passwords": "none",
     "--backbone": ["nats://a:1,b:2", "tls://c:3"], "--backbone-prefix": "p.q", "--backbone-buffer": 2097152,
     "--backbone-when-full": "block", "--backbone-login": "none", "--backbone-ca": "none", "--backbone-cert": "none",
-    "--backbone-key": "none", "--requests-per-worker": 3,
+    "--backbone-key": "none", "--requests-per-worker": 3, "--durable": True,
     "--allow": ["none"], "--deny": ["none"], "--on-revoke": "disconnect",
     "--frontend-type": "SUB", "--backend-type": "PUB",
 }  # fmt: skip

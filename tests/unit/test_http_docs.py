@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from geventrelay import Device, DeviceSnapshot, Drop, OutletSnapshot, PumpSnapshot, Queue
 from geventrelay.backbone.hops import Hop, Outcome, Place, Trace, TracedRelay
-from geventrelay.backbone.values import BackboneDrop, BackboneSnapshot, LinkState, Neighbour
+from geventrelay.backbone.values import BackboneDrop, BackboneSnapshot, LinkState, Neighbour, StoreState
 from geventrelay.backbone.words import About
 from geventrelay.cli.top.rates import rates
 from geventrelay.engine.peeraccount import MOST_ACCOUNTS, MOST_TOPIC_BYTES, MOST_TOPICS, PeerAccount
@@ -73,7 +73,7 @@ CONNECTIONS = report.connections(
 )
 BACKBONE = BackboneSnapshot(
     relay="0", state=LinkState.CONNECTED, server="", reason="", waiting=0, waiting_bytes=0, incoming=0,
-    incoming_bytes=0, wanted=0, credit=0, promised=0, others=1,
+    incoming_bytes=0, wanted=0, credit=0, promised=0, others=1, store=StoreState.STORING,
     neighbours=(Neighbour("1", "", 0.0, 0, True, True, 0, 0, about=About(version="1", server="")),),
 )  # fmt: skip
 (PEER,), USER = CONNECTIONS["sockets"]["pub"], CONNECTIONS["users"]["pub"]["alice"]

@@ -14,6 +14,7 @@ import zmq.backend
 import zmq.green
 from nats.aio import transport
 from nats.aio.client import Client
+from nats.aio.subscription import Subscription
 from zmq.utils.garbage import gc as zmq_garbage
 
 import geventrelay
@@ -119,6 +120,7 @@ def test_the_library_for_nats_still_has_what_a_connection_uses_of_it():
     source = inspect.getsource(Client)
     assert [name for name in used if f"self.{name} =" not in source and f"self.{name}:" not in source] == []
     assert "self._io_writer" in inspect.getsource(transport.TcpTransport)
+    assert "self._id =" in inspect.getsource(Subscription)
     assert callable(Client._send_ping)
     assert callable(Client._connect_to_server)
 

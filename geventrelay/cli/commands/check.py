@@ -42,7 +42,8 @@ def execute(options: Options) -> int:
                 # Not before: asyncio and gevent take a while to load, which most files need not wait.
                 from ...backbone.asked import ask
 
-                print_stdout("\n".join(backbone_lines(device.name, ask(device))))
+                durable = getattr(device, "durable", False)
+                print_stdout("\n".join(backbone_lines(device.name, ask(device), durable=durable)))
     return 0
 
 
@@ -67,15 +68,16 @@ def _device(device: DeviceSettings) -> Iterator[str]:
         yield f"  joins the devices called {device.name} over NATS at {', '.join(map(str, servers))}"
 
 
-def backbone_lines(name: str, answers: Sequence[Answer]) -> Iterator[str]:
+def backbone_lines(name: str, answers: Sequence[Answer], *, durable: bool = False) -> Iterator[str]:
     """What the servers of NATS have answered to the device `name`, and what its user must know. Does not yield.
 
     :param answers: of each of them.
+    :param durable: whether they are to keep its work.
     """
     yield f"{name} at NATS:"
     for one in answers:
         yield f"  {one.server}  {_answer(one)}"
-        for note in _notes(one):
+        for note in _notes(one, durable):
             yield f"    note: {note}"
     there = [one for one in answers if not one.reason]
     if not there:
@@ -99,7 +101,7 @@ def _answer(one: Answer) -> str:
     return ", ".join(found)
 
 
-def _notes(one: Answer) -> Iterator[str]:
+def _notes(one: Answer, durable: bool) -> Iterator[str]:
     if one.reason:
         return
     if one.refused:
@@ -108,6 +110,11 @@ def _notes(one: Answer) -> Iterator[str]:
         yield "without TLS, others on the way can read and change messages, and read the login"
     if not one.asks_login:
         yield "it asks for no login: any program that reaches it can send messages to the subscribers"
+    if durable and not one.jetstream:
+        yield "it has no JetStream, and so keeps no work"
+    elif durable:
+        # nats-server#7564
+        yield "it says that work is stored before it is on a disk, unless its jetstream has sync_interval: always"
     yield f"larger messages than {one.max_payload:,} bytes reach no other device"
 
 

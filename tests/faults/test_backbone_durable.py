@@ -1,0 +1,100 @@
+"""Devices whose work NATS keeps: one is killed, with work stored, or with work in hand."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+from support.nats import NatsServer, asked, nats_server
+
+from geventrelay.testing import eventually
+
+ENGINES = ("libzmq", "zmtp")
+STREAM = "geventrelay+work+d"
+# Until then a server waits for one that was killed. It is half a minute where nobody has said otherwise.
+ACK_WAIT_S = 1.0
+
+
+@pytest.fixture
+def nats(tmp_path: Path) -> Iterator[NatsServer]:
+    with nats_server(tmp_path, "-js", "-sd", str(tmp_path / "store")) as server:
+        stream = {"name": STREAM, "subjects": ["geventrelay.work.d"], "retention": "workqueue", "storage": "file"}
+        assert "error" not in asked(server.url, f"$JS.API.STREAM.CREATE.{STREAM}", stream)
+        config = {"durable_name": "geventrelay", "ack_policy": "explicit", "ack_wait": int(ACK_WAIT_S * 1e9)}
+        body = {"stream_name": STREAM, "config": config}
+        assert "error" not in asked(server.url, f"$JS.API.CONSUMER.DURABLE.CREATE.{STREAM}.geventrelay", body)
+        yield server
+
+
+def numbered(count: int, size: int) -> list[list[bytes]]:
+    return [[b"%d" % number, b"x" * size] for number in range(count)]
+
+
+def state(nats: NatsServer) -> dict[str, int]:
+    found = asked(nats.url, f"$JS.API.STREAM.INFO.{STREAM}")["state"]
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_is_stored_outlives_the_device_that_stored_it_and_the_server(start, peers, nats, engine):
+    ports = ("streamer", "--frontend", "0", "--backend", "0", "--name", "work")
+    command = (*ports, "--backbone", nats.url, "--durable", "--engine", engine)
+    here = start(*command)
+    here.until_logged("backbone-stores")
+    source = peers.connect(zmq.PUSH, here["frontend"], sndhwm=0)
+    messages = numbered(500, 1000)
+    for message in messages:
+        source.send(*message)
+
+    def all_stored() -> bool:
+        # Each message has its length in the stream, and little else.
+        return state(nats)["bytes"] > 500 * 1000
+
+    eventually(all_stored, lambda: f"all to be stored: {state(nats)}")
+    here.signal(signal.SIGKILL)
+    here.wait()
+    nats.kill()
+    nats.start()
+    there = start(*command)
+    worker = peers.connect(zmq.PULL, there["backend"], rcvhwm=0)
+    assert worker.recv_all(500) == messages
+    eventually(lambda: state(nats)["messages"] == 0, "all to be acknowledged")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_a_killed_device_had_in_hand_comes_to_another(start, peers, nats, engine):
+    ports = ("streamer", "--frontend", "0", "--backend", "0", "--name", "work", "--sndhwm", "1", "--rcvhwm", "1")
+    command = (*ports, "--backbone", nats.url, "--durable", "--engine", engine)
+    here, killed = start(*command), start(*command)
+    source = peers.connect(zmq.PUSH, here["frontend"], sndhwm=0)
+    # Its worker reads nothing: this is more than all sockets on the way hold.
+    stalled = peers.connect(zmq.PULL, killed["backend"], rcvhwm=1)
+    messages = numbered(3000, 10_000)
+    for message in messages:
+        source.send(*message)
+    eventually(lambda: state(nats)["bytes"] > 10_000_000 and in_hand(nats), lambda: f"work in hand: {state(nats)}")
+    killed.signal(signal.SIGKILL)
+    killed.wait()
+    there = start(*command)
+    worker = peers.connect(zmq.PULL, there["backend"], rcvhwm=0)
+    got: list[list[bytes]] = []
+
+    def came() -> bool:
+        got.extend(stalled.recv_now() + worker.recv_now())
+        return len({one[0] for one in got}) >= 3000 - 4 and state(nats)["messages"] == 0
+
+    eventually(came, lambda: f"all of it, not {len(got)}: {state(nats)}", within_s=40)
+    numbers = Counter(int(one[0]) for one in got)
+    # What was handed to the stalled worker's socket and was in its queue has gone with the process.
+    assert len(set(range(3000)) - numbers.keys()) <= 4
+    assert sum(numbers.values()) - len(numbers) <= 64
+
+
+def in_hand(nats: NatsServer) -> bool:
+    found = asked(nats.url, f"$JS.API.CONSUMER.INFO.{STREAM}.geventrelay")
+    return bool(found["num_ack_pending"]) and found["num_pending"] > 0
