@@ -82,7 +82,8 @@ async def _asked(link: Link, server: ServerAddress, subjects: Subjects) -> Answe
             await connection.subscribe(subject)
         for subject in own:
             await connection.publish(subject, b"")
-        # What it has refused it says before it answers.
+        # What it has refused it says before it answers; but the library lets a question pass what waits to be sent.
+        await connection.flushed()
         round_trip_s = await connection.round_trip()
         if round_trip_s is None:
             raise ConnectionError(connection.ended.result())
