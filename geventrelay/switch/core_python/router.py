@@ -123,12 +123,16 @@ class Router(Side):
             reason = self._route(piece)
             if reason is None:
                 count_sent(counters, piece)
-            elif reason is Drop.UNROUTABLE and other._route(piece) is None:
+            elif not self._knows(piece) and other._route(piece) is None:
                 counters.elsewhere += 1
             else:
                 counters.drop(reason)
                 refused += reason is not Drop.MALFORMED
         return refused
+
+    def _knows(self, piece: Run) -> bool:
+        """Whether it has the peer that a message names, or it names none."""
+        return piece.parts < 2 or piece.data[slice(*piece.first_part(0))] in self._by_id
 
     def _route(self, piece: Run) -> Drop | None:
         """Send one message; why it could not be, None if it could."""

@@ -2,7 +2,7 @@
 
 cimport cython
 
-from .peer cimport Gate, Peer, Side, room_of
+from .peer cimport Gate, Peer, Side, is_busy, room_of
 
 from ..contract import FREE_PLACES, MOST_FREE_PLACES
 
@@ -52,7 +52,7 @@ cdef long long places_of(const Side *side) noexcept:
     cdef Peer *peer
     for index in range(side.count):
         peer = side.peers[index]
-        if peer.fd < 0 or peer.over or not room_of(peer):
+        if peer.fd < 0 or peer.over or is_busy(peer) or not room_of(peer):
             continue
         # Its bytes have room, and how large the next ones are is not known here.
         room = side.most - (peer.queue.messages - peer.queue.beyond)

@@ -284,14 +284,12 @@ cdef inline void count_sent(Destination *destination, const Message *message) no
 
 
 cdef inline Py_ssize_t room_of(Peer *peer) noexcept nogil:
-    # How many messages it may take now.
+    # How many messages it may take now; if it is busy, none all the same.
     cdef const Side *side = peer.side
     cdef long long room = side.most - (peer.queue.messages - peer.queue.beyond)
     if side.sndhwm_bytes:
         # One at a time: how large the next ones are is not known here.
         room = min(room, 1) if peer.queue.nbytes - peer.queue.beyond_bytes < side.sndhwm_bytes else 0
-    if side.requests:
-        room = min(room, side.requests - peer.unanswered)
     return max(room, 0)
 
 

@@ -6,13 +6,22 @@ from .peer cimport (
 )
 from .writing cimport write_out
 
-cdef enum:
-    # In the place of a reason to drop.
-    GIVEN = -1
-
 
 cdef inline Peer *peer_with_room(Side *side) noexcept nogil:
     # The next in turn that takes a message now; NULL if there is none.
+    cdef Py_ssize_t at = side.next if side.next < side.count else 0
+    cdef Peer *peer
+    if side.count and not is_shut(side):
+        peer = side.peers[at]
+        if takes(peer) and room_of(peer) and not is_busy(peer):
+            # As it is mostly.
+            side.next = at
+            return peer
+    return any_with_room(side)
+
+
+cdef inline Peer *any_with_room(Side *side) noexcept nogil:
+    # The same, of all of them.
     cdef Py_ssize_t index, at = side.next
     cdef Peer *peer
     if is_shut(side):
@@ -21,8 +30,8 @@ cdef inline Peer *peer_with_room(Side *side) noexcept nogil:
         if at >= side.count:
             at = 0
         peer = side.peers[at]
-        if takes(peer):
-            if not room_of(peer) and not is_busy(peer):
+        if takes(peer) and not is_busy(peer):
+            if not room_of(peer):
                 # What has come in this turn was not written yet.
                 write_out(peer)
             if room_of(peer) and takes(peer):
@@ -33,24 +42,31 @@ cdef inline Peer *peer_with_room(Side *side) noexcept nogil:
 
 
 cdef inline void push(Destination *destination, const Message *message) noexcept nogil:
-    cdef int reason = push_to(destination.side, message)
-    if reason == GIVEN:
-        count_sent(destination, message)
-    elif destination.otherwise != NULL and push_to(destination.otherwise, message) == GIVEN:
-        destination.elsewhere += 1
-    else:
-        destination.dropped[reason] += 1
-        destination.refused += destination.otherwise != NULL
-
-
-cdef inline int push_to(Side *side, const Message *message) noexcept nogil:
-    # GIVEN, or why no peer takes it.
-    cdef Peer *peer = peer_with_room(side)
+    cdef Peer *peer = peer_with_room(destination.side)
     if peer == NULL:
-        return why_none(side)
+        push_elsewhere(destination, message)
+    elif give(destination.side, peer, message):
+        count_sent(destination, message)
+    else:
+        destination.dropped[FULL] += 1
+
+
+cdef inline void push_elsewhere(Destination *destination, const Message *message) noexcept nogil:
+    # Where no peer of the side has room.
+    cdef Side *other = destination.otherwise
+    cdef Peer *peer = NULL if other == NULL else any_with_room(other)
+    if peer != NULL and give(other, peer, message):
+        destination.elsewhere += 1
+        return
+    destination.dropped[why_none(destination.side)] += 1
+    destination.refused += other != NULL
+
+
+cdef inline bint give(Side *side, Peer *peer, const Message *message) noexcept nogil:
+    # To a peer that has room; False if there is no memory.
     side.next += 1
     if not put(peer, message.block, message.at, message.size, 1):
-        return FULL
+        return False
     if side.gate != NULL:
         side.gate.permits -= 1
     if side.requests:
@@ -58,7 +74,7 @@ cdef inline int push_to(Side *side, const Message *message) noexcept nogil:
     peer.matched += 1
     peer.core.queued += message.size
     mark_dirty(peer)
-    return GIVEN
+    return True
 
 
 cdef inline int why_none(Side *side) noexcept nogil:

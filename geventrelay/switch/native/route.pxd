@@ -8,45 +8,50 @@ from .frames cimport MORE, read_frame, write_head
 from .peer cimport (
     FULL, MALFORMED, UNROUTABLE, Core, Destination, Message, Peer, Side, count_sent, mark_dirty, room_of, takes, why_full
 )
-from .push cimport GIVEN
 from .table cimport find_in
 from .writing cimport write_out
 
 
 cdef inline void route(Destination *destination, const Message *message) noexcept nogil:
-    # To the peer that its first part names.
-    cdef int reason = route_to(destination.side, message)
-    if reason == GIVEN:
-        count_sent(destination, message)
-    elif reason == UNROUTABLE and destination.otherwise != NULL and route_to(destination.otherwise, message) == GIVEN:
-        destination.elsewhere += 1
-    else:
-        destination.dropped[reason] += 1
-        destination.refused += destination.otherwise != NULL and reason != MALFORMED
-
-
-cdef inline int route_to(Side *side, const Message *message) noexcept nogil:
-    # GIVEN, or why it cannot go.
+    # To the peer that its first part names, here or otherwise.
     cdef size_t length = 0, head
     cdef bint more = False
     cdef const unsigned char *at = data_of(message.block) + message.at
     cdef Peer *peer
+    cdef Side *side = destination.side
     head = read_frame(at, False, &length, &more)
     if not more:
-        return MALFORMED
-    peer = <Peer *>find_in(&side.routes, at + head, length)
+        destination.dropped[MALFORMED] += 1
+        return
+    while True:
+        peer = <Peer *>find_in(&side.routes, at + head, length)
+        if peer != NULL or destination.otherwise == NULL or side == destination.otherwise:
+            break
+        side = destination.otherwise
     if peer == NULL:
-        return UNROUTABLE
+        refuse(destination, UNROUTABLE)
+        return
     if not room_of(peer):
         write_out(peer)
     if not room_of(peer) or not takes(peer):
-        return why_full(peer) if takes(peer) else UNROUTABLE
+        refuse(destination, why_full(peer) if takes(peer) and side == destination.side else UNROUTABLE)
+        return
     if not put(peer, message.block, message.at + head + length, message.size - head - length, 1):
-        return FULL
+        refuse(destination, FULL)
+        return
     peer.matched += 1
     peer.core.queued += message.size
     mark_dirty(peer)
-    return GIVEN
+    if side == destination.side:
+        count_sent(destination, message)
+    else:
+        destination.elsewhere += 1
+
+
+cdef inline void refuse(Destination *destination, int reason) noexcept nogil:
+    # Drops a message that is not malformed.
+    destination.dropped[reason] += 1
+    destination.refused += destination.otherwise != NULL
 
 
 cdef inline bint add_envelope(Core *core, const Peer *peer, Message *message) noexcept nogil:

@@ -10,7 +10,7 @@ from .peer cimport (
     ASKS, BLOCK, FULL, PUBLISHES, PUSHES, ROUTES, STOPPED, Core, Destination, Message, Side, Way, is_shut, room_of, takes
 )
 from .publish cimport give_group, has_room_at_all, publish
-from .push cimport peer_with_room, push
+from .push cimport any_with_room, peer_with_room, push
 from .route cimport route
 
 
@@ -27,16 +27,14 @@ cdef inline bint has_room(Way *way) noexcept nogil:
         if side.kind == PUBLISHES:
             if side.slow == BLOCK and side.full != NULL and takes(side.full) and not room_of(side.full):
                 return False
-        elif side.kind == PUSHES and not has_place(&way.destinations[index]):
+        elif side.kind == PUSHES and any_with_room(side) == NULL and not has_place_elsewhere(&way.destinations[index]):
             return False
     return True
 
 
-cdef inline bint has_place(Destination *destination) noexcept nogil:
-    # Whether one of those that take messages in turn takes one now, there or otherwise.
-    if peer_with_room(destination.side) != NULL:
-        return True
-    return destination.otherwise != NULL and peer_with_room(destination.otherwise) != NULL
+cdef inline bint has_place_elsewhere(Destination *destination) noexcept nogil:
+    # Whether there is an alternative that takes a message in turn now.
+    return destination.otherwise != NULL and any_with_room(destination.otherwise) != NULL
 
 
 cdef inline bint lacks_permits(Way *way) noexcept nogil:
@@ -49,7 +47,7 @@ cdef inline bint lacks_permits(Way *way) noexcept nogil:
         destination = &way.destinations[index]
         if destination.drops or destination.side.kind != PUSHES or destination.otherwise == NULL:
             continue
-        if is_shut(destination.otherwise) and peer_with_room(destination.side) == NULL:
+        if is_shut(destination.otherwise) and any_with_room(destination.side) == NULL:
             return True
     return False
 
@@ -68,8 +66,9 @@ cdef inline bint may_move(Way *way, const Message *message) noexcept nogil:
                 cut_for(destination.payload, message, &cut)
                 if not has_room_at_all(destination.side, cut.first, cut.first_size):
                     return False
-        elif destination.side.kind == PUSHES and not has_place(destination):
-            return False
+        elif destination.side.kind == PUSHES and peer_with_room(destination.side) == NULL:
+            if not has_place_elsewhere(destination):
+                return False
     return True
 
 
