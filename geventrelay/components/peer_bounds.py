@@ -121,3 +121,13 @@ def usage_bound(plan: SocketPlan, settings: DeviceSettings) -> Bound | None:
     if plan.type in _READ and plan.key != "control" and unfinished != 0:
         return unfinished_bound(unfinished or UNFINISHED_BYTES)
     return None
+
+
+def most_parts(plan: SocketPlan, settings: DeviceSettings) -> int:
+    """How many parts a message may have that is read from the socket of `plan`; 0 for any number. Does not yield.
+
+    :param plan: the socket.
+    :param settings: the device's.
+    """
+    # What comes from other devices has been held to their bounds.
+    return settings.max_parts + plan.way_parts if settings.max_parts and not plan.private else 0

@@ -44,6 +44,8 @@ class SocketPlan:
     :ivar private: whether its one peer is a component of this device. No rules, rates or bounds of the settings hold
         for it, and users do not see it but for what it has counted.
     :ivar requests_per_peer: where peers answer requests, how many each of them is given at a time; 0 for no limit.
+    :ivar way_parts: how many parts may stand before a message of its peers besides those that the settings allow: the
+        way back of a request that has come from another device.
     """
 
     key: str
@@ -53,6 +55,7 @@ class SocketPlan:
     longest_linger_ms: int | None = None
     private: bool = False
     requests_per_peer: int = 0
+    way_parts: int = 0
 
 
 @dataclass(frozen=True, slots=True)

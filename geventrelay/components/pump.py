@@ -90,7 +90,7 @@ class PumpComponent(Component):
         """Make the pump; see `Component.open`. Does not yield."""
         outlets = [self._outlet(outlet) for outlet in self._plan.outlets]
         self._pump = Pump(self.key, self._sockets[self.key], outlets, self._refused, self._log_uncut)
-        self._pump.set_max_parts(self._settings.max_parts)
+        self._pump.set_max_parts(self._sockets.most_parts(self.key, self._settings))
         limit = rate_limit(self._settings)
         # libzmq hands subscriptions over as messages. They have bounds of their own. What others have sent to another
         # device has been held to a rate there.
@@ -128,7 +128,7 @@ class PumpComponent(Component):
     def apply(self, settings: DeviceSettings, change: Adjustment) -> None:
         """Take the `max_parts` of other `settings`; see `Component.apply`. The `change` does not concern it."""
         self._settings = settings
-        self.pump.set_max_parts(settings.max_parts)
+        self.pump.set_max_parts(self._sockets.most_parts(self.key, settings))
 
     @property
     def drained(self) -> bool:

@@ -18,6 +18,7 @@ from . import contexts
 from .component import Component, DrainStep
 from .device_socket import DeviceSocket
 from .guard import Guard
+from .peer_bounds import most_parts
 from .plan import Adjustment, SocketPlan
 
 
@@ -81,6 +82,10 @@ class Sockets(Component):
     def is_private(self, key: str) -> bool:
         """Whether the socket `key` is between components of the device; see `SocketPlan`. Does not yield."""
         return self._sockets[key].plan.private
+
+    def most_parts(self, key: str, settings: DeviceSettings) -> int:
+        """How many parts a message from the socket `key` may have; see `peer_bounds.most_parts`, `settings` too."""
+        return most_parts(self._sockets[key].plan, settings)
 
     def stages(self, key: str) -> tuple[Stage, ...]:
         """What each message has to pass that is read from the socket `key`. Does not yield."""

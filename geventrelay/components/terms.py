@@ -20,7 +20,7 @@ from ..zmtp.bounds import Bounds
 from ..zmtp.socket_types import TO_SUBSCRIBERS
 from .door import door_of
 from .new_socket import ONLY_SEND, PROBES, repeats_subscriptions
-from .peer_bounds import LARGEST_PART_BYTES, handshake_time
+from .peer_bounds import LARGEST_PART_BYTES, handshake_time, most_parts
 from .plan import RECEIVE_ONLY, SocketPlan
 from .rates import rate_limit
 from .replay import MOST_QUEUED_BYTES, MOST_REQUEST_BYTES, MOST_REQUEST_PARTS, REPLAY
@@ -57,7 +57,7 @@ def side_plan(plan: SocketPlan, settings: DeviceSettings, first_number: int = 1)
         frame_bytes=part if part >= 0 else _NO_LIMIT_BYTES,
         message_bytes=(UNFINISHED_BYTES if unfinished is None else unfinished) or _NO_LIMIT_BYTES,
         # With libzmq's sockets, the routing id is one of them.
-        parts=settings.max_parts - (plan.type == zmq.ROUTER) if settings.max_parts else NO_LIMIT,
+        parts=most_parts(plan, settings) - (plan.type == zmq.ROUTER) if settings.max_parts else NO_LIMIT,
         topic_bytes=settings.max_topic_size_bytes,
     )
     kind = zmq.SocketType(plan.type).name

@@ -31,6 +31,9 @@ from ..settings import PATTERNS, DeviceSettings, Queue, Relay
 from ..settings.socket_types import directions
 from ..terms import Payload, SlowSubscriber, WhenFull
 
+WAY_PARTS = 16
+"""Each device on the way of a request puts two parts before it: a worker's reply has them too."""
+
 
 def plan(settings: DeviceSettings) -> Plan:
     """What the pattern of `settings` is made of. Does not yield.
@@ -149,11 +152,15 @@ def _with_work(made: Plan, types: Mapping[str, int]) -> Plan:
     ]
     if requests:
         pumps.append(PumpPlan(BACKBONE_WORK_OUT, _otherwise_back((OutletPlan(first.source),))))
-    sockets = (
+    sockets = tuple(
+        dataclasses.replace(one, way_parts=WAY_PARTS) if requests and one.key == to_workers.socket else one
+        for one in made.sockets
+    )
+    private = (
         _private(BACKBONE_WORK_OUT, zmq.DEALER if requests else zmq.PUSH),
         _private(BACKBONE_WORK_IN, zmq.ROUTER if requests else zmq.PULL),
     )
-    return Plan((*made.sockets, *sockets), tuple(pumps))
+    return Plan((*sockets, *private), tuple(pumps))
 
 
 def _otherwise_back(outlets: tuple[OutletPlan, ...]) -> tuple[OutletPlan, ...]:
