@@ -16,6 +16,8 @@ MOST_AHEAD = 1024
 """How many may be under way at most."""
 AGAIN_S = 0.5
 """After so long, a device that has not used its credit is asked what became of it."""
+LIKELY = 2**62
+"""Numbers of a device that is new here are below this: there is then still room for all that follow."""
 HUNGER_S = 3.0
 """So long after its last `Hungry`, a device has no work any more: it says that again each second."""
 
@@ -28,6 +30,7 @@ class _Asker:
     :ivar wanted_at: when it said so last.
     :ivar turn: the number of the last `Grant` to it.
     :ivar up_to: how many messages it may send in all.
+    :ivar granted: the highest `up_to` there was: no honest device has sent more.
     :ivar said_at: when it was told so last.
     :ivar asked: how often it was asked since what became of that, and has not answered.
     :ivar arrived: how many of its messages have come, or are known to be lost.
@@ -37,6 +40,7 @@ class _Asker:
     wanted_at: float = 0.0
     turn: int = 0
     up_to: int = 0
+    granted: int = 0
     said_at: float = 0.0
     asked: int = 0
     arrived: int = 0
@@ -151,9 +155,15 @@ class Granting:
                 free -= given
                 self._turn += 1
                 one.turn, one.up_to, one.asked = self._turn, max(one.up_to, one.arrived) + given, 0
+                one.granted = max(one.granted, one.up_to)
                 said.append(self._say(relay, one, now))
                 self._present[relay] = self._present.pop(relay)
         return said
+
+    def has_credit(self, head: PackHead) -> bool:
+        """Whether a pack with this `head` was ever granted, also if that was taken back since."""
+        one = self._askers.get(head.relay)
+        return one is not None and head.first + head.count <= one.granted
 
     def take(self, head: PackHead) -> bool:
         """Whether a pack with this `head` is to be handed to the device. What is missing before it is lost."""
@@ -179,6 +189,12 @@ class Granting:
         one = self._present.get(word.relay)
         if one is None:
             return
+        if word.sent > one.granted:
+            if one.received or word.sent >= LIKELY:
+                # It was not said by that device, or not by an honest one.
+                return
+            # It was known here long ago: its numbers go on.
+            one.arrived = one.granted = word.sent
         self._passed(one, word.sent)
         one.wants, one.wanted_at = word.wants, now
         if word.turn == one.turn:

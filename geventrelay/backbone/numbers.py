@@ -33,6 +33,10 @@ class Numbers:
         """A device is there from now on."""
         self._others.setdefault(relay, _Other())
 
+    def knows(self, relay: bytes) -> bool:
+        """Whether a device is there, or was not long ago."""
+        return relay in self._others
+
     def head(self, relay: bytes, count: int) -> PackHead:
         """The head of a pack of `count` messages that is sent now to `relay`, which has joined."""
         one = self._others[relay]

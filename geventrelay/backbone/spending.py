@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from .granting import LIKELY
 from .mesh import Say
 from .pack import WORK, PackHead
 from .words import Grant, Hungry, Spent
@@ -114,6 +115,9 @@ class Spending:
             return []
         if word.turn == one.turn:
             return [self._spent(word.relay)]
+        if word.arrived > one.sent and (one.sent or word.arrived >= LIKELY):
+            # More than was sent: it was not said by that device, or not by an honest one.
+            return []
         one.turn, one.sent = word.turn, max(one.sent, word.arrived)
         least = one.sent + one.assigned
         had = one.credit

@@ -28,7 +28,7 @@ from .credit import Credit
 from .inbox import Inbox
 from .link import Link
 from .mesh import Action, Mesh, Say
-from .pack import HEAD_BYTES, REPLIES, WORK, head_of
+from .pack import HEAD_BYTES, REPLIES, WORK, PackHead, head_of
 from .requests import with_way
 from .subjects import Subjects
 from .unsent import Portion, Unsent, cut
@@ -397,9 +397,9 @@ class Working:
         :raises MalformedError: if it is none.
         """
         head = head_of(data)
+        self._check(head)
         messages = data[HEAD_BYTES:]
-        of_queue = head.stream == REPLIES and self.answering is not None
-        if not (head.stream == WORK or of_queue) or whole.count(messages) != head.count:
+        if whole.count(messages) != head.count:
             raise MalformedError("a pack that is not what its head says")
         lost = self.lost
         if head.stream == REPLIES:
@@ -413,6 +413,16 @@ class Working:
             self._offer()
         if self.lost > lost:
             log.warning(event("backbone-lost", device=self._device, relay=head.relay.hex(), messages=self.lost - lost))
+
+    def _check(self, head: PackHead) -> None:
+        """Let no more in than was asked for; before time is spent on its messages."""
+        if head.stream == WORK:
+            if not self.credit.granting.has_credit(head):
+                raise MalformedError("work without credit")
+        elif head.stream != REPLIES or self.answering is None:
+            raise MalformedError("a pack of another kind")
+        elif not self.credit.replies.knows(head.relay):
+            raise MalformedError("replies of a device that is not known")
 
     @property
     def lost(self) -> int:

@@ -10,6 +10,7 @@ import random
 from collections import deque
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 
@@ -197,6 +198,8 @@ class Relay:
         head = head_of(data)
         messages = data[HEAD_BYTES:].split(b",")
         assert len(messages) == head.count
+        # What an honest device sends is never more than that.
+        assert self.credit.granting.has_credit(head)
         if self.credit.granting.take(head):
             self.work_in.extend(messages)
             self.offer()
@@ -499,6 +502,26 @@ def test_huge_credit_is_bounded():
     said = credit.hear(Grant(b"other".ljust(8), 1, 0, 2**62), 0.0)
     assert gate.permits == credit.spending.credit == MOST_CREDIT
     assert [one.word.up_to for one in said] == [MOST_CREDIT]
+
+
+@pytest.mark.parametrize("number", [2**62, 2**63 - 1])
+@pytest.mark.parametrize("has_sent", [False, True])
+def test_words_that_someone_else_said_break_no_numbers(number, has_sent):
+    net = Net()
+    one, other = relays(net, 2)
+    other.places = 10
+    if has_sent:
+        one.work(5)
+        net.settle()
+    for relay, word in (
+        (other, Spent(one.name, 1, number, number, 0)),
+        (one, Grant(other.name, one.credit.spending._granters[other.name].turn + 1, number, number)),
+    ):
+        relay.say(relay.credit.hear(word, net.now))
+    one.work(5)
+    net.settle()
+    assert len(other.done) == (10 if has_sent else 5)
+    assert not other.credit.granting.lost
 
 
 def test_words_of_one_that_is_not_there_are_passed_over():

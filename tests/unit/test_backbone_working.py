@@ -108,6 +108,11 @@ class Place:
         self.working.hear(Grant(relay, turn, 0, up_to))
         await self.settle()
 
+    def grant(self, relay: bytes, count: int) -> None:
+        """There is room for `count` messages, which another device gets."""
+        self.work.places = count
+        self.working.hear(Hungry(relay, count))
+
     def leave_by_permit(self, *messages: list[bytes]) -> None:
         """As the device does: it gives a permit for each message."""
         assert self.work.gate.permits >= len(messages)
@@ -307,6 +312,7 @@ def test_credit_that_is_not_used_is_given_back():
 def test_what_is_no_pack_of_work_is_refused(data):
     async def test(place: Place) -> None:
         place.join(ONE)
+        place.grant(ONE, 4)
         with pytest.raises(MalformedError):
             try:
                 place.working.on_pack(data)
@@ -318,9 +324,51 @@ def test_what_is_no_pack_of_work_is_refused(data):
     streamer(test)
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        pack(OTHER, *tasks(1)),
+        pack(b"stranger", *tasks(1)),
+        pack(ONE, *tasks(1, 2, 3)),
+        pack(ONE, *tasks(1), first=2),
+        pack(ONE, *tasks(1), first=2**63 - 1),
+        pack(b"stranger", [b"client", b"", b"reply"], stream=REPLIES),
+    ],
+)
+def test_what_was_not_asked_for_is_refused(data):
+    async def test(place: Place) -> None:
+        place.join(ONE)
+        place.join(OTHER)
+        place.grant(ONE, 2)
+        with pytest.raises(MalformedError):
+            place.working.on_pack(data)
+        await place.settle()
+        assert place.into.written == place.out.written == []
+        assert place.working.lost == place.working.received == 0
+        place.working.on_pack(pack(ONE, *tasks(1, 2)))
+        await place.settle()
+        assert len(place.into.written) == 2
+
+    queue(test)
+
+
+def test_work_that_comes_after_its_credit_was_taken_back_is_taken():
+    async def test(place: Place) -> None:
+        place.join(ONE)
+        place.grant(ONE, 2)
+        place.working.finish()
+        place.working.left(ONE)
+        place.working.on_pack(pack(ONE, *tasks(1, 2)))
+        await place.settle()
+        assert place.into.written == tasks(1, 2)
+
+    streamer(test)
+
+
 def test_missing_work_counts_as_lost():
     async def test(place: Place) -> None:
         place.join(ONE)
+        place.grant(ONE, 4)
         place.working.on_pack(pack(ONE, *tasks(1), first=3))
         assert (place.working.lost, place.working.received) == (3, 1)
         place.working.on_pack(pack(ONE, *tasks(1), first=3))
@@ -332,6 +380,7 @@ def test_missing_work_counts_as_lost():
 def test_requests_go_in_with_the_way_back_and_replies_go_back_without_it():
     async def test(place: Place) -> None:
         place.join(ONE)
+        place.grant(ONE, 1)
         place.working.on_pack(pack(ONE, [b"client", b"", b"request"]))
         await place.settle()
         (request,) = place.into.written
