@@ -40,7 +40,7 @@ def test_it_says_of_each_server_whether_it_can_be_reached_and_what_it_is_like(ru
         for words in (", called one, ", "no TLS", "ms away", "max_payload 1,048,576 bytes"):
             assert words in lines[start + 1]
         assert lines[start + 2 :] == [
-            "    note: it asks for no login: any program that reaches it can send messages to the subscribers",
+            "    note: it asks for no login: any program that reaches it can send messages as other devices do",
             "    note: larger messages than 1,048,576 bytes reach no other device",
             f"  {away}  no connection: Connection refused",
         ]

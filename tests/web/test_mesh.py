@@ -6,7 +6,7 @@ import json
 
 import pytest
 from support.page import complaints, tab_to, text
-from support.stub_server import StubServer, backbone, neighbour, relay, working
+from support.stub_server import StubServer, backbone, neighbour, pump, queue, relay, working
 
 from geventrelay.backbone.values import LinkState
 
@@ -62,7 +62,61 @@ def test_each_other_relay_is_on_the_map_and_in_the_table_with_what_goes_to_and_f
         assert browser.evaluate(column("credit")) == ["0", "64"]
         assert browser.evaluate(column("hungry")) == ["no", "yes"]
         # Its own diagram has where work comes from.
-        assert "from others" in browser.evaluate(text("[data-device=prices] .diagram"))
+        assert browser.evaluate(text("[data-device=prices] [data-lane='backbone_work_in push'] .tag")) == "others"
+        assert complaints(browser, stub) == []
+
+
+LAYOUT = """
+(() => {
+  const box = (one) => one.getBBox();
+  const boxes = [...document.querySelectorAll("[data-device=%s] .diagram-frame .box:not(.tag)")];
+  return boxes.map((one) => [box(one.querySelector("rect")), [...one.querySelectorAll("text")].map(box)]).every(
+    ([around, texts]) => texts.every((text) => text.y >= around.y && text.y + text.height <= around.y + around.height));
+})()
+"""
+
+
+@pytest.mark.parametrize("width", [400, 1180])
+@pytest.mark.parametrize("pattern", ["streamer", "queue", "relay"])
+def test_work_that_goes_to_others_and_comes_from_them_is_in_the_diagram(browser, pattern, width):
+    def devices(seconds):
+        moved = {"elsewhere": int(300 * seconds)}
+        if pattern == "relay":
+            one = relay("tasks", received=int(500 * seconds))
+            one["pumps"][0]["outlets"][1] |= moved
+            return [working(one) | {"backbone": backbone([neighbour(1)])}]
+        one = queue("tasks", received=int(500 * seconds))
+        one["pumps"][0]["outlets"][0] |= moved
+        if pattern == "streamer":
+            del one["pumps"][1]
+            one["sockets"][0]["type"], one["sockets"][1]["type"], one["pattern"] = "PULL", "PUSH", "streamer"
+            return [working(one) | {"backbone": backbone([neighbour(1)])}]
+        working(one)["pumps"].append(pump("backbone_work_out", int(70 * seconds), frontend={}))
+        return [one | {"backbone": backbone([neighbour(1)])}]
+
+    front, back = ("sub", "push") if pattern == "relay" else ("frontend", "backend")
+    with StubServer(devices) as stub:
+        browser.show_as(width, 900, still=True)
+        browser.open(stub.url)
+        lane = f"[data-device=tasks] [data-lane='{front} {back} elsewhere']"
+        if width == 400 and pattern != "streamer":
+            # There is no room for so many lines.
+            browser.until(f"document.querySelector(\"[data-lane='{front} {back}']\").classList.contains('moving')")
+            assert browser.evaluate("document.querySelectorAll('.diagram-frame .lane').length") == 2
+            assert browser.evaluate(LAYOUT % "tasks")
+            return
+        browser.until(f"document.querySelector({json.dumps(lane)}).classList.contains('moving')")
+        assert "elsewhere" in browser.evaluate(text(f"{lane} .caption"))
+        browser.until(f"/^[123][0-9][0-9]\\/s$/.test({text(f'{lane} .rate')})")
+        assert browser.evaluate(text(f"[data-lane='backbone_work_in {back}'] .tag")) == "others"
+        if pattern == "queue":
+            assert browser.evaluate(text("[data-lane='backbone_work_in backend'] .caption")).startswith("requests")
+            assert browser.evaluate(text("[data-lane='backbone_work_out frontend'] .caption")).startswith("replies")
+            assert browser.evaluate("document.querySelector(\"[data-lane='backbone_work_out frontend'] .tag\")") is None
+            assert "to others" not in browser.evaluate(text(".diagram"))
+        else:
+            assert "to others" in browser.evaluate(text(".diagram"))
+        assert browser.evaluate(LAYOUT % "tasks")
         assert complaints(browser, stub) == []
 
 

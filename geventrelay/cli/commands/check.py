@@ -109,7 +109,7 @@ def _notes(one: Answer, durable: bool) -> Iterator[str]:
     if not one.tls and not _is_loopback(one.server.host):
         yield "without TLS, others on the way can read and change messages, and read the login"
     if not one.asks_login:
-        yield "it asks for no login: any program that reaches it can send messages to the subscribers"
+        yield "it asks for no login: any program that reaches it can send messages as other devices do"
     if durable and not one.jetstream:
         yield "it has no JetStream, and so keeps no work"
     elif durable:

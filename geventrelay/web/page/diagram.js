@@ -48,7 +48,7 @@ export class Diagram {
     });
     const keys = new Set(device.sockets.map((socket) => socket.key));
     for (const [key, box] of Object.entries(plan.boxes)) {
-      if (!keys.has(key)) parts.push(this.#others(key, box, plan.narrow));
+      if (!keys.has(key)) parts.push(this.#others(plan.lanes.filter((lane) => lane.right === key), box, plan.narrow));
     }
     this.root.replaceChildren(...parts);
   }
@@ -79,9 +79,9 @@ export class Diagram {
   }
 
   // Where messages go to other devices of the same name, or come from.
-  #others(key, box, narrow) {
+  #others(lanes, box, narrow) {
     const top = box.y + (narrow ? 0 : (box.height - 82) / 2);
-    const name = draw("text", { class: "box-key", x: box.x + 10, y: top + 25 }, box.gives ? "from others" : "to others");
+    const name = draw("text", { class: "box-key", x: box.x + 10, y: top + 25 }, lanes.every((lane) => lane.forward) ? "to others" : "others");
     const peers = draw("text", { class: "box-peers", x: box.x + 10, y: top + 66 });
     this.#updates.push((now) => {
       const backbone = now.backbone;
@@ -110,19 +110,29 @@ export class Diagram {
 
   #lane(device, lane) {
     const byKey = Object.fromEntries(device.sockets.map((socket) => [socket.key, socket]));
-    const goods = cargo(device.pattern, byKey[lane.source] ?? lane, byKey[lane.outlet] ?? lane);
+    const goods = cargo(device.pattern, byKey[lane.source] ?? { key: lane.source }, byKey[lane.outlet] ?? { key: lane.outlet });
     const line = draw("line", { class: "line", x1: lane.x1, y1: lane.y1, x2: lane.x2, y2: lane.y2 });
     const flow = draw("line", { class: "flow", x1: lane.x1, y1: lane.y1, x2: lane.x2, y2: lane.y2 });
     const title = draw("title");
     const speed = draw("text", { class: "rate", x: lane.text.x, y: lane.text.y, "text-anchor": lane.text.anchor });
     const caption = draw("text", { class: "caption", x: lane.text.x, y: lane.text.y + 15, "text-anchor": lane.text.anchor });
     const held = heldMark(lane);
+    const tag = lane.tag ? [tagOf(lane.tag)] : [];
     const size = lane.text.second ? draw("text", { class: "caption", x: lane.text.x, y: lane.text.y + 30 }) : null;
-    const root = draw("g", { class: "lane", "data-lane": `${lane.source} ${lane.outlet}` },
-      title, line, flow, head(lane), held.root, speed, caption, ...(size ? [size] : []), this.#drops(lane));
+    const root = draw("g", { class: "lane", "data-lane": `${lane.source} ${lane.outlet}${lane.elsewhere ? " elsewhere" : ""}` },
+      title, ...tag, line, flow, head(lane), held.root, speed, caption, ...(size ? [size] : []), this.#drops(lane));
     this.#updates.push((now, rates) => {
       const outlet = find(now, lane);
       if (outlet === undefined) return;
+      if (lane.elsewhere) {
+        const moved = rates.get(counterKey(lane.source, lane.outlet, "elsewhere"));
+        setText(speed, rates.known ? rate(moved) : "…");
+        setText(caption, `${goods} elsewhere`);
+        setClass(root, "moving", moved > 0);
+        showFlow(line, flow, moved);
+        setText(title, `${goods} from ${lane.source} to other devices\n${exact(moved)} messages/s, ${exact(outlet.elsewhere ?? 0)} in all`);
+        return;
+      }
       const perSecond = rates.get(counterKey(lane.source, lane.outlet, "sent"));
       const bytes = rates.get(counterKey(lane.source, lane.outlet, "bytes"));
       const stuck = outlet.held > 0 && perSecond === 0;
@@ -166,6 +176,12 @@ export class Diagram {
     });
     return root;
   }
+}
+
+// Stands for other devices, where a line begins or ends there.
+function tagOf({ x, y, width, height }) {
+  return draw("g", { class: "box tag" }, draw("rect", { x, y, width, height, rx: height / 2 }),
+    draw("text", { class: "tag-text", x: x + width / 2, y: y + height / 2 + 4, "text-anchor": "middle" }, "others"));
 }
 
 function find(device, lane) {

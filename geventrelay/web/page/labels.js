@@ -25,7 +25,7 @@ export function peersName(pattern, socket) {
 
 // The name of the messages from one socket to the other.
 export function cargo(pattern, source, destination) {
-  if (pattern === "queue") return source.key === "frontend" ? "requests" : "replies";
+  if (pattern === "queue") return destination.key === "backend" ? "requests" : "replies";
   if (pattern === "streamer") return "tasks";
   if (pattern === "relay" && destination.key === "push") return "payloads";
   return source.type === "XPUB" ? "subscriptions" : "messages";

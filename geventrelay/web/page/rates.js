@@ -26,6 +26,7 @@ function counters(device) {
       sent += outlet.sent.messages;
       all.set(counterKey(pump.source, outlet.socket, "sent"), outlet.sent.messages);
       all.set(counterKey(pump.source, outlet.socket, "bytes"), outlet.sent.bytes);
+      all.set(counterKey(pump.source, outlet.socket, "elsewhere"), outlet.elsewhere ?? 0);
       for (const what of LOSSES) {
         for (const [reason, messages] of Object.entries(outlet[what] ?? {})) {
           losses[what] += messages;
