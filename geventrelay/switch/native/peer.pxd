@@ -160,8 +160,9 @@ cdef struct Side:
     Py_ssize_t room
     # Of those that were removed.
     Counts past
-    # Whose turn it is.
+    # Whose turn it is, and which one was found last that has room: the turn is its own until it is given something.
     Py_ssize_t next
+    Py_ssize_t found
     Limits limits
     long long sndhwm
     size_t sndhwm_bytes

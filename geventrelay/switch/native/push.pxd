@@ -15,7 +15,7 @@ cdef inline Peer *peer_with_room(Side *side) noexcept nogil:
         peer = side.peers[at]
         if takes(peer) and room_of(peer) and not is_busy(peer):
             # As it is mostly.
-            side.next = at
+            side.found = at
             return peer
     return any_with_room(side)
 
@@ -35,7 +35,7 @@ cdef inline Peer *any_with_room(Side *side) noexcept nogil:
                 # What has come in this turn was not written yet.
                 write_out(peer)
             if room_of(peer) and takes(peer):
-                side.next = at
+                side.found = at
                 return peer
         at += 1
     return NULL
@@ -63,8 +63,8 @@ cdef inline void push_elsewhere(Destination *destination, const Message *message
 
 
 cdef inline bint give(Side *side, Peer *peer, const Message *message) noexcept nogil:
-    # To a peer that has room; False if there is no memory.
-    side.next += 1
+    # To the peer with room that was found last; False if there is no memory.
+    side.next = side.found + 1
     if not put(peer, message.block, message.at, message.size, 1):
         return False
     if side.gate != NULL:
