@@ -34,6 +34,8 @@ _ACK_S, _AGAIN_S, _MOST_ACKS = 2.0, 0.5, 10
 # No room for so long: then another device gets what this one has fetched.
 _GIVE_BACK_S = 1.0
 _LOOK_S, _LONGEST_LOOK_S = 0.001, 0.02
+ENOUGH_BYTES = 1024 * 1024
+"""However much room there is, no more is fetched while so much is in hand: a message may be a megabyte."""
 # Of so many packs it is known that they were handed on, if they come again.
 _MOST_KNOWN = 4096
 _ALL = 2**63
@@ -158,7 +160,7 @@ class Fetching:
             # Own messages go first.
             return
         room = self._work.room()
-        if room <= self.incoming:
+        if room <= self.incoming or self.incoming_bytes >= ENOUGH_BYTES:
             # For what is in hand, more room is looked for anyway.
             if room <= 0:
                 self._when_room()
@@ -234,7 +236,9 @@ class Fetching:
                 if room:
                     await self._hand_over(hand, incoming, min(room, self._slice, hand.left))
                 else:
-                    self._give_back(hand)
+                    # There is none for those behind it either.
+                    while self._hands:
+                        self._give_back(self._hands[0])
             self.pull()
 
     async def _room(self) -> int:

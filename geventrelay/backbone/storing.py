@@ -28,7 +28,8 @@ from .values import BackboneDrop
 PACK_MESSAGES, PACK_BYTES = 64, 32 * 1024
 """A pack has no more than that, but for one message that is larger: if it is delivered again, so much is repeated."""
 
-_MOST_PACKS = 512
+MOST_PACKS = 512
+"""So many packs are on their way to NATS at most."""
 _MOST_PERMITS = 10_000
 _PAUSE_S = 0.001
 _ANSWER_S, _AGAIN_S = 2.0, 0.5
@@ -219,7 +220,7 @@ class Storing:
 
     def _permit(self) -> None:
         """Let the device hand over as much as there is room for."""
-        if not self.is_open or len(self._on_way) >= _MOST_PACKS:
+        if not self.is_open or len(self._on_way) >= MOST_PACKS:
             return
         gate = self._work.gate
         room = min(_MOST_PERMITS, int((self._limit - self.waiting_bytes) / self._largest))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from gevent import pywsgi
 
-from geventrelay.backbone import interest, words
+from geventrelay.backbone import fetching, interest, storing, words
 from geventrelay.components import control, replay
 from geventrelay.components import tap as tap_component
 from geventrelay.retention.dialect import MOST_WAITING, MOST_WAITING_BYTES
@@ -37,6 +37,8 @@ FIXED = {
     "control messages that wait": (control.MOST_WAITING, "messages"),
     "parts of a control message": (control.MOST_PARTS, "parts"),
     "prefixes that a device asks others for": (interest.MOST_PREFIXES, "prefixes"),
+    "packs of work on their way to NATS, with ``durable``": (storing.MOST_PACKS, "packs"),
+    "work that was fetched from NATS, with ``durable``": (fetching.ENOUGH_BYTES, "bytes"),
     "other devices of one name": (words.MOST_RELAYS, "devices"),
     "a word of another device": (words.MOST_WORD_BYTES, "bytes"),
     "a request to a replay port": (replay.MOST_REQUEST_BYTES, "bytes"),

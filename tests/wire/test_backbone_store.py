@@ -175,6 +175,26 @@ def test_what_is_in_hand_of_a_device_whose_workers_have_gone_is_given_to_another
     assert (slow.fetching.returned, other.fetching.redelivered) == (61, 0)
 
 
+def test_what_is_in_hand_is_bounded_in_bytes_where_there_is_much_room(stores):
+    one, other = stores.start(), stores.start()
+    one.until_stores()
+    other.until_stores()
+    messages = [b"%d" % number + b"x" * 500_000 for number in range(30)]
+    one.device.give(*messages)
+    one.until(lambda: one.storing.stored == 30, "to be stored")
+    most = 0
+
+    def room() -> int:
+        nonlocal most
+        most = max(most, other.fetching.incoming_bytes)
+        return other.device.workers
+
+    other.device.room = room
+    other.device.work(1000)
+    other.until(lambda: len(other.device.worked) == 30, "work")
+    assert 500_000 <= most < 2_000_000
+
+
 def test_a_server_without_jetstream_is_said_once_and_nothing_leaves(tmp_path, caplog):
     with nats_server(tmp_path) as server, Stores(server.url) as stores:
         one = stores.start()
