@@ -190,10 +190,10 @@ class Granting:
         if one is None:
             return
         if word.sent > one.granted:
-            if one.received or word.sent >= LIKELY:
+            if word.sent >= LIKELY:
                 # It was not said by that device, or not by an honest one.
                 return
-            # It was known here long ago: its numbers go on.
+            # It was known here long ago, or someone else has spoken in a name: its numbers go on.
             one.arrived = one.granted = word.sent
         self._passed(one, word.sent)
         one.wants, one.wanted_at = word.wants, now

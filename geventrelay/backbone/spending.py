@@ -115,8 +115,8 @@ class Spending:
             return []
         if word.turn == one.turn:
             return [self._spent(word.relay)]
-        if word.arrived > one.sent and (one.sent or word.arrived >= LIKELY):
-            # More than was sent: it was not said by that device, or not by an honest one.
+        if word.arrived > one.sent and word.arrived >= LIKELY:
+            # It was not said by that device, or not by an honest one.
             return []
         one.turn, one.sent = word.turn, max(one.sent, word.arrived)
         least = one.sent + one.assigned
