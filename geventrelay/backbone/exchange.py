@@ -42,6 +42,7 @@ log = logging.getLogger("geventrelay")
 
 _TICK_S = 0.25
 _LAST_WORDS_S = 1.0
+_CANCEL_AGAIN_S = 0.1
 _MOST_WORDS = 4 * MOST_RELAYS
 
 _NO_WORK: Mapping[str, Any] = {"credit": 0, "promised": 0}
@@ -129,8 +130,7 @@ class Exchange:
                 task.cancel()
             with contextlib.suppress(asyncio.TimeoutError, OSError):
                 await asyncio.wait_for(self._say_last(), _LAST_WORDS_S)
-            link.cancel()
-            await asyncio.wait(tasks)
+            await _end(tasks)
             for sender in self._senders:
                 sender.drop_all()
             self._probing.stop()
@@ -405,3 +405,16 @@ class Exchange:
             for subject, data in self._durable.left_over():
                 await self._link.publish(subject, data)
         await self._link.flushed()
+
+
+async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel `tasks`, and return when all have ended.
+
+    Before Python 3.12, `asyncio.wait_for`, which the library for NATS connects with, passes over a cancellation that
+    comes in the moment in which it has what it waits for. So one cancellation may not be enough.
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_S)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import socket
 import time
 from collections.abc import Iterator
@@ -9,15 +11,17 @@ from pathlib import Path
 
 import gevent
 import pytest
+from gevent.event import Event
 from support.backbone import Relay, Relays, until_served
 from support.nats import NatsServer, nats_server
 
+from geventrelay.backbone.client import Connection
 from geventrelay.backbone.interest import id_of
 from geventrelay.backbone.loop import run
 from geventrelay.backbone.pack import PackHead
 from geventrelay.backbone.values import BackboneDrop, LinkState
 from geventrelay.backbone.words import Gone, Here, Mark, Served, Word, encoded
-from geventrelay.testing import eventually
+from geventrelay.testing import eventually, within
 
 MIB = 1 << 20
 
@@ -284,6 +288,24 @@ def test_a_device_that_stops_says_so_and_drops_what_waits(relays, nats):
     one.stop()
     assert one.now.dropped == {BackboneDrop.STOPPED: 1}
     assert one.now.waiting == 0
+
+
+def test_a_device_that_stops_while_it_connects_stops(relays, monkeypatch):
+    connect, has_begun = Connection.open, Event()
+
+    async def passing_over(self: Connection, *arguments: str, **login: str) -> None:
+        has_begun.set()
+        # As `asyncio.wait_for` may before Python 3.12.
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await connect(self, *arguments, **login)
+
+    monkeypatch.setattr(Connection, "open", passing_over)
+    one = relays.start()
+    with within("the connection to be begun"):
+        has_begun.wait()
+    with within("the device to stop"):
+        one.stop()
 
 
 def test_a_device_that_drains_takes_nothing_more_and_sends_what_there_is(relays):
