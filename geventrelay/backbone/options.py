@@ -119,7 +119,7 @@ class BackboneOptions(DeviceGroup):
                     None,
                 )
                 if given is not None:
-                    yield SettingsError("backbone", f"URLs of NATS where {given.name} is given", None)
+                    yield SettingsError("backbone", f"URLs of NATS where {given.name} is given", Unshown("nothing"))
             return
         if values.get("name") == "":
             yield SettingsError("name", "a name where backbone is given: devices of one name act as one", "")
@@ -130,7 +130,9 @@ class BackboneOptions(DeviceGroup):
             yield SettingsError("backbone", "one login at NATS", Unshown(" and ".join(logins)))
         if (values.get("backbone_cert") is None) is not (values.get("backbone_key") is None):
             missing, given_one = ("cert", "key") if values.get("backbone_cert") is None else ("key", "cert")
-            yield SettingsError(f"backbone_{missing}", f"a file where backbone-{given_one} is given", None)
+            yield SettingsError(
+                f"backbone_{missing}", f"a file where backbone-{given_one} is given", Unshown("nothing")
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +162,6 @@ class DurableOptions(DeviceGroup):
         if not values.get("durable"):
             return
         if values.get("backbone", ()) is None:
-            yield SettingsError("backbone", "URLs of NATS where durable is given", None)
+            yield SettingsError("backbone", "URLs of NATS where durable is given", Unshown("nothing"))
         elif values.get("push", ()) is None:
-            yield SettingsError("push", "an endpoint where durable is given", None)
+            yield SettingsError("push", "an endpoint where durable is given", Unshown("nothing"))

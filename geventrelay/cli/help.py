@@ -52,12 +52,13 @@ is given. Exit codes: 0 stopped on request, 1 could not run, 2 wrong usage or se
 """How a process that runs devices behaves, whatever it runs."""
 
 
-_MORE = "More options, for who may connect, what that may cost, last values, replay, topics: geventrelay help bounds"
+_MORE = "More options, for access and what it may cost, last values, replay, topics, backbones: geventrelay help bounds"
 _BOUNDS = """\
 Who may connect, what a peer or an HTTP client may cost, what is kept for subscribers that come later, or that have
-missed something, and which topics are counted. Every pattern has these options, but for those that name some.
-docs/configuration.rst says how to let in known peers alone; docs/operating.rst says what each bound protects, and what
-a peer above it sees; docs/late-joiners.rst and docs/replay.rst say what is kept, docs/topics.rst what is counted."""
+missed something, which topics are counted, and which devices act as one. Every pattern has these options, but for
+those that name some. docs/configuration.rst says how to let in known peers alone; docs/operating.rst says what each
+bound protects, and what a peer above it sees; docs/late-joiners.rst and docs/replay.rst say what is kept,
+docs/topics.rst what is counted, docs/scaling.rst how devices act as one."""
 
 
 def overview() -> str:

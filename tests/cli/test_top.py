@@ -361,7 +361,7 @@ def test_keys_show_topics_and_subscribers_and_what_is_kept_and_the_mesh_and_devi
         terminal.press("v")
         program.until(lambda: re.search(r"prices +last values +7 +99 +0", screen()), "what is kept")
         terminal.press("v")
-        program.until(lambda: "no device is part of a mesh" in screen(), "the mesh")
+        program.until(lambda: "no device has a backbone" in screen(), "the mesh")
         terminal.press("v")
         program.until(lambda: re.search(r"^prices +running", screen(), re.MULTILINE), "the devices")
         terminal.press("q")

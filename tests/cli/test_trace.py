@@ -133,6 +133,13 @@ def test_what_the_server_does_not_do_is_told_in_one_line(servers, trace):
         assert output == "" and line.startswith(url.rstrip("/")) and told in line
 
 
+@pytest.mark.parametrize("given", ["x", "0", "61", "nan"])
+def test_how_long_to_wait_has_one_rule(run, given):
+    program = run([*GEVENTRELAY, "trace", "prices", "--seconds", given])
+    assert program.wait() == 2
+    assert program.errors == f"--seconds: expected a number above 0 and up to 60 (seconds), got '{given}'\n"
+
+
 def test_the_way_is_shown_as_a_picture(stub, trace):
     stub.overrides["/api/devices/prices/trace"] = (200, ANSWER)
     output, _ = trace("prices", stub.url, code=1, env=environment(PYTHONIOENCODING="ascii"))

@@ -73,8 +73,8 @@ def test_a_prefix_is_a_subject(prefix):
     ("given", "expected"),
     [
         ({"backbone": "n1"}, "name: expected a name where backbone is given: devices of one name act as one, got ''"),
-        ({"backbone_prefix": "p"}, "backbone: expected URLs of NATS where backbone-prefix is given, got None"),
-        ({"backbone_login": "f"}, "backbone: expected URLs of NATS where backbone-login is given, got None"),
+        ({"backbone_prefix": "p"}, "backbone: expected URLs of NATS where backbone-prefix is given, got nothing"),
+        ({"backbone_login": "f"}, "backbone: expected URLs of NATS where backbone-login is given, got nothing"),
         (
             {"name": "a", "backbone": "n1", "backbone_login": "f", "backbone_nkey": "g"},
             "backbone: expected one login at NATS, got backbone-nkey and backbone-login",
@@ -85,11 +85,11 @@ def test_a_prefix_is_a_subject(prefix):
         ),
         (
             {"name": "a", "backbone": "n1", "backbone_cert": "f"},
-            "backbone_key: expected a file where backbone-cert is given, got None",
+            "backbone_key: expected a file where backbone-cert is given, got nothing",
         ),
         (
             {"name": "a", "backbone": "n1", "backbone_key": "f"},
-            "backbone_cert: expected a file where backbone-key is given, got None",
+            "backbone_cert: expected a file where backbone-key is given, got nothing",
         ),
         (
             {"name": "a", "backbone": "n1", "backbone_buffer_bytes": SMALLEST_BUFFER_BYTES - 1},
@@ -122,9 +122,9 @@ def test_every_pattern_but_custom_has_it():
 def test_work_is_kept_by_a_backbone_where_there_is_work():
     assert Streamer(**SIDES, name="a", backbone="n1", durable=True).durable is True
     assert Relay(sub=1, push=2, name="a", backbone="n1", durable=True).durable is True
-    with pytest.raises(SettingsError, match=r"^backbone: expected URLs of NATS where durable is given, got None$"):
+    with pytest.raises(SettingsError, match=r"^backbone: expected URLs of NATS where durable is given, got nothing$"):
         Streamer(**SIDES, name="a", durable=True)
-    with pytest.raises(SettingsError, match=r"^push: expected an endpoint where durable is given, got None$"):
+    with pytest.raises(SettingsError, match=r"^push: expected an endpoint where durable is given, got nothing$"):
         Relay(sub=1, pub=2, name="a", backbone="n1", durable=True)
     for pattern in (Forwarder, Queue):
         with pytest.raises(TypeError):

@@ -290,7 +290,7 @@ def test_the_mesh_has_this_relay_and_the_others_with_what_goes_to_and_fro(monkey
     lines = mesh_lines(170, monkeypatch, meshed(), meshed(2, silent_s=3.1))
     assert [" ".join(line.split()) for line in lines[-4:]] == [
         "relay to/s from/s silent away waits peers in/s out/s lost credit promised device nats version",
-        "here: here.example.net 350 0 - 0.4 ms 4 16 ? ? 0 0 0 prices nats://n1:4222 ?",
+        "here: here.example.net 350 0 - 0.4 ms 4 16 - - 0 0 0 prices nats://n1:4222 -",
         "site-1.example.net 300 0 3.1 s 2.1 ms 0 42 310 12k 2 0 0 prices nats://n2:4222 0.1.0",
         "site-2.example.net 50 0 0.4 s 2.1 ms 3 42 310 12k 0 64 0 prices nats://n2:4222 0.1.0",
     ]
@@ -307,7 +307,14 @@ def test_a_device_without_a_connection_to_nats_says_so(monkeypatch):
     assert "prices: no connection to NATS: Connection refused\\x1b" in lines
     (own,) = [line for line in lines if line.startswith("here: ")]
     assert "no NATS" in own
-    assert "mesh" in mesh_lines(160, monkeypatch, relay("prices"))[-1]
+    assert "no device has a backbone" in mesh_lines(160, monkeypatch, relay("prices"))[-1]
+
+
+def test_relays_of_one_host_are_told_apart(monkeypatch):
+    others = [neighbour(1, host="here.example.net"), neighbour(2)]
+    lines = mesh_lines(170, monkeypatch, relay("prices") | {"backbone": backbone(others)})
+    for start in ("here: here.example.net 9c3f5e0b  ", "here.example.net 00000000  ", "site-2.example.net  "):
+        assert any(line.startswith(start) for line in lines)
 
 
 def test_what_an_older_relay_does_not_say_is_unknown():

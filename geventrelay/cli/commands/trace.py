@@ -35,6 +35,17 @@ _LABELS = {
 }
 
 
+def _limit(name: str, value: Any) -> float:
+    """Read `value` as how long to wait: `name` is what to call it in an error."""
+    try:
+        limit_s = seconds(name, value)
+    except SettingsError:
+        limit_s = 0
+    if not 0 < limit_s <= MOST_S:
+        raise SettingsError(name, f"a number above 0 and up to {MOST_S:g}", value)
+    return limit_s
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceOptions(Group):
     """The options of ``geventrelay trace``."""
@@ -46,7 +57,7 @@ class TraceOptions(Group):
         unset="none",
         metavar="TOPIC",
     )
-    seconds_s: float = option(seconds, f"how long to wait for answers, {MOST_S:g} at most", default=DEFAULT_S)
+    seconds_s: float = option(_limit, f"how long to wait for answers, {MOST_S:g} at most", default=DEFAULT_S)
     json: bool = option(flag, "print one JSON object: see docs/http.rst", default=False)
     token_file: Path | None = option(
         path,
@@ -64,8 +75,6 @@ def execute(options: Options) -> int:
     :raises StartError: if the server does not answer, or does not do it.
     """
     chosen = read_group(TraceOptions, given_options(options))
-    if not 0 < chosen.seconds_s <= MOST_S:
-        raise SettingsError("--seconds", f"a number above 0 and up to {MOST_S:g} (seconds)", chosen.seconds_s)
     remote = Remote(options["URL"] or DEFAULT_URL, chosen.seconds_s + _ANSWER_S)
     query = {"seconds": f"{chosen.seconds_s:g}", "topic": chosen.topic}
     answer = remote.trace(options["DEVICE"], query, read_token(chosen.token_file))

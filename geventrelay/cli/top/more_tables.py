@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
@@ -93,12 +94,18 @@ def mesh_table(relays: Sequence[RelayRates], width: int) -> Table:
     # What no relay says takes no room.
     asked = [any(_of_mesh(one)[place] is not None for one in relays) for place in range(len(_OF_MESH))]
     columns = [column for column, is_there in zip(_OF_MESH, asked, strict=True) if is_there]
+    hosts = Counter(one.host for one in relays)
     rows = []
     for one in relays:
         cells = [cell for cell, is_there in zip(_of_mesh(one), asked, strict=True) if is_there]
         style = "bold red" if one.is_apart else "yellow" if (one.silent_s or 0) >= _LATE_S else ""
         host = ("here: " if one.is_own else "") + printable(one.host or one.relay or "?")
-        rows.append([Text("?" if cell is None else cell, style) for cell in (host, *cells)])
+        if one.host and one.relay and hosts[one.host] > 1:
+            # On one machine, all have the name of one host.
+            host += f" {printable(one.relay[:8])}"
+        # What the device itself gets and sends stands in the table of devices.
+        unknown = "-" if one.is_own else "?"
+        rows.append([Text(unknown if cell is None else cell, style) for cell in (host, *cells)])
     return _table("relay", columns, rows, width)
 
 

@@ -29,7 +29,7 @@ _OTHER_LINES = 4
 
 _COUNT_NONE = "no topics: devices with --topics N count them (engine zmtp)"
 _LOST_NONE = "no subscriber has lost anything, of those that are counted (engine zmtp)"
-_MESH_NONE = "no device is part of a mesh: those with --backbone are"
+_MESH_NONE = "no device has a backbone: with --backbone, its relays are here"
 _KEEP_NONE = "nothing is kept: devices with --last-value or --replay do so (engine zmtp)"
 
 
