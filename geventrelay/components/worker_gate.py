@@ -17,7 +17,7 @@ class WorkerGate:
     """
 
     def __init__(self, limit: int) -> None:
-        self.gate = Gate()
+        self.gate = Gate(of_requests=True)
         self._limit = limit
         self._came = self._gone = self._replies = 0
 

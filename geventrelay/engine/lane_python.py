@@ -8,6 +8,7 @@ import zmq
 
 from ..terms import WhenFull
 from .counters import Drop, OutletCounters
+from .gate import is_request
 from .outlet import CUT, Outlet, Parts, is_uncut
 from .readiness import plain_get, plain_send
 from .subscriptions import Topics, has_longer_topic
@@ -136,7 +137,7 @@ class PythonLane:
             if error.errno in self._not_now or error.errno == zmq.EHOSTUNREACH:
                 return error
             raise
-        if self._gate is not None:
+        if self._gate is not None and (not self._gate.of_requests or is_request(parts)):
             self._gate.permits -= 1
         return None
 

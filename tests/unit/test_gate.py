@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geventrelay.components.worker_gate import WorkerGate
-from geventrelay.engine.gate import Gate
+from geventrelay.engine.gate import Gate, is_request
 
 
 def test_it_tells_when_it_opens_and_only_then():
@@ -97,3 +97,19 @@ def test_permits_are_what_workers_may_have_without_what_they_have(limit, steps):
     # Once all have gone and others have come, none of them waits for what was lost.
     workers.note_workers(came + 1, came)
     assert workers.gate.permits == limit
+
+
+@pytest.mark.parametrize(
+    ("parts", "is_one"),
+    [
+        ([b"client", b"", b"request"], True),
+        ([b"client", b"", b""], True),
+        ([b"hop", b"client", b"", b"several", b"parts"], True),
+        ([b"client", b"request"], False),
+        ([b"client", b"request", b""], False),
+        ([b""], False),
+        ([], False),
+    ],
+)
+def test_what_a_rep_answers_has_an_empty_part_before_its_last(parts, is_one):
+    assert is_request(parts) is is_one

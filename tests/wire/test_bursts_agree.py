@@ -90,6 +90,7 @@ class Destination:
     connected: bool = True
     repeated: bool = False
     permits: int | None = None
+    of_requests: bool = False
     otherwise: Destination | None = None
 
 
@@ -250,7 +251,7 @@ def rig(
     def gate_of(destination: Destination) -> Gate | None:
         if destination.permits is None:
             return None
-        gates.append(Gate(destination.permits))
+        gates.append(Gate(destination.permits, of_requests=destination.of_requests))
         return gates[-1]
 
     try:
@@ -348,6 +349,7 @@ PLAIN_DESTINATIONS = st.builds(
     connected=st.sampled_from([True, True, True, False]),
     repeated=st.booleans(),
     permits=st.sampled_from([None, None, 0, 2]),
+    of_requests=st.booleans(),
 )
 
 # Only sockets that balance loads, and a ROUTER, are given another place.
@@ -357,6 +359,7 @@ OTHERS = st.builds(
     hwm=st.integers(1, 3),
     connected=st.booleans(),
     permits=st.sampled_from([None, 0, 2]),
+    of_requests=st.booleans(),
 )
 
 DESTINATIONS = st.one_of(

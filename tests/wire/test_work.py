@@ -321,6 +321,18 @@ def test_a_worker_is_given_so_many_requests_and_more_as_it_answers(peers, limite
     assert sorted(rest) == [b"2", b"3"]
 
 
+def test_requests_that_a_rep_drops_keep_no_worker_from_others(peers, limited):
+    worker = peers.connect(zmq.REP, *limited.endpoints["backend"])
+    eventually(lambda: limited.peers()["backend"].peers, "the worker")
+    client = peers.connect(zmq.DEALER, *limited.endpoints["frontend"])
+    for bad in ([b"no", b"empty part"], [b"alone"], [b"empty at the end", b""]):
+        client.send(*bad)
+    client.send(b"", b"request")
+    assert worker.recv() == [b"request"]
+    worker.send(b"reply")
+    assert client.recv() == [b"", b"reply"]
+
+
 @pytest.mark.parametrize("engine", ["libzmq", "zmtp"])
 def test_workers_that_the_queue_connects_to_have_a_limit_too(peers, engine):
     workers = [peers.bind(zmq.DEALER) for _ in range(2)]

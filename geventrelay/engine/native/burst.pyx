@@ -190,6 +190,7 @@ cdef class NativeBurst:
             if gate not in self.gates:
                 self.gates.append(gate)
             lane.permits = &self.permits[<Py_ssize_t>self.gates.index(gate)]
+            lane.of_requests = gate.of_requests
             lane.special = True
         return 0
 

@@ -30,6 +30,8 @@ cdef struct Lane:
     PyObject *topics
     # How many messages the socket may be given, counted down; NULL for as many as it takes.
     long long *permits
+    # Whether only requests take one, see `geventrelay.engine.gate.Gate`.
+    bint of_requests
     # Whether one of these two is there.
     bint special
     # What gets messages that the socket does not take; NULL for none. Of this one, the socket and its permits count.
@@ -201,15 +203,29 @@ cdef inline int send_parts(Lane *lane, Message *message, const Cut *cut, bint ke
 cdef inline int send_specially(Lane *lane, Message *message, const Cut *cut, bint keep) noexcept nogil:
     # As `send_parts`, where a gate or a source that repeats subscriptions has a say.
     cdef int error
-    if lane.permits != NULL and lane.permits[0] <= 0:
-        return EAGAIN
+    cdef bint is_request = True
+    if lane.permits != NULL:
+        if lane.permits[0] <= 0:
+            return EAGAIN
+        if lane.of_requests:
+            # Now: what is sent is here no more.
+            is_request = has_empty_part(lane, message, cut)
     if lane.topics != NULL and cut.count == 1:
         error = send_as_set(lane, message, cut, keep)
     else:
         error = send_parts(lane, message, cut, keep)
-    if error == 0 and lane.permits != NULL:
+    if error == 0 and lane.permits != NULL and is_request:
         lane.permits[0] -= 1
     return error
+
+
+cdef inline bint has_empty_part(Lane *lane, Message *message, const Cut *cut) noexcept nogil:
+    # Besides the last one: see `geventrelay.engine.gate.is_request`.
+    cdef Py_ssize_t index
+    for index in range(cut.count - 1):
+        if not msg_size(part_of(lane, message, cut, index)):
+            return True
+    return False
 
 
 cdef inline int send_elsewhere(Lane *lane, Message *message, const Cut *cut, bint keep) noexcept nogil:

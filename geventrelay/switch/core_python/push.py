@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...engine.counters import Drop, OutletCounters
+from ...engine.gate import is_request
 from ..contract import MOST_FREE_PLACES, SidePlan
 from .peer import Peer
 from .run import Run
@@ -110,7 +111,7 @@ class Push(Side):
         for peer, indices in shares:
             peer.enqueue(run.pick(indices))
             if self.plan.requests_per_peer:
-                peer.unanswered += len(indices)
+                peer.unanswered += sum(is_request(run.parts_of(index)) for index in indices)
         if self.gate is not None:
             self.gate.permits -= last - first
         return last

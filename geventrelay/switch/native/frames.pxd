@@ -78,6 +78,18 @@ cdef inline size_t message_size(const unsigned char *at, bint v1_0) noexcept nog
     return size
 
 
+cdef inline bint has_empty_part(const unsigned char *at) noexcept nogil:
+    # Besides the last one, of a message of ZMTP 2.0 and later: see `geventrelay.engine.gate.is_request`.
+    cdef size_t length = 0
+    cdef bint more = True
+    while more:
+        at += read_frame(at, False, &length, &more)
+        if more and not length:
+            return True
+        at += length
+    return False
+
+
 cdef inline size_t messages_size(const unsigned char *at, Py_ssize_t messages) noexcept nogil:
     # The same of several messages of ZMTP 2.0 and later.
     cdef size_t size = 0

@@ -1,6 +1,8 @@
 # Each message to one peer, in turn: PUSH (RFC 30; libzmq's lb.cpp). Without Python.
 
+from .blocks cimport data_of
 from .copies cimport put
+from .frames cimport has_empty_part
 from .peer cimport (
     FULL, MEMORY, NO_PEER, Destination, Message, Peer, Side, count_sent, is_busy, is_shut, mark_dirty, room_of, takes, why_full
 )
@@ -69,7 +71,7 @@ cdef inline bint give(Side *side, Peer *peer, const Message *message) noexcept n
         return False
     if side.gate != NULL:
         side.gate.permits -= 1
-    if side.requests:
+    if side.requests and has_empty_part(data_of(message.block) + message.at):
         peer.unanswered += 1
     peer.matched += 1
     peer.core.queued += message.size
