@@ -26,7 +26,7 @@ from .mesh import Say
 from .numbers import Numbers
 from .pack import REPLIES
 from .spending import Permits, Spending
-from .words import MOST_RELAYS, Grant, Hungry, Spent, Word
+from .words import MOST_RELAYS, Grant, Hungry, Spent, Word, WorkKind
 
 HUNGRY_S = 1.0
 """How often a device says that messages wait."""
@@ -38,10 +38,12 @@ class Credit:
     :param relay: this device's id.
     :param permits: those of the socket at which work for others leaves the device.
     :param idle_s: credit that would not be used up in this time is given back, in seconds.
+    :ivar kind: what becomes of the work: others of another kind are granted none.
     """
 
-    def __init__(self, relay: bytes, permits: Permits, idle_s: float) -> None:
-        self.spending = Spending(relay, permits, idle_s)
+    def __init__(self, relay: bytes, permits: Permits, idle_s: float, kind: WorkKind = WorkKind.ONE_WAY) -> None:
+        self.kind = kind
+        self.spending = Spending(relay, permits, idle_s, kind)
         self.granting = Granting(relay)
         self.replies = Numbers(relay, REPLIES)
         self._next_hungry = 0.0
@@ -56,7 +58,7 @@ class Credit:
     def hear(self, word: Word, now: float) -> list[Say]:
         """Take in a `word` of another device, `now`; what to answer. Other words than those of work are passed over."""
         match word:
-            case Hungry():
+            case Hungry() if word.kind is self.kind:
                 self.granting.wants(word, now)
             case Spent():
                 self.granting.spent(word, now)

@@ -95,6 +95,8 @@ class Exchange:
         self._listens: dict[str, bytes] = {}
         self._is_finishing = False
         self._malformed = 0
+        # Others of this name with work of another kind.
+        self._different: set[bytes] = set()
 
     def open(self) -> None:
         """Read the files that the settings name. Blocks while they are read.
@@ -315,10 +317,26 @@ class Exchange:
     def _hear(self, word: Word) -> None:
         began = time.monotonic()
         if isinstance(word, (Hungry, Grant, Spent)):
+            if isinstance(word, Hungry):
+                self._compare(word)
             if self._working is not None:
                 self._working.hear(word)
         elif not self._probing.hear(word) and not self._publishing.hear(word):
             self._do(self._mesh.hear(word, began), began)
+
+    def _compare(self, word: Hungry) -> None:
+        """Have the log tell, once, of another device whose work cannot be shared with this one's."""
+        if self._durable is not None:
+            own = "kept by NATS"
+        elif self._working is not None and self._working.credit.kind is not word.kind:
+            own = self._working.credit.kind.value
+        else:
+            return
+        if word.relay not in self._different and len(self._different) < MOST_RELAYS:
+            self._different.add(word.relay)
+            advice = "devices of one name share work if they have the same pattern, and all durable or none"
+            has = f"work that is {word.kind.value}; that of this device is {own}"
+            log.warning(event("backbone-differs", device=self._device, relay=word.relay.hex(), has=has, advice=advice))
 
     # What is decided is done
 
@@ -341,6 +359,7 @@ class Exchange:
                         self._working.joined(relay)
                 case Left(relay, host):
                     log.info(event("backbone-left", device=self._device, relay=relay.hex(), host=host))
+                    self._different.discard(relay)
                     if self._working is not None:
                         self._working.left(relay)
                     self._probing.left(relay)

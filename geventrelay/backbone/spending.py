@@ -8,7 +8,7 @@ from typing import Protocol
 from .granting import LIKELY
 from .mesh import Say
 from .pack import WORK, PackHead
-from .words import Grant, Hungry, Spent
+from .words import Grant, Hungry, Spent, WorkKind
 
 MOST_CREDIT = 65_536
 """How much credit of one other device counts. One of ours grants far less."""
@@ -57,10 +57,11 @@ class Spending:
     :param relay: this device's id.
     :param permits: those of the socket at which work for others leaves the device.
     :param idle_s: credit that would not be used up in this time is given back, in seconds.
+    :param kind: what becomes of the work.
     """
 
-    def __init__(self, relay: bytes, permits: Permits, idle_s: float) -> None:
-        self._relay, self._permits, self._idle_s = relay, permits, idle_s
+    def __init__(self, relay: bytes, permits: Permits, idle_s: float, kind: WorkKind = WorkKind.ONE_WAY) -> None:
+        self._relay, self._permits, self._idle_s, self._kind = relay, permits, idle_s, kind
         self._granters: dict[bytes, _Granter] = {}
         # Permits that are not used, or whose messages were not read yet.
         self._out = 0
@@ -106,7 +107,7 @@ class Spending:
 
     def say_hungry(self) -> list[Say]:
         """Say again that messages wait, where they do: a word may have been lost."""
-        return [Say(None, Hungry(self._relay, self._wants))] if self._wants else []
+        return [Say(None, Hungry(self._relay, self._wants, self._kind))] if self._wants else []
 
     def granted(self, word: Grant) -> list[Say]:
         """By its `word`, another device grants credit, takes it back, or asks what became of it."""
@@ -181,7 +182,7 @@ class Spending:
         one.is_there = True
         if one.turn:
             return [self._spent(relay)]
-        return [Say(relay, Hungry(self._relay, self._wants))] if self._wants else []
+        return [Say(relay, Hungry(self._relay, self._wants, self._kind))] if self._wants else []
 
     def left(self, relay: bytes) -> None:
         """A device has gone, and its credit with it. What was assigned to it and not sent: see `reassign`."""
@@ -225,7 +226,7 @@ class Spending:
                 one.up_to -= given
                 free -= given
                 said.append(self._spent(relay))
-        return [*said, Say(None, Hungry(self._relay, 0))]
+        return [*said, Say(None, Hungry(self._relay, 0, self._kind))]
 
     def _spent(self, relay: bytes) -> Say:
         one = self._granters[relay]

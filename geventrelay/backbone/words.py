@@ -167,16 +167,27 @@ class Pong:
     number: int
 
 
+class WorkKind(enum.Enum):
+    """What becomes of messages for one worker each."""
+
+    ONE_WAY = "one-way"
+    """They are not answered: those of a streamer, and of the PUSH of a relay."""
+    REQUESTS = "requests"
+    """They are answered, and have the way back before them: those of a queue."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hungry:
     """Work waits at a device, and none of its own workers takes it.
 
     :ivar relay: its id.
     :ivar wants: how much credit it can use at once, in messages; 0 if no work waits any more.
+    :ivar kind: what becomes of its work: workers of another kind would not know what to do with it.
     """
 
     relay: bytes
     wants: int
+    kind: WorkKind = WorkKind.ONE_WAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +306,7 @@ def encoded(word: Word) -> bytes:
         case Served():
             made |= {"turn": word.turn, "begins": _made_mark(word.begins), "ended": _made_mark(word.ended)}
         case Hungry():
-            made["wants"] = word.wants
+            made |= {"wants": word.wants, "kind": word.kind.value}
         case Grant():
             made |= {"turn": word.turn, "arrived": word.arrived, "up_to": word.up_to}
         case Spent():
@@ -390,7 +401,7 @@ _KINDS: Mapping[str, Callable[[bytes, dict[str, Any]], Word]] = {
     "gone": lambda relay, found: Gone(relay),
     "ping": lambda relay, found: Ping(relay, _number(found.get("number"))),
     "pong": lambda relay, found: Pong(relay, _number(found.get("number"))),
-    "hungry": lambda relay, found: Hungry(relay, _number(found.get("wants"))),
+    "hungry": lambda relay, found: Hungry(relay, _number(found.get("wants")), _work_kind(found.get("kind"))),
     "grant": lambda relay, found: Grant(relay, *_numbers(found, "turn", "arrived", "up_to")),
     "spent": lambda relay, found: Spent(relay, *_numbers(found, "turn", "sent", "up_to", "wants")),
     "probe": _probe,
@@ -412,6 +423,13 @@ def _number(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _MOST_NUMBER:
         raise MalformedError("a number")
     return value
+
+
+def _work_kind(value: Any) -> WorkKind:
+    try:
+        return WorkKind(value)
+    except ValueError:
+        raise MalformedError("a kind of work") from None
 
 
 def _text(value: Any, longest: int) -> str:

@@ -33,7 +33,7 @@ from .requests import with_way
 from .subjects import Subjects
 from .unsent import Portion, Unsent, cut
 from .values import BackboneDrop
-from .words import MalformedError, Word
+from .words import MalformedError, Word, WorkKind
 
 log = logging.getLogger("geventrelay")
 
@@ -111,7 +111,8 @@ class Working:
         self._subjects = Subjects(settings.backbone_prefix, settings.name)
         self._loses = getattr(settings, "push_when_full", None) is WhenFull.DROP
         is_queue = isinstance(settings, Queue)
-        self.credit = Credit(mesh.relay, ends.work.gate, _IDLE_OF_QUEUE_S if is_queue else _IDLE_S)
+        kind, idle_s = (WorkKind.REQUESTS, _IDLE_OF_QUEUE_S) if is_queue else (WorkKind.ONE_WAY, _IDLE_S)
+        self.credit = Credit(mesh.relay, ends.work.gate, idle_s, kind)
         self.answering: Answering | None = None
         if is_queue:
             numbers = self.credit.replies

@@ -30,6 +30,7 @@ from geventrelay.backbone.words import (
     Step,
     Traced,
     UnknownWordError,
+    WorkKind,
     decoded,
     encoded,
 )
@@ -50,7 +51,7 @@ HERES = st.builds(
     st.dictionaries(IDS, NUMBERS, max_size=3), st.booleans(), st.none() | ABOUTS,
 )  # fmt: skip
 CREDIT = st.one_of(
-    st.builds(Hungry, IDS, NUMBERS),
+    st.builds(Hungry, IDS, NUMBERS, st.sampled_from(WorkKind)),
     st.builds(Grant, IDS, NUMBERS, NUMBERS, NUMBERS),
     st.builds(Spent, IDS, NUMBERS, NUMBERS, NUMBERS, NUMBERS),
 )
@@ -119,6 +120,7 @@ HERE = json.loads(
 )
 ABOUT = HERE["about"]
 PING = json.loads(encoded(Ping(b"relay678", 1)))
+HUNGRY = json.loads(encoded(Hungry(b"relay678", 1, WorkKind.REQUESTS)))
 GRANT = json.loads(encoded(Grant(b"relay678", 1, 2, 3)))
 SPENT = json.loads(encoded(Spent(b"relay678", 1, 2, 3, 4)))
 SERVED = json.loads(encoded(Served(b"relay678", 1, Mark(b"n" * 16, 2, 3), None)))
@@ -128,6 +130,9 @@ SERVED = json.loads(encoded(Served(b"relay678", 1, Mark(b"n" * 16, 2, 3), None))
     "wrong",
     [
         {**HERE, "v": 2},
+        {**HUNGRY, "kind": "another"},
+        {**HUNGRY, "kind": None},
+        {**HUNGRY, "kind": ["requests"]},
         {**HERE, "w": "hear"},
         {**HERE, "w": ["here"]},
         {**HERE, "relay": "00"},

@@ -395,3 +395,25 @@ def test_the_way_back_of_a_request_does_not_count_among_its_parts(join, here, th
         client.send(b"", b"%d" % number, *[b"x"] * 7)
         assert client.recv()[:2] == [b"", b"re %d" % number]
     assert two.done == [b"0", b"1", b"2"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "settings", "has"),
+    [
+        ("queue", {}, "one-way; that of this device is requests"),
+        ("streamer", {"durable": True}, "one-way; that of this device is kept by NATS"),
+    ],
+)
+def test_devices_whose_work_differs_share_none_and_the_log_says_so(join, caplog, pattern, settings, has):
+    here, other = join("streamer"), join(pattern, **settings)
+    (other.answering if pattern == "queue" else other.worker)()
+    pusher = here.pusher()
+    send_all(pusher, numbered(3))
+    eventually(lambda: any("backbone-differs" in one.getMessage() for one in caplog.records), "the line of the log")
+    (line,) = [one.getMessage() for one in caplog.records if "backbone-differs" in one.getMessage()]
+    assert has in line
+    assert here.backbone.credit == other.backbone.promised == 0
+    # They are there for a worker of their own.
+    here.worker()
+    eventually(lambda: len(here.done) == 3, lambda: f"the work: {here.done}")
+    assert other.done == []
