@@ -19,13 +19,16 @@ from typing import Any
 
 from ..log import event
 from . import jetstream
+from .differing import Differing
 from .fetching import Fetching
 from .jetstream import JetStream
 from .link import Link
+from .part import Part, Run
 from .questions import Answer, Question, Questions
 from .storing import OVERHEAD_BYTES, Storing
 from .subjects import Subjects
 from .values import BackboneDrop, StoreState
+from .words import Grant, Hungry, Spent, Word
 from .working import WorkEnds
 
 log = logging.getLogger("geventrelay")
@@ -36,7 +39,7 @@ _LOOK_AGAIN_S = 1.0
 _PATIENCE_S = 10.0
 
 
-class Durable:
+class Durable(Part):
     """The work of one device that NATS keeps.
 
     To be made in the running loop. Its methods, but for those that are awaited, do not yield.
@@ -60,6 +63,7 @@ class Durable:
         self._questions = questions = Questions()
         self._storing = storing = Storing(settings, relay, ends.work, names, questions, wake, self._miss)
         self._fetching = Fetching(settings.name, ends.work, names, questions, storing, wake, self._miss)
+        self._differing = Differing(settings.name, "kept by NATS")
         self._is_connected = False
         self._looking: Question | None = None
         self._look_at: float | None = None
@@ -70,13 +74,24 @@ class Durable:
         self.refused = self.replicas = 0
         link.expect(self._inbox, self.on_answer)
 
-    async def read(self) -> None:
-        """Store what the device has for workers elsewhere, until that ends."""
-        await self._storing.read_out(self._ends.out)
+    def reading(self) -> list[Run]:
+        """See `Part.reading`."""
+        return [self._storing.read_out(self._ends.out)]
 
-    async def deliver(self) -> None:
-        """Hand over what was fetched to the device, until that ends."""
-        await self._fetching.deliver(self._ends.into)
+    def running(self) -> list[Run]:
+        """See `Part.running`."""
+        return [self._fetching.deliver(self._ends.into)]
+
+    def hear(self, word: Word) -> bool:
+        """See `Part.hear`, and there of `word`."""
+        if isinstance(word, Hungry):
+            # It waits for credit, and gets none of this one.
+            self._differing.note(word)
+        return isinstance(word, (Hungry, Grant, Spent))
+
+    def left(self, relay: bytes) -> None:
+        """See `Part.left`, and there of `relay`."""
+        self._differing.left(relay)
 
     def finish(self) -> None:
         """Fetch nothing more, and give back what there is: the device drains."""

@@ -17,8 +17,9 @@ import secrets
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from ..components.component import Traffic
@@ -31,11 +32,12 @@ from .hops import Trace
 from .link import Link, check_installed
 from .mesh import Action, Forget, Joined, Left, Mesh, Say, Serve
 from .outbox import Outbox
+from .part import Part
 from .probing import Probing
 from .publishing import Publishing, StreamEnds
 from .subjects import Subjects
 from .values import BackboneDrop, BackboneSnapshot, LinkState, Neighbour
-from .words import MOST_RELAYS, RELAY_BYTES, About, Grant, Hungry, Spent, UnknownWordError, Word, decoded, encoded
+from .words import MOST_RELAYS, RELAY_BYTES, About, UnknownWordError, Word, decoded, encoded
 from .working import WorkEnds, Working
 
 log = logging.getLogger("geventrelay")
@@ -46,8 +48,6 @@ _CANCEL_AGAIN_S = 0.1
 _MOST_WORDS = 4 * MOST_RELAYS
 
 _NO_WORK: Mapping[str, Any] = {"credit": 0, "promised": 0}
-
-_Run = Coroutine[Any, Any, None]
 
 
 class Exchange:
@@ -81,10 +81,8 @@ class Exchange:
         self._mesh = Mesh(self._relay, self._host, outbox.mark, self._about)
         self._has_to_send, self._is_idle = asyncio.Event(), asyncio.Event()
         self._publishing = Publishing(settings, own, self._mesh, outbox, self._do, self._has_to_send.set)
-        self._working: Working | None = None
-        self._durable: Durable | None = None
-        # They take turns.
-        self._senders: deque[Publishing | Working | Durable] = deque((self._publishing,))
+        # They take turns to send.
+        self._parts: deque[Part] = deque((self._publishing,))
         self._around = Around(self._host, self._mesh, self._publishing, taken)
         self._probing = Probing(self._mesh, outbox, self._around, self._do)
         self._publishing.turns = self._probing
@@ -95,8 +93,6 @@ class Exchange:
         self._listens: dict[str, bytes] = {}
         self._is_finishing = False
         self._malformed = 0
-        # Others of this name with work of another kind.
-        self._different: set[bytes] = set()
 
     def open(self) -> None:
         """Read the files that the settings name. Blocks while they are read.
@@ -119,11 +115,12 @@ class Exchange:
         loop = self._loop = asyncio.get_running_loop()
         self._around.begin(self._link)
         self._probing.begin()
-        reading, parts = self._begin(streams, work)
+        self._begin(streams, work)
         self._ask()
         link = loop.create_task(self._link.run(self))
-        sources = list(map(loop.create_task, reading))
-        tasks = [link, *sources, *map(loop.create_task, (*parts, self._send(), self._tick()))]
+        sources = [loop.create_task(run) for part in self._parts for run in part.reading()]
+        others = (run for part in self._parts for run in part.running())
+        tasks = [link, *sources, *map(loop.create_task, (*others, self._send(), self._tick()))]
         try:
             await self._until_ended(tasks, sources)
             await self._send_rest()
@@ -133,47 +130,33 @@ class Exchange:
             with contextlib.suppress(asyncio.TimeoutError, OSError):
                 await asyncio.wait_for(self._say_last(), _LAST_WORDS_S)
             await _end(tasks)
-            for sender in self._senders:
-                sender.drop_all()
+            for part in self._parts:
+                part.drop_all()
             self._probing.stop()
             self._loop = None
 
-    def _begin(self, streams: StreamEnds | None, work: WorkEnds | None) -> tuple[list[_Run], list[_Run]]:
-        """What is to run: what reads from the device, and all else."""
-        publishing = self._publishing
-        reading: list[_Run] = []
-        parts: list[_Run] = []
-        publishing.begin(None if streams is None else streams.outgoing)
-        if streams is not None:
-            reading.append(publishing.read_outgoing(streams.outgoing))
-            parts += (publishing.read_news(streams.news), publishing.inbox.deliver(streams.incoming))
+    def _begin(self, streams: StreamEnds | None, work: WorkEnds | None) -> None:
+        assert self._link is not None, "open comes first"
+        self._publishing.begin(streams)
+        wake = self._has_to_send.set
         if work is not None and getattr(self._settings, "durable", False):
-            assert self._link is not None, "open comes first"
-            durable = self._durable = Durable(self._settings, self._relay, work, self._link, self._has_to_send.set)
-            self._senders.append(durable)
-            reading.append(durable.read())
-            parts.append(durable.deliver())
+            self._parts.append(Durable(self._settings, self._relay, work, self._link, wake))
         elif work is not None:
-            working = self._working = Working(self._settings, self._mesh, work, self._do, self._has_to_send.set)
-            self._senders.append(working)
-            self._around.working = working
-            reading.append(working.read())
-            parts.append(working.inbox.deliver(work.into))
-            if working.answering is not None:
-                reading.append(working.answering.read(work.into))
-                parts.append(working.answering.inbox.deliver(work.out))
-        return reading, parts
+            working = self._around.working = Working(self._settings, self._mesh, work, self._do, wake)
+            self._parts.append(working)
 
     def finish(self) -> None:
         """Take nothing more from others, and send what there is: the device drains."""
         self._is_finishing = True
-        self._publishing.finish()
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._ask)
-            if self._working is not None:
-                self._loop.call_soon_threadsafe(self._working.finish)
-            if self._durable is not None:
-                self._loop.call_soon_threadsafe(self._durable.finish)
+        if self._loop is None:
+            self._publishing.finish()
+        else:
+            self._loop.call_soon_threadsafe(self._finish)
+
+    def _finish(self) -> None:
+        for part in tuple(self._parts):
+            part.finish()
+        self._ask()
 
     def trace(self, topic: bytes | None, limit_s: float, report: Callable[[Trace], None]) -> bool:
         """Find out how long messages take to the others; whether this runs, so that it can.
@@ -191,17 +174,14 @@ class Exchange:
     def drained(self) -> bool:
         """Whether all that has come from the device has gone, and the other way round; true while NATS is away."""
         is_connected = self._link is not None and self._link.state is LinkState.CONNECTED
-        works = self._working or self._durable
-        if works is not None and not works.is_drained(connected=is_connected):
+        if not all(part.is_drained(connected=is_connected) for part in tuple(self._parts)):
             return False
-        if self._link is None or not is_connected:
-            return True
-        return self._publishing.drained and not self._link.pending_bytes
+        return self._link is None or not is_connected or not self._link.pending_bytes
 
     def snapshot(self) -> BackboneSnapshot:
         """What it has done up to now, and what there is."""
-        link, publishing = self._link, self._publishing
-        neighbours = tuple(map(self._with_work, self._mesh.neighbours(time.monotonic())))
+        link, parts = self._link, tuple(self._parts)
+        neighbours = tuple(map(self._with_parts, self._mesh.neighbours(time.monotonic())))
         ways_s = [one.round_trip_s for one in neighbours if one.round_trip_s is not None]
         return BackboneSnapshot(
             relay=self._relay.hex(),
@@ -210,41 +190,34 @@ class Exchange:
             reason="" if link is None else link.reason,
             neighbours=neighbours,
             host=self._host,
-            sent=publishing.sent,
-            sent_bytes=publishing.sent_bytes,
-            sent_packs=publishing.sent_packs,
-            received=publishing.received,
-            received_bytes=publishing.received_bytes,
-            received_packs=publishing.received_packs,
-            delivered=publishing.inbox.delivered,
             dropped=self._dropped(),
-            lost=self._mesh.lost + (0 if self._working is None else self._working.lost),
-            malformed=self._malformed + (0 if self._durable is None else self._durable.malformed),
+            lost=self._mesh.lost + sum(part.lost for part in parts),
+            malformed=self._malformed + sum(part.malformed for part in parts),
             connects=0 if link is None else link.connects,
-            waiting=sum(one.waiting for one in self._senders),
-            waiting_bytes=sum(one.waiting_bytes for one in self._senders),
-            incoming=sum(one.incoming for one in self._senders),
-            incoming_bytes=sum(one.incoming_bytes for one in self._senders),
+            waiting=sum(part.waiting for part in parts),
+            waiting_bytes=sum(part.waiting_bytes for part in parts),
+            incoming=sum(part.incoming for part in parts),
+            incoming_bytes=sum(part.incoming_bytes for part in parts),
             wanted=len(self._mesh.interest),
             round_trip_s=None if link is None else link.round_trip_s,
             others=len(neighbours),
             others_round_trip_s=max(ways_s, default=None),
-            **(_NO_WORK if self._working is None else self._working.values()),
-            **({} if self._durable is None else self._durable.values()),
+            **{**_NO_WORK, **dict(chain.from_iterable(part.values().items() for part in parts))},
         )
 
-    def _with_work(self, neighbour: Neighbour) -> Neighbour:
-        return neighbour if self._working is None else replace(neighbour, **self._working.values_of(neighbour.relay))
+    def _with_parts(self, neighbour: Neighbour) -> Neighbour:
+        told = chain.from_iterable(part.values_of(neighbour.relay).items() for part in tuple(self._parts))
+        return replace(neighbour, **dict(told))
 
     def _dropped(self) -> dict[BackboneDrop, int]:
         found: Counter[BackboneDrop] = Counter()
-        for sender in self._senders:
-            found.update(sender.dropped)
+        for part in tuple(self._parts):
+            found.update(part.dropped)
         return dict(found)
 
     def _about(self) -> About:
         server = "" if self._link is None else self._link.server
-        waiting, incoming = (sum(getattr(one, what) for one in self._senders) for what in ("waiting", "incoming"))
+        waiting, incoming = (sum(getattr(one, what) for one in self._parts) for what in ("waiting", "incoming"))
         return self._portrait.at(time.monotonic(), server=server, waiting=waiting, incoming=incoming)
 
     async def _until_ended(
@@ -264,9 +237,10 @@ class Exchange:
     async def _send_rest(self) -> None:
         """Return when all that was read from the device has been sent, or NATS is away."""
         assert self._link is not None
-        self._publishing.send_rest()
+        for part in self._parts:
+            part.send_rest()
         self._has_to_send.set()
-        while any(sender.has_unsent for sender in self._senders) and self._link.state is LinkState.CONNECTED:
+        while any(part.has_unsent for part in self._parts) and self._link.state is LinkState.CONNECTED:
             self._is_idle.clear()
             await self._is_idle.wait()
 
@@ -278,18 +252,16 @@ class Exchange:
         # Another server may take less at once.
         self._ask()
         self._do(self._mesh.connected(time.monotonic()))
-        if self._working is not None:
-            self._working.connected()
-        if self._durable is not None:
-            self._durable.connected()
+        for part in self._parts:
+            part.connected()
 
     def on_disconnected(self) -> None:
         """Have messages wait, and leave out words: they would be old."""
         self._around.disconnected()
         self._mesh.disconnected()
         self._words.clear()
-        for sender in self._senders:
-            sender.disconnected()
+        for part in self._parts:
+            part.disconnected()
 
     def on_data(self, subject: str, data: bytes) -> None:
         """Take in what another device has sent.
@@ -303,8 +275,8 @@ class Exchange:
                 if subject in self._listens:
                     self._publishing.on_pack(self._listens[subject], data)
             elif self._subjects.is_work(subject):
-                if self._working is not None:
-                    self._working.on_pack(data)
+                for part in self._parts:
+                    part.on_work(data)
             else:
                 self._hear(decoded(data))
         except UnknownWordError:
@@ -316,27 +288,8 @@ class Exchange:
 
     def _hear(self, word: Word) -> None:
         began = time.monotonic()
-        if isinstance(word, (Hungry, Grant, Spent)):
-            if isinstance(word, Hungry):
-                self._compare(word)
-            if self._working is not None:
-                self._working.hear(word)
-        elif not self._probing.hear(word) and not self._publishing.hear(word):
+        if not self._probing.hear(word) and not any(part.hear(word) for part in self._parts):
             self._do(self._mesh.hear(word, began), began)
-
-    def _compare(self, word: Hungry) -> None:
-        """Have the log tell, once, of another device whose work cannot be shared with this one's."""
-        if self._durable is not None:
-            own = "kept by NATS"
-        elif self._working is not None and self._working.credit.kind is not word.kind:
-            own = self._working.credit.kind.value
-        else:
-            return
-        if word.relay not in self._different and len(self._different) < MOST_RELAYS:
-            self._different.add(word.relay)
-            advice = "devices of one name share work if they have the same pattern, and all durable or none"
-            has = f"work that is {word.kind.value}; that of this device is {own}"
-            log.warning(event("backbone-differs", device=self._device, relay=word.relay.hex(), has=has, advice=advice))
 
     # What is decided is done
 
@@ -355,13 +308,12 @@ class Exchange:
                     self._publishing.forget(stream)
                 case Joined(relay, host):
                     log.info(event("backbone-joined", device=self._device, relay=relay.hex(), host=host))
-                    if self._working is not None:
-                        self._working.joined(relay)
+                    for part in self._parts:
+                        part.joined(relay)
                 case Left(relay, host):
                     log.info(event("backbone-left", device=self._device, relay=relay.hex(), host=host))
-                    self._different.discard(relay)
-                    if self._working is not None:
-                        self._working.left(relay)
+                    for part in self._parts:
+                        part.left(relay)
                     self._probing.left(relay)
         self._has_to_send.set()
 
@@ -375,10 +327,8 @@ class Exchange:
         while True:
             await asyncio.sleep(_TICK_S)
             self._do(self._mesh.tick(time.monotonic()))
-            if self._working is not None:
-                self._working.tick()
-            if self._durable is not None:
-                self._durable.tick()
+            for part in self._parts:
+                part.tick()
 
     async def _send(self) -> None:
         while True:
@@ -397,9 +347,9 @@ class Exchange:
             subject = self._subjects.all if said.to is None else self._subjects.relay(said.to)
             await self._link.say(subject, encoded(said.word))
             return True
-        self._senders.rotate()
-        for sender in tuple(self._senders):
-            if await sender.send_one(self._link):
+        self._parts.rotate()
+        for part in tuple(self._parts):
+            if await part.send_one(self._link):
                 return True
         return False
 
@@ -409,7 +359,7 @@ class Exchange:
         if listens != self._listens or not link.listens:
             # Until it is not listened to any more, it is taken.
             self._listens = {**self._listens, **listens}
-            own = () if self._working is None else (self._subjects.work(self._relay),)
+            own = (subject for part in self._parts for subject in part.listens)
             await link.listen_to((self._subjects.all, self._subjects.relay(self._relay), *own, *listens))
             self._listens = listens
 
@@ -420,9 +370,8 @@ class Exchange:
         for action in self._mesh.leave():
             if isinstance(action, Say):
                 await self._link.publish(self._subjects.all, encoded(action.word))
-        if self._durable is not None:
-            for subject, data in self._durable.left_over():
-                await self._link.publish(subject, data)
+        for subject, data in [one for part in self._parts for one in part.left_over()]:
+            await self._link.publish(subject, data)
         await self._link.flushed()
 
 

@@ -27,6 +27,7 @@ from .link import Link
 from .mesh import Action, Mesh, Serve
 from .outbox import Outbox, OutPack, OutServed, OutTurn
 from .pack import HEAD_BYTES, head_of
+from .part import Part, Run
 from .sorting import Sorter
 from .subjects import Subjects
 from .values import BackboneDrop
@@ -91,7 +92,7 @@ class Turns(Protocol):
         """A `word` that it was the turn of has gone to the device `relay`."""
 
 
-class Publishing:
+class Publishing(Part):
     """The streams of one device: those that it sends, and what it is sent.
 
     :param settings: the device's.
@@ -124,6 +125,7 @@ class Publishing:
         self._sorted: dict[bytes, Interest] = {}
         self._sorter = Sorter(self._sorted)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._ends: StreamEnds | None = None
         self._outgoing: Outgoing | None = None
         # Of the device's subscribers.
         self._topics = Wanted()
@@ -146,9 +148,18 @@ class Publishing:
         self.received = self.received_bytes = self.received_packs = 0
         self._dropped: dict[BackboneDrop, int] = {}
 
-    def begin(self, outgoing: Outgoing | None) -> None:
-        """Know the running loop, and `outgoing`, what the device has for others; before the tasks."""
-        self._loop, self._outgoing = asyncio.get_running_loop(), outgoing
+    def begin(self, ends: StreamEnds | None) -> None:
+        """Know the running loop, and the device's sockets for messages with topics; before anything else runs."""
+        self._loop, self._ends = asyncio.get_running_loop(), ends
+        self._outgoing = None if ends is None else ends.outgoing
+
+    def reading(self) -> list[Run]:
+        """See `Part.reading`."""
+        return [] if self._ends is None else [self.read_outgoing(self._ends.outgoing)]
+
+    def running(self) -> list[Run]:
+        """See `Part.running`."""
+        return [] if self._ends is None else [self.read_news(self._ends.news), self.inbox.deliver(self._ends.incoming)]
 
     def finish(self) -> None:
         """Ask for nothing more, and drop what comes: the device drains."""
@@ -187,10 +198,21 @@ class Publishing:
         """Whether something waits that may go as it is."""
         return bool(self._outbox) or self._next is not None
 
-    @property
-    def drained(self) -> bool:
-        """Whether all that has come from the device has gone, and the other way round."""
-        return not (self._outbox.waiting or self._next or self.inbox)
+    def is_drained(self, *, connected: bool) -> bool:
+        """See `Part.is_drained`; true if it is not `connected`."""
+        return not connected or not (self._outbox.waiting or self._next or self.inbox)
+
+    def values(self) -> dict[str, Any]:
+        """See `Part.values`."""
+        return {
+            "sent": self.sent,
+            "sent_bytes": self.sent_bytes,
+            "sent_packs": self.sent_packs,
+            "received": self.received,
+            "received_bytes": self.received_bytes,
+            "received_packs": self.received_packs,
+            "delivered": self.inbox.delivered,
+        }
 
     # What others say
 

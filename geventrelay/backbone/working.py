@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,27 +25,24 @@ from ..terms import WhenFull
 from . import whole
 from .answering import Answering
 from .credit import Credit
+from .differing import Differing
 from .inbox import Inbox
 from .link import Link
-from .mesh import Action, Mesh, Say
+from .mesh import Action, Mesh
 from .pack import HEAD_BYTES, REPLIES, WORK, PackHead, head_of
+from .part import Part, Run
 from .requests import with_way
 from .subjects import Subjects
+from .trading import Trading
 from .unsent import Portion, Unsent, cut
 from .values import BackboneDrop
-from .words import MalformedError, Word, WorkKind
+from .words import Grant, Hungry, MalformedError, Spent, Word, WorkKind
 
 log = logging.getLogger("geventrelay")
 
-WANTS = 256
-"""How much credit is of use at once: it is not known how many messages wait."""
 _IDLE_S = 0.01
 # Another queue may have a request for a worker that is kept free.
 _IDLE_OF_QUEUE_S = 0.002
-# Where messages are dropped, it is not told when none has to be dropped any more.
-_DROPPED_S = 1.0
-# How soon it is looked whether the device has taken what was written.
-_LOOK_S = 0.001
 # Beyond this, no more is read from the device, which then keeps it.
 _MOST_UNSENT_BYTES = 1024 * 1024
 
@@ -80,7 +77,7 @@ class WorkEnds:
     work: Work
 
 
-class Working:
+class Working(Part):
     """The work of one device: what it sends to others, and what it is sent. To be made in the running loop.
 
     :param settings: the device's.
@@ -92,7 +89,6 @@ class Working:
     :ivar answering: the replies, of a queue alone.
     :ivar inbox: what waits for the device's workers.
     :ivar returned: how many messages went back into the device.
-    :ivar dropped: how many messages were dropped, by reason.
     """
 
     def __init__(
@@ -106,13 +102,13 @@ class Working:
         self._device = settings.name
         self._relay = mesh.relay
         self._ends, self._work = ends, ends.work
-        self._do, self._wake = do, wake
-        self._loop = asyncio.get_running_loop()
+        self._say_words, self._wake = do, wake
         self._subjects = Subjects(settings.backbone_prefix, settings.name)
-        self._loses = getattr(settings, "push_when_full", None) is WhenFull.DROP
+        loses = getattr(settings, "push_when_full", None) is WhenFull.DROP
         is_queue = isinstance(settings, Queue)
         kind, idle_s = (WorkKind.REQUESTS, _IDLE_OF_QUEUE_S) if is_queue else (WorkKind.ONE_WAY, _IDLE_S)
         self.credit = Credit(mesh.relay, ends.work.gate, idle_s, kind)
+        self._differing = Differing(settings.name, kind.value)
         self.answering: Answering | None = None
         if is_queue:
             numbers = self.credit.replies
@@ -122,19 +118,20 @@ class Working:
         # On its way into the connection.
         self._going: Portion | None = None
         self._has_room = asyncio.Event()
-        self._taken = ends.work.taken
-        # Whether the loop is about to look what the device has told.
-        self._is_told = self._is_asking = False
-        self._due_at: float | None = None
-        self._due: asyncio.TimerHandle | None = None
-        self._looks: asyncio.TimerHandle | None = None
-        self._sated: asyncio.TimerHandle | None = None
-        self._is_over = False
         self.sent = self.received = self.returned = 0
-        self.dropped: dict[BackboneDrop, int] = {}
-        ends.work.on_hungry = self._on_hungry
-        if ends.work.is_hungry:
-            self._on_hungry(True)
+        self._dropped: dict[BackboneDrop, int] = {}
+        self._trading = Trading(self.credit, ends.work, self._say_words, loses=loses)
+        self._trading.begin()
+
+    @property
+    def listens(self) -> Sequence[str]:
+        """See `Part.listens`."""
+        return (self._subjects.work(self._relay),)
+
+    @property
+    def dropped(self) -> Mapping[BackboneDrop, int]:
+        """See `Part.dropped`."""
+        return self._dropped
 
     @property
     def waiting(self) -> int:
@@ -157,6 +154,15 @@ class Working:
     def incoming_bytes(self) -> int:
         """How long these are."""
         return self.inbox.waiting_bytes + (self.answering.inbox.waiting_bytes if self.answering else 0)
+
+    def reading(self) -> list[Run]:
+        """See `Part.reading`."""
+        return [self.read(), *([] if self.answering is None else [self.answering.read(self._ends.into)])]
+
+    def running(self) -> list[Run]:
+        """See `Part.running`."""
+        replies = [] if self.answering is None else [self.answering.inbox.deliver(self._ends.out)]
+        return [self.inbox.deliver(self._ends.into), *replies]
 
     @property
     def taken(self) -> int:
@@ -196,7 +202,7 @@ class Working:
 
     def is_drained(self, *, connected: bool) -> bool:
         """Whether nothing is on its way into the device, nor out of it where it is `connected`."""
-        self._count_taken()
+        self._trading.count_taken()
         granting = self.credit.granting
         return not (self.incoming or granting.in_hand) and not (connected and (self.waiting or granting.promised))
 
@@ -205,119 +211,49 @@ class Working:
         """Whether something waits that may go."""
         return self.waiting > 0
 
-    # What the device tells
-
-    def _on_hungry(self, is_hungry: bool) -> None:
-        """It is told by any greenlet, or by the hub."""
-        if not self._is_told and not self._is_over:
-            self._is_told = True
-            self._loop.call_soon_threadsafe(self._hunger)
-
-    def _hunger(self) -> None:
-        self._is_told = False
-        if self._loses:
-            if self._sated is not None:
-                self._sated.cancel()
-            self._sated = self._loop.call_later(_DROPPED_S, self._be_sated)
-        self._want(WANTS if self._loses or self._work.is_hungry else 0)
-
-    def _be_sated(self) -> None:
-        self._sated = None
-        self._want(0)
-
-    def _want(self, wants: int) -> None:
-        self._say(self.credit.hunger(wants, time.monotonic()))
-        if not wants:
-            self._offer()
-
-    def _offer(self) -> None:
-        """Grant others what there is room for, and see that this is called again when there may be more."""
-        self._count_taken()
-        granting = self.credit.granting
-        if self._is_over or self.credit.spending.is_hungry or not granting.is_wanted:
-            return
-        room = self._work.room()
-        self._say(self.credit.offer(room, time.monotonic()))
-        if not room:
-            if not self._is_asking:
-                self._is_asking = True
-                self._work.when_room(self._on_room)
-        elif granting.in_hand and self._looks is None:
-            self._looks = self._loop.call_later(_LOOK_S, self._look)
-
-    def _on_room(self) -> None:
-        """It is called by any greenlet, or by the hub."""
-        if not self._is_over:
-            self._loop.call_soon_threadsafe(self._come_again)
-
-    def _come_again(self) -> None:
-        self._is_asking = False
-        self._offer()
-
-    def _look(self) -> None:
-        self._looks = None
-        self._offer()
-
-    def _count_taken(self) -> None:
-        taken = self._work.taken
-        self.credit.granting.handed(taken - self._taken)
-        self._taken = taken
-
     # What others say
 
-    def hear(self, word: Word) -> None:
-        """Take in what another device has said; a `word` that is not of work is passed over."""
-        self._say(self.credit.hear(word, time.monotonic()))
-        self._offer()
+    def hear(self, word: Word) -> bool:
+        """See `Part.hear`, and there of `word`."""
+        if not isinstance(word, (Hungry, Grant, Spent)):
+            return False
+        if isinstance(word, Hungry) and word.kind is not self.credit.kind:
+            self._differing.note(word)
+            return True
+        self._trading.say(self.credit.hear(word, time.monotonic()))
+        self._trading.offer()
+        return True
 
     def joined(self, relay: bytes) -> None:
         """The device `relay` is there from now on."""
         if self.answering is not None:
             self.answering.unanswered.joined(relay)
-        self._say(self.credit.joined(relay, time.monotonic()))
+        self._trading.say(self.credit.joined(relay, time.monotonic()))
 
     def left(self, relay: bytes) -> None:
         """The device `relay` has gone."""
+        self._differing.left(relay)
         self.credit.left(relay)
         self._reassign(relay)
         if self.answering is not None:
             self.answering.left(relay)
-        self._set_due()
-        self._offer()
+        self._trading.say(())
+        self._trading.offer()
 
     def connected(self) -> None:
         """There is a connection to NATS."""
-        self._say(self.credit.connected(time.monotonic()))
+        self._trading.say(self.credit.connected(time.monotonic()))
 
     def disconnected(self) -> None:
         """There is none: work waits in the device."""
         self.credit.disconnected()
         for relay in self._unsent.relays():
             self._reassign(relay)
-        self._set_due()
+        self._trading.say(())
 
     def tick(self) -> None:
         """Do what is due; to be called several times a second."""
-        self._say(self.credit.tick(time.monotonic()))
-        self._offer()
-
-    def _say(self, words: Sequence[Say]) -> None:
-        if words:
-            self._do(words)
-        self._set_due()
-
-    def _set_due(self) -> None:
-        due = self.credit.due
-        if due == self._due_at:
-            return
-        if self._due is not None:
-            self._due.cancel()
-        self._due_at = due
-        self._due = None if due is None else self._loop.call_at(due, self._come_due)
-
-    def _come_due(self) -> None:
-        self._due_at = self._due = None
-        self.tick()
+        self._trading.tick()
 
     # From the device to others
 
@@ -326,7 +262,7 @@ class Working:
         while True:
             data, count = await self._ends.out.read()
             self._assign(data, self.credit.spending.read(count))
-            self._set_due()
+            self._trading.say(())
             while self._unsent.nbytes >= _MOST_UNSENT_BYTES:
                 self._has_room.clear()
                 await self._has_room.wait()
@@ -357,7 +293,7 @@ class Working:
     def _replied(self) -> None:
         """Own workers have answered others, and so have room again."""
         self._wake()
-        self._offer()
+        self._trading.offer()
 
     async def send_one(self, link: Link) -> bool:
         """Send what goes next over `link`; whether there may be more."""
@@ -384,15 +320,15 @@ class Working:
             if self.answering is not None:
                 self.answering.unanswered.asked(relay, portion.count)
         else:
-            self._say(spending.unsend(relay, head))
+            self._trading.say(spending.unsend(relay, head))
             self._assign(portion.data, spending.reassign(portion.count))
             self._reassign(relay)
-        self._set_due()
+        self._trading.say(())
         return True
 
     # From others to the device
 
-    def on_pack(self, data: bytes) -> None:
+    def on_work(self, data: bytes) -> None:
         """Take in `data`, a pack with work, or with replies.
 
         :raises MalformedError: if it is none.
@@ -411,7 +347,7 @@ class Working:
             if not self.inbox.put(self._from(head.relay, messages), head.count):
                 self.credit.granting.handed(head.count)
                 self._drop(BackboneDrop.SLOW, head.count)
-            self._offer()
+            self._trading.offer()
         if self.lost > lost:
             log.warning(event("backbone-lost", device=self._device, relay=head.relay.hex(), messages=self.lost - lost))
 
@@ -434,21 +370,17 @@ class Working:
 
     def finish(self) -> None:
         """Grant nothing more, and take back what was granted: the device drains."""
-        self._say(self.credit.granting.finish(time.monotonic()))
+        self._trading.say(self.credit.granting.finish(time.monotonic()))
 
     def drop_all(self) -> None:
         """Drop what waits, and do nothing more: the device stops."""
-        self._is_over = True
-        self._work.gate.take_all()
+        self._trading.end()
         self._drop(BackboneDrop.STOPPED, self._unsent.count + (self._going.count if self._going else 0))
         self._unsent, self._going = Unsent(), None
         self._drop(BackboneDrop.STOPPED, self.inbox.drop_all())
         if self.answering is not None:
             self.answering.drop_all()
-        for timer in (self._due, self._looks, self._sated):
-            if timer is not None:
-                timer.cancel()
 
     def _drop(self, reason: BackboneDrop, count: int) -> None:
         if count:
-            self.dropped[reason] = self.dropped.get(reason, 0) + count
+            self._dropped[reason] = self._dropped.get(reason, 0) + count

@@ -237,7 +237,7 @@ def test_others_are_granted_as_much_as_there_is_room_for_and_more_when_it_was_ta
         place.work.places = 4
         place.working.hear(Hungry(ONE, 100))
         assert [(one.to, one.word.up_to) for one in place.words(Grant)] == [(ONE, 4)]
-        place.working.on_pack(pack(ONE, *tasks(1, 2, 3, 4)))
+        place.working.on_work(pack(ONE, *tasks(1, 2, 3, 4)))
         await place.settle()
         assert place.into.written == tasks(1, 2, 3, 4)
         assert not place.working.is_drained(connected=True)
@@ -315,7 +315,7 @@ def test_what_is_no_pack_of_work_is_refused(data):
         place.grant(ONE, 4)
         with pytest.raises(MalformedError):
             try:
-                place.working.on_pack(data)
+                place.working.on_work(data)
             except ValueError as error:
                 raise MalformedError(str(error)) from None
         await place.settle()
@@ -341,11 +341,11 @@ def test_what_was_not_asked_for_is_refused(data):
         place.join(OTHER)
         place.grant(ONE, 2)
         with pytest.raises(MalformedError):
-            place.working.on_pack(data)
+            place.working.on_work(data)
         await place.settle()
         assert place.into.written == place.out.written == []
         assert place.working.lost == place.working.received == 0
-        place.working.on_pack(pack(ONE, *tasks(1, 2)))
+        place.working.on_work(pack(ONE, *tasks(1, 2)))
         await place.settle()
         assert len(place.into.written) == 2
 
@@ -358,7 +358,7 @@ def test_work_that_comes_after_its_credit_was_taken_back_is_taken():
         place.grant(ONE, 2)
         place.working.finish()
         place.working.left(ONE)
-        place.working.on_pack(pack(ONE, *tasks(1, 2)))
+        place.working.on_work(pack(ONE, *tasks(1, 2)))
         await place.settle()
         assert place.into.written == tasks(1, 2)
 
@@ -369,9 +369,9 @@ def test_missing_work_counts_as_lost():
     async def test(place: Place) -> None:
         place.join(ONE)
         place.grant(ONE, 4)
-        place.working.on_pack(pack(ONE, *tasks(1), first=3))
+        place.working.on_work(pack(ONE, *tasks(1), first=3))
         assert (place.working.lost, place.working.received) == (3, 1)
-        place.working.on_pack(pack(ONE, *tasks(1), first=3))
+        place.working.on_work(pack(ONE, *tasks(1), first=3))
         assert place.working.received == 1
 
     streamer(test)
@@ -381,7 +381,7 @@ def test_requests_go_in_with_the_way_back_and_replies_go_back_without_it():
     async def test(place: Place) -> None:
         place.join(ONE)
         place.grant(ONE, 1)
-        place.working.on_pack(pack(ONE, [b"client", b"", b"request"]))
+        place.working.on_work(pack(ONE, [b"client", b"", b"request"]))
         await place.settle()
         (request,) = place.into.written
         assert encoded(request) == with_way(ONE, encoded([b"client", b"", b"request"]))
@@ -401,7 +401,7 @@ def test_replies_of_others_go_to_the_clients_and_requests_of_those_that_leave_ar
         place.leave_by_permit(*([b"client", b"", b"%d" % number] for number in range(3)))
         await place.settle()
         await place.send()
-        place.working.on_pack(pack(ONE, [b"client", b"", b"re 0"], stream=REPLIES))
+        place.working.on_work(pack(ONE, [b"client", b"", b"re 0"], stream=REPLIES))
         await place.settle()
         assert place.out.written == [[b"client", b"", b"re 0"]]
         place.working.left(ONE)
