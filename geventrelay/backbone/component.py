@@ -15,7 +15,7 @@ from ..components.plan import BACKBONE_IN, BACKBONE_NEWS, BACKBONE_OUT, BACKBONE
 from ..components.work import Work
 from ..errors import StartError
 from ..settings import Queue
-from .hops import Trace
+from .trace.hops import Trace
 from .values import BackboneSnapshot
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Backbone(Component):
         self._worker = None
 
     def _work(self) -> None:
-        from .loop import run
+        from .nats.loop import run
 
         assert self._exchange is not None  # a component is opened before it runs
         try:
@@ -145,8 +145,8 @@ class Backbone(Component):
 
     async def _run(self, exchange: Exchange) -> None:
         from .ends import NewsReader, Pusher, Subscriber, WorkEnd
-        from .publishing import StreamEnds
-        from .working import WorkEnds
+        from .topics.publishing import StreamEnds
+        from .work.working import WorkEnds
 
         with contextlib.ExitStack() as stack:
 

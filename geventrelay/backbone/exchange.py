@@ -26,19 +26,19 @@ from ..components.component import Traffic
 from ..log import event
 from ..terms import WhenFull
 from .about import Portrait
-from .around import Around
-from .durable import Durable
-from .hops import Trace
-from .link import Link, check_installed
 from .mesh import Action, Forget, Joined, Left, Mesh, Say, Serve
-from .outbox import Outbox
+from .nats.link import Link, check_installed
 from .part import Part
-from .probing import Probing
-from .publishing import Publishing, StreamEnds
+from .store.durable import Durable
 from .subjects import Subjects
+from .topics.outbox import Outbox
+from .topics.publishing import Publishing, StreamEnds
+from .trace.around import Around
+from .trace.hops import Trace
+from .trace.probing import Probing
 from .values import BackboneDrop, BackboneSnapshot, LinkState, Neighbour
 from .words import MOST_RELAYS, RELAY_BYTES, About, UnknownWordError, Word, decoded, encoded
-from .working import WorkEnds, Working
+from .work.working import WorkEnds, Working
 
 log = logging.getLogger("geventrelay")
 

@@ -63,7 +63,7 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Serve:
-    """A word that goes in order with the packs, see `geventrelay.backbone.outbox.Outbox.serve`."""
+    """A word that goes in order with the packs, see `geventrelay.backbone.topics.outbox.Outbox.serve`."""
 
     relay: bytes
     turn: int
@@ -147,7 +147,7 @@ class Mesh:
 
     :param relay: the id of this device.
     :param host: the host that it is on.
-    :param mark: where one of its streams stands, see `geventrelay.backbone.outbox.Outbox.mark`.
+    :param mark: where one of its streams stands, see `geventrelay.backbone.topics.outbox.Outbox.mark`.
     :param about: what it says of itself besides.
     :ivar interest: what this device asks for.
     :ivar streams: what is sent: each interest of other devices, by its name.

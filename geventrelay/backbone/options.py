@@ -14,7 +14,7 @@ from ..settings.concealed import Unshown
 from ..settings.device_options import DeviceGroup
 from ..settings.option import option, options_of
 from ..terms import WhenFull
-from .address import ServerAddress, addresses
+from .nats.address import ServerAddress, addresses
 
 SMALLEST_BUFFER_BYTES = 1024 * 1024
 """Below it, what comes in a few milliseconds would be too much."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
-from .link import Link
+from .nats.link import Link
 from .values import BackboneDrop
 from .words import Word
 

@@ -21,7 +21,7 @@ from .plan import Adjustment, SocketPlan
 from .work import Work
 
 if TYPE_CHECKING:
-    from ..backbone.hops import Trace
+    from ..backbone.trace.hops import Trace
     from ..backbone.values import BackboneSnapshot
     from ..engine.outlet import Outlet
     from .sockets import Sockets

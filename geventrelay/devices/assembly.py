@@ -10,7 +10,7 @@ from typing import Any
 import gevent
 import zmq
 
-from ..backbone.hops import Trace
+from ..backbone.trace.hops import Trace
 from ..backbone.values import BackboneSnapshot
 from ..components.component import Component, Controllable, Direction, DrainStep, Environment, Traffic
 from ..components.plan import Adjustment, Plan, SocketPlan

@@ -10,7 +10,7 @@ from typing import Any
 import gevent
 import zmq
 
-from ..backbone.hops import Trace
+from ..backbone.trace.hops import Trace
 from ..components.control import statistics
 from ..components.plan import Adjustment
 from ..components.published import LastValue, SubscribersSnapshot, TopicCounts

@@ -11,7 +11,7 @@ import os
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from ..backbone.hops import Hop, Trace, TracedRelay
+from ..backbone.trace.hops import Hop, Trace, TracedRelay
 from ..errors import SettingsError, StartError
 from ..log import event
 from ..printable import printable

@@ -6,8 +6,8 @@ import pytest
 from support.nats import kept_port, nats_cluster, nats_server
 from support.process import GEVENTRELAY
 
-from geventrelay.backbone.address import ServerAddress
-from geventrelay.backbone.asked import Answer
+from geventrelay.backbone.nats.address import ServerAddress
+from geventrelay.backbone.nats.asked import Answer
 from geventrelay.cli.commands.check import backbone_lines
 
 pytestmark = pytest.mark.slow

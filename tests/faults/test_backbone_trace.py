@@ -9,7 +9,7 @@ import pytest
 from support.nats import nats_server
 from support.process import GEVENTRELAY
 
-from geventrelay.backbone.hops import Outcome, Place
+from geventrelay.backbone.trace.hops import Outcome, Place
 from geventrelay.settings import Relay
 from geventrelay.testing import LOCAL, connected, eventually
 

@@ -12,7 +12,7 @@ import zmq
 from support.nats import nats_cluster, nats_server
 
 from geventrelay import Queue, Streamer
-from geventrelay.backbone.link import Link
+from geventrelay.backbone.nats.link import Link
 from geventrelay.backbone.values import LinkState
 from geventrelay.testing import LOCAL, eventually
 
@@ -97,7 +97,7 @@ def test_while_nats_is_away_own_workers_get_all_and_afterwards_those_elsewhere_t
         lambda: all(one.snapshot().backbone.state is LinkState.CONNECTING for one in both),
         "both to see that NATS is away",
     )
-    assert here.snapshot().backbone.credit == 0
+    assert here.snapshot().backbone.work.credit == 0
     members.push(here, 500, begin=1000).get()
     own = members.work(here)
     eventually(lambda: len(members.done[0]) == 500, members.told)

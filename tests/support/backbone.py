@@ -10,8 +10,8 @@ from typing import Any
 import gevent
 
 from geventrelay.backbone.exchange import Exchange
-from geventrelay.backbone.loop import run
-from geventrelay.backbone.publishing import StreamEnds
+from geventrelay.backbone.nats.loop import run
+from geventrelay.backbone.topics.publishing import StreamEnds
 from geventrelay.backbone.values import BackboneSnapshot
 from geventrelay.backbone.whole import split
 from geventrelay.settings import Forwarder

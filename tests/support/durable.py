@@ -12,11 +12,11 @@ from typing import Any
 
 import gevent
 
-from geventrelay.backbone.durable import Durable
-from geventrelay.backbone.fetching import Fetching
-from geventrelay.backbone.link import Link
-from geventrelay.backbone.loop import run
-from geventrelay.backbone.storing import Storing
+from geventrelay.backbone.nats.link import Link
+from geventrelay.backbone.nats.loop import run
+from geventrelay.backbone.store.durable import Durable
+from geventrelay.backbone.store.fetching import Fetching
+from geventrelay.backbone.store.storing import Storing
 from geventrelay.backbone.values import StoreState
 from geventrelay.backbone.whole import split
 from geventrelay.engine.gate import Gate
@@ -168,8 +168,8 @@ class Store:
         self._made = Durable(self._settings, secrets.token_bytes(8), ends, self.link, self._has_to_send.set)
         parts: list[Coroutine[Any, Any, None]] = [
             self.link.run(self),
-            self.durable.read(),
-            self.durable.deliver(),
+            *self.durable.reading(),
+            *self.durable.running(),
             self._send(),
             self._tick(),
         ]

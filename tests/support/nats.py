@@ -15,7 +15,7 @@ from typing import Any
 import nats
 import pytest
 
-from geventrelay.backbone.loop import run
+from geventrelay.backbone.nats.loop import run
 from geventrelay.testing import eventually
 
 from .process import Program

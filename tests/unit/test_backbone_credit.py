@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 
-from geventrelay.backbone.credit import Credit
-from geventrelay.backbone.granting import AGAIN_S, MOST_GRANT
-from geventrelay.backbone.numbers import Numbers
 from geventrelay.backbone.pack import HEAD_BYTES, REPLIES, WORK, PackHead, head_of
-from geventrelay.backbone.spending import MOST_CREDIT
 from geventrelay.backbone.words import Grant, Hungry, Spent, decoded, encoded
+from geventrelay.backbone.work.credit import Credit
+from geventrelay.backbone.work.granting import AGAIN_S, MOST_GRANT
+from geventrelay.backbone.work.numbers import Numbers
+from geventrelay.backbone.work.spending import MOST_CREDIT
 from geventrelay.engine.gate import Gate
 
 ALL = "all"
@@ -483,7 +483,7 @@ def test_a_pack_that_was_not_sent_leaves_no_gap():
 
 
 def test_a_device_that_was_forgotten_goes_on_where_it_was(monkeypatch):
-    monkeypatch.setattr("geventrelay.backbone.credit.MOST_RELAYS", 0)
+    monkeypatch.setattr("geventrelay.backbone.work.credit.MOST_RELAYS", 0)
     net = Net()
     one, other = relays(net, 2)
     other.places = 100

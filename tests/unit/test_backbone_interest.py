@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geventrelay.backbone.interest import EVERYTHING, Interest, Wanted, id_of, interest_of, is_normal
-from geventrelay.backbone.sorting import Sorter
+from geventrelay.backbone.topics.sorting import Sorter
 
 # Few letters, so that prefixes of each other come up; the first and the last byte are special.
 TOPICS = st.text("ab\x00\xff", max_size=4).map(lambda text: text.encode("latin-1"))

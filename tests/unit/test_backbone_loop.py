@@ -11,7 +11,7 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from geventrelay.backbone.loop import run
+from geventrelay.backbone.nats.loop import run
 
 
 def test_two_loops_and_a_greenlet_take_turns():

@@ -13,9 +13,9 @@ from hypothesis import settings as hypothesis_settings
 
 from geventrelay.backbone.interest import id_of, interest_of
 from geventrelay.backbone.mesh import EXPIRY_S, HERE_S, MOST_SERVED, MOST_SERVED_BYTES, PING_S, Forget, Mesh, Say, Serve
-from geventrelay.backbone.outbox import Outbox, OutPack, OutServed
 from geventrelay.backbone.pack import HEAD_BYTES, head_of
-from geventrelay.backbone.sorting import Sorter
+from geventrelay.backbone.topics.outbox import Outbox, OutPack, OutServed
+from geventrelay.backbone.topics.sorting import Sorter
 from geventrelay.backbone.whole import split
 from geventrelay.backbone.words import About, Here, Mark, Ping, Pong, Served, decoded, encoded
 

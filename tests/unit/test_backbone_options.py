@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from geventrelay.backbone.address import ServerAddress, addresses, user_and_password
+from geventrelay.backbone.nats.address import ServerAddress, addresses, user_and_password
 from geventrelay.backbone.options import SMALLEST_BUFFER_BYTES
 from geventrelay.errors import SettingsError
 from geventrelay.settings import Custom, Forwarder, Queue, Relay, Streamer

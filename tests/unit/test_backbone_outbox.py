@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geventrelay.backbone.outbox import PACK_BYTES, Outbox, OutPack, OutServed, OutTurn
 from geventrelay.backbone.pack import HEAD_BYTES, head_of
+from geventrelay.backbone.topics.outbox import PACK_BYTES, Outbox, OutPack, OutServed, OutTurn
 from geventrelay.backbone.values import BackboneDrop
 from geventrelay.backbone.whole import split
 from geventrelay.backbone.words import Mark, Probe, Served, Traced

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from geventrelay.backbone import jetstream
-from geventrelay.backbone.jetstream import JetStream
-from geventrelay.backbone.questions import Answer, Question, Questions
-from geventrelay.backbone.storing import PACK_BYTES, PACK_MESSAGES, packs
+from geventrelay.backbone.store import jetstream
+from geventrelay.backbone.store.jetstream import JetStream
+from geventrelay.backbone.store.questions import Answer, Question, Questions
+from geventrelay.backbone.store.storing import PACK_BYTES, PACK_MESSAGES, packs
 from geventrelay.backbone.subjects import Subjects
 
 OK = Answer(b"{}")

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.backbone import encoded
 
-from geventrelay.backbone.requests import Unanswered, by_way, with_way
 from geventrelay.backbone.whole import count, split
+from geventrelay.backbone.work.requests import Unanswered, by_way, with_way
 
 HERE, THERE = b"a" * 8, b"b" * 8
 MESSAGES = st.lists(st.lists(st.binary(max_size=300), min_size=1, max_size=4), max_size=8)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geventrelay.backbone.hops import Outcome, Place
-from geventrelay.backbone.tracing import Flow, Passage, ProbeAnswers, Way
+from geventrelay.backbone.trace.hops import Outcome, Place
+from geventrelay.backbone.trace.tracing import Flow, Passage, ProbeAnswers, Way
 from geventrelay.backbone.words import Probe, Step, Traced
 
 ME, OTHER, THIRD = b"me345678", b"other678", b"third678"

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.backbone import encoded
 
-from geventrelay.backbone.unsent import PACK_BYTES, Portion, Unsent, cut
 from geventrelay.backbone.whole import ends, split
+from geventrelay.backbone.work.unsent import PACK_BYTES, Portion, Unsent, cut
 
 ONE, OTHER = b"1" * 8, b"2" * 8
 

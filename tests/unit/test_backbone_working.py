@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from support.backbone import encoded
 
-from geventrelay.backbone import working as module
 from geventrelay.backbone.interest import id_of
 from geventrelay.backbone.mesh import Action, Mesh, Say
 from geventrelay.backbone.pack import HEAD_BYTES, REPLIES, WORK, PackHead, head_of
-from geventrelay.backbone.requests import with_way
 from geventrelay.backbone.values import BackboneDrop
 from geventrelay.backbone.whole import split
 from geventrelay.backbone.words import Grant, Here, Hungry, MalformedError, Mark, Spent
-from geventrelay.backbone.working import WorkEnds, Working
+from geventrelay.backbone.work import trading as module
+from geventrelay.backbone.work.requests import with_way
+from geventrelay.backbone.work.working import WorkEnds, Working
 from geventrelay.engine.gate import Gate
 from geventrelay.settings import Queue, Relay, Streamer
 
@@ -93,9 +93,7 @@ class Place:
         ends = WorkEnds(self.out, self.into, self.work)
         self.working = Working(settings, self.mesh, ends, self.said.extend, lambda: None)
         self.working.connected()
-        parts = [self.working.read(), self.working.inbox.deliver(self.into)]
-        if self.working.answering is not None:
-            parts += [self.working.answering.read(self.into), self.working.answering.inbox.deliver(self.out)]
+        parts = self.working.reading() + self.working.running()
         self.tasks = [asyncio.ensure_future(part) for part in parts]
 
     def join(self, relay: bytes) -> None:

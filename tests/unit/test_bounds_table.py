@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from gevent import pywsgi
 
-from geventrelay.backbone import fetching, interest, storing, words
+from geventrelay.backbone import interest, words
+from geventrelay.backbone.store import fetching, storing
 from geventrelay.components import control, replay
 from geventrelay.components import tap as tap_component
 from geventrelay.retention.dialect import MOST_WAITING, MOST_WAITING_BYTES

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from geventrelay import Device, DeviceSnapshot, Drop, OutletSnapshot, PumpSnapshot, Queue
-from geventrelay.backbone.hops import Hop, Outcome, Place, Trace, TracedRelay
+from geventrelay.backbone.trace.hops import Hop, Outcome, Place, Trace, TracedRelay
 from geventrelay.backbone.values import BackboneDrop, BackboneSnapshot, LinkState, Neighbour, StoreState
 from geventrelay.backbone.words import About
 from geventrelay.cli.top.rates import rates

@@ -61,7 +61,7 @@ MAY_IMPORT = {
     "backbone": {"backbone", "components", "engine", "zmtp"} | SHARED,
     "dropin": {"dropin", "components", "engine"} | GROUND,
     # Values alone: what a backbone has done, and what a trace of it has found.
-    "devices": {"devices", "components", "engine", "backbone.values", "backbone.hops"} | SHARED,
+    "devices": {"devices", "components", "engine", "backbone.values", "backbone.trace.hops"} | SHARED,
     # One line a feature.
     "devices.features": {"devices", "components", "engine"} | SHARED | FEATURES,
     # The name that programs import pyzmq's classes from.
@@ -69,7 +69,7 @@ MAY_IMPORT = {
     "devices.monitoredqueue": {"dropin"},
     "server": {"server", "devices", "components", "engine", "switch"} | SHARED,
     # Values only: the server itself is handed to it.
-    "web": {"web", "devices.snapshot", "backbone.values", "backbone.hops"}
+    "web": {"web", "devices.snapshot", "backbone.values", "backbone.trace.hops"}
     | {
         f"engine.{name}"
         for name in ("counters", "values", "peeraccount", "useraccount", "peertable", "native.choose", "fair")
@@ -92,7 +92,7 @@ MAY_IMPORT = {
 
 # What else they may name for type checkers, in an `if TYPE_CHECKING` block.
 MAY_NAME = {
-    "components": {"backbone.values", "backbone.hops"},
+    "components": {"backbone.values", "backbone.trace.hops"},
     "web": {
         "server.server",
         "server.supervisor",

@@ -19,7 +19,7 @@ from zmq.utils.garbage import gc as zmq_garbage
 
 import geventrelay
 from geventrelay import RelaySocket
-from geventrelay.backbone.client import Connection
+from geventrelay.backbone.nats.client import Connection
 from geventrelay.switch.native import boxes
 from geventrelay.zmtp import sodium
 

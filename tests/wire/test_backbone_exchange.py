@@ -15,9 +15,9 @@ from gevent.event import Event
 from support.backbone import Relay, Relays, until_served
 from support.nats import NatsServer, nats_server
 
-from geventrelay.backbone.client import Connection
 from geventrelay.backbone.interest import id_of
-from geventrelay.backbone.loop import run
+from geventrelay.backbone.nats.client import Connection
+from geventrelay.backbone.nats.loop import run
 from geventrelay.backbone.pack import PackHead
 from geventrelay.backbone.values import BackboneDrop, LinkState
 from geventrelay.backbone.words import Gone, Here, Mark, Served, Word, encoded

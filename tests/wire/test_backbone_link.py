@@ -18,8 +18,8 @@ import pytest
 from support.backbone import Relays, until_served
 from support.nats import kept_port, nats_cluster, nats_server
 
-from geventrelay.backbone import link
 from geventrelay.backbone.exchange import Exchange
+from geventrelay.backbone.nats import link
 from geventrelay.backbone.values import LinkState
 from geventrelay.errors import StartError
 from geventrelay.settings import Forwarder

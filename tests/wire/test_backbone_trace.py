@@ -11,8 +11,8 @@ from gevent.event import AsyncResult
 from support.backbone import Relay, Relays, until_served
 from support.nats import NatsServer, nats_server
 
-from geventrelay.backbone.hops import Outcome, Place, Trace, TracedRelay
 from geventrelay.backbone.interest import id_of
+from geventrelay.backbone.trace.hops import Outcome, Place, Trace, TracedRelay
 from geventrelay.backbone.values import BackboneDrop, BackboneSnapshot, LinkState
 from geventrelay.backbone.words import About, Here, Probe, Step, Traced, Word, encoded
 from geventrelay.testing import eventually

@@ -9,7 +9,7 @@ from support.http import Client, FakeServer
 from support.nats import nats_server
 
 from geventrelay import Forwarder, Queue, Relay, Streamer
-from geventrelay.backbone.hops import Place
+from geventrelay.backbone.trace.hops import Place
 from geventrelay.backbone.values import LinkState
 from geventrelay.settings import HttpAddress
 from geventrelay.testing import LOCAL, connected, eventually

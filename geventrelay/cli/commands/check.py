@@ -18,7 +18,7 @@ from ..output import print_stdout
 from .run import settings
 
 if TYPE_CHECKING:
-    from ...backbone.asked import Answer
+    from ...backbone.nats.asked import Answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ def execute(options: Options) -> int:
         for device in configured.devices:
             if getattr(device, "backbone", None) is not None:
                 # Not before: asyncio and gevent take a while to load, which most files need not wait.
-                from ...backbone.asked import ask
+                from ...backbone.nats.asked import ask
 
                 durable = getattr(device, "durable", False)
                 print_stdout("\n".join(backbone_lines(device.name, ask(device), durable=durable)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .pack import PackHead
+from ..pack import PackHead
 
 
 @dataclass(slots=True)

@@ -22,9 +22,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from ..inbox import Inbox
+from ..words import Probe, Step, Traced
 from .hops import Hop, Outcome, Place, TracedRelay
-from .inbox import Inbox
-from .words import Probe, Step, Traced
 
 # It is looked after what waits so often: the longer it takes already, the less exactly it has to be known.
 _LEAST_LOOK_S, _MOST_LOOK_S = 0.001, 0.05

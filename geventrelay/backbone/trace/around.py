@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .mesh import Mesh
-from .publishing import Publishing
+from ..mesh import Mesh
+from ..topics.publishing import Publishing
+from ..values import BackboneDrop
 from .tracing import Flow
-from .values import BackboneDrop
 
 if TYPE_CHECKING:
-    from .link import Link
-    from .working import Working
+    from ..nats.link import Link
+    from ..work.working import Working
 
 
 class Around:

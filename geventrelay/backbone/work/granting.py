@@ -1,12 +1,12 @@
-"""Credit that this device grants to others: whose work its workers take. Pure, see `geventrelay.backbone.credit`."""
+"""Credit that this device grants to others: whose work its workers take. Pure, see `credit.py`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .mesh import Say
-from .pack import PackHead
-from .words import Grant, Hungry, Spent
+from ..mesh import Say
+from ..pack import PackHead
+from ..words import Grant, Hungry, Spent
 
 MOST_GRANT = 256
 """How much credit another device has at once, at most."""

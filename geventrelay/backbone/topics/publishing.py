@@ -18,20 +18,20 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Protocol
 
-from ..log import event
-from ..terms import WhenFull
-from . import whole
-from .inbox import Inbox, Incoming
-from .interest import Interest, Wanted, covers
-from .link import Link
-from .mesh import Action, Mesh, Serve
+from ...log import event
+from ...terms import WhenFull
+from .. import whole
+from ..inbox import Inbox, Incoming
+from ..interest import Interest, Wanted, covers
+from ..mesh import Action, Mesh, Serve
+from ..nats.link import Link
+from ..pack import HEAD_BYTES, head_of
+from ..part import Part, Run
+from ..subjects import Subjects
+from ..values import BackboneDrop
+from ..words import MOST_RELAYS, Gone, Here, MalformedError, Word, encoded
 from .outbox import Outbox, OutPack, OutServed, OutTurn
-from .pack import HEAD_BYTES, head_of
-from .part import Part, Run
 from .sorting import Sorter
-from .subjects import Subjects
-from .values import BackboneDrop
-from .words import MOST_RELAYS, Gone, Here, MalformedError, Word, encoded
 
 log = logging.getLogger("geventrelay")
 

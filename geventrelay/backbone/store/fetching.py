@@ -19,12 +19,13 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..components.work import Work
-from ..log import event
-from . import jetstream, whole
-from .inbox import Incoming
+from ...components.work import Work
+from ...log import event
+from .. import whole
+from ..inbox import Incoming
+from ..pack import HEAD_BYTES, STORED, head_of
+from . import jetstream
 from .jetstream import ACK, IN_PROGRESS, NAK, TERMINATE, JetStream
-from .pack import HEAD_BYTES, STORED, head_of
 from .questions import Answer, Question, Questions
 from .storing import PACK_MESSAGES, Storing
 

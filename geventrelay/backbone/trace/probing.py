@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ..mesh import Mesh, Say
+from ..topics.outbox import Outbox
+from ..values import BackboneDrop
+from ..words import Probe, Step, Traced, Word
 from .around import Around
 from .hops import Trace
-from .mesh import Mesh, Say
-from .outbox import Outbox
 from .tracing import Passage, ProbeAnswers, Way
-from .values import BackboneDrop
-from .words import Probe, Step, Traced, Word
 
 
 @dataclass(slots=True)

@@ -18,25 +18,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..components.work import Work
-from ..log import event
-from ..settings import Queue
-from ..terms import WhenFull
-from . import whole
+from ...components.work import Work
+from ...log import event
+from ...settings import Queue
+from ...terms import WhenFull
+from .. import whole
+from ..differing import Differing
+from ..inbox import Inbox
+from ..mesh import Action, Mesh
+from ..nats.link import Link
+from ..pack import HEAD_BYTES, REPLIES, WORK, PackHead, head_of
+from ..part import Part, Run
+from ..subjects import Subjects
+from ..values import BackboneDrop
+from ..words import Grant, Hungry, MalformedError, Spent, Word, WorkKind
 from .answering import Answering
 from .credit import Credit
-from .differing import Differing
-from .inbox import Inbox
-from .link import Link
-from .mesh import Action, Mesh
-from .pack import HEAD_BYTES, REPLIES, WORK, PackHead, head_of
-from .part import Part, Run
 from .requests import with_way
-from .subjects import Subjects
 from .trading import Trading
 from .unsent import Portion, Unsent, cut
-from .values import BackboneDrop
-from .words import Grant, Hungry, MalformedError, Spent, Word, WorkKind
 
 log = logging.getLogger("geventrelay")
 

@@ -9,9 +9,9 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-from ..components.work import Work
+from ...components.work import Work
+from ..mesh import Say
 from .credit import Credit
-from .mesh import Say
 
 WANTS = 256
 """How much credit is of use at once: it is not known how many messages wait."""

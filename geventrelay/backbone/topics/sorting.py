@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 
-from .interest import EVERYTHING, Interest
+from ..interest import EVERYTHING, Interest
 
 Takers = tuple[bytes, ...]
 """The names of the interests that a message is for."""

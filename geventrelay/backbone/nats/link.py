@@ -12,13 +12,13 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..backoff import Backoff
-from ..errors import SettingsError, StartError
-from ..log import event
-from ..secret_files import read_text
-from ..settings import Forwarder, Relay
+from ...backoff import Backoff
+from ...errors import SettingsError, StartError
+from ...log import event
+from ...secret_files import read_text
+from ...settings import Forwarder, Relay
+from ..values import LinkState
 from .address import ServerAddress, addresses, user_and_password
-from .values import LinkState
 
 if TYPE_CHECKING:
     from .client import Answers, Connection, Sink

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from .pack import HEAD_BYTES, PackHead
+from ..pack import HEAD_BYTES, PackHead
+from ..values import BackboneDrop
+from ..whole import ends
+from ..words import Mark, Served, Word
 from .sorting import Takers
-from .values import BackboneDrop
-from .whole import ends
-from .words import Mark, Served, Word
 
 PACK_BYTES = 32 * 1024
 """A pack that is so large goes at once: with more, a message costs no less."""

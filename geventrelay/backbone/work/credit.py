@@ -21,12 +21,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from ..mesh import Say
+from ..pack import REPLIES
+from ..words import MOST_RELAYS, Grant, Hungry, Spent, Word, WorkKind
 from .granting import Granting
-from .mesh import Say
 from .numbers import Numbers
-from .pack import REPLIES
 from .spending import Permits, Spending
-from .words import MOST_RELAYS, Grant, Hungry, Spent, Word, WorkKind
 
 HUNGRY_S = 1.0
 """How often a device says that messages wait."""

@@ -19,8 +19,8 @@ import gevent
 import gevent.socket
 from gevent.event import Event
 
-from ..engine import fork as fork
-from ..engine.fair import FairYield
+from ...engine import fork as fork
+from ...engine.fair import FairYield
 
 _T = TypeVar("_T")
 

@@ -18,12 +18,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..components.work import Work
-from . import jetstream, whole
+from ...components.work import Work
+from .. import whole
+from ..pack import HEAD_BYTES, STORED, PackHead
+from ..values import BackboneDrop
+from . import jetstream
 from .jetstream import JetStream
-from .pack import HEAD_BYTES, STORED, PackHead
 from .questions import NO_RESPONDERS, Answer, Question, Questions
-from .values import BackboneDrop
 
 PACK_MESSAGES, PACK_BYTES = 64, 32 * 1024
 """A pack has no more than that, but for one message that is larger: if it is delivered again, so much is repeated."""

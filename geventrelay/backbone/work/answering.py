@@ -14,15 +14,15 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ..terms import WhenFull
-from .inbox import Inbox
-from .link import Link
+from ...terms import WhenFull
+from ..inbox import Inbox
+from ..nats.link import Link
+from ..pack import HEAD_BYTES, PackHead
+from ..subjects import Subjects
+from ..values import BackboneDrop
 from .numbers import Numbers
-from .pack import HEAD_BYTES, PackHead
 from .requests import Unanswered, by_way
-from .subjects import Subjects
 from .unsent import Portion, Unsent
-from .values import BackboneDrop
 
 
 class Source(Protocol):

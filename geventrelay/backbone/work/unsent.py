@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from .whole import ends
+from ..whole import ends
 
 PACK_BYTES = 64 * 1024
 """No message is added to a pack that would be larger with it."""

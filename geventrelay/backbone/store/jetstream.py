@@ -10,8 +10,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from ..subjects import Subjects
 from .questions import NO_RESPONDERS, Answer
-from .subjects import Subjects
 
 CONSUMER = "geventrelay"
 """What the consumer is called that all devices of one name share."""

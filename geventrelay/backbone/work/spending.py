@@ -1,14 +1,14 @@
-"""Credit that others have granted to this device: which work goes where. Pure, see `geventrelay.backbone.credit`."""
+"""Credit that others have granted to this device: which work goes where. Pure, see `credit.py`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Protocol
 
+from ..mesh import Say
+from ..pack import WORK, PackHead
+from ..words import Grant, Hungry, Spent, WorkKind
 from .granting import LIKELY
-from .mesh import Say
-from .pack import WORK, PackHead
-from .words import Grant, Hungry, Spent, WorkKind
 
 MOST_CREDIT = 65_536
 """How much credit of one other device counts. One of ours grants far less."""

@@ -7,12 +7,12 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
+from ..interest import ID_BYTES
+from ..subjects import Subjects
+from ..words import RELAY_BYTES
 from .address import ServerAddress, addresses
-from .interest import ID_BYTES
 from .link import Link, check_installed, words
 from .loop import run
-from .subjects import Subjects
-from .words import RELAY_BYTES
 
 LIMIT_S = 5.0
 """How long a server has for its answers. All are asked at once."""

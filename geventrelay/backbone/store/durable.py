@@ -17,19 +17,19 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..log import event
+from ...log import event
+from ..differing import Differing
+from ..nats.link import Link
+from ..part import Part, Run
+from ..subjects import Subjects
+from ..values import BackboneDrop, StoreState
+from ..words import Grant, Hungry, Spent, Word
+from ..work.working import WorkEnds
 from . import jetstream
-from .differing import Differing
 from .fetching import Fetching
 from .jetstream import JetStream
-from .link import Link
-from .part import Part, Run
 from .questions import Answer, Question, Questions
 from .storing import OVERHEAD_BYTES, Storing
-from .subjects import Subjects
-from .values import BackboneDrop, StoreState
-from .words import Grant, Hungry, Spent, Word
-from .working import WorkEnds
 
 log = logging.getLogger("geventrelay")
 

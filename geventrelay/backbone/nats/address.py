@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from ..endpoints import ascii_host
-from ..errors import SettingsError
-from ..settings.concealed import Unshown
+from ...endpoints import ascii_host
+from ...errors import SettingsError
+from ...settings.concealed import Unshown
 
 DEFAULT_PORT = 4222
 

@@ -1,0 +1,1 @@
+"""A connection to NATS, on a loop of its own."""

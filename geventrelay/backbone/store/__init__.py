@@ -1,0 +1,1 @@
+"""Work that NATS keeps until a worker has it."""

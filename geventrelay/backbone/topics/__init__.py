@@ -1,0 +1,1 @@
+"""Messages with topics: to each device those that its subscribers want."""

@@ -1,0 +1,1 @@
+"""How long a probe is where messages wait."""

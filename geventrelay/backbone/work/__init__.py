@@ -1,0 +1,1 @@
+"""Messages for one worker each: to where there is credit."""
