@@ -174,7 +174,7 @@ def test_users_do_not_see_them_but_for_what_is_counted(relay, peers):
 
 def test_they_are_in_a_folder_of_their_user_alone_that_goes_with_them(relay):
     folders = [Path(path.removeprefix("ipc://")).parent for path in relay.paths.values()]
-    assert len(folders) == 3
+    assert len(folders) == 5
     for folder in folders:
         assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
     relay.device.stop()
