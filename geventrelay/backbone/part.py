@@ -97,7 +97,7 @@ class Part:
         return False
 
     def on_work(self, data: bytes) -> None:
-        """Take in a pack that came at one of `listens`.
+        """Take in `data`, a pack that came at one of `listens`.
 
         :raises MalformedError: if it is none.
         """

@@ -97,7 +97,7 @@ def test_while_nats_is_away_own_workers_get_all_and_afterwards_those_elsewhere_t
         lambda: all(one.snapshot().backbone.state is LinkState.CONNECTING for one in both),
         "both to see that NATS is away",
     )
-    assert here.snapshot().backbone.work.credit == 0
+    assert here.snapshot().backbone.credit == 0
     members.push(here, 500, begin=1000).get()
     own = members.work(here)
     eventually(lambda: len(members.done[0]) == 500, members.told)

@@ -109,7 +109,7 @@ class Place:
     def grant(self, relay: bytes, count: int) -> None:
         """There is room for `count` messages, which another device gets."""
         self.work.places = count
-        self.working.hear(Hungry(relay, count))
+        self.working.hear(Hungry(relay, count, self.working.credit.kind))
 
     def leave_by_permit(self, *messages: list[bytes]) -> None:
         """As the device does: it gives a permit for each message."""

@@ -32,9 +32,9 @@ HOMES = {
     "_wait_write": "engine/socket.py",
     "zmq.utils.garbage": "testing/leaks.py",
     "nacl._sodium": "zmtp/sodium.py",
-    "_set_running_loop": "backbone/loop.py",
-    "_process_msg": "backbone/client.py",
-    "_flush_queue": "backbone/client.py",
+    "_set_running_loop": "backbone/nats/loop.py",
+    "_process_msg": "backbone/nats/client.py",
+    "_flush_queue": "backbone/nats/client.py",
 }
 # What both functions of libsodium take: where to write, what, how much of it, a nonce and a key.
 _BOX = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulonglong, ctypes.c_char_p, ctypes.c_char_p)

@@ -237,7 +237,7 @@ def test_a_worker_that_comes_later_elsewhere_gets_what_waits(join, here, there):
     send_all(one.pusher(), numbered(200))
     eventually(lambda: one.backbone.hungry, "the first to say that work waits")
     eventually(lambda: two.backbone.neighbours[0].hungry, "the other to know")
-    assert one.backbone.work.credit == two.backbone.promised == 0
+    assert one.backbone.credit == two.backbone.promised == 0
     two.worker()
     all_done(two, count=200)
 
@@ -412,7 +412,7 @@ def test_devices_whose_work_differs_share_none_and_the_log_says_so(join, caplog,
     eventually(lambda: any("backbone-differs" in one.getMessage() for one in caplog.records), "the line of the log")
     (line,) = [one.getMessage() for one in caplog.records if "backbone-differs" in one.getMessage()]
     assert has in line
-    assert here.backbone.work.credit == other.backbone.promised == 0
+    assert here.backbone.credit == other.backbone.promised == 0
     # They are there for a worker of their own.
     here.worker()
     eventually(lambda: len(here.done) == 3, lambda: f"the work: {here.done}")

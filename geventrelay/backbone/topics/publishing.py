@@ -149,7 +149,7 @@ class Publishing(Part):
         self._dropped: dict[BackboneDrop, int] = {}
 
     def begin(self, ends: StreamEnds | None) -> None:
-        """Know the running loop, and the device's sockets for messages with topics; before anything else runs."""
+        """Know the running loop, and the device's `ends` for messages with topics; before anything else runs."""
         self._loop, self._ends = asyncio.get_running_loop(), ends
         self._outgoing = None if ends is None else ends.outgoing
 
