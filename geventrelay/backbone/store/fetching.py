@@ -37,6 +37,7 @@ _GIVE_BACK_S = 1.0
 _LOOK_S, _LONGEST_LOOK_S = 0.001, 0.02
 ENOUGH_BYTES = 1024 * 1024
 """However much room there is, no more is fetched while so much is in hand: a message may be a megabyte."""
+_MOST_UNASKED = 64
 # Of so many packs it is known that they were handed on, if they come again.
 _MOST_KNOWN = 4096
 _ALL = 2**63
@@ -180,6 +181,7 @@ class Fetching:
 
     def came(self, reply: str, data: bytes) -> None:
         """Take in `data`, a pack, of which `reply` has to know what becomes of it."""
+        was_asked_for = self._pull is not None
         if self._pull is not None:
             self._questions.drop(self._pull)
             self._pull = None
@@ -194,7 +196,9 @@ class Fetching:
             self._acknowledge(reply, TERMINATE)
             self.pull()
             return
-        if self._is_finishing:
+        is_too_much = self.incoming_bytes >= ENOUGH_BYTES or len(self._hands) >= _MOST_UNASKED
+        if self._is_finishing or (is_too_much and not was_asked_for):
+            # One may come late, after the question for it was given up; many such are not the server's.
             self._questions.say(reply, NAK)
             self._wake()
             return
