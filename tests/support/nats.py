@@ -20,6 +20,13 @@ from geventrelay.testing import eventually
 
 from .process import Program
 
+LONG_S = 30.0
+"""The limit of a wait for what servers of NATS, and devices joined over them, come to by themselves, in seconds.
+
+It takes a moment, but many times that on a machine with much else to do: a server starts, a leader is elected, devices
+connect again after pauses of up to 2 s, and miss one that was killed after 5 s.
+"""
+
 _ROUTE = re.compile(r"Registering remote route \"(\w+)\"")
 
 
@@ -72,7 +79,7 @@ class NatsServer:
         """Start it, and return once it lets clients in."""
         command = [program(), "-a", "127.0.0.1", "-p", str(self.port), *self._arguments]
         self._process = self._stack.enter_context(Program(command, folder=self._folder))
-        self._process.until_logged("Server is ready")
+        self._process.until_logged("Server is ready", limit_s=LONG_S)
         return self
 
     def kill(self) -> None:
@@ -116,12 +123,13 @@ def nats_cluster(folder: Path, count: int, *, jetstream: bool = False) -> Iterat
             eventually(
                 lambda server=server: len(set(_ROUTE.findall(server.log))) >= count - 1,
                 lambda server=server: f"routes to all servers\n{server.log}",
+                LONG_S,
             )
         if jetstream:
             eventually(
                 lambda: any("JetStream cluster new metadata leader" in server.log for server in made),
                 lambda: f"a leader\n{made[0].log}",
-                within_s=30.0,
+                LONG_S,
             )
         yield made
 
@@ -130,9 +138,9 @@ def asked(url: str, subject: str, body: Any = None) -> dict[str, Any]:
     """What a server answers, as JSON; an error if nobody takes it."""
 
     async def ask() -> Any:
-        client = await nats.connect(url, allow_reconnect=False)
+        client = await nats.connect(url, allow_reconnect=False, connect_timeout=LONG_S)
         try:
-            answer = await client.request(subject, b"" if body is None else json.dumps(body).encode(), timeout=5)
+            answer = await client.request(subject, b"" if body is None else json.dumps(body).encode(), timeout=LONG_S)
         finally:
             await client.close()
         return json.loads(answer.data)
