@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import zmq
+from support.durable import STREAM, ask_for_consumer
 from support.nats import LONG_S, NatsServer, asked, nats_server
 
 from geventrelay.backbone.pack import head_of
@@ -19,19 +20,13 @@ from geventrelay.testing import eventually
 pytestmark = pytest.mark.timeout(4 * LONG_S)
 
 ENGINES = ("libzmq", "zmtp")
-STREAM = "geventrelay+work+d"
-# Until then a server waits for one that was killed. It is half a minute where nobody has said otherwise.
-ACK_WAIT_S = 1.0
 
 
 @pytest.fixture
 def nats(tmp_path: Path) -> Iterator[NatsServer]:
     with nats_server(tmp_path, "-js", "-sd", str(tmp_path / "store")) as server:
-        stream = {"name": STREAM, "subjects": ["geventrelay.work.d"], "retention": "workqueue", "storage": "file"}
-        assert "error" not in asked(server.url, f"$JS.API.STREAM.CREATE.{STREAM}", stream)
-        config = {"durable_name": "geventrelay", "ack_policy": "explicit", "ack_wait": int(ACK_WAIT_S * 1e9)}
-        body = {"stream_name": STREAM, "config": config}
-        assert "error" not in asked(server.url, f"$JS.API.CONSUMER.DURABLE.CREATE.{STREAM}.geventrelay", body)
+        # Until then it waits for a device that was killed.
+        ask_for_consumer(server.url, ack_wait_s=1.0)
         yield server
 
 

@@ -24,8 +24,26 @@ from geventrelay.settings import Forwarder
 from geventrelay.testing import eventually
 
 from .backbone import encoded
+from .nats import LONG_S, asked
+
+STREAM = "geventrelay+work+d"
+"""What the stream of the devices called work is called."""
 
 _TICK_S = 0.05
+
+
+def ask_for_consumer(url: str, ack_wait_s: float, **more: Any) -> None:
+    """Make the stream of the devices called work, and its consumer, before they do.
+
+    :param url: where the server is.
+    :param ack_wait_s: for so long it waits for what becomes of a pack; half a minute where nobody has said otherwise.
+    :param more: of the consumer's configuration.
+    """
+    stream = {"name": STREAM, "subjects": ["geventrelay.work.d"], "retention": "workqueue", "storage": "file"}
+    assert "error" not in asked(url, f"$JS.API.STREAM.CREATE.{STREAM}", stream)
+    config = {"durable_name": "geventrelay", "ack_policy": "explicit", "ack_wait": int(ack_wait_s * 1e9), **more}
+    body = {"stream_name": STREAM, "config": config}
+    assert "error" not in asked(url, f"$JS.API.CONSUMER.DURABLE.CREATE.{STREAM}.geventrelay", body)
 
 
 class Device:
@@ -116,6 +134,7 @@ class Store:
         self._settings = Forwarder(frontend=1, backend=2, name=name, backbone=url, **more)
         self.link = Link(self._settings)
         self._made: Durable | None = None
+        self._ticks = 0
         self.greenlet = gevent.spawn(run, self._run())
 
     @property
@@ -130,15 +149,20 @@ class Store:
     def fetching(self) -> Fetching:
         return self.durable._fetching
 
-    def until(self, condition: Callable[[], Any], what: str, within_s: float = 10.0) -> None:
+    def until(self, condition: Callable[[], Any], what: str, within_s: float = LONG_S) -> None:
         eventually(condition, lambda: f"{what}: {self}", within_s)
 
     @property
     def is_drained(self) -> bool:
         return self.durable.is_drained(connected=True)
 
-    def until_stores(self, within_s: float = 20.0) -> None:
-        self.until(lambda: self.durable.state is StoreState.STORING, "a stream", within_s)
+    def until_stores(self) -> None:
+        self.until(lambda: self.durable.state is StoreState.STORING, "a stream")
+
+    def until_ticked(self, count: int) -> None:
+        """Wait until it has done `count` times more what is due by time: what was to happen at once has happened."""
+        ticks = self._ticks + count
+        self.until(lambda: self._ticks >= ticks, "what is due")
 
     def __str__(self) -> str:
         durable, storing, fetching = self.durable, self.storing, self.fetching
@@ -194,6 +218,7 @@ class Store:
         while True:
             await asyncio.sleep(_TICK_S)
             self.durable.tick()
+            self._ticks += 1
 
     def on_connected(self) -> None:
         self.durable.connected()

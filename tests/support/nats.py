@@ -28,6 +28,8 @@ connect again after pauses of up to 2 s, and miss one that was killed after 5 s.
 """
 
 _ROUTE = re.compile(r"Registering remote route \"(\w+)\"")
+# As the leader says it, and the others.
+_LEADER = re.compile(r"new .*metadata leader")
 
 
 def program() -> str:
@@ -105,7 +107,7 @@ def nats_server(folder: Path, *arguments: str) -> Iterator[NatsServer]:
 
 @contextlib.contextmanager
 def nats_cluster(folder: Path, count: int, *, jetstream: bool = False) -> Iterator[list[NatsServer]]:
-    """So many servers that are one cluster, once all of them know each other; those with JetStream have a leader."""
+    """So many servers that are one cluster, once all of them know each other, and with JetStream their leader."""
     with contextlib.ExitStack() as stack:
         keepers = [stack.enter_context(contextlib.closing(kept_port()[0])) for _ in range(count)]
         routes = [f"nats://127.0.0.1:{keeper.getsockname()[1]}" for keeper in keepers]
@@ -127,7 +129,7 @@ def nats_cluster(folder: Path, count: int, *, jetstream: bool = False) -> Iterat
             )
         if jetstream:
             eventually(
-                lambda: any("JetStream cluster new metadata leader" in server.log for server in made),
+                lambda: all(_LEADER.search(server.log) for server in made),
                 lambda: f"a leader\n{made[0].log}",
                 LONG_S,
             )

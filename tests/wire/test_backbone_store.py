@@ -9,9 +9,10 @@ from typing import Any
 
 import gevent
 import pytest
-from support.durable import Store, Stores
-from support.nats import NatsServer, asked, nats_cluster, nats_server, told
+from support.durable import Store, Stores, ask_for_consumer
+from support.nats import LONG_S, NatsServer, asked, nats_cluster, nats_server, told
 
+from geventrelay.backbone.store import fetching, jetstream, storing
 from geventrelay.backbone.values import StoreState
 from geventrelay.testing import eventually
 
@@ -32,7 +33,19 @@ def numbered(count: int, size: int = 20) -> list[bytes]:
     return [b"%d" % number + b"." * size for number in range(count)]
 
 
-def test_what_no_worker_takes_is_stored_and_comes_to_one_elsewhere(stores):
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has devices wait for answers of NATS however long it takes: what is asked again was asked again by mistake."""
+    monkeypatch.setattr(storing, "_ANSWER_S", 600.0)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has devices keep in hand what they have no room for, however long it takes to look at them."""
+    monkeypatch.setattr(fetching, "_GIVE_BACK_S", 600.0)
+
+
+def test_what_no_worker_takes_is_stored_and_comes_to_one_elsewhere(stores, unhurried):
     one, other = stores.start(), stores.start()
     one.until_stores()
     other.until_stores()
@@ -60,7 +73,7 @@ def test_a_device_without_workers_takes_none(stores):
 
 def test_work_goes_on_where_a_server_was_killed_and_nothing_comes_twice(stores, nats):
     # A server of 2.9 that was killed may have forgotten acknowledgements: then it delivers again.
-    asked_for_consumer(stores, ack_wait_s=1.0)
+    ask_for_consumer(stores.url, ack_wait_s=1.0)
     one, other = stores.start(), stores.start()
     one.until_stores()
     other.until_stores()
@@ -72,9 +85,9 @@ def test_work_goes_on_where_a_server_was_killed_and_nothing_comes_twice(stores, 
             nats.kill()
             nats.start()
         gevent.sleep(0.001)
-    other.until(lambda: len(other.device.worked) >= 20_000, "work", 30.0)
+    other.until(lambda: len(other.device.worked) >= 20_000, "work")
     other.until(lambda: other.is_drained and one.is_drained, "acknowledged")
-    until_empty(stores, 30.0)
+    until_empty(stores)
     assert Counter(other.device.worked) == Counter(messages)
     assert (one.storing.stored, one.storing.waiting) == (20_000, 0)
 
@@ -104,7 +117,8 @@ def test_an_answer_that_was_lost_stores_nothing_twice(stores, monkeypatch):
     monkeypatch.setattr(one.durable._questions, "answer", answer)
     one.device.give(*numbered(1000))
     one.until(lambda: one.storing.stored == 1000, "to be stored")
-    assert one.storing.retried == len(lost) == state(stores)["messages"] > 10
+    # A busy machine may have asked one of them a third time.
+    assert one.storing.retried >= len(lost) == state(stores)["messages"] > 10
     other = stores.start()
     other.device.work(5000)
     other.until(lambda: len(other.device.worked) >= 1000 and other.is_drained, "work")
@@ -112,7 +126,7 @@ def test_an_answer_that_was_lost_stores_nothing_twice(stores, monkeypatch):
 
 
 def test_an_acknowledgement_that_was_lost_hands_nothing_on_twice(stores):
-    asked_for_consumer(stores, ack_wait_s=0.5)
+    ask_for_consumer(stores.url, ack_wait_s=0.5)
     one = stores.start()
     one.until_stores()
     one.device.give(*numbered(64))
@@ -127,8 +141,8 @@ def test_an_acknowledgement_that_was_lost_hands_nothing_on_twice(stores):
     assert other.device.worked == numbered(64)
 
 
-def test_a_killed_device_leaves_its_work_to_another(stores):
-    asked_for_consumer(stores, ack_wait_s=1.0)
+def test_a_killed_device_leaves_its_work_to_another(stores, patient):
+    ask_for_consumer(stores.url, ack_wait_s=1.0)
     one, killed, other = stores.start(), stores.start(), stores.start()
     one.until_stores()
     killed.until_stores()
@@ -136,9 +150,11 @@ def test_a_killed_device_leaves_its_work_to_another(stores):
     one.until(lambda: one.storing.stored == 1000, "to be stored")
     killed.device.work(100)
     killed.until(lambda: len(killed.device.worked) == 100 and killed.fetching.incoming, "work in hand")
+    # It has said of the pack before that it is done, and NATS has heard that.
+    killed.until(lambda: not killed.fetching._acks, "one pack in hand")
     killed.stop()
     other.device.work(2000)
-    until_empty(stores, 30.0)
+    until_empty(stores)
     got = Counter(killed.device.worked + other.device.worked)
     assert got.keys() == set(numbered(1000))
     # The pack that it had in hand, and no more.
@@ -146,7 +162,7 @@ def test_a_killed_device_leaves_its_work_to_another(stores):
     assert other.fetching.redelivered > 0
 
 
-def test_a_device_that_stops_gives_back_what_it_has_not_handed_over(stores):
+def test_a_device_that_stops_gives_back_what_it_has_not_handed_over(stores, patient):
     one, stopped, other = stores.start(), stores.start(), stores.start()
     one.until_stores()
     stopped.until_stores()
@@ -156,8 +172,8 @@ def test_a_device_that_stops_gives_back_what_it_has_not_handed_over(stores):
     stopped.until(lambda: len(stopped.device.worked) == 100 and stopped.fetching.incoming, "work in hand")
     stopped.leave()
     other.device.work(2000)
-    # Long before a server would deliver again what a device has and does not say.
-    until_empty(stores)
+    # Before a server would deliver again what a device has and does not say.
+    until_empty(stores, jetstream._ACK_WAIT_S - 5)
     assert Counter(stopped.device.worked + other.device.worked) == Counter(numbered(1000))
 
 
@@ -241,7 +257,7 @@ def test_a_stream_that_would_not_keep_work_is_refused(stores, config, reason):
 
 
 def test_a_consumer_with_a_limit_of_deliveries_is_refused(stores):
-    asked_for_consumer(stores, ack_wait_s=1.0, max_deliver=3)
+    ask_for_consumer(stores.url, ack_wait_s=1.0, max_deliver=3)
     one = stores.start()
     one.until(lambda: one.durable.state is StoreState.REFUSED, "to be refused")
     assert one.durable.reason == (
@@ -260,7 +276,7 @@ def test_what_a_full_stream_does_not_take_waits(stores):
     one.until(lambda: one.device.waits and state(stores)["messages"] == 4, "a full stream")
     other = stores.start()
     other.device.work(2000)
-    other.until(lambda: len(other.device.worked) == 2000, "work", 30.0)
+    other.until(lambda: len(other.device.worked) == 2000, "work")
     until_empty(stores)
     assert Counter(other.device.worked) == Counter(messages)
     assert one.storing.dropped == {}
@@ -282,9 +298,14 @@ def test_what_workers_had_no_room_for_after_all_is_acknowledged_once_it_is_store
 
     monkeypatch.setattr(other.durable._questions, "answer", hold)
     other.device.work(1)
-    other.until(lambda: other.fetching.delivered == 64 and held, "63 to be stored again")
-    gevent.sleep(0.3)
-    assert state(stores)["messages"] == 1 + len(held)
+
+    def is_held() -> bool:
+        # One that is asked again is answered again.
+        return len({number for number, _ in held}) == len(other.storing._on_way)
+
+    other.until(lambda: other.fetching.delivered == 64 and other.storing.waiting == 63 and is_held(), "63 stored again")
+    other.until_ticked(3)
+    assert state(stores)["messages"] == 1 + len(other.storing._on_way)
     monkeypatch.setattr(other.durable._questions, "answer", answered)
     other.device.work(1000)
     until_empty(stores)
@@ -357,13 +378,15 @@ def test_how_much_waits_for_nats_is_bounded(stores, monkeypatch):
     one.until_stores()
     monkeypatch.setattr(one.durable._questions, "answer", lambda number, what: None)
     one.device.give(*[b"x" * 10_000] * 1000)
-    one.until(lambda: not one.device.gate.permits, "no permits")
-    gevent.sleep(0.1)
+    one.until(lambda: one.storing.waiting_bytes > 1_000_000, "a full buffer")
+    one.until_ticked(3)
+    assert one.device.gate.permits == 0
     assert one.storing.waiting_bytes < 2 << 20
     assert one.device.waits > 800
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(5 * LONG_S)
 def test_work_goes_on_where_the_leader_of_its_stream_was_killed(tmp_path):
     with nats_cluster(tmp_path, 3, jetstream=True) as servers, Stores(",".join(one.url for one in servers)) as stores:
         one, other = stores.start(), stores.start()
@@ -378,7 +401,8 @@ def test_work_goes_on_where_the_leader_of_its_stream_was_killed(tmp_path):
                 leader = info(stores, servers)["cluster"]["leader"]
                 servers[int(leader[1:])].kill()
             gevent.sleep(0.001)
-        other.until(lambda: len(set(other.device.worked)) >= 20_000, "work", 60.0)
+        # What was delivered over a connection that ended, and did not come, is delivered again after half a minute.
+        other.until(lambda: len(set(other.device.worked)) >= 20_000, "work", 2 * LONG_S)
         one.until(lambda: one.is_drained and other.is_drained, "acknowledged")
         got = Counter(other.device.worked)
         assert got.keys() == set(messages)
@@ -394,7 +418,7 @@ def info(stores: Stores, servers: list[NatsServer] | None = None) -> dict[str, A
     return asked(url, "$JS.API.STREAM.INFO.geventrelay+work+d")
 
 
-def until_empty(stores: Stores, within_s: float = 10.0) -> None:
+def until_empty(stores: Stores, within_s: float = LONG_S) -> None:
     """Wait until all that was stored is acknowledged."""
 
     def what() -> str:
@@ -402,15 +426,6 @@ def until_empty(stores: Stores, within_s: float = 10.0) -> None:
         return f"an empty stream: {state(stores)} {consumer}"
 
     eventually(lambda: state(stores)["messages"] == 0, what, within_s)
-
-
-def asked_for_consumer(stores: Stores, ack_wait_s: float, **more: Any) -> None:
-    """Make stream and consumer before the devices do."""
-    stream = {"name": "geventrelay+work+d", "subjects": ["geventrelay.work.d"], "retention": "workqueue"}
-    asked(stores.url, "$JS.API.STREAM.CREATE.geventrelay+work+d", {**stream, "storage": "file"})
-    config = {"durable_name": "geventrelay", "ack_policy": "explicit", "ack_wait": int(ack_wait_s * 1e9), **more}
-    subject = "$JS.API.CONSUMER.DURABLE.CREATE.geventrelay+work+d.geventrelay"
-    assert "error" not in asked(stores.url, subject, {"stream_name": "geventrelay+work+d", "config": config})
 
 
 def unheard(store: Store) -> Any:
