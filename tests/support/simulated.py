@@ -1,7 +1,7 @@
 """Queues of one name in a time of their own: real exchanges, over a network and in devices that are made up.
 
-All is on one asyncio loop, whose clock goes on only while nothing is to be done. So a run with one seed is the same each
-time, whatever else the machine does.
+All is on one asyncio loop, whose clock goes on only while nothing is to be done. So a run with one seed is the same
+each time, whatever else the machine does.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TAKES_S = (0.0005, 0.001, 0.005, 0.05, 0.3)
 """How long workers take for a request."""
 
 
-class _Selector(selectors.SelectSelector):
+class _Selector(selectors.DefaultSelector):
     """Has the clock go on where the loop would wait."""
 
     def __init__(self) -> None:

@@ -50,7 +50,8 @@ def test_once_nothing_is_lost_any_more_no_request_waits_beside_a_free_worker(wor
     async def run(world: World) -> None:
         open_devices(world)
         await asyncio.sleep(1)
-        for world.loses in (world.chance.choice((0.05, 0.3)), world.chance.choice((0, 0.9))):
+        for shares in ((0.05, 0.3), (0, 0.9)):
+            world.loses = world.chance.choice(shares)
             await world.ask_for(3, cuts=True)
         world.loses = 0.0
         await asyncio.sleep(AGAIN_S)
