@@ -47,6 +47,15 @@ def answers_are_new(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("geventrelay.web.recent.CHEAP_S", 60.0)
 
 
+@pytest.fixture
+def no_device_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has no device take another one for gone since it was silent for long: on a busy machine, all may be.
+
+    Those that stop say so. That silence ends is for the tests of `geventrelay.backbone.mesh`, whose clock is made up.
+    """
+    monkeypatch.setattr("geventrelay.backbone.mesh.EXPIRY_S", 3600.0)
+
+
 @pytest.fixture(params=CORES)
 def make_core(request: pytest.FixtureRequest) -> Callable[[], Core]:
     return CORES[request.param]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from typing import Any
 
 import gevent
 import pytest
 import zmq
+from gevent.lock import Semaphore
+from support.backbone import LIMIT_S
 from support.nats import nats_server
 
 from geventrelay import Drop, Queue, Relay, Streamer
 from geventrelay.testing import LOCAL, Peer, Peers, connected, eventually
+
+pytestmark = pytest.mark.usefixtures("no_device_expires")
 
 PATTERNS: dict[str, tuple[type, str, str]] = {
     "streamer": (Streamer, "frontend", "backend"),
@@ -21,6 +24,9 @@ PATTERNS: dict[str, tuple[type, str, str]] = {
 }
 ENGINES = ("libzmq", "zmtp")
 MIXED = [("libzmq", "zmtp"), ("zmtp", "libzmq")]
+# So little is to lie before a worker, in the kernel neither, that it takes no more than it can do soon.
+LITTLE: dict[str, Any] = {"sndhwm": 4, "socket_options": {"backend": {zmq.SNDBUF: 8192}}}
+LITTLE_THERE: dict[str, Any] = {"rcvhwm": 1, "rcvbuf": 8192}
 
 
 @pytest.fixture
@@ -32,13 +38,15 @@ def nats(tmp_path):
 class Member:
     """One of several devices that act as one.
 
-    :ivar done: what its workers have got.
+    :ivar done: what its workers have done: payloads that they have got, and requests that they have answered.
+    :ivar taken: the requests that they have got.
     """
 
     def __init__(self, device: Any, peers: Peers, front: str, back: str) -> None:
         self.device, self._peers = device, peers
         self.front, self.back = device.endpoints[front][0], device.endpoints[back][0]
         self.done: list[bytes] = []
+        self.taken: list[bytes] = []
         self._working: list[gevent.Greenlet] = []
 
     @property
@@ -56,31 +64,40 @@ class Member:
     def client(self, kind: int = zmq.DEALER) -> Peer:
         return self._peers.connect(kind, self.front, sndhwm=0, rcvhwm=0)
 
-    def worker(self, each_s: float = 0, **options: Any) -> gevent.Greenlet:
-        """One that takes work, and needs so long for each message."""
-        puller = self._peers.connect(zmq.PULL, self.back, **options)
+    def worker(self, turns: Semaphore | None = None, **options: Any) -> None:
+        """Have one that takes work, which the device knows; with `turns`, it takes one message for each of them."""
+        puller = self._connect(zmq.PULL, **options)
 
         def work() -> None:
             while True:
+                if turns is not None:
+                    turns.acquire()
                 self.done.append(b"\0".join(puller.recv(within_s=600)))
-                gevent.sleep(each_s)
 
         self._working.append(gevent.spawn(work))
-        return self._working[-1]
 
-    def answering(self, each_s: float = 0) -> gevent.Greenlet:
-        """One that answers requests, one at a time."""
-        worker = self._peers.connect(zmq.REP, self.back)
+    def answering(self, turns: Semaphore | None = None) -> None:
+        """Have one that answers requests, one at a time, which the device knows; with `turns`, one for each of them."""
+        worker = self._connect(zmq.REP)
 
         def work() -> None:
             while True:
                 request = worker.recv(within_s=600)
-                gevent.sleep(each_s)
+                self.taken.append(request[0])
+                if turns is not None:
+                    turns.acquire()
                 self.done.append(request[0])
                 worker.send(b"re " + request[0], *request[1:])
 
         self._working.append(gevent.spawn(work))
-        return self._working[-1]
+
+    def _connect(self, kind: int, **options: Any) -> Peer:
+        """A worker that the device knows: its handshake may be over at one end, and at the other one still to come."""
+        work = self.device._assembly._work()
+        places = work.room()
+        worker = self._peers.connect(kind, self.back, **options)
+        eventually(lambda: work.room() > places or worker.socket.readable, "the device to know the worker", LIMIT_S)
+        return worker
 
     def close(self) -> None:
         gevent.killall(self._working)
@@ -140,14 +157,14 @@ def all_done(*members: Member, count: int, within_s: float = 30) -> list[bytes]:
     return [message for one in members for message in one.done]
 
 
-def is_quiet(*members: Member) -> Callable[[], bool]:
-    """Whether nothing is on its way, and no credit is left."""
+def until_quiet(*members: Member) -> None:
+    """Wait until nothing is on its way, and no credit is left."""
 
-    def quiet() -> bool:
+    def is_quiet() -> bool:
         seen = [one.backbone for one in members]
         return not any(one.credit or one.promised or one.waiting or one.incoming or one.hungry for one in seen)
 
-    return quiet
+    eventually(is_quiet, lambda: f"nothing to be left: {[one.backbone for one in members]}", LIMIT_S)
 
 
 def sender_of(pattern: str, member: Member) -> Peer:
@@ -168,7 +185,7 @@ def test_work_that_has_no_worker_here_goes_to_those_elsewhere(join, pattern, her
     send_all(sender_of(pattern, one), sent)
     done = all_done(two, count=3000)
     assert hashed(done) == hashed([b"\0".join(message) for message in sent])
-    eventually(is_quiet(one, two), lambda: f"nothing to be left: {one.backbone} {two.backbone}")
+    until_quiet(one, two)
     assert (one.backbone.work_sent, two.backbone.work_received, two.backbone.work_delivered) == (3000, 3000, 3000)
     assert (one.backbone.work_received, two.backbone.lost, one.backbone.dropped) == (0, 0, {})
     (known,) = one.backbone.neighbours
@@ -213,22 +230,33 @@ def test_three_with_work_and_workers_everywhere_do_each_message_once(join, here,
     done = all_done(*members, count=4500)
     assert hashed(done) == hashed([b"\0".join(message) for message in sent])
     assert worked(members[0]) == [0] and all(worked(*members[1:]))
-    eventually(is_quiet(*members), lambda: f"nothing to be left: {[one.backbone for one in members]}")
+    until_quiet(*members)
     assert sum(one.backbone.work_sent for one in members) == sum(one.backbone.work_received for one in members)
     assert not any(one.backbone.lost or one.backbone.dropped for one in members)
 
 
 @pytest.mark.parametrize(("here", "there"), MIXED)
-def test_a_worker_that_is_three_times_as_fast_gets_more_wherever_it_is(join, here, there):
-    # Little is to lie before a worker, in the kernel neither: else a slow one has it all before it has begun.
-    one, slow, fast = (
-        join(engine=engine, sndhwm=4, socket_options={"backend": {zmq.SNDBUF: 8192}}) for engine in (here, there, here)
-    )
-    slow.worker(0.03, rcvhwm=1, rcvbuf=8192)
-    fast.worker(0.01, rcvhwm=1, rcvbuf=8192)
+def test_a_worker_that_is_three_times_as_fast_gets_three_times_as_much_wherever_it_is(join, here, there):
+    one, slow, fast = (join(engine=engine, **LITTLE) for engine in (here, there, here))
+    turns = {member: Semaphore(0) for member in (slow, fast)}
+    for member in turns:
+        member.worker(turns[member], **LITTLE_THERE)
     gevent.spawn(send_all, one.pusher(), [[b"%d" % number, b"x" * 10_000] for number in range(400)])
-    all_done(slow, fast, count=400)
-    assert 1.5 < len(fast.done) / len(slow.done) < 5, worked(slow, fast)
+    # However long it waits for a turn of its own, a slow one leaves enough for each turn of the fast one.
+    for _ in range(75):
+        for member in (fast, fast, fast, slow):
+            count = len(member.done) + 1
+            turns[member].release()
+            eventually(
+                lambda member=member, count=count: len(member.done) == count,
+                lambda: f"work for a worker that is free: {worked(slow, fast)} {one.backbone}",
+                LIMIT_S,
+            )
+    assert worked(slow, fast) == [75, 225]
+    for each in turns.values():
+        for _ in range(100):
+            each.release()
+    assert len(set(all_done(slow, fast, count=400))) == 400
 
 
 @pytest.mark.parametrize(("here", "there"), MIXED)
@@ -265,7 +293,7 @@ def test_requests_are_answered_by_workers_elsewhere(join, here, there):
 
     gevent.joinall([gevent.spawn(ask, *each) for each in enumerate(clients)], raise_error=True)
     assert len(two.done) == len(set(two.done)) == 250
-    eventually(is_quiet(one, two), lambda: f"nothing to be left: {one.backbone} {two.backbone}")
+    until_quiet(one, two)
     seen = one.backbone, two.backbone
     assert (seen[0].work_sent, seen[1].work_received) == (250, 250)
     assert (seen[1].replies_sent, seen[0].replies_received) == (250, 250)
@@ -275,28 +303,38 @@ def test_requests_are_answered_by_workers_elsewhere(join, here, there):
 @pytest.mark.parametrize(("here", "there"), MIXED)
 def test_no_request_waits_while_a_worker_is_free_somewhere(join, here, there):
     members = [join("queue", engine) for engine in (here, there, here)]
+    turns = Semaphore(0)
     for one in members:
         for _ in range(2):
-            one.answering(0.3)
+            one.answering(turns)
     client = members[0].client()
     for number in range(6):
         client.send(b"", b"%d" % number)
+    # Two at each, and no worker has answered yet: a third one at any of them would wait.
+    eventually(
+        lambda: [len(one.taken) for one in members] == [2, 2, 2],
+        lambda: f"all to be with workers: {[one.taken for one in members]}",
+        LIMIT_S,
+    )
+    for _ in range(6):
+        turns.release()
     got = [client.recv(within_s=20)[1] for _ in range(6)]
     assert sorted(got) == [b"re %d" % number for number in range(6)]
-    # Two at each: a third one at any of them would have waited.
-    assert worked(*members) == [2, 2, 2]
 
 
 @pytest.mark.parametrize(("here", "there"), MIXED)
 def test_clients_that_vanish_leave_their_replies_to_be_counted_and_no_other_client_waits(join, here, there):
     one, two = join("queue", here), join("queue", there)
-    two.answering(0.02)
+    turns = Semaphore(0)
+    two.answering(turns)
     passing, staying = one.client(), one.client()
     for number in range(40):
         passing.send(b"", b"passing %d" % number)
-    eventually(lambda: two.done, "the first to be with the worker")
+    eventually(lambda: two.taken, "the first to be with the worker", LIMIT_S)
     passing.close()
     staying.send(b"", b"staying")
+    for _ in range(41):
+        turns.release()
     assert staying.recv(within_s=20) == [b"", b"re staying"]
 
     def replies() -> int:
@@ -306,42 +344,54 @@ def test_clients_that_vanish_leave_their_replies_to_be_counted_and_no_other_clie
         return sum(outlet.sent for outlet in at_clients) + dropped
 
     # What has not been read of a client that goes, goes with it.
-    eventually(lambda: replies() == len(two.done), lambda: f"all replies to be counted: {replies()} {two.done}")
+    what = "all replies to be counted"
+    eventually(lambda: replies() == len(two.done), lambda: f"{what}: {replies()} {two.done}", LIMIT_S)
     assert one.backbone.replies_received == len(two.done) and one.backbone.unanswered == 0
-    eventually(is_quiet(one, two), lambda: f"nothing to be left: {one.backbone} {two.backbone}")
+    until_quiet(one, two)
 
 
 @pytest.mark.parametrize(("here", "there"), MIXED)
 def test_a_device_that_stops_has_its_work_elsewhere_done_and_gets_the_replies(join, here, there):
     one, two = join("queue", here), join("queue", there)
-    two.answering(0.02)
+    turns = Semaphore(0)
+    two.answering(turns)
     client = one.client()
     for number in range(5):
         client.send(b"", b"%d" % number)
-    eventually(lambda: one.backbone.work_sent, "the first to be sent")
+    eventually(lambda: two.taken, "the first to be with the worker", LIMIT_S)
     stopping = gevent.spawn(one.device.stop, 10)
-    got = [client.recv(within_s=20)[1] for _ in range(len(two.done) + 1)]
+    eventually(lambda: one.device.stop_requested, "it to stop")
+    for _ in range(5):
+        turns.release()
     stopping.get()
-    assert len(got) == len(set(got))
+    got = [client.recv(within_s=20)[1] for _ in two.done]
+    assert sorted(got) == sorted(b"re " + request for request in two.done)
+    assert len(got) == len(set(got)) == one.backbone.work_sent > 0
     assert one.device.failure is None
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_device_that_stops_with_work_of_others_in_hand_has_it_done(join, engine):
-    one, two = join(engine=engine), join(engine=engine)
-    two.worker(0.001)
-    send_all(one.pusher(), numbered(1000))
-    eventually(lambda: len(two.done) > 100, "some to be done")
-    two.device.stop(10)
-    gevent.sleep(0.05)
+    one, two = join(engine=engine, **LITTLE), join(engine=engine, **LITTLE)
+    turns = Semaphore(0)
+    two.worker(turns, **LITTLE_THERE)
+    gevent.spawn(send_all, one.pusher(), [[b"%d" % number, b"x" * 10_000] for number in range(400)])
+    for _ in range(20):
+        turns.release()
+    all_done(two, count=20)
+    eventually(lambda: two.backbone.work_received > 20, "more to be in its hand", LIMIT_S)
+    stopping = gevent.spawn(two.device.stop, 10)
+    eventually(lambda: two.device.stop_requested, "it to stop")
+    for _ in range(400):
+        turns.release()
+    stopping.get()
     taken = two.backbone.work_received
     # All that has left the first one has been done; the rest still waits there.
-    eventually(lambda: len(two.done) == taken, lambda: f"{taken} to be done, not {len(two.done)}")
-    assert one.backbone.work_sent == taken
+    eventually(lambda: len(two.done) == taken, lambda: f"{taken} to be done, not {len(two.done)}", LIMIT_S)
+    assert one.backbone.work_sent == taken < 400
     three = join(engine=engine)
     three.worker()
-    all_done(two, three, count=1000)
-    assert len({*two.done, *three.done}) == 1000
+    assert len(set(all_done(two, three, count=400))) == 400
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -378,11 +428,14 @@ def test_a_relay_that_drops_asks_for_credit_once_it_has_dropped_and_accounts_for
         )  # fmt: skip
         return found
 
-    eventually(lambda: outlet().elsewhere + sum(outlet().dropped.values()) == sent, lambda: f"{sent}: {outlet()}")
-    eventually(lambda: len(two.done) == outlet().elsewhere, lambda: f"{len(two.done)}: {outlet()}")
+    def is_counted() -> bool:
+        return outlet().elsewhere + sum(outlet().dropped.values()) == sent
+
+    eventually(is_counted, lambda: f"{sent}: {outlet()}", LIMIT_S)
+    eventually(lambda: len(two.done) == outlet().elsewhere, lambda: f"{len(two.done)}: {outlet()}", LIMIT_S)
     assert outlet().dropped.keys() == {Drop.NO_PEER}
     assert outlet().sent == 0 and one.backbone.work_sent == len(two.done)
-    eventually(is_quiet(one, two), lambda: f"nothing to be left: {one.backbone} {two.backbone}")
+    until_quiet(one, two)
 
 
 @pytest.mark.parametrize(("here", "there"), MIXED)
