@@ -17,6 +17,11 @@ from geventrelay.backbone.whole import split
 from geventrelay.settings import Forwarder
 from geventrelay.testing import eventually
 
+LIMIT_S = 20.0
+"""How long to wait for something of a backbone at most, in seconds. Much of it takes seconds by nature: a device says
+each second that it is there, waits up to two before it connects again, and spends a twentieth of its time on changes.
+"""
+
 
 def encoded(parts: list[bytes]) -> bytes:
     """A message as ZMTP has it in a connection."""
@@ -123,15 +128,16 @@ class Relay:
     def stop(self) -> None:
         self.greenlet.kill()
 
-    def until(self, condition: Any, what: str, limit_s: float = 5.0) -> None:
+    def until(self, condition: Any, what: str) -> None:
         """Wait until `condition` holds of its snapshot."""
-        eventually(lambda: condition(self.now), lambda: f"{what}: {self.now}", limit_s)
+        eventually(lambda: condition(self.now), lambda: f"{what}: {self.now}", LIMIT_S)
 
     def until_asked_for(self, *topics: bytes) -> None:
-        eventually(lambda: self.ends.topics == frozenset(topics), lambda: f"{topics}, not {self.ends.topics}")
+        eventually(lambda: self.ends.topics == frozenset(topics), lambda: f"{topics}, not {self.ends.topics}", LIMIT_S)
 
     def until_came(self, count: int) -> None:
-        eventually(lambda: len(self.came) >= count, lambda: f"{count} messages, not {len(self.came)}: {self.now}")
+        what = f"{count} messages"
+        eventually(lambda: len(self.came) >= count, lambda: f"{what}, not {len(self.came)}: {self.now}", LIMIT_S)
 
 
 class Relays(contextlib.ExitStack):

@@ -15,7 +15,7 @@ import subprocess
 import gevent
 import nkeys
 import pytest
-from support.backbone import Relays, until_served
+from support.backbone import LIMIT_S, Relays, until_served
 from support.nats import kept_port, nats_cluster, nats_server
 
 from geventrelay.backbone.exchange import Exchange
@@ -24,6 +24,8 @@ from geventrelay.backbone.values import LinkState
 from geventrelay.errors import StartError
 from geventrelay.settings import Forwarder
 from geventrelay.testing import eventually
+
+pytestmark = pytest.mark.usefixtures("no_device_expires")
 
 SIDES = {"frontend": 1, "backend": 2, "name": "prices"}
 
@@ -188,7 +190,8 @@ def test_what_nats_does_not_permit_is_told(tmp_path, caplog):
     ):
         relay = relays.start()
         relay.until(lambda now: now.state is LinkState.CONNECTED, "a connection")
-        eventually(lambda: "backbone-refused" in caplog.text, "a line of the log", 10)
+        # It may be seen with the second question to the server, after five seconds.
+        eventually(lambda: "backbone-refused" in caplog.text, "a line of the log", LIMIT_S)
         assert relay.now.state is LinkState.CONNECTED
     assert "permissions violation for subscription" in caplog.text
 
@@ -203,7 +206,7 @@ def test_a_connection_whose_library_has_stopped_is_made_anew(tmp_path):
             count = one.now.connects
             one.ends.call(getattr(one.exchange._link._connection, task).cancel)
             one.until(lambda now, count=count: now.connects > count, "another connection")
-            eventually(lambda: not one.exchange._mesh.waits, "an answer of the other")
+            eventually(lambda: not one.exchange._mesh.waits, "an answer of the other", LIMIT_S)
         one.publish([b"a"])
         other.until_came(1)
 
@@ -238,7 +241,7 @@ def test_in_a_cluster_order_is_kept_while_interests_change_and_a_server_that_end
             if number % 2 == 0:
                 gevent.sleep(0.001)
         for relay in (steady, changing):
-            eventually(lambda relay=relay: numbers(relay, b"a")[-1:] == [399], "the last message")
+            eventually(lambda relay=relay: numbers(relay, b"a")[-1:] == [399], "the last message", LIMIT_S)
             assert numbers(relay, b"a") == list(range(400))
             assert relay.now.lost == 0
         of_b = numbers(changing, b"b")
@@ -246,9 +249,9 @@ def test_in_a_cluster_order_is_kept_while_interests_change_and_a_server_that_end
         servers[1].kill()
         steady.until(lambda now: now.server in (urls[0], urls[2]), "another server")
         # Others have answered it there, so what they send comes there too.
-        eventually(lambda: not steady.exchange._mesh.waits, "an answer of the others")
+        eventually(lambda: not steady.exchange._mesh.waits, "an answer of the others", LIMIT_S)
         publisher.publish([b"a", b"400"])
-        eventually(lambda: numbers(steady, b"a")[-1:] == [400], "a message over another server", 10)
+        eventually(lambda: numbers(steady, b"a")[-1:] == [400], "a message over another server", LIMIT_S)
 
 
 def numbers(relay, topic):
@@ -265,7 +268,7 @@ def test_a_server_that_answers_no_more_is_left(tmp_path):
         relay = relays.start()
         relay.until(lambda now: now.server == stalled.url, "a connection")
         os.kill(stalled.pid, signal.SIGSTOP)
-        relay.until(lambda now: now.server == there.url, "the other server", limit_s=20)
+        relay.until(lambda now: now.server == there.url, "the other server")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from gevent.event import AsyncResult
-from support.backbone import Relay, Relays, until_served
+from support.backbone import LIMIT_S, Relay, Relays, until_served
 from support.nats import NatsServer, nats_server
 
 from geventrelay.backbone.interest import id_of
@@ -16,6 +16,8 @@ from geventrelay.backbone.trace.hops import Outcome, Place, Trace, TracedRelay
 from geventrelay.backbone.values import BackboneDrop, BackboneSnapshot, LinkState
 from geventrelay.backbone.words import About, Here, Probe, Step, Traced, Word, encoded
 from geventrelay.testing import eventually
+
+pytestmark = pytest.mark.usefixtures("no_device_expires")
 
 OTHER = b"other678"
 
@@ -51,7 +53,7 @@ def trace_until(relay: Relay, place: Place, topic: bytes | None = None) -> Trace
         ways = asked.ways.values() if asked is not None and asked.report == first.set else ()
         return bool(ways) and all(way._hops(0.0)[-1].place is place for way in ways)
 
-    eventually(stays, f"the probes to come to {place}")
+    eventually(stays, f"the probes to come to {place}", LIMIT_S)
     # The next one ends it.
     begin(relay)
     return first.get(timeout=30)
@@ -175,7 +177,7 @@ def test_what_the_other_device_does_not_take_keeps_the_probe_there(relays):
     assert (way.outcome, way.stays, way.hops[-1].messages) == (Outcome.WAITS, Place.INBOX, 50)
     answers = begin(one), begin(two)
     # A few turns of the loops, in which both probes come.
-    eventually(lambda: one.exchange._probing._answering._pending == {}, "one to have answered")
+    eventually(lambda: one.exchange._probing._answering._pending == {}, "one to have answered", LIMIT_S)
     two.ends.go_on()
     assert all(answer.get(timeout=30).is_answered for answer in answers)
 
@@ -227,7 +229,7 @@ def test_a_device_that_leaves_meanwhile_is_told_at_once(relays):
     one.publish([b"a"])
     two.until(lambda now: now.incoming == 1, "a message that waits there")
     answer = begin(one)
-    eventually(lambda: two.exchange._probing._answering._pending, "the probe to come")
+    eventually(lambda: two.exchange._probing._answering._pending, "the probe to come", LIMIT_S)
     two.stop()
     found = answer.get(timeout=10)
     way = the_way(found)
@@ -290,7 +292,7 @@ def test_many_probes_of_one_device_leave_one_answer_that_waits(relays):
     one = relays.start()
     one.ends.is_stalled = True
     hear(one, here(ABOUT), *(Probe(OTHER, number) for number in range(1000)))
-    eventually(lambda: one.exchange._probing._answering._pending, "the last one to come")
+    eventually(lambda: one.exchange._probing._answering._pending, "the last one to come", LIMIT_S)
     assert len(one.exchange._probing._answering._pending) == 1
     assert len(one.exchange._publishing._outbox._following) <= 1
 
