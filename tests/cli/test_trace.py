@@ -109,7 +109,7 @@ def answered(program_output: str) -> bool:
 
 def test_all_that_have_answered_are_shown_and_the_exit_code_is_0(servers, trace):
     url = servers[0].http
-    output, said = trace("prices", url, "--topic", "a", code=0)
+    output, said = trace("prices", url, "--topic", "a", "--seconds", "20", code=0)
     lines = output.splitlines()
     assert lines[0].startswith("prices: relay ") and ", at nats://127.0.0.1:" in lines[0]
     assert lines[1] == "  a: not wanted here"

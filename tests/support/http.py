@@ -110,9 +110,9 @@ class Client:
     def ask(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> Answer:
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=10)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=30)
         # A socket that lets greenlets run, and so the server that answers.
-        connection.sock = socket.create_connection((self.host, self.port), timeout=10)
+        connection.sock = socket.create_connection((self.host, self.port), timeout=30)
         try:
             connection.request(method, path, body, dict(headers or {}))
             response = connection.getresponse()
