@@ -21,7 +21,7 @@ from geventrelay.backbone.nats.loop import run
 from geventrelay.backbone.pack import PackHead
 from geventrelay.backbone.values import BackboneDrop, LinkState
 from geventrelay.backbone.words import Gone, Here, Mark, Served, Word, encoded
-from geventrelay.testing import eventually, within
+from geventrelay.testing import eventually, let_run, within
 
 pytestmark = pytest.mark.usefixtures("no_device_expires")
 
@@ -367,7 +367,7 @@ def test_however_much_comes_from_nats_all_else_has_turns(relays, nats, monkeypat
     def others() -> None:
         while len(seen) < 100:
             turns[0] += 1
-            gevent.sleep(0)
+            let_run(1)
 
     monkeypatch.setattr(relay.exchange, "on_data", take_long)
     # It says that it is there once it listens.
