@@ -152,12 +152,13 @@ def asked(url: str, subject: str, body: Any = None) -> dict[str, Any]:
     return answer
 
 
-def told(url: str, subject: str, data: bytes) -> None:
-    """Send `data` to a server."""
+def told(url: str, subject: str, *data: bytes, reply: str = "") -> None:
+    """Send all `data` to a server, with where to `reply` to."""
 
     async def tell() -> None:
         client = await nats.connect(url, allow_reconnect=False)
-        await client.publish(subject, data)
+        for one in data:
+            await client.publish(subject, one, reply)
         await client.flush()
         await client.close()
 

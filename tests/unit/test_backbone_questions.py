@@ -187,6 +187,25 @@ def test_how_often_a_message_was_delivered_stands_in_the_subject_of_its_acknowle
     assert jetstream.deliveries(reply) == expected
 
 
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        ("$JS.ACK.geventrelay+work+d.geventrelay.3.10.11.1795958742417424092.0", True),
+        ("$JS.ACK.domain.hash.geventrelay+work+d.geventrelay.4.10.11.1795958742417424092.0", True),
+        ("$JS.ACK._.hash.geventrelay+work+d.geventrelay.5.10.11.1795958742417424092.0.random", True),
+        ("_GR_.aBcDeF.gHiJkL.$JS.ACK.geventrelay+work+d.geventrelay.3.10.11.1795958742417424092.0", True),
+        ("$JS.ACK.geventrelay+other+d.geventrelay.3.10.11.1795958742417424092.0", False),
+        ("$JS.ACK.geventrelay+work+d.other.3.10.11.1795958742417424092.0", False),
+        ("$JS.ACK.geventrelay+work+d.geventrelay", False),
+        ("$JS.API.STREAM.DELETE.geventrelay+work+d", False),
+        ("_GR_", False),
+        ("", False),
+    ],
+)
+def test_what_a_stream_has_delivered_is_acknowledged_at_a_subject_of_its_own(reply, expected):
+    assert JetStream(Subjects("geventrelay", "work")).has_delivered(reply) is expected
+
+
 def message(size: int) -> bytes:
     return bytes([2]) + size.to_bytes(8, "big") + b"x" * size
 

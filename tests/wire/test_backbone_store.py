@@ -9,9 +9,11 @@ from typing import Any
 
 import gevent
 import pytest
+from support.backbone import encoded
 from support.durable import Store, Stores, ask_for_consumer
 from support.nats import LONG_S, NatsServer, asked, nats_cluster, nats_server, told
 
+from geventrelay.backbone.pack import STORED, PackHead
 from geventrelay.backbone.store import fetching, jetstream, storing
 from geventrelay.backbone.values import StoreState
 from geventrelay.testing import eventually
@@ -371,6 +373,64 @@ def test_what_is_no_work_is_thrown_away(stores):
     one.until(lambda: len(one.device.worked) == 10, "work")
     until_empty(stores)
     assert one.fetching.malformed == 1
+
+
+def test_packs_that_a_device_has_not_asked_for_are_given_back_and_all_work_is_done_once(stores):
+    one, idle = stores.start(), stores.start()
+    one.until_stores()
+    idle.until_stores()
+    messages = numbered(13_000)
+    one.device.give(*messages)
+    one.until(lambda: one.storing.stored == 13_000, "to be stored")
+    assert state(stores)["messages"] > 200
+    given_back, most, came = [], 0, idle.fetching.came
+
+    def see(reply: str, data: bytes) -> None:
+        nonlocal most
+        came(reply, data)
+        most = max(most, len(idle.fetching._hands))
+
+    idle.fetching.came = see
+    say = idle.fetching._questions.say
+    idle.fetching._questions.say = lambda subject, word: (given_back.append(subject), say(subject, word))
+    # Another program asks for them in the name of a device whose workers have no room.
+    pulling = "$JS.API.CONSUMER.MSG.NEXT.geventrelay+work+d.geventrelay"
+    told(stores.url, pulling, b'{"batch": 300, "expires": 30000000000}', reply=f"{idle.durable._inbox}.x")
+    idle.until(lambda: len(given_back) > 130, "packs to be given back")
+    assert most <= 64
+    one.device.work(20_000)
+    until_empty(stores)
+    assert Counter(one.device.worked) == Counter(messages)
+    assert (idle.fetching.delivered, idle.fetching.malformed) == (0, 0)
+
+
+def test_nothing_is_said_of_packs_of_another_stream_and_work_goes_on_while_they_come(stores):
+    one, other = stores.start(), stores.start()
+    one.until_stores()
+    other.until_stores()
+    stream = {"name": "orders", "subjects": ["orders"], "storage": "memory"}
+    asked(stores.url, "$JS.API.STREAM.CREATE.orders", stream)
+    forged = PackHead(b"r" * 8, STORED, 1, 0, 1).encoded() + encoded([b"forged"])
+    told(stores.url, "orders", *[forged, b"no pack"] * 100)
+    config = {"durable_name": "orders", "ack_policy": "explicit", "ack_wait": 3600 * 10**9}
+    subject = "$JS.API.CONSUMER.DURABLE.CREATE.orders.orders"
+    assert "error" not in asked(stores.url, subject, {"stream_name": "orders", "config": config})
+    pulling = "$JS.API.CONSUMER.MSG.NEXT.orders.orders"
+    told(stores.url, pulling, b'{"batch": 200, "expires": 10000000000}', reply=f"{one.durable._inbox}.x")
+    one.until(lambda: one.fetching.malformed == 200, "all of the other stream")
+    # And answers to what it asks for work, and will ask.
+    one.device.work(1000)
+    one.until(lambda: one.fetching._pull is not None and one.fetching._pull.tries, "a question")
+    asks = one.fetching._pull.number
+    for number in range(asks, asks + 20):
+        told(stores.url, f"{one.durable._inbox}.{number}", forged, reply="orders")
+    other.device.give(*numbered(1000))
+    one.until(lambda: len(one.device.worked) == 1000, "work")
+    until_empty(stores)
+    assert Counter(one.device.worked) == Counter(numbered(1000))
+    about = asked(stores.url, "$JS.API.CONSUMER.INFO.orders.orders")
+    assert (about["num_ack_pending"], about["num_redelivered"], about["num_pending"]) == (200, 0, 0)
+    assert asked(stores.url, "$JS.API.STREAM.INFO.orders")["state"]["messages"] == 200
 
 
 def test_how_much_waits_for_nats_is_bounded(stores, monkeypatch):

@@ -172,6 +172,13 @@ class Fetching:
 
     def _not_pulled(self, answer: Answer) -> None:
         """There was no pack."""
+        if not answer.status and self._pull is not None:
+            # A server says why there is none. Another program has said this, and the answer is still to come.
+            now = time.monotonic()
+            self._questions.again(self._pull, now if self._pull.due is None else self._pull.due)
+            self._questions.tick(now)
+            self._wake()
+            return
         self._pull = None
         if answer.status not in (404, 408):
             # Where there is no answer, the consumer may be gone, or be between two leaders.
@@ -181,6 +188,10 @@ class Fetching:
 
     def came(self, reply: str, data: bytes) -> None:
         """Take in `data`, a pack, of which `reply` has to know what becomes of it."""
+        if not self._names.has_delivered(reply):
+            # Whoever has sent it has chosen where an answer would go. What was asked for is still to come.
+            self._malformed("a pack of another stream")
+            return
         was_asked_for = self._pull is not None
         if self._pull is not None:
             self._questions.drop(self._pull)
@@ -191,16 +202,9 @@ class Fetching:
             if head.stream != STORED or whole.count(messages) != head.count:
                 raise ValueError("a pack that is not what its head says")
         except ValueError as error:
-            self.malformed += 1
-            log.warning(event("backbone-malformed", device=self._device, subject=self._names.subject, reason=error))
+            self._malformed(error)
             self._acknowledge(reply, TERMINATE)
             self.pull()
-            return
-        is_too_much = self.incoming_bytes >= ENOUGH_BYTES or len(self._hands) >= _MOST_UNASKED
-        if self._is_finishing or (is_too_much and not was_asked_for):
-            # One may come late, after the question for it was given up; many such are not the server's.
-            self._questions.say(reply, NAK)
-            self._wake()
             return
         if jetstream.deliveries(reply) > 1:
             self.redelivered += head.count
@@ -208,13 +212,25 @@ class Fetching:
         if not self._has(key, reply):
             known = min(self._known.get(key, 0), head.count)
             hand = _Hand(key, reply, *_rest(messages, head.count, known), time.monotonic())
-            if hand.left:
-                self._hands.append(hand)
-                self._has_come.set()
-            else:
+            if not hand.left:
                 self._handed.append((self._storing.left, hand))
                 self.settle()
+            elif self._is_finishing or (self._has_enough and not was_asked_for):
+                # One may come late, after the question for it was given up; many such are not the server's.
+                self._questions.say(reply, NAK)
+                self._wake()
+            else:
+                self._hands.append(hand)
+                self._has_come.set()
         self.pull()
+
+    @property
+    def _has_enough(self) -> bool:
+        return self.incoming_bytes >= ENOUGH_BYTES or len(self._hands) >= _MOST_UNASKED
+
+    def _malformed(self, reason: object) -> None:
+        self.malformed += 1
+        log.warning(event("backbone-malformed", device=self._device, subject=self._names.subject, reason=reason))
 
     def _has(self, key: tuple[bytes, int], reply: str) -> bool:
         """Whether a pack that comes again is in hand still. Then `reply` is where it is acknowledged."""

@@ -27,6 +27,9 @@ NOT_CLUSTERED, NO_PEERS = 10074, 10005
 TOO_LARGE = 10054
 
 _API = "$JS.API."
+_ACKNOWLEDGED = ["$JS", "ACK"]
+# By it, and by two more words, servers find the way back between clusters, for a moment after something was made.
+_BETWEEN_CLUSTERS = "_GR_"
 _NS = 1_000_000_000
 # As servers have it, said here since docs/scaling.rst says so: a message with an id they have seen is no second one.
 _DUPLICATES_S = 120
@@ -85,6 +88,10 @@ class JetStream:
         }
         body = {"stream_name": self.stream, "config": config}
         return f"{_API}CONSUMER.DURABLE.CREATE.{self.stream}.{CONSUMER}", json.dumps(body).encode()
+
+    def has_delivered(self, reply: str) -> bool:
+        """Whether what is acknowledged at `reply` comes from this stream, by its consumer."""
+        return _acknowledged(reply)[:2] == [self.stream, CONSUMER]
 
     def why_no_stream(self, config: Mapping[str, Any]) -> str:
         """Why a stream of this `config`, which was there before, is of no use; empty if it is."""
@@ -152,9 +159,19 @@ def deliveries(reply: str) -> int:
 
     :param reply: the subject where it is acknowledged, which says so.
     """
-    words = reply.split(".")
-    if words[:2] != ["$JS", "ACK"] or len(words) < 9:
-        return 0
-    # Newer servers have a domain and an account before the stream.
-    word = words[4] if len(words) == 9 else words[6]
+    _, _, word, *_ = _acknowledged(reply) or ("", "", "")
     return int(word) if word.isdigit() else 0
+
+
+def _acknowledged(reply: str) -> list[str]:
+    """What `reply`, where a message is acknowledged, says: its stream, its consumer, how often, and more.
+
+    Empty if it is no such subject.
+    """
+    words = reply.split(".")
+    if words[0] == _BETWEEN_CLUSTERS:
+        del words[:3]
+    if words[:2] != _ACKNOWLEDGED or len(words) < 9:
+        return []
+    # Newer servers have a domain and an account before the stream.
+    return words[2:] if len(words) == 9 else words[4:]
