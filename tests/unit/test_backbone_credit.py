@@ -18,7 +18,7 @@ from geventrelay.backbone.pack import HEAD_BYTES, REPLIES, WORK, PackHead, head_
 from geventrelay.backbone.words import Grant, Hungry, Spent, decoded, encoded
 from geventrelay.backbone.work.credit import Credit
 from geventrelay.backbone.work.granting import AGAIN_S, MOST_GRANT
-from geventrelay.backbone.work.numbers import Numbers
+from geventrelay.backbone.work.numbers import MOST_RANGES, Arrived, Numbers
 from geventrelay.backbone.work.spending import MOST_CREDIT
 from geventrelay.engine.gate import Gate
 
@@ -550,12 +550,52 @@ def test_replies_that_do_not_come_are_counted():
     here.joined(b"t" * 8)
     there.joined(b"h" * 8)
     heads = [here.head(b"t" * 8, count) for count in (1, 2, 3)]
-    assert there.take(heads[0]) and there.take(heads[2]) and not there.take(heads[1])
+    assert there.take(heads[0]) and there.take(heads[2]) and not there.take(heads[2])
     assert there.lost == there.lost_of(b"h" * 8) == 2 and there.received_from(b"h" * 8) == 4
     here.unsend(b"t" * 8, heads[2])
     assert here.sent_to(b"t" * 8) == 3 and here.head(b"t" * 8, 3) == heads[2]
     there.forget(b"h" * 8)
     assert there.take(heads[0]) and not there.received_from(b"h" * 8)
+
+
+def test_replies_of_a_device_come_after_another_program_has_spoken_in_its_name():
+    here, there = Numbers(b"h" * 8, REPLIES), Numbers(b"t" * 8, REPLIES)
+    here.joined(b"t" * 8)
+    there.joined(b"h" * 8)
+    heads = [here.head(b"t" * 8, 3) for _ in range(100)]
+    for number, head in enumerate(heads):
+        forged = [PackHead(b"h" * 8, REPLIES, 0, 2**62 + 1000 * number + other, 1) for other in range(0, 20, 2)]
+        assert there.take(head) and not there.take(head) and all(map(there.take, forged))
+    assert there.received_from(b"h" * 8) == 300 + 1000
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["come", "come", "lose", "again", "forge"]), st.integers(1, 5), st.integers(0, 60)),
+        max_size=MOST_RANGES - 1,
+    )
+)
+def test_what_comes_again_is_never_taken_twice_and_what_is_forged_hides_no_more_than_itself(steps):
+    arrived, sent, packs, forged = Arrived(), 0, [], set()
+    lost = missing = 0
+    for step, count, place in steps:
+        if step == "come":
+            found = arrived.take(sent, count)
+            assert found is not None or forged.issuperset(range(sent, sent + count))
+            missing += found or 0
+            packs.append((sent, count))
+            sent += count
+        elif step == "lose":
+            lost += count
+            sent += count
+        elif step == "again" and packs:
+            assert arrived.take(*packs[place % len(packs)]) is None
+        elif step == "forge":
+            arrived.take(place, count)
+            forged.update(range(place, place + count))
+    if not forged:
+        # What is lost after the last one is not known of yet.
+        assert missing == lost - (sent - sum(packs[-1]) if packs else lost)
 
 
 def cut(net: Net, relay: Relay) -> None:

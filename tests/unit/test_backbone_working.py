@@ -409,6 +409,18 @@ def test_replies_of_others_go_to_the_clients_and_requests_of_those_that_leave_ar
     queue(test)
 
 
+def test_replies_come_once_each_also_after_forged_ones_with_high_numbers():
+    async def test(place: Place) -> None:
+        place.join(ONE)
+        for first, reply in ((0, b"one"), (2**62, b"forged"), (1, b"two"), (1, b"two"), (0, b"one"), (2, b"three")):
+            message = encoded([b"client", b"", reply])
+            place.working.on_work(PackHead(ONE, REPLIES, 0, first, 1).encoded() + message)
+        await place.settle()
+        assert [parts[-1] for parts in place.out.written] == [b"one", b"forged", b"two", b"three"]
+
+    queue(test)
+
+
 def test_a_request_that_comes_back_is_answered_through_the_own_device():
     async def test(place: Place) -> None:
         place.join(ONE)
