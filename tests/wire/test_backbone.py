@@ -101,7 +101,7 @@ def test_what_is_published_at_one_arrives_at_the_subscribers_of_both(join, patte
     one, two = join(pattern, here), join(pattern, there)
     near, far = one.subscriber(b"a"), two.subscriber(b"a")
     publisher = one.publisher()
-    connected(publisher, near, far)
+    connected(publisher, near, far, within_s=LIMIT_S)
     before = one.backbone.sent
     sent = numbered(b"a", 3000)
     for message in sent:
@@ -122,7 +122,7 @@ def test_three_of_them_are_one(join, pattern, here, there):
     subscribers = [one.subscriber(prefix) for one, prefix in zip(members, (b"", b"a", b"a"), strict=True)]
     subscribers += [members[1].subscriber(b"b")]
     publishers = [one.publisher() for one in members]
-    connected(*publishers, *subscribers)
+    connected(*publishers, *subscribers, within_s=LIMIT_S)
     sent = {
         topic + bytes([index]): numbered(topic + bytes([index]), 700) for index in range(3) for topic in (b"a", b"b")
     }
@@ -148,32 +148,42 @@ def test_others_that_come_and_go_disturb_no_subscriber(join, pattern, here, ther
     one, two, three = join(pattern, here), join(pattern, there), join(pattern, there)
     steady, also = two.subscriber(b"a"), three.subscriber(b"a")
     publisher, sent, enough = one.publisher(), 0, False
-    connected(publisher, steady, also)
+    came: dict[str, list[list[bytes]]] = {"two": [], "three": []}
+    connected(publisher, steady, also, within_s=LIMIT_S)
 
     def publish_all():
         nonlocal sent
         while not enough:
-            for message in numbered(b"a", 10, sent):
-                publisher.send(*message)
-                publisher.send(b"b", message[1])
-            sent += 10
+            # No more is on its way than each queue has room for.
+            if sent - min(map(len, came.values())) < 1000:
+                for message in numbered(b"a", 10, sent):
+                    publisher.send(*message)
+                    publisher.send(b"b", message[1])
+                sent += 10
             # Others are to have a turn: all of them are in this process.
             gevent.sleep(0.0005)
 
+    def read_all(subscriber, into):
+        while True:
+            into.append(subscriber.recv(within_s=600))
+
+    reading = [gevent.spawn(read_all, steady, came["two"]), gevent.spawn(read_all, also, came["three"])]
     publishing = gevent.spawn(publish_all)
-    got: list[list[bytes]] = []
     for prefix in (b"", b"b", b"ab", b"a", b"") * 4:
         with contextlib.closing(two.subscriber(prefix)) as other:
-            got += steady.recv_all(100)
+            count = len(came["two"]) + 100
+            eventually(lambda count=count: len(came["two"]) >= count, "a hundred more to come", LIMIT_S)
             if prefix == b"":
-                seen = other.recv_all(200)
+                seen = other.recv_all(200, within_s=LIMIT_S)
                 for topic in (b"a", b"b"):
                     steps = {later - earlier for earlier, later in itertools.pairwise(numbers(seen, topic))}
                     # Of b, the end of an earlier wish may come first, and then a gap.
                     assert steps <= {1} if topic == b"a" else all(step > 0 for step in steps)
     enough = True
     publishing.get()
-    assert got + steady.recv_all(sent - len(got)) == numbered(b"a", sent) == also.recv_all(sent)
+    eventually(lambda: min(map(len, came.values())) >= sent, "all to come", LIMIT_S)
+    gevent.killall(reading)
+    assert came["two"] == numbered(b"a", sent) == came["three"]
     assert two.backbone.lost == three.backbone.lost == 0
 
 
@@ -184,7 +194,7 @@ def test_pullers_get_what_was_published_at_their_own_relay_alone(join, peers, he
     pullers = [peers.connect(zmq.PULL, *each.device.endpoints["push"]) for each in (one, two)]
     subscriber = two.subscriber()
     publishers = [each.publisher() for each in (one, two)]
-    connected(*publishers, subscriber)
+    connected(*publishers, subscriber, within_s=LIMIT_S)
     for publisher, puller in zip(publishers, pullers, strict=True):
         publisher.send(publisher.endpoint.encode())
         assert subscriber.recv() == puller.recv() == [publisher.endpoint.encode()]
@@ -193,7 +203,7 @@ def test_pullers_get_what_was_published_at_their_own_relay_alone(join, peers, he
 def test_each_keeps_the_last_values_of_all(join):
     one, two = join(last_value=True, topic_until=" "), join(last_value=True, topic_until=" ")
     publisher, early = one.publisher(), two.subscriber(b"b")
-    connected(publisher, early)
+    connected(publisher, early, within_s=LIMIT_S)
     for number in range(10):
         publisher.send(b"a %d" % number)
     publisher.send(b"b")
@@ -210,7 +220,7 @@ def test_what_a_peer_may_not_publish_leaves_no_relay(join, engine, tmp_path):
     for each in (subscriber, near):
         each.subscribe(b"b")
     publisher = one.publisher()
-    connected(publisher, subscriber, near)
+    connected(publisher, subscriber, near, within_s=LIMIT_S)
     for topic in (b"b1", b"a1", b"b2", b"a2"):
         publisher.send(topic)
     assert subscriber.recv_all(2) == [[b"a1"], [b"a2"]] == near.recv_all(2)
@@ -224,7 +234,7 @@ def test_what_a_peer_may_not_subscribe_to_does_not_come_to_it_from_elsewhere(joi
     one, two = join(), join(rights=rights, last_value=True)
     subscriber, publisher = two.subscriber(b"a"), one.publisher()
     subscriber.subscribe(b"b")
-    connected(publisher, subscriber)
+    connected(publisher, subscriber, within_s=LIMIT_S)
     before = one.backbone.sent
     for topic in (b"b1", b"a1", b"b2", b"a2"):
         publisher.send(topic)
@@ -237,7 +247,7 @@ def test_a_rate_holds_for_peers_and_not_for_what_comes_from_others(join, engine)
     one, two = join(engine=engine), join(engine=engine, max_rate=1, max_peers=3)
     subscriber = two.subscriber()
     publisher, sent = one.publisher(), numbered(b"a", 500)
-    connected(publisher, subscriber)
+    connected(publisher, subscriber, within_s=LIMIT_S)
     publish(publisher, sent)
     assert subscriber.recv_all(500) == sent
 
@@ -247,7 +257,7 @@ def test_a_message_that_the_server_does_not_take_stays_here(join, engine):
     one, two = join(engine=engine), join(engine=engine)
     near, far = one.subscriber(), two.subscriber()
     publisher = one.publisher()
-    connected(publisher, near, far)
+    connected(publisher, near, far, within_s=LIMIT_S)
     sent = [[b"1"], [b"x" * 2_000_000], [b"2", b"y" * 500_000, b"z" * 500_000], [b"3" * 900_000]]
     for message in sent:
         publisher.send(*message)
@@ -258,17 +268,18 @@ def test_a_message_that_the_server_does_not_take_stays_here(join, engine):
 
 @pytest.mark.parametrize("engine", ["libzmq", "zmtp"])
 def test_a_relay_that_stops_sends_what_it_has(join, engine):
-    one, two = join(engine=engine), join(engine=engine)
+    # However long it takes to send all of it.
+    one, two = (join(engine=engine, drain_s=30, linger_ms=30_000) for _ in range(2))
     subscriber = two.subscriber()
     publisher, sent = one.publisher(), numbered(b"a", 5000)
-    connected(publisher, subscriber)
+    connected(publisher, subscriber, within_s=LIMIT_S)
     before, sent_before = one.received, one.backbone.sent
     for message in sent:
         publisher.send(*message)
     eventually(lambda: one.received > before, "the first to be read")
     one.device.stop()
     received = one.received - before
-    assert subscriber.recv_all(received) == sent[:received]
+    assert subscriber.recv_all(received, within_s=LIMIT_S) == sent[:received]
     assert one.backbone.sent == sent_before + received and not one.backbone.dropped
     # It has said so: there is no other way to know that it has gone.
     eventually(lambda: not two.backbone.neighbours, "the other to know that it has gone", LIMIT_S)
@@ -277,7 +288,7 @@ def test_a_relay_that_stops_sends_what_it_has(join, engine):
 @pytest.mark.parametrize("engine", ["libzmq", "zmtp"])
 def test_http_shows_how_they_are_joined(join, engine):
     one, two = join(engine=engine), join(engine=engine)
-    connected(one.publisher(), two.subscriber(b"a"))
+    connected(one.publisher(), two.subscriber(b"a"), within_s=LIMIT_S)
     # It says each second what it has been told.
     eventually(lambda: one.backbone.neighbours[0].served, "the other to say that it is served", LIMIT_S)
     shown = report.backbone(one.backbone)
@@ -303,7 +314,7 @@ def test_each_says_what_the_others_have(join, here, there):
     one, two = join("relay", here), join("relay", there)
     far = two.subscriber(b"a")
     publisher = one.publisher()
-    connected(publisher, far)
+    connected(publisher, far, within_s=LIMIT_S)
     publish(publisher, numbered(b"a", 500))
     assert len(far.recv_all(500)) == 500
     other = two.backbone.neighbours[0]

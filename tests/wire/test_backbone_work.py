@@ -352,14 +352,14 @@ def test_clients_that_vanish_leave_their_replies_to_be_counted_and_no_other_clie
 
 @pytest.mark.parametrize(("here", "there"), MIXED)
 def test_a_device_that_stops_has_its_work_elsewhere_done_and_gets_the_replies(join, here, there):
-    one, two = join("queue", here), join("queue", there)
+    one, two = join("queue", here, linger_ms=30_000), join("queue", there)
     turns = Semaphore(0)
     two.answering(turns)
     client = one.client()
     for number in range(5):
         client.send(b"", b"%d" % number)
     eventually(lambda: two.taken, "the first to be with the worker", LIMIT_S)
-    stopping = gevent.spawn(one.device.stop, 10)
+    stopping = gevent.spawn(one.device.stop, 30)
     eventually(lambda: one.device.stop_requested, "it to stop")
     for _ in range(5):
         turns.release()
@@ -372,7 +372,8 @@ def test_a_device_that_stops_has_its_work_elsewhere_done_and_gets_the_replies(jo
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_device_that_stops_with_work_of_others_in_hand_has_it_done(join, engine):
-    one, two = join(engine=engine, **LITTLE), join(engine=engine, **LITTLE)
+    # However long its worker takes for what lies before it.
+    one, two = join(engine=engine, **LITTLE), join(engine=engine, linger_ms=30_000, **LITTLE)
     turns = Semaphore(0)
     two.worker(turns, **LITTLE_THERE)
     gevent.spawn(send_all, one.pusher(), [[b"%d" % number, b"x" * 10_000] for number in range(400)])
@@ -380,7 +381,7 @@ def test_a_device_that_stops_with_work_of_others_in_hand_has_it_done(join, engin
         turns.release()
     all_done(two, count=20)
     eventually(lambda: two.backbone.work_received > 20, "more to be in its hand", LIMIT_S)
-    stopping = gevent.spawn(two.device.stop, 10)
+    stopping = gevent.spawn(two.device.stop, 30)
     eventually(lambda: two.device.stop_requested, "it to stop")
     for _ in range(400):
         turns.release()

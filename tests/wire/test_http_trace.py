@@ -65,7 +65,7 @@ def test_a_trace_tells_the_way_to_each_other_device(pair, serve, peers, way):
     one, two = pair[way], pair[1 - way]
     subscriber = peers.subscriber(*two.endpoints["pub"], prefix=b"a")
     publisher = peers.publisher(*one.endpoints["sub"])
-    connected(publisher, subscriber)
+    connected(publisher, subscriber, within_s=20)
     for _ in range(100):
         publisher.send(b"a")
     assert subscriber.recv_all(100) == [[b"a"]] * 100
