@@ -67,11 +67,13 @@ class Traces:
 def _chosen(request: Request) -> tuple[bytes | None, float]:
     """The topic, and how long to wait for answers, in seconds."""
     given = request.given("topic", "seconds")
+    # An empty one is one: what subscribers to everything ask for.
+    topic = request.query.get("topic")
     limit_s = seconds("seconds", given.get("seconds", str(DEFAULT_S)))
     if not 0 < limit_s <= MOST_S:
         raise SettingsError("seconds", f"a number above 0 and up to {MOST_S:g}", limit_s)
     # No request has room for one that is too long.
-    return os.fsencode(given["topic"]) if "topic" in given else None, limit_s
+    return None if topic is None else os.fsencode(topic), limit_s
 
 
 def as_json(found: Trace) -> Json:

@@ -158,7 +158,21 @@ def test_the_answer_can_be_had_as_json(stub, trace):
 def test_the_question_has_what_was_given(stub, trace):
     stub.overrides["/api/devices/a%2Fb/trace"] = (200, {**ANSWER, "answered": True})
     trace("a/b", stub.url, "--seconds", "0.5", "--topic", "\udcff a", code=0)
-    assert stub.posted == ["/api/devices/a%2Fb/trace?seconds=0.5&topic=%FF+a"]
+    trace("a/b", stub.url, code=0)
+    trace("a/b", stub.url, "--topic", "", code=0)
+    path = "/api/devices/a%2Fb/trace"
+    assert stub.posted == [f"{path}?seconds=0.5&topic=%FF+a", f"{path}?seconds=3", f"{path}?seconds=3&topic="]
+
+
+def test_an_empty_topic_is_all_messages_and_work_has_none(stub, trace):
+    for changes, told in (
+        ({"topic": "", "wanted": True, "subscriptions": 1}, "'', all messages: wanted, by 1 topic of subscribers here"),
+        ({"topic": "", "wanted": None, "subscriptions": None}, "'', all messages: no topics here"),
+        ({"topic": "a", "wanted": None, "subscriptions": None}, "a: no topics here"),
+    ):
+        stub.overrides["/api/devices/prices/trace"] = (200, {**ANSWER, **changes})
+        output, _ = trace("prices", stub.url, code=1)
+        assert f"  {told}" in output.splitlines()
 
 
 def test_without_others_or_nats_the_end_says_so(stub, trace):

@@ -86,6 +86,22 @@ def test_bytes_that_are_no_text_can_be_asked_about(pair, serve):
     assert (told["answered"], told["topic"], told["relays"][0]["sent"]) == (True, "\\xffa", False)
 
 
+def test_the_empty_topic_is_wanted_only_where_everything_is(pair, serve, peers):
+    one, two = pair
+    peers.subscriber(*two.endpoints["pub"], prefix=b"a")
+    client, path = serve(one), f"{PATH}?topic=&seconds=20"
+    eventually(lambda: one.snapshot().backbone.neighbours[0].wants == 1, "the interest in a topic")
+    told = client.post(path).json
+    assert (told["topic"], told["wanted"], told["subscriptions"]) == ("", False, 0)
+    assert [(other["sent"], other["wanted"]) for other in told["relays"]] == [(False, False)]
+    peers.subscriber(*two.endpoints["pub"], prefix=b"")
+    eventually(lambda: client.post(path).json["relays"][0]["sent"], "the interest in everything")
+    (other,) = client.post(path).json["relays"]
+    assert (other["sent"], other["wanted"], other["subscriptions"]) == (True, True, 1)
+    without = client.post(f"{PATH}?seconds=20").json
+    assert (without["topic"], without["relays"][0]["sent"]) == (None, None)
+
+
 @pytest.mark.parametrize("query", ["seconds=0", "seconds=-1", "seconds=61", "seconds=x", "seconds=nan", "other=1"])
 def test_what_cannot_be_asked_is_told(pair, serve, query):
     answer = serve(pair[0]).post(f"{PATH}?{query}")

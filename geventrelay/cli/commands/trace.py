@@ -50,10 +50,10 @@ def _limit(name: str, value: Any) -> float:
 class TraceOptions(Group):
     """The options of ``geventrelay trace``."""
 
-    topic: str = option(
+    topic: str | None = option(
         text,
-        "say for each relay whether messages that begin with TOPIC go there, and are wanted there",
-        default="",
+        "say for each relay whether messages that begin with TOPIC go there, and are wanted there; '' is all messages",
+        default=None,
         unset="none",
         metavar="TOPIC",
     )
@@ -76,7 +76,7 @@ def execute(options: Options) -> int:
     """
     chosen = read_group(TraceOptions, given_options(options))
     remote = Remote(options["URL"] or DEFAULT_URL, chosen.seconds_s + _ANSWER_S)
-    query = {"seconds": f"{chosen.seconds_s:g}", "topic": chosen.topic}
+    query = {"seconds": f"{chosen.seconds_s:g}"} | ({} if chosen.topic is None else {"topic": chosen.topic})
     answer = remote.trace(options["DEVICE"], query, read_token(chosen.token_file))
     print_stdout(json.dumps(answer) if chosen.json else "\n".join(_lines(options["DEVICE"], answer)))
     return 0 if answer["answered"] else 1
@@ -93,7 +93,7 @@ def _lines(device: str, answer: Mapping[str, Any]) -> Iterator[str]:
     if answer.get("dropped"):
         yield f"  {_messages(answer['dropped'])} for others dropped here since its start: NATS was away or too slow"
     if answer.get("topic") is not None:
-        yield f"  {printable(answer['topic'])}: {_interest(answer)} here"
+        yield f"  {_topic(answer)}"
     if answer.get("room") is not None:
         yield f"  its workers have room for {_messages(answer['room'])}"
     for one in relays:
@@ -102,6 +102,12 @@ def _lines(device: str, answer: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     count = sum(one.get("outcome") == "answered" for one in relays)
     yield f"{count} of {len(relays)} relays have answered" if relays else "no other relay of this name is known"
+
+
+def _topic(answer: Mapping[str, Any]) -> str:
+    named = printable(answer["topic"]) or "'', all messages"
+    # A streamer or a queue has only work, which has none.
+    return f"{named}: {'no topics' if answer.get('wanted') is None else _interest(answer)} here"
 
 
 def _away(answer: Mapping[str, Any]) -> str:
