@@ -233,6 +233,34 @@ class BackboneSnapshot:
         path=("redelivered",),
         metric="backbone_redelivered_messages",
     )
+    store_states: Mapping[StoreState, int] | None = gauge(
+        "devices",
+        "1 for how the device stands with the stream that keeps its work, 0 for the others.",
+        by="state",
+        optional=True,
+        metric="backbone_store_state",
+    )
+    store_waiting: int | None = gauge(
+        "messages",
+        "Messages for one worker each that are on their way to NATS, which has not yet said that it has them.",
+        optional=True,
+        path=("store", "waiting"),
+        metric="backbone_store_waiting_messages",
+    )
+    store_packs: int | None = gauge(
+        "packs",
+        "Packs of work that the stream holds for all devices of the name, as it was a few seconds ago.",
+        optional=True,
+        path=("store", "packs"),
+        metric="backbone_store_packs",
+    )
+    store_bytes: int | None = gauge(
+        "bytes",
+        "Bytes that these packs take there.",
+        optional=True,
+        path=("store", "bytes"),
+        metric="backbone_store_bytes",
+    )
     dropped: Mapping[BackboneDrop, int] = counter(
         "messages",
         "Messages that did not go on over the backbone, by reason.",

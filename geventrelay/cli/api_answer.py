@@ -75,10 +75,16 @@ def _check_backbone(backbone: Any) -> None:
     if backbone is None:
         return
     _check_fields("backbone", backbone, _BACKBONE)
+    _check_store(backbone.get("store"))
     for one in _listed("neighbours", backbone.get("neighbours", [])):
         _check_fields("neighbour", one, _NEIGHBOUR)
         if one.get("about") is not None:
             _check_fields("neighbour", one["about"], _ABOUT)
+
+
+def _check_store(store: Any) -> None:
+    if store is not None:
+        _check_fields("store", store, _STORE)
 
 
 def check_topics(answer: Any) -> Mapping[str, Any]:
@@ -124,6 +130,7 @@ def check_trace(answer: Any) -> Mapping[str, Any]:
         raise StrangeAnswer("other JSON")
     _check_fields("trace", answer, _TRACE)
     _need("trace", answer, "answered")
+    _check_store(answer.get("store"))
     for relay in _listed("relays", answer["relays"]):
         _check_fields("relay", relay, _TRACED)
         _need("relays", relay, "relay")
@@ -202,6 +209,11 @@ _OF_RELAY: Mapping[str, Check] = {
 }  # fmt: skip
 _BACKBONE: Mapping[str, Check] = {
     **_OF_RELAY, "server": _is_text, "state": _is_text, "reason": _is_text, "waiting": is_count, "incoming": is_count,
+    "stored": is_count, "fetched": is_count, "redelivered": is_count, "stored_again": is_count, "malformed": is_count,
+}  # fmt: skip
+_STORE: Mapping[str, Check] = {
+    "state": _is_text, "reason": _is_text, "replicas": is_count, "waiting": is_count, "packs": is_count,
+    "bytes": is_count,
 }  # fmt: skip
 _NEIGHBOUR: Mapping[str, Check] = {**_OF_RELAY, "silent_s": _is_duration}
 _ABOUT: Mapping[str, Check] = {

@@ -200,12 +200,22 @@ def backbone(one: BackboneSnapshot) -> Json:
         "state": one.state.value,
         "server": printable(one.server),
         "reason": printable(one.reason),
-        "store": None
-        if one.store is None
-        else {"state": one.store.value, "reason": printable(one.store_reason), "replicas": one.store_replicas},
         **as_json(OF_BACKBONE, one),
+        "store": store(one),
         "hungry": one.hungry,
         "neighbours": [neighbour(other) for other in one.neighbours],
+    }
+
+
+def store(one: BackboneSnapshot) -> Json | None:
+    """How `one` device stands with what keeps its work; None if that is not to be kept."""
+    if one.store is None:
+        return None
+    return {
+        "state": one.store.value,
+        "reason": printable(one.store_reason),
+        "replicas": one.store_replicas,
+        **as_json(OF_BACKBONE, one)["store"],
     }
 
 

@@ -12,13 +12,14 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from ..backbone.trace.hops import Hop, Trace, TracedRelay
+from ..backbone.values import BackboneSnapshot
 from ..errors import SettingsError, StartError
 from ..log import event
 from ..printable import printable
 from ..settings.checks import seconds
+from . import report
 from .http.messages import Refusal, Request, Response, json_response
 from .http.router import Handler
-from .report import VERSION
 
 if TYPE_CHECKING:
     from ..server.server import Server
@@ -61,7 +62,8 @@ class Traces:
         if found is None:
             sentence = f"device {name} is joined with no others: backbone (--backbone) has it join them"
             raise Refusal(HTTPStatus.NOT_FOUND, sentence)
-        return json_response({"version": VERSION, "device": name, **as_json(found)})
+        made = as_json(found, supervised.device.snapshot().backbone)
+        return json_response({"version": report.VERSION, "device": name, **made})
 
 
 def _chosen(request: Request) -> tuple[bytes | None, float]:
@@ -76,8 +78,8 @@ def _chosen(request: Request) -> tuple[bytes | None, float]:
     return None if topic is None else os.fsencode(topic), limit_s
 
 
-def as_json(found: Trace) -> Json:
-    """What was `found`."""
+def as_json(found: Trace, backbone: BackboneSnapshot | None) -> Json:
+    """What was `found`, and how the device stands with what keeps its work: its `backbone`, where that is known."""
     topic = None if found.topic is None else printable(found.topic.decode(errors="backslashreplace"))
     return {
         "answered": found.is_answered,
@@ -95,6 +97,7 @@ def as_json(found: Trace) -> Json:
         "wanted": found.wanted,
         "subscriptions": found.subscriptions,
         "room": found.room,
+        "store": None if backbone is None else report.store(backbone),
         "relays": [_relay(one) for one in found.relays],
     }
 

@@ -175,6 +175,23 @@ def test_an_empty_topic_is_all_messages_and_work_has_none(stub, trace):
         assert f"  {told}" in output.splitlines()
 
 
+def test_of_work_that_nats_keeps_it_tells_how_that_stands(stub, trace):
+    store = {"state": "storing", "reason": "", "replicas": 3, "waiting": 5, "packs": 2, "bytes": 1300}
+    line = "  NATS keeps its work on 3 servers, it holds 2 packs (1,300 bytes), 5 on the way there"
+    for told, shown in (
+        (store, line),
+        (
+            {**store, "state": "refused", "reason": "full\x1b", "packs": None},
+            "  NATS DOES NOT KEEP ITS WORK: full\\x1b, 5 on",
+        ),
+        ({"state": "frozen"}, "  its work is kept by NATS: frozen"),
+        ({}, "  its work is kept by NATS: ?"),
+    ):
+        stub.overrides["/api/devices/prices/trace"] = (200, {**ANSWER, "store": told})
+        output, _ = trace("prices", stub.url, code=1)
+        assert shown in output
+
+
 def test_without_others_or_nats_the_end_says_so(stub, trace):
     alone = {**ANSWER, "relays": [], "server": "", "reason": "refused", "away_s": 75.0, "topic": None, "room": None}
     stub.overrides["/api/devices/prices/trace"] = (200, alone)
@@ -209,7 +226,7 @@ def changed(path: str, value: object) -> dict:
         changed("waiting", -1), changed("away_s", "long"), changed("relays.0.relay", None),
         changed("relays.0.subscriptions", 0.5), changed("relays.0.hops", 1), changed("relays.0.hops.0.place", None),
         changed("relays.0.hops.0.seconds", 1e300), changed("relays.1.look_at.values", [1]),
-        changed("relays.1.look_at", 7),
+        changed("relays.1.look_at", 7), changed("store", 7), changed("store", {"packs": "x"}),
     ],
 )  # fmt: skip
 def test_an_answer_of_another_program_is_told_in_one_line(stub, trace, answer):

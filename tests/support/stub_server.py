@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import geventrelay
-from geventrelay.backbone.values import OF_BACKBONE, BackboneSnapshot, LinkState, Neighbour
+from geventrelay.backbone.values import OF_BACKBONE, BackboneSnapshot, LinkState, Neighbour, StoreState
 from geventrelay.backbone.words import About
 from geventrelay.engine.counters import OF_OUTLET, OutletSnapshot
 from geventrelay.engine.peeraccount import PeerAccount
@@ -120,6 +120,14 @@ def working(one: dict[str, Any]) -> dict[str, Any]:
     last = one["pumps"][0]["outlets"][-1]
     one["pumps"].append(pump("backbone_work_in", 50, **{last["socket"]: {}}))
     return one
+
+
+def storing(**changes: Any) -> dict[str, Any]:
+    """The attributes of a backbone whose work NATS keeps, for `backbone`; `changes` are others."""
+    return {
+        "store": StoreState.STORING, "store_replicas": 3, "store_waiting": 3, "store_packs": 12, "store_bytes": 31_000,
+        "stored": 1200, "fetched": 900, "redelivered": 64, "stored_again": 10,
+    } | changes  # fmt: skip
 
 
 def backbone(neighbours: Sequence[Any], **changes: Any) -> dict[str, Any]:

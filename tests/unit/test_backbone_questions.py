@@ -7,6 +7,7 @@ import json
 import pytest
 
 from geventrelay.backbone.store import jetstream
+from geventrelay.backbone.store.holding import ASK_S, Holding
 from geventrelay.backbone.store.jetstream import JetStream
 from geventrelay.backbone.store.questions import Answer, Question, Questions
 from geventrelay.backbone.store.storing import PACK_BYTES, PACK_MESSAGES, packs
@@ -219,3 +220,57 @@ def test_packs_are_bounded_and_together_are_all_messages_in_order(sizes):
     for data, count in made:
         assert count <= PACK_MESSAGES
         assert count == 1 or len(data) <= PACK_BYTES
+
+
+HOLDS = Answer(json.dumps({"config": {}, "state": {"messages": 3, "bytes": 90}}).encode())
+
+
+def test_what_a_stream_holds_is_asked_no_more_often_than_every_few_seconds():
+    questions = Questions()
+    holding, asked = Holding("s", questions), []
+
+    def at(now: float, answer: Answer | None = None) -> None:
+        holding.tick(now)
+        questions.tick(now)
+        while (question := questions.take()) is not None:
+            questions.sent(question, now)
+            asked.append(now)
+            if answer is not None:
+                questions.answer(question.number, answer)
+
+    for tenth in range(300):
+        if tenth == 10:
+            holding.open(1.0)
+            holding.hear({"state": {"messages": 1, "bytes": 30}})
+        # What is asked at 6 has its answer, and what is asked at 11 has none.
+        at(tenth / 10, HOLDS if tenth < 110 else None)
+        if tenth == 59:
+            assert (holding.packs, holding.nbytes) == (1, 30)
+    assert (holding.packs, holding.nbytes) == (3, 90)
+    assert asked == [1 + ASK_S * number for number in range(1, 6)]
+    holding.open(30.0)
+    at(30.5)
+    assert len(asked) == 5
+    holding.close()
+    assert (holding.packs, holding.nbytes) == (None, None)
+    at(99.0)
+    assert len(asked) == 5
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(b"", 503, "No Responders"), Answer(b"no JSON"), Answer(b"{}"), Answer(b'{"state": 7}'),
+        Answer(b'{"state": {"messages": -1, "bytes": true}}'), Answer(b'{"error": {"err_code": 10059}}'),
+    ],
+)  # fmt: skip
+def test_what_nats_does_not_say_of_a_stream_is_unknown(answer):
+    questions = Questions()
+    holding = Holding("s", questions)
+    holding.open(0.0)
+    holding.hear({"state": {"messages": 1, "bytes": 30}})
+    holding.tick(ASK_S)
+    questions.answer(0, answer)
+    assert (holding.packs, holding.nbytes) == (None, None)
+    holding.tick(2 * ASK_S)
+    assert questions.take().number == 1

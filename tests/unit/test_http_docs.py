@@ -164,7 +164,7 @@ def test_the_example_of_a_trace_has_every_key_and_every_place_and_outcome():
         took_s=0.0, topic=b"", wanted=True, subscriptions=0, room=None, relays=(way,),
     )  # fmt: skip
     (example,) = (json.loads(one) for one in examples(TEXT) if '"hops"' in one)
-    answer = {"version": report.VERSION, "device": "prices", **trace_as_json(found)}
+    answer = {"version": report.VERSION, "device": "prices", **trace_as_json(found, None)}
     assert keys(answer) == keys(example)
     assert [hop["place"] for hop in answer["relays"][0]["hops"]] == [
         hop["place"] for hop in example["relays"][0]["hops"]

@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.stub_server import backbone, neighbour, relay, working
+from support.stub_server import backbone, neighbour, relay, storing, working
 
-from geventrelay.backbone.values import LinkState
+from geventrelay.backbone.values import LinkState, StoreState
 from geventrelay.cli.top import subscribers
 from geventrelay.cli.top.keys import split
 from geventrelay.cli.top.more_tables import kept_rows
@@ -308,6 +308,29 @@ def test_a_device_without_a_connection_to_nats_says_so(monkeypatch):
     (own,) = [line for line in lines if line.startswith("here: ")]
     assert "no NATS" in own
     assert "no device has a backbone" in mesh_lines(160, monkeypatch, relay("prices"))[-1]
+
+
+def test_how_work_stands_that_nats_keeps_has_a_line_below_the_mesh(monkeypatch):
+    lines = mesh_lines(170, monkeypatch, meshed(**storing()))
+    assert lines[-1] == (
+        "prices: NATS keeps its work on 3 servers, it holds 12 packs (31,000 bytes), 1,200 stored from here, "
+        "3 on the way there, 900 fetched, 64 redelivered, 10 returned"
+    )
+    # It is not shared by credit.
+    assert "credit" not in "".join(lines)
+    quiet = storing(store_waiting=0, store_packs=1, store_bytes=70, store_replicas=1, redelivered=0, stored_again=0)
+    assert mesh_lines(170, monkeypatch, meshed(**quiet))[-1] == (
+        "prices: NATS keeps its work on 1 server, it holds 1 pack (70 bytes), 1,200 stored from here, 900 fetched"
+    )
+    away = storing(store=StoreState.WAITING, store_packs=None, store_bytes=None)
+    assert "prices: NATS gives no answer, so that its work is not stored, 1,200" in "".join(
+        mesh_lines(170, monkeypatch, meshed(**away))
+    )
+    reason = {"store": StoreState.REFUSED, "store_reason": "the server has no JetStream\x1b"}
+    lines = mesh_lines(170, monkeypatch, meshed(**storing(**reason)))
+    refused = "prices: NATS DOES NOT KEEP ITS WORK: the server has no JetStream\\x1b, "
+    # Also where the mesh is not looked at.
+    assert [line.startswith(refused) for line in lines].count(True) == 2
 
 
 def test_relays_of_one_host_are_told_apart(monkeypatch):

@@ -6,9 +6,9 @@ import json
 
 import pytest
 from support.page import complaints, tab_to, text
-from support.stub_server import StubServer, backbone, neighbour, pump, queue, relay, working
+from support.stub_server import StubServer, backbone, neighbour, pump, queue, relay, storing, working
 
-from geventrelay.backbone.values import LinkState
+from geventrelay.backbone.values import LinkState, StoreState
 
 pytestmark = pytest.mark.slow
 
@@ -145,6 +145,27 @@ def test_without_nats_it_says_so_and_why(browser):
         assert complaints(browser, stub) == []
 
 
+def test_how_work_stands_that_nats_keeps_is_told_in_a_line(browser):
+    refused = storing(store=StoreState.REFUSED, store_reason="no JetStream", store_packs=None, store_bytes=None)
+
+    def devices(seconds):
+        return [working(joined(neighbour(1), **storing())), relay("local") | {"backbone": backbone([], **refused)}]
+
+    with StubServer(devices) as stub:
+        browser.open(stub.url)
+        browser.until("document.querySelectorAll('.mesh-own').length === 2")
+        assert browser.evaluate(text("[data-device=prices] .mesh-store")) == (
+            "NATS keeps its work on 3 servers · it holds 12 packs, 31.0\u00a0kB · 1,200 stored from here · "
+            "3 on the way there · 900 fetched · 64 redelivered · 10 returned"
+        )
+        # It is not shared by credit.
+        assert browser.evaluate(column("credit")) is None
+        told = browser.evaluate(text("[data-device=local] .mesh-store.refused"))
+        assert told.startswith("NATS does not keep its work: no JetStream; trying again · 1,200 stored")
+        assert browser.evaluate(text("[data-device=local] .mesh-own.apart .box-peers")) == "work not kept"
+        assert complaints(browser, stub) == []
+
+
 def test_of_very_many_the_first_are_drawn_and_the_table_has_more(browser):
     many = [neighbour(number) for number in range(1, 200)]
     with StubServer(lambda _: [joined(*many)]) as stub:
@@ -161,6 +182,7 @@ def test_a_relay_that_is_alone_and_a_device_without_a_backbone_say_nothing_wrong
         browser.until("document.querySelector('.mesh-own')")
         assert "There is no other relay" in browser.evaluate(text(TABLE))
         browser.until("document.querySelector('[data-device=local] .lane')")
+        assert browser.evaluate("document.querySelector('[data-device=prices] .mesh-store').hidden")
         assert browser.evaluate("document.querySelector('[data-device=local] .mesh')") is None
         assert complaints(browser, stub) == []
 

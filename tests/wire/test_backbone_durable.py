@@ -193,7 +193,11 @@ def test_a_server_without_jetstream_is_told_and_work_waits(run, peers, tmp_path,
         send(source, numbered(10))
         member.until(lambda now: now.store_refused >= 2, "to be refused")
         told = report.backbone(member.backbone)
-        assert told["store"] == {"state": "refused", "reason": "the server has no JetStream", "replicas": 0}
+        refused = {"state": "refused", "reason": "the server has no JetStream", "replicas": 0}
+        assert told["store"] == {**refused, "waiting": 0, "packs": None, "bytes": None}
+        assert {state.value: number for state, number in member.backbone.store_states.items()} == {
+            "waiting": 0, "refused": 1, "storing": 0,
+        }  # fmt: skip
         assert told["store_refused"] >= 2
         assert member.worker().recv_all(10) == numbered(10)
     assert caplog.text.count("the server has no JetStream") == 1

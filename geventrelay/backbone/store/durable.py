@@ -27,6 +27,7 @@ from ..words import Grant, Hungry, Spent, Word
 from ..work.working import WorkEnds
 from . import jetstream
 from .fetching import Fetching
+from .holding import Holding
 from .jetstream import JetStream
 from .questions import Answer, Question, Questions
 from .storing import OVERHEAD_BYTES, Storing
@@ -63,6 +64,7 @@ class Durable(Part):
         self._questions = questions = Questions()
         self._storing = storing = Storing(settings, relay, ends.work, names, questions, wake, self._miss)
         self._fetching = Fetching(settings.name, ends.work, names, questions, storing, wake, self._miss)
+        self._holding = Holding(names.about_stream, questions)
         self._differing = Differing(settings.name, "kept by NATS")
         self._is_connected = False
         self._looking: Question | None = None
@@ -142,8 +144,12 @@ class Durable(Part):
         """What there is to tell of stored work, as `BackboneSnapshot` has it."""
         return {
             "store": self.state,
+            "store_states": {state: int(self.state is state) for state in StoreState},
             "store_reason": self.reason,
             "store_replicas": self.replicas,
+            "store_waiting": self._storing.waiting,
+            "store_packs": self._holding.packs,
+            "store_bytes": self._holding.nbytes,
             "store_refused": self.refused,
             "stored": self._storing.stored,
             "store_retries": self._storing.retried,
@@ -174,6 +180,7 @@ class Durable(Part):
             self._look_at = None
             self._look()
         self._fetching.tick(now)
+        self._holding.tick(now)
         if self._questions:
             self._wake()
 
@@ -251,6 +258,7 @@ class Durable(Part):
             self._refuse(reason)
             return
         self.replicas = config.get("num_replicas", 1)
+        self._holding.hear(said)
         self._ask(self._names.about_consumer, b"", self._on_consumer)
 
     def _create(self, replicas: int) -> None:
@@ -301,6 +309,7 @@ class Durable(Part):
         self.state, self.reason, self._logged, self._no_peers_since = StoreState.STORING, "", "", None
         self._storing.open(self._link.max_payload)
         self._fetching.open(ack_wait_s)
+        self._holding.open(time.monotonic())
 
     def _refuse(self, reason: str) -> None:
         """It cannot be used, for that `reason`, which is logged once; look again later."""
@@ -315,6 +324,7 @@ class Durable(Part):
         self.state, self.reason = state, reason
         self._storing.close()
         self._fetching.close()
+        self._holding.close()
 
 
 _TOO_LARGE = Answer(json.dumps({"error": {"err_code": jetstream.TOO_LARGE}}).encode())

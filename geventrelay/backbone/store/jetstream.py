@@ -148,6 +148,15 @@ def config_of(said: Mapping[str, Any]) -> dict[str, Any]:
     return config if isinstance(config, dict) else {}
 
 
+def held(said: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """How many messages a stream holds by what an answer has `said`, and how many bytes; None where it does not say."""
+    state = said.get("state")
+    found = (state.get(key) if isinstance(state, dict) else None for key in ("messages", "bytes"))
+    # What is shown is what an integer of theirs can be.
+    messages, nbytes = (one if type(one) is int and 0 <= one < 2**64 else None for one in found)
+    return messages, nbytes
+
+
 def ack_wait_s(config: Mapping[str, Any]) -> float:
     """How long a consumer of this `config` waits for what becomes of a message, in seconds."""
     wait = config.get("ack_wait")

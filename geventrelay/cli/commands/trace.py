@@ -19,6 +19,7 @@ from ..arguments import given_options
 from ..command import Command, Options, sections_of
 from ..http_stream import read_token
 from ..output import print_stdout
+from ..stored import stored_line
 
 # A server that is busy may be late with its answer.
 _ANSWER_S = 10.0
@@ -96,6 +97,8 @@ def _lines(device: str, answer: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {_topic(answer)}"
     if answer.get("room") is not None:
         yield f"  its workers have room for {_messages(answer['room'])}"
+    if answer.get("store") is not None:
+        yield f"  {stored_line(answer['store'])}"
     for one in relays:
         yield ""
         yield from _relay(one)

@@ -32,6 +32,8 @@ class RelayRates:
     :ivar promised: how many it may send here now, for workers here.
     :ivar hungry: whether messages wait there for a worker.
     :ivar version: its version of geventrelay.
+    :ivar store: how the device itself stands with what keeps its work, as ``/api/backbone`` has it in ``store``, and
+        what it has stored there, fetched and so on; None if no work is to be kept, and of another relay.
     """
 
     device: str
@@ -57,6 +59,7 @@ class RelayRates:
     promised: int | None = None
     hungry: bool | None = None
     version: str | None = None
+    store: Mapping[str, Any] | None = None
 
     @property
     def waits(self) -> int | None:
@@ -92,6 +95,7 @@ class RelayRates:
 # Where a device with work gets what others have no room for.
 _WORK_IN = "backbone_work_in"
 _OF_WORK = ("credit", "promised", "hungry")
+_STORED = ("stored", "fetched", "redelivered", "stored_again", "malformed")
 _SAME = ("relay", "host", "round_trip_s", "lost", *_OF_WORK)
 
 
@@ -102,7 +106,9 @@ def mesh_of(device: Mapping[str, Any]) -> tuple[RelayRates, ...]:
         return ()
     sockets, reason = device.get("sockets"), backbone.get("reason")
     # Others know of no work.
-    has_work = any(pump.get("source") == _WORK_IN for pump in device.get("pumps", ()))
+    store = backbone.get("store")
+    # What is kept by NATS is not shared by credit.
+    has_work = store is None and any(pump.get("source") == _WORK_IN for pump in device.get("pumps", ()))
     same = _SAME if has_work else _SAME[: -len(_OF_WORK)]
     own = RelayRates(
         device=name,
@@ -113,6 +119,7 @@ def mesh_of(device: Mapping[str, Any]) -> tuple[RelayRates, ...]:
         sent=_sum(backbone, "sent", "work_sent"),
         received=_sum(backbone, "received", "work_received"),
         peers=None if sockets is None else sum(socket.get("peers") or 0 for socket in sockets),
+        store=None if store is None else {**store, **{key: backbone.get(key) for key in _STORED}},
     )
     return (own, *(_other(name, one, same) for one in backbone.get("neighbours", ())))
 

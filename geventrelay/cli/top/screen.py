@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ...printable import printable
+from ..stored import stored_line
 from .mesh import RelayRates
 from .more_tables import kept_rows, kept_table, mesh_table, subscribers_table, topics_table
 from .rates import DeviceRates, short
@@ -96,7 +97,7 @@ class Screen:
             *([Text(""), *notes] if notes else []),
             *([] if topics is None else [Text(""), self._topics_table(by_rate(topics))]),
             *([] if subscribers is None else [Text(""), self._subscribers_table(by_loss(subscribers))]),
-            *([] if mesh is None else [Text(""), self._mesh_table(mesh)]),
+            *([] if mesh is None else [Text(""), self._mesh_table(mesh), *_stores(mesh)]),
         )
         with self._console.capture() as captured:
             self._console.print(page)
@@ -123,7 +124,7 @@ class Screen:
         devices = self._devices or []
         rows, room = len(devices), self._room(devices)
         if self._view.shows is not Shows.DEVICES:
-            rows, room = len(self._rows(devices)), self._room([])
+            rows, room = len(self._rows(devices)), self._other_room
         self._view = self._view.pressed(key, rows, room)
         self._draw()
 
@@ -176,7 +177,7 @@ class Screen:
         """What is shown in place of the `devices`, below a `head`: topics, subscribers, what they keep, or the mesh."""
         gap = [Text("")] if self._is_roomy else []
         rows = self._rows(devices)
-        first, shown = self._view.window(rows, self._room([]))
+        first, shown = self._view.window(rows, self._other_room)
         found: RenderableType = Text("measuring", style="dim")
         if self._view.shows is Shows.KEPT:
             found = kept_table(shown, self._console.width) if rows else _line(_KEEP_NONE, "dim")
@@ -185,7 +186,7 @@ class Screen:
         elif self._view.shows is Shows.TOPICS and self._topics is not None:
             found = self._topics_table(shown)
         elif self._view.shows is Shows.MESH and self._mesh is not None:
-            found = self._mesh_table(shown)
+            found = Group(self._mesh_table(shown), *self._stores)
         return Group(head, _totals(devices), *gap, found, *gap, self._foot(first, len(shown), len(rows)))
 
     def _topics_table(self, topics: Sequence[TopicRates]) -> RenderableType:
@@ -198,6 +199,11 @@ class Screen:
         return mesh_table(mesh, self._console.width) if mesh else _line(_MESH_NONE, "dim")
 
     @property
+    def _stores(self) -> list[Text]:
+        """A line for each device whose work NATS keeps, below the mesh, if there is room."""
+        return _stores(self._mesh or ())[: 5 if self._is_roomy else 1]
+
+    @property
     def _is_roomy(self) -> bool:
         return self._console.height >= _ROOMY_LINES
 
@@ -206,6 +212,12 @@ class Screen:
         notes = len(self._notes(devices))
         gaps = (3 if notes else 2) if self._is_roomy else 0
         return max(1, self._console.height - _OTHER_LINES - notes - gaps)
+
+    @property
+    def _other_room(self) -> int:
+        """How many rows fit on the screen of what is shown in place of the devices."""
+        below = len(self._stores) if self._view.shows is Shows.MESH else 0
+        return max(1, self._room([]) - below)
 
     def _notes(self, devices: Sequence[DeviceRates]) -> list[Text]:
         """A line for each device with news, if there is room: those that are down, then those that lose most."""
@@ -261,7 +273,10 @@ def _totals(devices: Sequence[DeviceRates]) -> Text:
 
 def _notes(devices: Sequence[DeviceRates], since: Since) -> list[Text]:
     counted = ("dropped", "lost", "denied")
-    notes = ((_failure(one, since), _apart(one), *(_missing(one, since, name) for name in counted)) for one in devices)
+    notes = (
+        (_failure(one, since), _apart(one), _unkept(one), *(_missing(one, since, name) for name in counted))
+        for one in devices
+    )
     return [note for some in notes for note in some if note is not None]
 
 
@@ -279,6 +294,22 @@ def _apart(one: DeviceRates) -> Text | None:
     if own is None or not own.is_apart or one.state != "running":
         return None
     return _line(f"{one.name}: no connection to NATS" + (f": {own.reason}" if own.reason else ""), "red")
+
+
+def _unkept(one: DeviceRates) -> Text | None:
+    store = next((relay.store for relay in one.mesh if relay.store is not None), None)
+    if store is None or store.get("state") != "refused" or one.state != "running":
+        return None
+    return _line(f"{one.name}: {stored_line(store)}", "red")
+
+
+def _stores(mesh: Sequence[RelayRates]) -> list[Text]:
+    """A line for each device of a `mesh` whose work NATS keeps."""
+    return [
+        _line(f"{one.device}: {stored_line(one.store)}", "dim" if one.store.get("state") == "storing" else "red")
+        for one in mesh
+        if one.store is not None
+    ]
 
 
 def _missing(one: DeviceRates, since: Since, name: str) -> Text | None:

@@ -1,8 +1,8 @@
 // The mesh that a device is part of: all devices of its name, joined over NATS. A map, and a table with all figures.
 
-import { make, setText } from "./dom.js";
+import { make, setClass, setHidden, setText } from "./dom.js";
 import { MeshMap } from "./meshmap.js";
-import { count, exact, milliseconds, plural, rate } from "./numbers.js";
+import { bytes, count, exact, milliseconds, plural, rate } from "./numbers.js";
 import { meshKey } from "./rates.js";
 import { Table } from "./table.js";
 
@@ -31,24 +31,30 @@ export class Mesh {
   #map;
   #table;
   #summary = make("p", { class: "mesh-summary muted" });
+  #store = make("p", { class: "mesh-store muted", hidden: true });
 
   constructor(name) {
     this.#map = new MeshMap(name);
     this.#table = new Table("Other relays", [], "There is no other relay of this name.", name);
     this.root = make("details", { class: "mesh", open: true },
       make("summary", {}, "Mesh", make("span", { class: "visually-hidden" }, ` of ${name}`)),
-      make("div", { class: "mesh-body" }, this.#summary, this.#map.root, this.#table.root));
+      make("div", { class: "mesh-body" }, this.#summary, this.#store, this.#map.root, this.#table.root));
   }
 
   // Show the mesh that a device is part of. `width` is that of the map, in pixels.
   update(device, rates, width) {
     const { backbone } = device;
     setText(this.#summary, summary(backbone));
+    setHidden(this.#store, !backbone.store);
+    if (backbone.store) {
+      setText(this.#store, storeText(backbone));
+      setClass(this.#store, "refused", backbone.store.state === "refused");
+    }
     this.#map.update(device, rates, width);
     const others = backbone.neighbours;
     const rows = others.map((one) => COLUMNS.map(([, , text]) => text(one, rates) ?? null));
-    // A device without work knows of none.
-    const hasWork = device.pumps.some((pump) => pump.source === "backbone_work_in");
+    // A device without work knows of none, and what NATS keeps is not shared by credit.
+    const hasWork = !backbone.store && device.pumps.some((pump) => pump.source === "backbone_work_in");
     const used = COLUMNS.map(([heading], column) =>
       column < 1 || ((hasWork || !OF_WORK.has(heading)) && rows.some((row) => row[column] !== null)));
     this.#table.setHeadings(COLUMNS.filter((_, column) => used[column]).map(([heading, title]) => [heading, title]));
@@ -72,6 +78,27 @@ function summary(backbone) {
   const dropped = Object.entries(backbone.dropped ?? {}).filter(([, messages]) => messages > 0);
   if (dropped.length) parts.push(`dropped ${dropped.map(([reason, messages]) => `${exact(messages)} ${reason.replaceAll("_", " ")}`).join(", ")}`);
   if (backbone.lost > 0) parts.push(`${exact(backbone.lost)} lost on the way here`);
+  return parts.join(" · ");
+}
+
+// How the work stands that NATS keeps for this device, in a line.
+function storeText(backbone) {
+  const { store } = backbone;
+  const parts = [];
+  if (store.state === "storing") {
+    parts.push("NATS keeps its work" + (store.replicas > 0 ? ` on ${plural(store.replicas, "server", "servers")}` : ""));
+  } else if (store.state === "refused") {
+    parts.push(`NATS does not keep its work: ${store.reason}; trying again`);
+  } else {
+    parts.push("NATS gives no answer, so that its work is not stored");
+  }
+  if (store.packs != null) parts.push(`it holds ${plural(store.packs, "pack", "packs")}` + (store.bytes != null ? `, ${bytes(store.bytes)}` : ""));
+  parts.push(`${exact(backbone.stored)} stored from here`);
+  if (store.waiting > 0) parts.push(`${exact(store.waiting)} on the way there`);
+  parts.push(`${exact(backbone.fetched)} fetched`);
+  if (backbone.redelivered > 0) parts.push(`${exact(backbone.redelivered)} redelivered`);
+  if (backbone.stored_again > 0) parts.push(`${exact(backbone.stored_again)} returned`);
+  if (backbone.malformed > 0) parts.push(`${exact(backbone.malformed)} not understood`);
   return parts.join(" · ");
 }
 

@@ -66,10 +66,11 @@ export class MeshMap {
       setText(host, fitHost(backbone.host || backbone.relay, box.width - 20, font(12)));
       const away = backbone.round_trip_s != null ? `NATS ${milliseconds(backbone.round_trip_s)}` : "NATS";
       const waits = backbone.waiting + backbone.incoming;
-      const words = !there ? "no NATS" : waits > 0 ? `${count(waits)} waiting` : away;
+      const isKept = backbone.store?.state !== "refused";
+      const words = !there ? "no NATS" : !isKept ? "work not kept" : waits > 0 ? `${count(waits)} waiting` : away;
       setText(more, fit(words, box.width - 20, font(12, 600)));
-      setClass(root, "apart", !there);
-      setClass(root, "busy", there && waits > 0);
+      setClass(root, "apart", !there || !isKept);
+      setClass(root, "busy", there && isKept && waits > 0);
       setText(title, [`this relay: ${backbone.relay}`, there ? `at ${backbone.server}` : `no connection to NATS: ${backbone.reason}`,
         `${exact(backbone.waiting)} messages wait for others, ${exact(backbone.incoming)} from others`].join("\n"));
     });
