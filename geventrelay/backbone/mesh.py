@@ -204,7 +204,7 @@ class Mesh:
         """NATS can be reached from `now` on, for the first time or again."""
         self._is_connected = True
         for one in self._others.values():
-            one.heard, one.is_back, one.ping = now, False, None
+            one.heard, one.is_back, one.ping, one.round_trip_s = now, False, None, None
         return self._say_here(now, answer=True)
 
     def disconnected(self) -> None:
@@ -307,7 +307,7 @@ class Mesh:
                 received=one.received,
                 lost=one.lost,
                 sent=one.sent + self._sent_since(one.begins),
-                round_trip_s=one.round_trip_s,
+                round_trip_s=one.round_trip_s if self._is_connected else None,
                 about=one.about,
             )
             for relay, one in sorted(self._others.items())

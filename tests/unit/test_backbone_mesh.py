@@ -361,6 +361,23 @@ def test_the_way_to_another_one_and_back_is_measured_again_and_again():
         assert one.mesh.neighbours(net.now)[0].round_trip_s == 0.5
 
 
+def test_without_a_connection_no_way_is_known_until_it_is_measured_again():
+    net = Net()
+    one, _ = relays(net, 2)
+
+    def way() -> float | None:
+        return one.mesh.neighbours(net.now)[0].round_trip_s
+
+    net.settle()
+    assert way() == 0.0
+    one.mesh.disconnected()
+    assert way() is None
+    one.do(one.mesh.connected(net.now))
+    assert way() is None
+    net.settle(PING_S + 1)
+    assert way() == 0.0
+
+
 def test_one_that_says_nothing_of_itself_is_older_and_is_asked_for_no_answer():
     (one,) = relays(Net(), 1)
     one.mesh.hear(Here(b"old45678", "host", id_of(()), ()), 1000.0)

@@ -307,6 +307,8 @@ def test_a_device_without_a_connection_to_nats_says_so(monkeypatch):
     assert "prices: no connection to NATS: Connection refused\\x1b" in lines
     (own,) = [line for line in lines if line.startswith("here: ")]
     assert "no NATS" in own
+    # An older server still tells what it was before.
+    assert " ms " not in own and " ? " in own
     assert "no device has a backbone" in mesh_lines(160, monkeypatch, relay("prices"))[-1]
 
 

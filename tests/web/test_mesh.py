@@ -135,12 +135,15 @@ def test_one_that_is_silent_and_messages_that_wait_are_seen(browser):
 
 
 def test_without_nats_it_says_so_and_why(browser):
-    away = joined(neighbour(1), state=LinkState.CONNECTING, server="", reason="Connection refused")
+    other_one = neighbour(1, round_trip_s=None)
+    away = joined(other_one, state=LinkState.CONNECTING, server="", reason="Connection refused", round_trip_s=None)
     with StubServer(lambda _: [away]) as stub:
         browser.open(stub.url)
         browser.until("document.querySelector('.mesh-own.apart')")
         assert browser.evaluate(text(".mesh-summary")).startswith("no connection to NATS: Connection refused; trying")
         # What was heard before is old.
+        assert browser.evaluate(text(other(1, ".box-peers:last-of-type"))) == "not known now"
+        assert browser.evaluate(column("away")) == ["?"]
         assert browser.evaluate(f"document.querySelector({json.dumps(other(1))}).classList.contains('late')")
         assert complaints(browser, stub) == []
 

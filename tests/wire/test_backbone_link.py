@@ -223,6 +223,19 @@ def test_of_several_servers_one_that_is_there_is_taken(tmp_path):
             relay.until(lambda now: now.server == gone.url, "the other server")
 
 
+def test_how_far_away_nats_is_is_unknown_while_it_is_away(tmp_path):
+    with nats_server(tmp_path) as nats, Relays(nats.url) as relays:
+        one, _ = relays.start(), relays.start()
+        one.until(lambda now: now.round_trip_s is not None, "a way to NATS")
+        one.until(lambda now: now.others_round_trip_s is not None, "a way to the other relay")
+        nats.kill()
+        one.until(lambda now: now.state is LinkState.CONNECTING, "no connection")
+        assert (one.now.round_trip_s, one.now.others_round_trip_s) == (None, None)
+        assert [relay.round_trip_s for relay in one.now.neighbours] == [None]
+        nats.start()
+        one.until(lambda now: now.round_trip_s is not None, "a way to NATS")
+
+
 @pytest.mark.slow
 def test_in_a_cluster_order_is_kept_while_interests_change_and_a_server_that_ends_is_left(tmp_path):
     with nats_cluster(tmp_path, 3) as servers, contextlib.ExitStack() as stack:

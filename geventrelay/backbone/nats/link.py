@@ -64,7 +64,7 @@ class Link:
     :raises StartError: if a file that it names cannot be used.
     :ivar reason: why it is not connected; empty if it is.
     :ivar connects: how many connections there were.
-    :ivar round_trip_s: how long the last question to the server took, in seconds; None before there was one.
+    :ivar round_trip_s: how long the last question to the server took, in seconds; None while that is not known.
     """
 
     def __init__(self, settings: Relay | Forwarder) -> None:
@@ -212,7 +212,7 @@ class Link:
             return True
         finally:
             if self._connection is not None:
-                self._connection = None
+                self._connection = self.round_trip_s = None
                 listener.on_disconnected()
             connection.abort()
 

@@ -116,9 +116,7 @@ def _of_mesh(one: RelayRates) -> Sequence[str | None]:
         _unless_none(one.sent_per_s, short),
         _unless_none(one.received_per_s, short),
         silent,
-        _unless_none(
-            one.round_trip_s, lambda seconds: f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.1f} s"
-        ),
+        _way(one),
         _unless_none(one.waits, short),
         _unless_none(one.peers, short),
         _unless_none(one.in_per_s, short),
@@ -130,6 +128,13 @@ def _of_mesh(one: RelayRates) -> Sequence[str | None]:
         _unless_none(one.nats, printable),
         _unless_none(one.version, printable),
     )
+
+
+def _way(one: RelayRates) -> str | None:
+    """How far away it is. Without NATS, what was measured before is old, as older servers still tell it."""
+    if one.is_apart or one.round_trip_s is None:
+        return "?" if one.is_own else None
+    return f"{one.round_trip_s * 1000:.1f} ms" if one.round_trip_s < 1 else f"{one.round_trip_s:.1f} s"
 
 
 def _unless_none(value: _Value | None, text: Callable[[_Value], str]) -> str | None:

@@ -11,7 +11,7 @@ const OF_WORK = new Set(["credit", "promised", "hungry"]);
 const COLUMNS = [
   ["host", "where it is", (one) => one.host],
   ["silent", "how long ago it was heard of", (one) => secondsText(one.silent_s)],
-  ["away", "how long the way to it and back takes", (one) => one.round_trip_s != null ? milliseconds(one.round_trip_s) : null],
+  ["away", "how long the way to it and back takes", (one) => one.round_trip_s === null ? "?" : one.round_trip_s !== undefined ? milliseconds(one.round_trip_s) : null],
   ["to it", "messages a second that are sent to it", (one, rates) => rateText(rates, one.relay, "sent")],
   ["from it", "messages a second that come from it", (one, rates) => rateText(rates, one.relay, "received")],
   ["lost", "messages of it that did not come", (one) => exact(one.lost ?? 0)],

@@ -88,7 +88,7 @@ export class MeshMap {
       const isLate = one.silent_s >= LATE_S || device.backbone.state !== "connected";
       setText(host, fitHost(one.host || relay, room, font(14, 600)));
       setText(peers, fit(programs(one.about), room, font(12)));
-      setText(state, fit(stateText(one), room, font(12, 600)));
+      setText(state, fit(stateText(one, device.backbone.state === "connected"), room, font(12, 600)));
       setClass(root, "late", isLate);
       setClass(root, "busy", !isLate && one.about != null && one.about.waiting + one.about.incoming > 0);
       for (const { what, root: arrow, line: shaft, flow, text, title: told } of ways) {
@@ -136,8 +136,9 @@ function programs(about) {
   return keys.length ? plural(keys.reduce((sum, one) => sum + one, 0), "program", "programs") : "programs not seen";
 }
 
-function stateText(one) {
+function stateText(one, there) {
   if (one.silent_s >= LATE_S) return `silent for ${Math.round(one.silent_s)} s`;
+  if (!there) return "not known now";
   const waits = one.about ? one.about.waiting + one.about.incoming : 0;
   if (waits > 0) return `${count(waits)} waiting`;
   return one.round_trip_s != null ? `${milliseconds(one.round_trip_s)} away` : "here";
