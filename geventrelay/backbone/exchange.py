@@ -100,7 +100,7 @@ class Exchange:
         :raises StartError: if one cannot be used, or if the library for NATS is missing.
         """
         check_installed()
-        self._link = Link(self._settings)
+        self._link = Link(self._settings, self._relay.hex())
 
     async def run(self, streams: StreamEnds | None = None, work: WorkEnds | None = None) -> None:
         """Move messages until this is cancelled. Then the others are told, and what still waits is dropped.

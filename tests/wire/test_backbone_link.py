@@ -223,6 +223,15 @@ def test_of_several_servers_one_that_is_there_is_taken(tmp_path):
             relay.until(lambda now: now.server == gone.url, "the other server")
 
 
+def test_the_log_says_what_others_call_a_device_that_is_connected(tmp_path, caplog):
+    caplog.set_level("INFO", "geventrelay")
+    with nats_server(tmp_path) as nats, Relays(nats.url) as relays:
+        one = relays.start()
+        one.until(lambda now: now.state is LinkState.CONNECTED, "a connection")
+        (line,) = [one.getMessage() for one in caplog.records if "backbone-connected" in one.getMessage()]
+        assert line == f"backbone-connected device=prices relay={one.now.relay} server={nats.url}"
+
+
 def test_how_far_away_nats_is_is_unknown_while_it_is_away(tmp_path):
     with nats_server(tmp_path) as nats, Relays(nats.url) as relays:
         one, _ = relays.start(), relays.start()

@@ -61,15 +61,16 @@ class Link:
     """Connects to one of several servers of NATS, and again whenever the connection ends.
 
     :param settings: the device's.
+    :param relay: what others call the device, for the log.
     :raises StartError: if a file that it names cannot be used.
     :ivar reason: why it is not connected; empty if it is.
     :ivar connects: how many connections there were.
     :ivar round_trip_s: how long the last question to the server took, in seconds; None while that is not known.
     """
 
-    def __init__(self, settings: Relay | Forwarder) -> None:
+    def __init__(self, settings: Relay | Forwarder, relay: str = "") -> None:
         self._servers = addresses("backbone", settings.backbone)
-        self._device = settings.name
+        self._device, self._relay = settings.name, relay
         self._settings = settings
         try:
             # Read again for each connection: secrets are replaced in their files.
@@ -206,7 +207,7 @@ class Link:
             await self._subscribe(connection)
             self._connection, self._server, self.reason = connection, str(server), ""
             self.connects += 1
-            log.info(event("backbone-connected", device=self._device, server=server))
+            log.info(event("backbone-connected", device=self._device, relay=self._relay, server=server))
             listener.on_connected()
             await self._stay(connection)
             return True
