@@ -8,6 +8,7 @@ from geventrelay.backbone.nats.address import ServerAddress, addresses, user_and
 from geventrelay.backbone.options import SMALLEST_BUFFER_BYTES
 from geventrelay.errors import SettingsError
 from geventrelay.settings import Custom, Forwarder, Queue, Relay, Streamer
+from geventrelay.settings.concealed import ConcealedText
 from geventrelay.terms import WhenFull
 
 SIDES = {"frontend": 1, "backend": 2}
@@ -37,6 +38,27 @@ def test_urls_are_read_with_commas_in_lists_and_without_scheme_or_port(written, 
 def test_what_is_no_url_of_nats_is_refused(wrong):
     with pytest.raises(SettingsError, match=r"^backbone: expected URLs of NATS such as"):
         addresses("backbone", wrong)
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        (["http://n1"], "'http://n1'"),
+        ("nats://n1, foo://n2", "'foo://n2'"),
+        (["nats://n1", "n2,n3:0"], "'n3:0'"),
+        ([""], "''"),
+        (["n1", 7], "7"),
+        ([], "[]"),
+        # Of what a variable holds, no piece is shown.
+        ([ConcealedText("n1,n 2", "text with ${N}")], "text with ${N}"),
+        (["n 1", "me:s3cret@n2"], "text that has a login"),
+    ],
+)
+def test_an_error_shows_the_one_url_that_is_wrong(written, shown):
+    rule = "URLs of NATS such as nats://n1:4222,n2:4222 or tls://n1:4222"
+    with pytest.raises(SettingsError) as raised:
+        addresses("backbone", written)
+    assert str(raised.value) == f"backbone: expected {rule}, got {shown}"
 
 
 def test_a_login_stands_in_no_text():

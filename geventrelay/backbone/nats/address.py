@@ -52,8 +52,9 @@ def addresses(name: str, value: Any) -> tuple[ServerAddress, ...]:
         for one in several.split(",") if isinstance(several, str) else [several]:
             address = _address(one, tls=bool(found) and found[-1].tls)
             if address is None:
-                # All of it, as it was given: by that the file knows what must not be shown.
-                raise SettingsError(name, _RULE, Unshown("text that has a login") if _has_login(value) else value)
+                # What must not be shown is no plain text, and not cut into pieces that are.
+                wrong = one.strip() if type(several) is str else several
+                raise SettingsError(name, _RULE, Unshown("text that has a login") if _has_login(value) else wrong)
             found.append(address)
     return tuple(found)
 
