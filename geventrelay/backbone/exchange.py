@@ -24,6 +24,7 @@ from typing import Any
 
 from ..components.component import Traffic
 from ..log import event
+from ..settings import Relay
 from ..terms import WhenFull
 from .about import Portrait
 from .mesh import Action, Forget, Joined, Left, Mesh, Say, Serve
@@ -83,7 +84,8 @@ class Exchange:
         self._publishing = Publishing(settings, own, self._mesh, outbox, self._do, self._has_to_send.set)
         # They take turns to send.
         self._parts: deque[Part] = deque((self._publishing,))
-        self._around = Around(self._host, self._mesh, self._publishing, taken)
+        workers_at = "push" if isinstance(settings, Relay) else "backend"
+        self._around = Around(self._host, self._mesh, self._publishing, taken, lambda: traffic().peers, workers_at)
         self._probing = Probing(self._mesh, outbox, self._around, self._do)
         self._publishing.turns = self._probing
         self._link: Link | None = None

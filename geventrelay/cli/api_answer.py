@@ -224,11 +224,12 @@ _TRACE: Mapping[str, Check] = {
     "answered": _is_flag, "limit_s": _is_duration, "took_s": _is_duration, "topic": _is_text, "relay": _is_text,
     "host": _is_text, "server": _is_text, "reason": _is_text, "away_s": _is_duration, "waiting": is_count,
     "incoming": is_count, "dropped": is_count, "wanted": _is_flag, "subscriptions": is_count, "room": is_count,
+    "workers": is_count,
 }  # fmt: skip
 _TRACED: Mapping[str, Check] = {
     "relay": _is_text, "host": _is_text, "outcome": _is_text, "reason": _is_text, "seconds": _is_duration,
     "silent_s": _is_duration, "dropped": is_count, "sent": _is_flag, "wanted": _is_flag, "subscriptions": is_count,
-    "room": is_count, "credit": is_count,
+    "room": is_count, "workers": is_count, "credit": is_count,
 }  # fmt: skip
 _HOP: Mapping[str, Check] = {"place": _is_text, "seconds": _is_duration, "messages": is_count, "over": _is_flag}
 _SOCKET: Mapping[str, Check] = {"key": _is_text, "peers": is_count}

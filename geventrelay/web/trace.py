@@ -97,6 +97,7 @@ def as_json(found: Trace, backbone: BackboneSnapshot | None) -> Json:
         "wanted": found.wanted,
         "subscriptions": found.subscriptions,
         "room": found.room,
+        "workers": found.workers,
         "store": None if backbone is None else report.store(backbone),
         "relays": [_relay(one) for one in found.relays],
     }
@@ -115,6 +116,7 @@ def _relay(one: TracedRelay) -> Json:
         "wanted": one.wanted,
         "subscriptions": one.subscriptions,
         "room": one.room,
+        "workers": one.workers,
         "credit": one.credit,
         "hops": [_hop(hop) for hop in one.hops],
         "look_at": None if one.stays is None else {"there": one.stays.is_there, "values": list(one.stays.look_at)},

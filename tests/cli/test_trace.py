@@ -175,6 +175,25 @@ def test_an_empty_topic_is_all_messages_and_work_has_none(stub, trace):
         assert f"  {told}" in output.splitlines()
 
 
+@pytest.mark.parametrize(
+    ("room", "workers", "told"),
+    [
+        (0, 0, "it has no workers"),
+        (0, 2, "its 2 workers have room for 0 messages"),
+        (7, 1, "its 1 worker has room for 7 messages"),
+        (7, 0, "its workers have room for 7 messages"),
+        (0, None, "its workers have room for 0 messages"),
+    ],
+)
+def test_no_workers_are_not_shown_as_busy_ones(stub, trace, room, workers, told):
+    counts = {"room": room, "workers": workers}
+    answer = {**ANSWER, **counts, "relays": [{**ANSWERED, **counts}]}
+    stub.overrides["/api/devices/prices/trace"] = (200, answer)
+    lines = trace("prices", stub.url, code=1)[0].splitlines()
+    assert f"  {told}" in lines
+    assert f"  work             {told}; 7 may be sent there now" in lines
+
+
 def test_of_work_that_nats_keeps_it_tells_how_that_stands(stub, trace):
     store = {"state": "storing", "reason": "", "replicas": 3, "waiting": 5, "packs": 2, "bytes": 1300}
     line = "  NATS keeps its work on 3 servers, it holds 2 packs (1,300 bytes), 5 on the way there"

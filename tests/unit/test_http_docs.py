@@ -161,7 +161,7 @@ def test_the_example_of_a_trace_has_every_key_and_every_place_and_outcome():
     way = TracedRelay(relay="1", host="", outcome=Outcome.ANSWERED, hops=tuple(Hop(place, 0.0) for place in Place))
     found = Trace(
         relay="0", host="", server="", reason="", away_s=None, waiting=0, incoming=0, dropped=0, limit_s=1.0,
-        took_s=0.0, topic=b"", wanted=True, subscriptions=0, room=None, relays=(way,),
+        took_s=0.0, topic=b"", wanted=True, subscriptions=0, room=None, workers=None, relays=(way,),
     )  # fmt: skip
     (example,) = (json.loads(one) for one in examples(TEXT) if '"hops"' in one)
     answer = {"version": report.VERSION, "device": "prices", **trace_as_json(found, None)}

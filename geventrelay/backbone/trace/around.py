@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ..mesh import Mesh
@@ -23,16 +23,27 @@ class Around:
     :param mesh: knows the others.
     :param publishing: its messages with topics.
     :param taken: how many of those that it was handed the device has taken; None if that is not known.
+    :param peers: how many programs are connected to each socket of the device, by its key.
+    :param workers_at: the key of the socket that workers are connected to, in each device of its name.
     :ivar working: its work; None if it has none.
     :ivar host: as it was given.
     """
 
-    def __init__(self, host: str, mesh: Mesh, publishing: Publishing, taken: Callable[[], int | None]) -> None:
+    def __init__(
+        self,
+        host: str,
+        mesh: Mesh,
+        publishing: Publishing,
+        taken: Callable[[], int | None],
+        peers: Callable[[], Mapping[str, int]],
+        workers_at: str,
+    ) -> None:
         self.host = host
         self.working: Working | None = None
         self._mesh = mesh
         self._publishing = publishing
         self._taken = taken
+        self._peers, self._workers_at = peers, workers_at
         self._link: Link | None = None
         self._away_since: float | None = None
 
@@ -102,6 +113,13 @@ class Around:
     def room(self) -> int | None:
         """How many messages with work its workers have room for; None if it has none with work."""
         return None if self.working is None else self.working.room()
+
+    def workers(self, peers: Mapping[str, int] | None = None) -> int | None:
+        """How many workers are connected; None if it has none with work, or if they are not seen.
+
+        :param peers: how many programs are connected to each socket of another device; None for those of this one.
+        """
+        return None if self.working is None else (self._peers() if peers is None else peers).get(self._workers_at)
 
     def credit(self, relay: bytes) -> int | None:
         """How many messages with work may go to the device `relay` now; None if this one has none with work."""

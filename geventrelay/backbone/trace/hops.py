@@ -90,6 +90,7 @@ class TracedRelay:
     :ivar wanted: whether it asks for the topic; None without one, or without an answer.
     :ivar subscriptions: how many different topics its subscribers ask for that cover it; None likewise.
     :ivar room: how many messages with work its workers have room for; None if it has none with work, or is not known.
+    :ivar workers: how many workers are connected to it, as it has said last; None likewise.
     :ivar credit: how many messages with work this device may send to it now; None if it has none with work.
     """
 
@@ -104,6 +105,7 @@ class TracedRelay:
     wanted: bool | None = None
     subscriptions: int | None = None
     room: int | None = None
+    workers: int | None = None
     credit: int | None = None
 
     @property
@@ -135,6 +137,7 @@ class Trace:
     :ivar wanted: whether this device asks others for the topic; None without one.
     :ivar subscriptions: how many different topics its subscribers ask for that cover it; None likewise.
     :ivar room: how many messages with work its own workers have room for; None if it has none with work.
+    :ivar workers: how many of these are connected; None if it has none with work, or if they are not seen.
     :ivar relays: the others, by their ids.
     """
 
@@ -152,6 +155,7 @@ class Trace:
     wanted: bool | None
     subscriptions: int | None
     room: int | None
+    workers: int | None
     relays: tuple[TracedRelay, ...]
 
     @property

@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..mesh import Mesh, Say
 from ..topics.outbox import Outbox
-from ..values import BackboneDrop
+from ..values import BackboneDrop, Neighbour
 from ..words import Probe, Step, Traced, Word
 from .around import Around
-from .hops import Trace
+from .hops import Trace, TracedRelay
 from .tracing import Passage, ProbeAnswers, Way
 
 
@@ -194,7 +194,7 @@ class Probing:
 
     def _found(self, asked: _Asked) -> Trace:
         now, around = time.monotonic(), self._around
-        silent_s = {one.relay: one.silent_s for one in self._mesh.neighbours(now)}
+        known = {bytes.fromhex(one.relay): one for one in self._mesh.neighbours(now)}
         interest = None if asked.topic is None else around.interested(asked.topic)
         return Trace(
             relay=self._mesh.relay.hex(),
@@ -211,14 +211,20 @@ class Probing:
             wanted=None if interest is None else interest[0],
             subscriptions=None if interest is None else interest[1],
             room=around.room(),
+            workers=around.workers(),
             relays=tuple(
-                way.found(
-                    now,
-                    silent_s=silent_s.get(relay.hex()),
-                    limit_s=asked.limit_s,
-                    stays=around.stays,
-                    credit=around.credit(relay),
-                )
-                for relay, way in sorted(asked.ways.items())
+                self._traced(way, known.get(relay), asked.limit_s, now) for relay, way in sorted(asked.ways.items())
             ),
         )
+
+    def _traced(self, way: Way, neighbour: Neighbour | None, limit_s: float, now: float) -> TracedRelay:
+        around = self._around
+        found = way.found(
+            now,
+            silent_s=None if neighbour is None else neighbour.silent_s,
+            limit_s=limit_s,
+            stays=around.stays,
+            credit=around.credit(way.relay),
+        )
+        about = None if neighbour is None else neighbour.about
+        return replace(found, workers=None if about is None else around.workers(about.peers))

@@ -96,7 +96,7 @@ def _lines(device: str, answer: Mapping[str, Any]) -> Iterator[str]:
     if answer.get("topic") is not None:
         yield f"  {_topic(answer)}"
     if answer.get("room") is not None:
-        yield f"  its workers have room for {_messages(answer['room'])}"
+        yield f"  {_room(answer)}"
     if answer.get("store") is not None:
         yield f"  {stored_line(answer['store'])}"
     for one in relays:
@@ -139,7 +139,7 @@ def _relay(one: Mapping[str, Any]) -> Iterator[str]:
         yield f"  topic            {'goes' if one['sent'] else 'does not go'} there{wanted}"
     if one.get("room") is not None:
         credit = "" if one.get("credit") is None else f"; {one['credit']:,} may be sent there now"
-        yield f"  work             its workers have room for {_messages(one['room'])}{credit}"
+        yield f"  work             {_room(one)}{credit}"
     if one.get("dropped"):
         yield f"  dropped          {_messages(one['dropped'])} there since its start: what takes them was too slow"
     if one.get("look_at"):
@@ -154,6 +154,16 @@ def _name(one: Mapping[str, Any]) -> str:
 def _interest(one: Mapping[str, Any]) -> str:
     count = one.get("subscriptions") or 0
     return "not wanted" if not one.get("wanted") else f"wanted, by {count:,} topic{'s' * (count != 1)} of subscribers"
+
+
+def _room(one: Mapping[str, Any]) -> str:
+    """How much room there is: none where all workers are busy, and none where there are no workers."""
+    room, workers = one["room"], one.get("workers")
+    if not room and workers == 0:
+        return "it has no workers"
+    # Room is of this moment, and the number of another one's workers up to a second old.
+    subject = f"its {workers:,} worker{'s' * (workers != 1)}" if workers else "its workers"
+    return f"{subject} {'has' if workers == 1 else 'have'} room for {_messages(room)}"
 
 
 def _messages(count: int | None) -> str:
