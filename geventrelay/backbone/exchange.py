@@ -27,6 +27,7 @@ from ..log import event
 from ..settings import Relay
 from ..terms import WhenFull
 from .about import Portrait
+from .differing import Strangers
 from .mesh import Action, Forget, Joined, Left, Mesh, Say, Serve
 from .nats.link import Link, check_installed
 from .part import Part
@@ -88,6 +89,7 @@ class Exchange:
         self._around = Around(self._host, self._mesh, self._publishing, taken, lambda: traffic().peers, workers_at)
         self._probing = Probing(self._mesh, outbox, self._around, self._do)
         self._publishing.turns = self._probing
+        self._strangers = Strangers(settings)
         self._link: Link | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         # Those that go at once: of each kind the last one to each device.
@@ -290,6 +292,7 @@ class Exchange:
 
     def _hear(self, word: Word) -> None:
         began = time.monotonic()
+        self._strangers.hear(word)
         if not self._probing.hear(word) and not any(part.hear(word) for part in self._parts):
             self._do(self._mesh.hear(word, began), began)
 
@@ -317,6 +320,7 @@ class Exchange:
                     for part in self._parts:
                         part.left(relay)
                     self._probing.left(relay)
+                    self._strangers.left(relay)
         self._has_to_send.set()
 
     def _ask(self) -> None:

@@ -12,7 +12,7 @@ from gevent.lock import Semaphore
 from support.backbone import LIMIT_S
 from support.nats import nats_server
 
-from geventrelay import Drop, Queue, Relay, Streamer
+from geventrelay import Drop, Forwarder, Queue, Relay, Streamer
 from geventrelay.testing import LOCAL, Peer, Peers, connected, eventually
 
 pytestmark = pytest.mark.usefixtures("no_device_expires")
@@ -471,3 +471,20 @@ def test_devices_whose_work_differs_share_none_and_the_log_says_so(join, caplog,
     here.worker()
     eventually(lambda: len(here.done) == 3, lambda: f"the work: {here.done}")
     assert other.done == []
+
+
+def test_a_queue_and_a_forwarder_of_one_name_share_nothing_and_their_logs_say_so(join, run, peers, nats, caplog):
+    queue = join("queue")
+    forwarder = run(Forwarder(frontend=LOCAL, backend=LOCAL, name="shop", backbone=nats.url))
+
+    def lines() -> list[str]:
+        return [line for one in caplog.records if "backbone-differs" in (line := one.getMessage())]
+
+    peers.subscriber(*forwarder.endpoints["backend"], prefix=b"a")
+    eventually(lambda: len(lines()) == 1, "the line of the queue", within_s=20)
+    relay = forwarder.snapshot().backbone.relay
+    assert f"relay={relay} " in lines()[0] and "subscribers; this device has none, but requests" in lines()[0]
+    queue.client().send(b"question")
+    eventually(lambda: len(lines()) == 2, "the line of the forwarder", within_s=20)
+    assert f"relay={queue.backbone.relay} " in lines()[1]
+    assert "work that is requests; that of this device is none" in lines()[1]
