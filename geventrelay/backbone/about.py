@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ..components.component import Traffic
 from ..version import version
-from .words import About
+from .words.mesh import About
 
 _LEAST_S = 0.5
 """A rate over less time than this would jump: then the one before is still told."""

@@ -8,7 +8,10 @@ from typing import Any
 from ..log import event
 from ..settings import Forwarder, Queue
 from .interest import id_of
-from .words import MOST_RELAYS, Here, Hungry, Word
+from .terms import MOST_RELAYS
+from .words.mesh import Here
+from .words.word import Word
+from .words.work import Hungry
 
 log = logging.getLogger("geventrelay")
 

@@ -33,13 +33,16 @@ from .nats.link import Link, check_installed
 from .part import Part
 from .store.durable import Durable
 from .subjects import Subjects
+from .terms import MOST_RELAYS, RELAY_BYTES
 from .topics.outbox import Outbox
 from .topics.publishing import Publishing, StreamEnds
 from .trace.around import Around
 from .trace.hops import Trace
 from .trace.probing import Probing
 from .values import BackboneDrop, BackboneSnapshot, LinkState, Neighbour
-from .words import MOST_RELAYS, RELAY_BYTES, About, UnknownWordError, Word, decoded, encoded
+from .words.codec import UnknownWordError, decoded, encoded
+from .words.mesh import About
+from .words.word import Word
 from .work.working import WorkEnds, Working
 
 log = logging.getLogger("geventrelay")

@@ -24,8 +24,10 @@ from dataclasses import dataclass
 
 from .interest import Interest, covers, id_of, interest_of
 from .pack import PackHead
+from .terms import MOST_RELAYS
 from .values import Neighbour
-from .words import MOST_RELAYS, About, Ask, Gone, Here, Mark, Ping, Pong, Served, Word
+from .words.mesh import About, Ask, Gone, Here, Mark, Ping, Pong, Served
+from .words.word import Word
 
 HERE_S = 1.0
 """How often a device says that it is there."""

@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 
 from .interest import ID_BYTES
-from .words import RELAY_BYTES, MalformedError
+from .terms import RELAY_BYTES, MalformedError
 
 _MAGIC = b"GRB1"
 _HEAD = struct.Struct(f">4s{RELAY_BYTES}s{ID_BYTES}sQQI")

@@ -7,7 +7,7 @@ from typing import Any
 
 from .nats.link import Link
 from .values import BackboneDrop
-from .words import Word
+from .words.word import Word
 
 Run = Coroutine[Any, Any, None]
 """Something that is to run."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..engine.values import counter, gauge, merged, values_of
-from .words import About
+from .words.mesh import About
 
 
 class LinkState(enum.Enum):

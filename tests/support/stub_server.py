@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import geventrelay
 from geventrelay.backbone.values import OF_BACKBONE, BackboneSnapshot, LinkState, Neighbour, StoreState
-from geventrelay.backbone.words import About
+from geventrelay.backbone.words.mesh import About
 from geventrelay.engine.counters import OF_OUTLET, OutletSnapshot
 from geventrelay.engine.peeraccount import PeerAccount
 from geventrelay.engine.peertable import PeerSnapshot, PeersSnapshot

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 
 from geventrelay.backbone.pack import HEAD_BYTES, REPLIES, WORK, PackHead, head_of
-from geventrelay.backbone.words import Grant, Hungry, Spent, decoded, encoded
+from geventrelay.backbone.words.codec import decoded, encoded
+from geventrelay.backbone.words.work import Grant, Hungry, Spent
 from geventrelay.backbone.work.credit import Credit
 from geventrelay.backbone.work.granting import AGAIN_S, MOST_GRANT
 from geventrelay.backbone.work.numbers import MOST_RANGES, Arrived, Numbers

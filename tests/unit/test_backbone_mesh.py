@@ -17,7 +17,8 @@ from geventrelay.backbone.pack import HEAD_BYTES, head_of
 from geventrelay.backbone.topics.outbox import Outbox, OutPack, OutServed
 from geventrelay.backbone.topics.sorting import Sorter
 from geventrelay.backbone.whole import split
-from geventrelay.backbone.words import About, Here, Mark, Ping, Pong, Served, decoded, encoded
+from geventrelay.backbone.words.codec import decoded, encoded
+from geventrelay.backbone.words.mesh import About, Here, Mark, Ping, Pong, Served
 
 ALL = "all"
 

@@ -9,7 +9,8 @@ from geventrelay.backbone.pack import HEAD_BYTES, head_of
 from geventrelay.backbone.topics.outbox import PACK_BYTES, Outbox, OutPack, OutServed, OutTurn
 from geventrelay.backbone.values import BackboneDrop
 from geventrelay.backbone.whole import split
-from geventrelay.backbone.words import Mark, Probe, Served, Traced
+from geventrelay.backbone.words.mesh import Mark, Served
+from geventrelay.backbone.words.trace import Probe, Traced
 
 ME, RELAY = b"me345678", b"other678"
 A, B = b"a" * 16, b"b" * 16

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from geventrelay.backbone.trace.hops import Outcome, Place
 from geventrelay.backbone.trace.tracing import Flow, Passage, ProbeAnswers, Way
-from geventrelay.backbone.words import Probe, Step, Traced
+from geventrelay.backbone.words.trace import Probe, Step, Traced
 
 ME, OTHER, THIRD = b"me345678", b"other678", b"third678"
 EMPTY = [Flow(0, 0, 0)]

@@ -12,28 +12,11 @@ from hypothesis import strategies as st
 from geventrelay.backbone.interest import id_of, interest_of
 from geventrelay.backbone.pack import HEAD_BYTES, PackHead, head_of
 from geventrelay.backbone.subjects import Subjects
-from geventrelay.backbone.words import (
-    MOST_WORD_BYTES,
-    About,
-    Ask,
-    Gone,
-    Grant,
-    Here,
-    Hungry,
-    MalformedError,
-    Mark,
-    Ping,
-    Pong,
-    Probe,
-    Served,
-    Spent,
-    Step,
-    Traced,
-    UnknownWordError,
-    WorkKind,
-    decoded,
-    encoded,
-)
+from geventrelay.backbone.terms import MalformedError
+from geventrelay.backbone.words.codec import MOST_WORD_BYTES, UnknownWordError, decoded, encoded
+from geventrelay.backbone.words.mesh import About, Ask, Gone, Here, Mark, Ping, Pong, Served
+from geventrelay.backbone.words.trace import Probe, Step, Traced
+from geventrelay.backbone.words.work import Grant, Hungry, Spent, WorkKind
 
 IDS = st.binary(min_size=8, max_size=8)
 NAMES = st.binary(min_size=16, max_size=16)

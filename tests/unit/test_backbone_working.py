@@ -13,9 +13,11 @@ from support.backbone import encoded
 from geventrelay.backbone.interest import id_of
 from geventrelay.backbone.mesh import Action, Mesh, Say
 from geventrelay.backbone.pack import HEAD_BYTES, REPLIES, WORK, PackHead, head_of
+from geventrelay.backbone.terms import MalformedError
 from geventrelay.backbone.values import BackboneDrop
 from geventrelay.backbone.whole import split
-from geventrelay.backbone.words import Grant, Here, Hungry, MalformedError, Mark, Spent
+from geventrelay.backbone.words.mesh import Here, Mark
+from geventrelay.backbone.words.work import Grant, Hungry, Spent
 from geventrelay.backbone.work import trading as module
 from geventrelay.backbone.work.requests import with_way
 from geventrelay.backbone.work.working import WorkEnds, Working

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from gevent import pywsgi
 
-from geventrelay.backbone import interest, words
+from geventrelay.backbone import interest, terms
 from geventrelay.backbone.store import fetching, storing
+from geventrelay.backbone.words import codec
 from geventrelay.components import control, replay
 from geventrelay.components import tap as tap_component
 from geventrelay.retention.dialect import MOST_WAITING, MOST_WAITING_BYTES
@@ -40,8 +41,8 @@ FIXED = {
     "prefixes that a device asks others for": (interest.MOST_PREFIXES, "prefixes"),
     "packs of work on their way to NATS, with ``durable``": (storing.MOST_PACKS, "packs"),
     "work that was fetched from NATS, with ``durable``": (fetching.ENOUGH_BYTES, "bytes"),
-    "other devices of one name": (words.MOST_RELAYS, "devices"),
-    "a word of another device": (words.MOST_WORD_BYTES, "bytes"),
+    "other devices of one name": (terms.MOST_RELAYS, "devices"),
+    "a word of another device": (codec.MOST_WORD_BYTES, "bytes"),
     "a request to a replay port": (replay.MOST_REQUEST_BYTES, "bytes"),
     "requests that wait at a replay port": (MOST_WAITING, "requests"),
     "bytes of requests that wait at a replay port": (MOST_WAITING_BYTES, "bytes"),

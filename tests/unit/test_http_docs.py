@@ -8,7 +8,7 @@ from types import MappingProxyType
 from geventrelay import Device, DeviceSnapshot, Drop, OutletSnapshot, PumpSnapshot, Queue
 from geventrelay.backbone.trace.hops import Hop, Outcome, Place, Trace, TracedRelay
 from geventrelay.backbone.values import BackboneDrop, BackboneSnapshot, LinkState, Neighbour, StoreState
-from geventrelay.backbone.words import About
+from geventrelay.backbone.words.mesh import About
 from geventrelay.cli.top.rates import rates
 from geventrelay.engine.peeraccount import MOST_ACCOUNTS, MOST_TOPIC_BYTES, MOST_TOPICS, PeerAccount
 from geventrelay.engine.peertable import PeerSnapshot, PeersSnapshot

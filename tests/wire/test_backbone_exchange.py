@@ -20,7 +20,9 @@ from geventrelay.backbone.nats.client import Connection
 from geventrelay.backbone.nats.loop import run
 from geventrelay.backbone.pack import PackHead
 from geventrelay.backbone.values import BackboneDrop, LinkState
-from geventrelay.backbone.words import Gone, Here, Mark, Served, Word, encoded
+from geventrelay.backbone.words.codec import encoded
+from geventrelay.backbone.words.mesh import Gone, Here, Mark, Served
+from geventrelay.backbone.words.word import Word
 from geventrelay.testing import eventually, let_run, within
 
 pytestmark = pytest.mark.usefixtures("no_device_expires")

@@ -14,7 +14,10 @@ from support.nats import NatsServer, nats_server
 from geventrelay.backbone.interest import id_of
 from geventrelay.backbone.trace.hops import Outcome, Place, Trace, TracedRelay
 from geventrelay.backbone.values import BackboneDrop, BackboneSnapshot, LinkState
-from geventrelay.backbone.words import About, Here, Probe, Step, Traced, Word, encoded
+from geventrelay.backbone.words.codec import encoded
+from geventrelay.backbone.words.mesh import About, Here
+from geventrelay.backbone.words.trace import Probe, Step, Traced
+from geventrelay.backbone.words.word import Word
 from geventrelay.testing import eventually
 
 pytestmark = pytest.mark.usefixtures("no_device_expires")

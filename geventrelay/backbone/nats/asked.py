@@ -9,7 +9,7 @@ from typing import Any
 
 from ..interest import ID_BYTES
 from ..subjects import Subjects
-from ..words import RELAY_BYTES
+from ..terms import RELAY_BYTES
 from .address import ServerAddress, addresses
 from .link import Link, check_installed, words
 from .loop import run

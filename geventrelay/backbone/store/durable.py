@@ -23,7 +23,8 @@ from ..nats.link import Link
 from ..part import Part, Run
 from ..subjects import Subjects
 from ..values import BackboneDrop, StoreState
-from ..words import Grant, Hungry, Spent, Word
+from ..words.word import Word
+from ..words.work import Grant, Hungry, Spent
 from ..work.working import WorkEnds
 from . import jetstream
 from .fetching import Fetching

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from ..pack import HEAD_BYTES, PackHead
 from ..values import BackboneDrop
 from ..whole import ends
-from ..words import Mark, Served, Word
+from ..words.mesh import Mark, Served
+from ..words.word import Word
 from .sorting import Takers
 
 PACK_BYTES = 32 * 1024

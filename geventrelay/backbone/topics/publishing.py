@@ -28,8 +28,11 @@ from ..nats.link import Link
 from ..pack import HEAD_BYTES, head_of
 from ..part import Part, Run
 from ..subjects import Subjects
+from ..terms import MOST_RELAYS, MalformedError
 from ..values import BackboneDrop
-from ..words import MOST_RELAYS, Gone, Here, MalformedError, Word, encoded
+from ..words.codec import encoded
+from ..words.mesh import Gone, Here
+from ..words.word import Word
 from .outbox import Outbox, OutPack, OutServed, OutTurn
 from .sorting import Sorter
 

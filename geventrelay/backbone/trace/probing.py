@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from ..mesh import Mesh, Say
 from ..topics.outbox import Outbox
 from ..values import BackboneDrop, Neighbour
-from ..words import Probe, Step, Traced, Word
+from ..words.trace import Probe, Step, Traced
+from ..words.word import Word
 from .around import Around
 from .hops import Trace, TracedRelay
 from .tracing import Passage, ProbeAnswers, Way

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ..inbox import Inbox
-from ..words import Probe, Step, Traced
+from ..words.trace import Probe, Step, Traced
 from .hops import Hop, Outcome, Place, TracedRelay
 
 # It is looked after what waits so often: the longer it takes already, the less exactly it has to be known.

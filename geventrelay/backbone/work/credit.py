@@ -23,7 +23,9 @@ from collections import OrderedDict
 
 from ..mesh import Say
 from ..pack import REPLIES
-from ..words import MOST_RELAYS, Grant, Hungry, Spent, Word, WorkKind
+from ..terms import MOST_RELAYS
+from ..words.word import Word
+from ..words.work import Grant, Hungry, Spent, WorkKind
 from .granting import Granting
 from .numbers import Numbers
 from .spending import Permits, Spending

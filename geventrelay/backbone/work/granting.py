@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..mesh import Say
 from ..pack import PackHead
-from ..words import Grant, Hungry, Spent
+from ..words.work import Grant, Hungry, Spent
 
 MOST_GRANT = 256
 """How much credit another device has at once, at most."""

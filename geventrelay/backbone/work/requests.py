@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..terms import RELAY_BYTES
 from ..whole import ends
-from ..words import RELAY_BYTES
 
 _VERSION = b"\x01"
 _MORE = 1

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ..mesh import Say
 from ..pack import WORK, PackHead
-from ..words import Grant, Hungry, Spent, WorkKind
+from ..words.work import Grant, Hungry, Spent, WorkKind
 from .granting import LIKELY
 
 MOST_CREDIT = 65_536

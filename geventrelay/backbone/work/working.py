@@ -30,8 +30,10 @@ from ..nats.link import Link
 from ..pack import HEAD_BYTES, REPLIES, WORK, PackHead, head_of
 from ..part import Part, Run
 from ..subjects import Subjects
+from ..terms import MalformedError
 from ..values import BackboneDrop
-from ..words import Grant, Hungry, MalformedError, Spent, Word, WorkKind
+from ..words.word import Word
+from ..words.work import Grant, Hungry, Spent, WorkKind
 from .answering import Answering
 from .credit import Credit
 from .requests import with_way

@@ -1,0 +1,13 @@
+"""What packs and words have in common: who sends them, and that they may be no such thing."""
+
+from __future__ import annotations
+
+RELAY_BYTES = 8
+"""How long the id of a device is: random bytes, other ones in each of its lives."""
+
+MOST_RELAYS = 1000
+"""With how many others one device speaks."""
+
+
+class MalformedError(ValueError):
+    """What came from NATS is not understood."""

@@ -1,0 +1,1 @@
+"""What devices say to each other over the backbone besides messages."""
