@@ -7,7 +7,7 @@ import os
 
 from ..errors import SettingsError
 from ..log import event
-from ..settings import DeviceSettings
+from ..settings import DeviceSettings, Queue
 from ..terms import Engine
 
 log = logging.getLogger("geventrelay")
@@ -31,8 +31,8 @@ def engine_of(settings: DeviceSettings) -> Engine:
     """The engine of a device of `settings`: LIBZMQ or ZMTP. Does not yield.
 
     A device that does not choose has ZMTP where one of its options needs that, whatever the environment says. It has
-    ZMTP with rights too, if it can. Where the environment alone asks for one that cannot do what the device needs, it
-    is LIBZMQ.
+    ZMTP with rights too, and with a number of requests for each worker, if it can. Where the environment alone asks for
+    one that cannot do what the device needs, it is LIBZMQ.
 
     :raises SettingsError: if the environment names no engine.
     """
@@ -58,6 +58,9 @@ def _choice(settings: DeviceSettings) -> tuple[Engine, str]:
     wish = ""
     if settings.rights is not None:
         by_default, wish = Engine.ZMTP, f"rights {settings.rights}: it keeps subscribers to theirs too"
+    elif isinstance(settings, Queue) and settings.most_requests_per_worker:
+        most = settings.most_requests_per_worker
+        by_default, wish = Engine.ZMTP, f"requests-per-worker {most}: it knows which worker has which request"
     misfit = next(settings.engine_misfits(), None) if by_default is Engine.ZMTP else None
     if misfit is None:
         return by_default, wish

@@ -217,6 +217,19 @@ def test_with_rights_it_is_zmtp_where_that_can_be_had(monkeypatch, caplog):
         assert engine_of(Streamer(**RIGHTS)) is Engine.LIBZMQ
 
 
+def test_with_a_number_of_requests_for_each_worker_it_is_zmtp_where_that_can_be_had(monkeypatch, caplog):
+    caplog.set_level("INFO", "geventrelay")
+    for default in ("", "libzmq"):
+        monkeypatch.setenv(VARIABLE, default)
+        for settings in (Queue(**SIDES, requests_per_worker=1), Queue(**SIDES, name="shop", backbone="nats://n1")):
+            assert engine_of(settings) is Engine.ZMTP
+            log_engine(settings)
+            assert "requests-per-worker 1: it knows which worker has which request" in caplog.messages[-1]
+            assert engine_of(replace(settings, io_threads=2)) is Engine.LIBZMQ
+            assert engine_of(replace(settings, engine="libzmq")) is Engine.LIBZMQ
+            assert engine_of(replace(settings, requests_per_worker=0)) is Engine.LIBZMQ
+
+
 def test_rights_ask_who_a_peer_is_only_where_peers_connect():
     settings = Relay(sub=">tcp://127.0.0.1:1", pub="inproc://x", push=2, engine="libzmq", rights="rights.toml")
     assert list(settings.rights_rules) == ["push"]

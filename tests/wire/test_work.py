@@ -388,6 +388,23 @@ def test_a_worker_that_goes_with_all_requests_leaves_the_others_theirs(peers, li
         echo.kill()
 
 
+def test_a_worker_that_never_answers_keeps_nothing_from_others_where_the_engine_is_not_chosen(peers):
+    with Device(Queue(frontend=LOCAL, backend=LOCAL, requests_per_worker=1), watch_peers=True) as device:
+        silent, busy = (peers.connect(zmq.DEALER, *device.endpoints["backend"]) for _ in range(2))
+        eventually(lambda: len(device.peers()["backend"].peers) == 2, "the workers")
+        client = peers.connect(zmq.DEALER, *device.endpoints["frontend"])
+        for number in range(6):
+            client.send(b"", b"%d" % number)
+        kept = silent.recv()[-1]
+        echo = gevent.spawn(_echo, busy)
+        try:
+            answered = {client.recv()[-1] for _ in range(5)}
+        finally:
+            echo.kill()
+        assert answered | {kept} == {b"%d" % number for number in range(6)}
+        assert not silent.recv_now()
+
+
 def _echo(one):
     """Answer each request with itself."""
     with contextlib.suppress(zmq.ZMQError):
