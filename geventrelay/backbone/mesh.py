@@ -18,7 +18,7 @@ Time is an argument, in seconds of a clock that never goes back. No packs and no
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -175,6 +175,9 @@ class Mesh:
         self._before: dict[bytes, float] = {}
         self.interest: Interest = ()
         self.streams: dict[bytes, Interest] = {}
+        # How many others are sent each of them, and how many prefixes, and bytes, all have together.
+        self._takers: Counter[bytes] = Counter()
+        self._served = self._served_bytes = 0
         self.lost = 0
 
     @property
@@ -385,11 +388,11 @@ class Mesh:
                 return [Say(other.relay, other.served[0])]
             return []
         ended = other.stream if other.stream is not None else other.left_at
+        self._drop_taker(other.stream)
         other.stream, other.left_at, other.served = stream, None, None
         other.turn += 1
-        self._drop_unused()
-        if stream is not None and stream not in self.streams:
-            self.streams[stream] = self._bounded(interest)
+        if stream is not None:
+            self._add_taker(stream, interest)
         return [Serve(other.relay, other.turn, stream, ended)]
 
     def _hear_served(self, word: Served) -> None:
@@ -412,23 +415,36 @@ class Mesh:
         if stream is not None:
             other.left_at, other.stream, other.served = self._mark(stream), None, None
             self._end_stint(other, other.left_at)
-            self._drop_unused()
+            self._drop_taker(stream)
             if stream not in self.streams:
                 done.append(Forget(stream))
         return done
 
     def _bounded(self, interest: Interest) -> Interest:
         """What is sent in the stream of an `interest`: more than was asked for where the rest has too many prefixes."""
-        room = MOST_SERVED - sum(map(len, self.streams.values()))
-        room_bytes = MOST_SERVED_BYTES - sum(sum(map(len, one)) for one in self.streams.values())
+        room, room_bytes = MOST_SERVED - self._served, MOST_SERVED_BYTES - self._served_bytes
         if len(interest) <= room and sum(map(len, interest)) <= room_bytes:
             return interest
         return interest_of(interest, max(1, room // 2), max(0, room_bytes // 2))
 
-    def _drop_unused(self) -> None:
-        used = {one.stream for one in self._others.values()}
-        for stream in [stream for stream in self.streams if stream not in used]:
-            del self.streams[stream]
+    def _add_taker(self, stream: bytes, interest: Interest) -> None:
+        """One more device is sent a `stream`, that of an `interest`."""
+        self._takers[stream] += 1
+        if stream not in self.streams:
+            made = self.streams[stream] = self._bounded(interest)
+            self._served += len(made)
+            self._served_bytes += sum(map(len, made))
+
+    def _drop_taker(self, stream: bytes | None) -> None:
+        """One device less is sent a `stream`; there is none any more that no device is sent."""
+        if stream is None:
+            return
+        self._takers[stream] -= 1
+        if not self._takers[stream]:
+            del self._takers[stream]
+            gone = self.streams.pop(stream)
+            self._served -= len(gone)
+            self._served_bytes -= sum(map(len, gone))
 
     def _lost(self, other: _Other, count: int) -> None:
         if count > 0:

@@ -4,6 +4,7 @@ keeps the order of each sender, and that may be cut.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, deque
 from dataclasses import replace
 
@@ -18,7 +19,7 @@ from geventrelay.backbone.topics.outbox import Outbox, OutPack, OutServed
 from geventrelay.backbone.topics.sorting import Sorter
 from geventrelay.backbone.whole import split
 from geventrelay.backbone.words.codec import decoded, encoded
-from geventrelay.backbone.words.mesh import About, Here, Mark, Ping, Pong, Served
+from geventrelay.backbone.words.mesh import About, Gone, Here, Mark, Ping, Pong, Served
 
 ALL = "all"
 
@@ -83,6 +84,10 @@ class Relay:
 
     def do(self, actions) -> None:
         self.sorter = Sorter(dict(self.mesh.streams))
+        takers = Counter(other.stream for other in self.mesh._others.values() if other.stream is not None)
+        assert takers == self.mesh._takers and takers.keys() == self.mesh.streams.keys()
+        served = list(itertools.chain.from_iterable(self.mesh.streams.values()))
+        assert (len(served), sum(map(len, served))) == (self.mesh._served, self.mesh._served_bytes)
         for action in actions:
             if isinstance(action, Say):
                 self.words.append(action)
@@ -540,6 +545,27 @@ def test_devices_that_ask_for_very_much_together_are_sent_more_than_they_ask_for
             assert all(one.startswith(mesh.streams[name]) for one in prefixes)
         assert sum(map(len, mesh.streams.values())) <= MOST_SERVED + 400
         assert sum(len(one) for stream in mesh.streams.values() for one in stream) <= MOST_SERVED_BYTES
+
+
+def test_one_of_many_devices_that_asks_for_something_else_has_no_other_looked_at():
+    class Unwalked(dict):
+        def walk(self, *arguments):
+            raise AssertionError("all that is sent was looked at")
+
+        __iter__ = keys = values = items = walk
+
+    mesh = Mesh(b"relay--1", "here", lambda stream: Mark(stream, 0, 0))
+    mesh.connected(0.0)
+    names = [b"other--%d" % number for number in range(10)]
+    for name in names:
+        mesh.hear(Here(name, "there", id_of((b"a",)), (b"a",)), 0.0)
+    mesh.streams, mesh._others = Unwalked(mesh.streams), Unwalked(mesh._others)
+    for name in names:
+        mesh.hear(Here(name, "there", id_of((name,)), (name,)), 0.0)
+    assert (len(mesh.streams), mesh._served, mesh._served_bytes) == (10, 10, 80)
+    for name in names:
+        mesh.hear(Gone(name), 0.0)
+    assert (len(mesh.streams), mesh._served, mesh._served_bytes) == (0, 0, 0)
 
 
 def test_a_device_that_is_heard_without_a_change_is_sent_the_same_and_is_there():
