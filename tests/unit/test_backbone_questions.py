@@ -111,6 +111,7 @@ def test_a_question_may_be_asked_again_later_or_never():
         (b"NATS/1.0 408 Request Timeout\r\nNats-Pending-Messages: 1\r\n\r\n", (408, "Request Timeout")),
         (b"NATS/1.0\r\nNats-Msg-Id: 7\r\n\r\n", (0, "")),
         (b"\xff\xff 1 2", (0, "")),
+        (b"NATS/1.0 " + b"9" * 5000, (0, "")),
     ],
 )
 def test_a_status_of_the_server_is_told_from_an_answer(headers, expected):
@@ -128,6 +129,7 @@ def test_a_status_of_the_server_is_told_from_an_answer(headers, expected):
         (Answer(b"["), ({}, -1, "an answer that is none of JetStream")),
         (Answer(b"[]"), ({}, -1, "an answer that is none of JetStream")),
         (Answer(b"\xff"), ({}, -1, "an answer that is none of JetStream")),
+        (Answer(b"[" * 100_000), ({}, -1, "an answer that is none of JetStream")),
         (
             Answer(b'{"error": {"code": 404, "err_code": 10059, "description": "stream not\\nfound"}}'),
             (
@@ -173,6 +175,19 @@ def test_a_consumer_that_loses_work_is_no_use(config):
     assert names.why_no_consumer({"ack_policy": "explicit", **config})
 
 
+@pytest.mark.parametrize("odd", [None, "x", [], {}, 1.5, 10**400])
+def test_numbers_of_a_stream_that_are_none_are_no_limits(odd):
+    names = JetStream(Subjects("geventrelay", "work"))
+    stream = {"retention": "workqueue", "subjects": [names.subject], "discard": "new", "max_bytes": odd}
+    assert names.why_no_stream(stream) == ""
+    assert (
+        names.why_no_stream({**stream, "subjects": odd})
+        == f"stream {names.stream} does not have the subject {names.subject}"
+    )
+    assert names.why_no_consumer({"ack_policy": "explicit", "max_deliver": odd}) == ""
+    assert (jetstream.replicas({"num_replicas": odd}), jetstream.ack_wait_s({"ack_wait": odd})) == (1, 30.0)
+
+
 @pytest.mark.parametrize(
     ("reply", "expected"),
     [
@@ -180,6 +195,7 @@ def test_a_consumer_that_loses_work_is_no_use(config):
         ("$JS.ACK.domain.hash.s.c.4.10.11.1795958742417424092.0", 4),
         ("$JS.ACK.domain.hash.s.c.5.10.11.1795958742417424092.0.random", 5),
         ("$JS.ACK.s.c.x.10.11.1.0", 0),
+        ("$JS.ACK.s.c.\N{SUPERSCRIPT TWO}.10.11.1.0", 0),
         ("", 0),
         ("a.b.c.d.5.6.7.8.9", 0),
     ],

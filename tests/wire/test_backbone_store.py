@@ -433,6 +433,24 @@ def test_nothing_is_said_of_packs_of_another_stream_and_work_goes_on_while_they_
     assert asked(stores.url, "$JS.API.STREAM.INFO.orders")["state"]["messages"] == 200
 
 
+def test_an_answer_with_an_odd_number_ends_no_connection(stores):
+    one = stores.start()
+    one.until_stores()
+    told(stores.url, f"{one.durable._inbox}.\N{SUPERSCRIPT TWO}", b"x")
+    one.device.work(10)
+    one.device.give(*numbered(20))
+    one.until(lambda: one.storing.stored == 10, "to be stored")
+    assert one.link.connects == 1
+
+
+def test_of_a_long_reason_only_the_beginning_is_kept(stores):
+    one = stores.start()
+    one.until_stores()
+    one.durable._on_stream({}, -1, "x" * 100_000)
+    assert one.durable.reason == "x" * 300
+    one.until_stores()
+
+
 def test_how_much_waits_for_nats_is_bounded(stores, monkeypatch):
     one = stores.start(backbone_buffer_bytes=1 << 20)
     one.until_stores()

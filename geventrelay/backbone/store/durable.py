@@ -39,6 +39,8 @@ _ANSWER_S = 2.0
 _LOOK_AGAIN_S = 1.0
 # A cluster that was just started may not have found all its servers.
 _PATIENCE_S = 10.0
+# Other programs may answer too.
+_LONGEST_REASON = 300
 
 
 class Durable(Part):
@@ -196,7 +198,7 @@ class Durable(Part):
         inbox, _, number = subject.rpartition(".")
         if inbox != self._inbox:
             self._fetching.came(reply, data)
-        elif number.isdigit():
+        elif number.isdecimal():
             self._questions.answer(int(number), Answer.of(data, headers))
             self._fetching.settle()
 
@@ -258,7 +260,7 @@ class Durable(Part):
         if reason:
             self._refuse(reason)
             return
-        self.replicas = config.get("num_replicas", 1)
+        self.replicas = jetstream.replicas(config)
         self._holding.hear(said)
         self._ask(self._names.about_consumer, b"", self._on_consumer)
 
@@ -314,6 +316,7 @@ class Durable(Part):
 
     def _refuse(self, reason: str) -> None:
         """It cannot be used, for that `reason`, which is logged once; look again later."""
+        reason = reason[:_LONGEST_REASON]
         self.refused += 1
         self._close(StoreState.REFUSED, reason)
         if reason != self._logged:

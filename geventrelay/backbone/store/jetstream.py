@@ -31,6 +31,7 @@ _ACKNOWLEDGED = ["$JS", "ACK"]
 # By it, and by two more words, servers find the way back between clusters, for a moment after something was made.
 _BETWEEN_CLUSTERS = "_GR_"
 _NS = 1_000_000_000
+_MOST_NUMBER = 2**63
 # As servers have it, said here since docs/scaling.rst says so: a message with an id they have seen is no second one.
 _DUPLICATES_S = 120
 _ACK_WAIT_S = 30
@@ -97,9 +98,10 @@ class JetStream:
         """Why a stream of this `config`, which was there before, is of no use; empty if it is."""
         if config.get("retention") != "workqueue":
             return f"stream {self.stream} has retention {config.get('retention')}, not workqueue"
-        if self.subject not in (config.get("subjects") or ()):
+        subjects = config.get("subjects")
+        if not isinstance(subjects, list) or self.subject not in subjects:
             return f"stream {self.stream} does not have the subject {self.subject}"
-        if config.get("discard") == "new" and config.get("max_bytes", -1) > 0:
+        if config.get("discard") == "new" and _limit(config, "max_bytes") > 0:
             # nats-server#4771
             return f"stream {self.stream} has discard new with max_bytes, with which a server may lose work"
         return ""
@@ -111,7 +113,7 @@ class JetStream:
             return f"{name} is pushed, not pulled"
         if config.get("ack_policy") != "explicit":
             return f"{name} has ack policy {config.get('ack_policy')}, not explicit"
-        if config.get("max_deliver", -1) > 0:
+        if _limit(config, "max_deliver") > 0:
             return f"{name} has a limit of deliveries, which loses work"
         return ""
 
@@ -130,7 +132,7 @@ def result_of(answer: Answer) -> tuple[dict[str, Any], int, str]:
         return {}, -1, f"{answer.status} {answer.reason}".strip()
     try:
         said = json.loads(answer.data)
-    except ValueError:
+    except (ValueError, RecursionError):
         said = None
     if not isinstance(said, dict):
         return {}, -1, "an answer that is none of JetStream"
@@ -157,10 +159,21 @@ def held(said: Mapping[str, Any]) -> tuple[int | None, int | None]:
     return messages, nbytes
 
 
+def replicas(config: Mapping[str, Any]) -> int:
+    """How many servers have each message of a stream of this `config`."""
+    return max(1, _limit(config, "num_replicas"))
+
+
+def _limit(config: Mapping[str, Any], key: str) -> int:
+    """A number in a `config`; -1 for no limit, and for what is no number."""
+    value = config.get(key)
+    return value if isinstance(value, int) and abs(value) <= _MOST_NUMBER else -1
+
+
 def ack_wait_s(config: Mapping[str, Any]) -> float:
     """How long a consumer of this `config` waits for what becomes of a message, in seconds."""
-    wait = config.get("ack_wait")
-    return wait / _NS if isinstance(wait, int) and wait > 0 else float(_ACK_WAIT_S)
+    wait = _limit(config, "ack_wait")
+    return wait / _NS if wait > 0 else float(_ACK_WAIT_S)
 
 
 def deliveries(reply: str) -> int:
@@ -169,7 +182,7 @@ def deliveries(reply: str) -> int:
     :param reply: the subject where it is acknowledged, which says so.
     """
     _, _, word, *_ = _acknowledged(reply) or ("", "", "")
-    return int(word) if word.isdigit() else 0
+    return int(word) if word.isdecimal() else 0
 
 
 def _acknowledged(reply: str) -> list[str]:

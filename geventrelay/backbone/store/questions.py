@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 _STATUS = b"NATS/1.0 "
+_STATUS_DIGITS = 3
 
 NO_RESPONDERS = 503
 """The status of an answer that says that none listens to what was asked."""
@@ -33,7 +34,7 @@ class Answer:
         """What has come with `headers` as NATS has them in a connection; these may be empty."""
         line = headers.partition(b"\r\n")[0]
         number, _, reason = line.removeprefix(_STATUS).strip().partition(b" ")
-        if not line.startswith(_STATUS) or not number.isdigit():
+        if not line.startswith(_STATUS) or not number.isdigit() or len(number) > _STATUS_DIGITS:
             return cls(data)
         return cls(data, int(number), reason.decode(errors="replace"))
 
