@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geventrelay.backbone.interest import id_of, interest_of
+from geventrelay.backbone.interest import MOST_BYTES, MOST_PREFIXES, id_of, interest_of
 from geventrelay.backbone.pack import HEAD_BYTES, PackHead, head_of
 from geventrelay.backbone.subjects import Subjects
-from geventrelay.backbone.terms import MalformedError
+from geventrelay.backbone.terms import MOST_RELAYS, MalformedError
 from geventrelay.backbone.words.codec import MOST_WORD_BYTES, UnknownWordError, decoded, encoded
 from geventrelay.backbone.words.mesh import About, Ask, Gone, Here, Mark, Ping, Pong, Served
 from geventrelay.backbone.words.trace import Probe, Step, Traced
 from geventrelay.backbone.words.work import Grant, Hungry, Spent, WorkKind
+from geventrelay.terms import LONGEST_TOPIC_BYTES
 
 IDS = st.binary(min_size=8, max_size=8)
 NAMES = st.binary(min_size=16, max_size=16)
@@ -50,6 +51,21 @@ WORDS = st.one_of(
     HERES, st.builds(Ask, IDS), st.builds(Gone, IDS), st.builds(Served, IDS, NUMBERS, MARKS, MARKS),
     st.builds(Ping, IDS, NUMBERS), st.builds(Pong, IDS, NUMBERS), CREDIT, TRACES,
 )  # fmt: skip
+
+
+def test_the_longest_words_are_read():
+    taken = {b"%08d" % number: 2**63 - 1 for number in range(MOST_RELAYS)}
+    each = MOST_BYTES // MOST_PREFIXES
+    prefixes = interest_of([b"%d" % number + b"\xff" * (each - 4) for number in range(1000, 1000 + MOST_PREFIXES)])
+    assert len(prefixes) == MOST_PREFIXES
+    wide = "\N{PILE OF POO}"
+    about = About(
+        version=wide * 64, server=wide * 300, peers={f"{number:04d}" + wide * 60: 2**63 - 1 for number in range(16)}
+    )
+    here = Here(b"r" * 8, wide * 255, id_of(prefixes), prefixes, taken, answer=True, about=about)
+    for word in (here, Probe(b"r" * 8, 1, b"x" * LONGEST_TOPIC_BYTES)):
+        assert decoded(encoded(word)) == word
+        assert len(encoded(word)) < MOST_WORD_BYTES * 0.8
 
 
 @given(WORDS)

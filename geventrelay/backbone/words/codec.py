@@ -16,8 +16,9 @@ from .work import Grant, Hungry, Spent
 VERSION = 1
 """Devices of another version are not understood."""
 
-MOST_WORD_BYTES = 1024 * 1024
-"""What is longer is no word: the largest interest, and a thousand devices that are told of, are far less."""
+MOST_WORD_BYTES = 256 * 1024
+"""What is longer is no word: the largest interest, and a thousand devices that are told of, are less. A longer
+one could take a tenth of a second to be read."""
 
 _KINDS: Mapping[str, type[Word]] = {
     "here": Here,
