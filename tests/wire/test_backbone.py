@@ -107,11 +107,11 @@ def test_what_is_published_at_one_arrives_at_the_subscribers_of_both(join, patte
     for message in sent:
         publisher.send(*message)
         publisher.send(b"b")
-    assert near.recv_all(len(sent)) == sent
-    assert far.recv_all(len(sent)) == sent
+    assert near.recv_all(len(sent), within_s=LIMIT_S) == sent
+    assert far.recv_all(len(sent), within_s=LIMIT_S) == sent
     counted = one.backbone.sent
     assert counted == before + 3000
-    eventually(lambda: two.backbone.delivered == counted, "all to be counted")
+    eventually(lambda: two.backbone.delivered == counted, "all to be counted", LIMIT_S)
     assert (two.backbone.received, two.backbone.lost) == (counted, 0)
 
 
@@ -132,7 +132,7 @@ def test_three_of_them_are_one(join, pattern, here, there):
                 publisher.send(*sent[topic + bytes([index])][number])
     for subscriber, prefix in zip(subscribers, (b"", b"a", b"a", b"b"), strict=True):
         wanted = {topic: messages for topic, messages in sent.items() if topic.startswith(prefix)}
-        got = subscriber.recv_all(700 * len(wanted))
+        got = subscriber.recv_all(700 * len(wanted), within_s=LIMIT_S)
         for topic, messages in wanted.items():
             assert [one for one in got if one[0] == topic] == messages
     # No message has come a second time.

@@ -107,7 +107,7 @@ def test_messages_of_both_ways_stay_whole(relay, peers):
     for number in range(2000):
         publisher.send(b"here", b"%d" % number, b"x" * (number % 300))
         relay.into.send(b"there", b"%d" % number, b"y" * (number % 300))
-    got = subscriber.recv_all(4000)
+    got = subscriber.recv_all(4000, within_s=30)
     for whence, filling in ((b"here", b"x"), (b"there", b"y")):
         assert [one for one in got if one[0] == whence] == [
             [whence, b"%d" % number, filling * (number % 300)] for number in range(2000)
@@ -197,11 +197,11 @@ def test_a_slow_backbone_holds_nothing_up(relay, peers):
     for _ in range(10):
         for _ in range(5000):
             publisher.send(b"x" * 300)
-        assert len(subscriber.recv_all(5000)) == 5000
+        assert len(subscriber.recv_all(5000, within_s=30)) == 5000
     received, sent, dropped, lost = (now - then for now, then in zip(counted(), before, strict=True))
     assert received == 50_000 == sent + dropped
     came = 50_000 - dropped - lost
-    assert len(relay.out.recv_all(came)) == came < 50_000
+    assert len(relay.out.recv_all(came, within_s=30)) == came < 50_000
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -239,7 +239,7 @@ def test_a_slow_subscriber_that_all_wait_for_gets_what_comes_both_ways(engine, r
     for number in range(3000):
         publisher.send(b"here %d" % number + b" " * 3000)
     pushing = gevent.spawn(push)
-    got = [one[0].rstrip() for one in subscriber.recv_all(6000)]
+    got = [one[0].rstrip() for one in subscriber.recv_all(6000, within_s=30)]
     pushing.get()
     for whence in (b"here", b"there"):
         assert [one for one in got if one.startswith(whence)] == [b"%s %d" % (whence, each) for each in range(3000)]
