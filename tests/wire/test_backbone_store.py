@@ -433,14 +433,12 @@ def test_nothing_is_said_of_packs_of_another_stream_and_work_goes_on_while_they_
     assert asked(stores.url, "$JS.API.STREAM.INFO.orders")["state"]["messages"] == 200
 
 
-def test_an_answer_with_an_odd_number_ends_no_connection(stores):
+def test_an_answer_with_an_odd_number_is_none(stores):
     one = stores.start()
     one.until_stores()
-    told(stores.url, f"{one.durable._inbox}.\N{SUPERSCRIPT TWO}", b"x")
-    one.device.work(10)
-    one.device.give(*numbered(20))
-    one.until(lambda: one.storing.stored == 10, "to be stored")
-    assert one.link.connects == 1
+    # The library for NATS would end the connection if that raised.
+    one.durable.on_answer(f"{one.durable._inbox}.\N{SUPERSCRIPT TWO}", b"x", "", b"")
+    one.durable.on_answer(f"{one.durable._inbox}.x", b"x", "", b"")
 
 
 def test_of_a_long_reason_only_the_beginning_is_kept(stores):
