@@ -9,7 +9,6 @@ import os
 import shutil
 import socket as stdlib_socket
 import struct
-import tempfile
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +19,7 @@ from ..switch.transport import PlainSocket, Transport
 from .endpoints import resolved
 from .ipc_files import IpcFile, check_is_free, file_of
 from .listeners import listening_address
+from .private_folders import private_folder
 
 _NEEDED = 2
 _SIOCGIFADDR = 0x8915
@@ -93,7 +93,7 @@ def _bind_ipc(endpoint: Endpoint, transport: Transport, backlog: int) -> Binding
     descriptors.require(_NEEDED)
     folder = None
     if endpoint.is_wildcard:
-        folder = tempfile.mkdtemp(prefix="geventrelay-")
+        folder = private_folder()
         endpoint = Endpoint(f"ipc://{folder}/socket")
     path = file_of(endpoint.address)
     if path is not None:

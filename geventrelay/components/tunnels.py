@@ -13,7 +13,6 @@ import errno
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +23,7 @@ from ..backoff import Backoff
 from ..endpoints import IPC_PATH_BYTES, Endpoint
 from ..engine import fork as fork
 from ..log import event
+from .private_folders import private_folder
 from .socks import Conversation, Proxy, ProxyError, conversation
 
 log = logging.getLogger("geventrelay")
@@ -64,7 +64,7 @@ class Tunnels:
         if endpoint.address in self.addresses:
             return self.addresses[endpoint.address]
         if self._folder is None:
-            self._folder = tempfile.mkdtemp(prefix="geventrelay-")
+            self._folder = private_folder()
         path = os.path.join(self._folder, str(len(self.names)))
         if len(os.fsencode(path)) > IPC_PATH_BYTES:
             raise OSError(errno.ENAMETOOLONG, f"the path of the folder for temporary files is too long: {self._folder}")
