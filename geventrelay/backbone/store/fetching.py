@@ -189,7 +189,7 @@ class Fetching:
     def came(self, reply: str, data: bytes) -> None:
         """Take in `data`, a pack, of which `reply` has to know what becomes of it."""
         if not self._names.has_delivered(reply):
-            # Whoever has sent it has chosen where an answer would go. What was asked for is still to come.
+            # Its sender has chosen where an answer would go. What was asked for is still to come.
             self._malformed("a pack of another stream")
             return
         was_asked_for = self._pull is not None
