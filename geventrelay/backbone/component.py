@@ -145,7 +145,7 @@ class Backbone(Component):
 
     async def _run(self, exchange: Exchange) -> None:
         from .ends import NewsReader, Pusher, Subscriber, WorkEnd
-        from .topics.publishing import StreamEnds
+        from .topics.ends import StreamEnds
         from .work.working import WorkEnds
 
         with contextlib.ExitStack() as stack:

@@ -34,8 +34,9 @@ from .part import Part
 from .store.durable import Durable
 from .subjects import Subjects
 from .terms import MOST_RELAYS, RELAY_BYTES
+from .topics.ends import StreamEnds
 from .topics.outbox import Outbox
-from .topics.publishing import Publishing, StreamEnds
+from .topics.publishing import Publishing
 from .trace.around import Around
 from .trace.hops import Trace
 from .trace.probing import Probing
@@ -91,7 +92,7 @@ class Exchange:
         workers_at = "push" if isinstance(settings, Relay) else "backend"
         self._around = Around(self._host, self._mesh, self._publishing, taken, lambda: traffic().peers, workers_at)
         self._probing = Probing(self._mesh, outbox, self._around, self._do)
-        self._publishing.turns = self._probing
+        self._publishing.sending.turns = self._probing
         self._strangers = Strangers(settings)
         self._link: Link | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -280,7 +281,7 @@ class Exchange:
             if self._subjects.is_stream(subject):
                 # One that is not listened to any more may still come for a moment.
                 if subject in self._listens:
-                    self._publishing.on_pack(self._listens[subject], data)
+                    self._publishing.receiving.on_pack(self._listens[subject], data)
             elif self._subjects.is_work(subject):
                 for part in self._parts:
                     part.on_work(data)
@@ -303,7 +304,7 @@ class Exchange:
 
     def _do(self, actions: Sequence[Action], began: float | None = None) -> None:
         # What was read from the device before belongs to the streams that there were.
-        self._publishing.sort(time.monotonic() if began is None else began)
+        self._publishing.streams.sort(time.monotonic() if began is None else began)
         for action in actions:
             match action:
                 case Say(to, word):
@@ -328,7 +329,7 @@ class Exchange:
 
     def _ask(self) -> None:
         assert self._link is not None
-        self._publishing.ask(self._link.max_payload)
+        self._publishing.asking.ask(self._link.max_payload)
 
     # What runs all the time
 

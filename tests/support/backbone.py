@@ -11,7 +11,7 @@ import gevent
 
 from geventrelay.backbone.exchange import Exchange
 from geventrelay.backbone.nats.loop import run
-from geventrelay.backbone.topics.publishing import StreamEnds
+from geventrelay.backbone.topics.ends import StreamEnds
 from geventrelay.backbone.values import BackboneSnapshot
 from geventrelay.backbone.whole import split
 from geventrelay.settings import Forwarder
