@@ -54,7 +54,7 @@ def trace(run):
 
 def traced_at_once(server, seconds_s: float) -> dict:
     """What the command finds, without its start, in which a relay that says nothing may come to count as gone."""
-    return dict(Remote(server.http, 40.0).trace("prices", {"seconds": f"{seconds_s:g}", "topic": ""}, "secret"))
+    return dict(Remote(server.http, 40.0).trace("prices", {"seconds": f"{seconds_s:g}"}, "secret"))
 
 
 def outcomes(found: dict) -> list[str]:
