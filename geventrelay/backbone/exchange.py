@@ -27,8 +27,9 @@ from ..log import event
 from ..settings import Relay
 from ..terms import WhenFull
 from .about import Portrait
+from .actions import Action, Forget, Joined, Left, Say, Serve
 from .differing import Strangers
-from .mesh import Action, Forget, Joined, Left, Mesh, Say, Serve
+from .mesh import Mesh
 from .nats.link import Link, check_installed
 from .part import Part
 from .store.durable import Durable

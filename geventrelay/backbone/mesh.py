@@ -18,12 +18,14 @@ Time is an argument, in seconds of a clock that never goes back. No packs and no
 from __future__ import annotations
 
 import math
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .interest import Interest, covers, id_of, interest_of
+from .actions import Action, Forget, Joined, Left, Say, Serve
+from .interest import Interest, covers, id_of
 from .pack import PackHead
+from .takers import Takers
 from .terms import MOST_RELAYS
 from .values import Neighbour
 from .words.mesh import About, Ask, Gone, Here, Mark, Ping, Pong, Served
@@ -45,58 +47,6 @@ _TOLD_BYTES = 512
 """A longer interest is told when it is new and when it is asked for, and not each second."""
 
 _NOTHING = id_of(())
-
-MOST_SERVED = 20_000
-"""How many prefixes there are at most in all streams that are sent, with one more for each stream beyond that."""
-MOST_SERVED_BYTES = 2 * 1024 * 1024
-"""How long these are together."""
-
-
-@dataclass(frozen=True, slots=True)
-class Say:
-    """A word that goes at once.
-
-    :ivar to: the id of the device that it is for; None for all.
-    """
-
-    to: bytes | None
-    word: Word
-
-
-@dataclass(frozen=True, slots=True)
-class Serve:
-    """A word that goes in order with the packs, see `geventrelay.backbone.topics.outbox.Outbox.serve`."""
-
-    relay: bytes
-    turn: int
-    begins: bytes | None
-    ended: bytes | Mark | None
-
-
-@dataclass(frozen=True, slots=True)
-class Forget:
-    """The messages that wait in a stream are for no device any more."""
-
-    stream: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """Another device is there from now on."""
-
-    relay: bytes
-    host: str
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """Another device has stopped, or was silent for too long."""
-
-    relay: bytes
-    host: str
-
-
-Action = Say | Serve | Forget | Joined | Left
 
 
 @dataclass(slots=True)
@@ -174,10 +124,8 @@ class Mesh:
         # What was asked for before, and when it was replaced.
         self._before: dict[bytes, float] = {}
         self.interest: Interest = ()
-        self.streams: dict[bytes, Interest] = {}
-        # How many others are sent each of them, and how many prefixes, and bytes, all have together.
-        self._takers: Counter[bytes] = Counter()
-        self._served = self._served_bytes = 0
+        self._takers = Takers()
+        self.streams = self._takers.streams
         self.lost = 0
 
     @property
@@ -388,11 +336,12 @@ class Mesh:
                 return [Say(other.relay, other.served[0])]
             return []
         ended = other.stream if other.stream is not None else other.left_at
-        self._drop_taker(other.stream)
+        if other.stream is not None:
+            self._takers.drop(other.stream)
         other.stream, other.left_at, other.served = stream, None, None
         other.turn += 1
         if stream is not None:
-            self._add_taker(stream, interest)
+            self._takers.add(stream, interest)
         return [Serve(other.relay, other.turn, stream, ended)]
 
     def _hear_served(self, word: Served) -> None:
@@ -415,36 +364,10 @@ class Mesh:
         if stream is not None:
             other.left_at, other.stream, other.served = self._mark(stream), None, None
             self._end_stint(other, other.left_at)
-            self._drop_taker(stream)
+            self._takers.drop(stream)
             if stream not in self.streams:
                 done.append(Forget(stream))
         return done
-
-    def _bounded(self, interest: Interest) -> Interest:
-        """What is sent in the stream of an `interest`: more than was asked for where the rest has too many prefixes."""
-        room, room_bytes = MOST_SERVED - self._served, MOST_SERVED_BYTES - self._served_bytes
-        if len(interest) <= room and sum(map(len, interest)) <= room_bytes:
-            return interest
-        return interest_of(interest, max(1, room // 2), max(0, room_bytes // 2))
-
-    def _add_taker(self, stream: bytes, interest: Interest) -> None:
-        """One more device is sent a `stream`, that of an `interest`."""
-        self._takers[stream] += 1
-        if stream not in self.streams:
-            made = self.streams[stream] = self._bounded(interest)
-            self._served += len(made)
-            self._served_bytes += sum(map(len, made))
-
-    def _drop_taker(self, stream: bytes | None) -> None:
-        """One device less is sent a `stream`; there is none any more that no device is sent."""
-        if stream is None:
-            return
-        self._takers[stream] -= 1
-        if not self._takers[stream]:
-            del self._takers[stream]
-            gone = self.streams.pop(stream)
-            self._served -= len(gone)
-            self._served_bytes -= sum(map(len, gone))
 
     def _lost(self, other: _Other, count: int) -> None:
         if count > 0:

@@ -12,9 +12,11 @@ import hypothesis.strategies as st
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 
+from geventrelay.backbone.actions import Forget, Say, Serve
 from geventrelay.backbone.interest import id_of, interest_of
-from geventrelay.backbone.mesh import EXPIRY_S, HERE_S, MOST_SERVED, MOST_SERVED_BYTES, PING_S, Forget, Mesh, Say, Serve
+from geventrelay.backbone.mesh import EXPIRY_S, HERE_S, PING_S, Mesh
 from geventrelay.backbone.pack import HEAD_BYTES, head_of
+from geventrelay.backbone.takers import MOST_SERVED, MOST_SERVED_BYTES
 from geventrelay.backbone.topics.outbox import Outbox, OutPack, OutServed
 from geventrelay.backbone.topics.sorting import Sorter
 from geventrelay.backbone.whole import split
@@ -85,9 +87,9 @@ class Relay:
     def do(self, actions) -> None:
         self.sorter = Sorter(dict(self.mesh.streams))
         takers = Counter(other.stream for other in self.mesh._others.values() if other.stream is not None)
-        assert takers == self.mesh._takers and takers.keys() == self.mesh.streams.keys()
+        assert takers == self.mesh._takers._counts and takers.keys() == self.mesh.streams.keys()
         served = list(itertools.chain.from_iterable(self.mesh.streams.values()))
-        assert (len(served), sum(map(len, served))) == (self.mesh._served, self.mesh._served_bytes)
+        assert (len(served), sum(map(len, served))) == (self.mesh._takers._prefixes, self.mesh._takers._bytes)
         for action in actions:
             if isinstance(action, Say):
                 self.words.append(action)

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from support.backbone import encoded
 
+from geventrelay.backbone.actions import Action, Say
 from geventrelay.backbone.interest import id_of
-from geventrelay.backbone.mesh import Action, Mesh, Say
+from geventrelay.backbone.mesh import Mesh
 from geventrelay.backbone.pack import HEAD_BYTES, REPLIES, WORK, PackHead, head_of
 from geventrelay.backbone.terms import MalformedError
 from geventrelay.backbone.values import BackboneDrop

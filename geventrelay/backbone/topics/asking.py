@@ -6,8 +6,9 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Sequence
 
+from ..actions import Action
 from ..interest import Wanted, covers
-from ..mesh import Action, Mesh
+from ..mesh import Mesh
 from .ends import News
 
 # Subscribers often come together: they are told of once.

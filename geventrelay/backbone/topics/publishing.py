@@ -15,8 +15,9 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any
 
 from ...terms import WhenFull
+from ..actions import Action, Serve
 from ..inbox import Inbox
-from ..mesh import Action, Mesh, Serve
+from ..mesh import Mesh
 from ..nats.link import Link
 from ..part import Part, Run
 from ..subjects import Subjects

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain
 
+from ..actions import Action
 from ..interest import Interest
-from ..mesh import Action, Mesh
+from ..mesh import Mesh
 from ..terms import MOST_RELAYS
 from ..words.mesh import Gone, Here
 from ..words.word import Word

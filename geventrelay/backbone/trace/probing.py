@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ..mesh import Mesh, Say
+from ..actions import Say
+from ..mesh import Mesh
 from ..topics.outbox import Outbox
 from ..values import BackboneDrop, Neighbour
 from ..words.trace import Probe, Step, Traced

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from ..mesh import Say
+from ..actions import Say
 from ..pack import REPLIES
 from ..terms import MOST_RELAYS
 from ..words.word import Word

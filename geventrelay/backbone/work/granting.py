@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..mesh import Say
+from ..actions import Say
 from ..pack import PackHead
 from ..words.work import Grant, Hungry, Spent
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..mesh import Say
+from ..actions import Say
 from ..pack import WORK, PackHead
 from ..words.work import Grant, Hungry, Spent, WorkKind
 from .granting import LIKELY

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from ...components.work import Work
-from ..mesh import Say
+from ..actions import Say
 from .credit import Credit
 
 WANTS = 256

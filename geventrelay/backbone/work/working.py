@@ -23,9 +23,10 @@ from ...log import event
 from ...settings import Queue
 from ...terms import WhenFull
 from .. import whole
+from ..actions import Action
 from ..differing import Differing
 from ..inbox import Inbox
-from ..mesh import Action, Mesh
+from ..mesh import Mesh
 from ..nats.link import Link
 from ..pack import HEAD_BYTES, REPLIES, WORK, PackHead, head_of
 from ..part import Part, Run
