@@ -296,16 +296,16 @@ class Exchange:
             log.warning(event("backbone-malformed", device=self._device, subject=subject, reason=error))
 
     def _hear(self, word: Word) -> None:
-        began = time.monotonic()
+        began = time.thread_time()
         self._strangers.hear(word)
         if not self._probing.hear(word) and not any(part.hear(word) for part in self._parts):
-            self._do(self._mesh.hear(word, began), began)
+            self._do(self._mesh.hear(word, time.monotonic()), began)
 
     # What is decided is done
 
     def _do(self, actions: Sequence[Action], began: float | None = None) -> None:
         # What was read from the device before belongs to the streams that there were.
-        self._publishing.streams.sort(time.monotonic() if began is None else began)
+        self._publishing.streams.sort(time.thread_time() if began is None else began)
         for action in actions:
             match action:
                 case Say(to, word):

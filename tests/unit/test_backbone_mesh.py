@@ -561,13 +561,15 @@ def test_one_of_many_devices_that_asks_for_something_else_has_no_other_looked_at
     names = [b"other--%d" % number for number in range(10)]
     for name in names:
         mesh.hear(Here(name, "there", id_of((b"a",)), (b"a",)), 0.0)
+    takers = mesh._takers
     mesh.streams, mesh._others = Unwalked(mesh.streams), Unwalked(mesh._others)
+    takers.streams = mesh.streams
     for name in names:
         mesh.hear(Here(name, "there", id_of((name,)), (name,)), 0.0)
-    assert (len(mesh.streams), mesh._served, mesh._served_bytes) == (10, 10, 80)
+    assert (len(mesh.streams), takers._prefixes, takers._bytes) == (10, 10, 80)
     for name in names:
         mesh.hear(Gone(name), 0.0)
-    assert (len(mesh.streams), mesh._served, mesh._served_bytes) == (0, 0, 0)
+    assert (len(mesh.streams), takers._prefixes, takers._bytes) == (0, 0, 0)
 
 
 def test_a_device_that_is_heard_without_a_change_is_sent_the_same_and_is_there():

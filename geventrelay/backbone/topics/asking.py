@@ -13,7 +13,7 @@ from .ends import News
 
 # Subscribers often come together: they are told of once.
 _INTEREST_S = 0.02
-# What is asked for is found in no more than a twentieth of the time.
+# What is asked for is found in no more than a twentieth of the time, of which the processor's counts.
 _INTEREST_PAUSE = 20
 
 
@@ -76,8 +76,7 @@ class Asking:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        began = time.monotonic()
+        began = time.thread_time()
         interest = () if self._is_finishing else self._topics.interest(self._own, self._most_told_bytes)
-        now = time.monotonic()
-        self._pause_s = max(_INTEREST_S, _INTEREST_PAUSE * (now - began))
-        self._do(self._mesh.ask_for(interest, now))
+        self._pause_s = max(_INTEREST_S, _INTEREST_PAUSE * (time.thread_time() - began))
+        self._do(self._mesh.ask_for(interest, time.monotonic()))

@@ -17,7 +17,8 @@ from ..words.word import Word
 from .ends import Outgoing
 from .sorting import Sorter
 
-# Words of others may change what is sent in no more than a twentieth of the time.
+# Words of others may change what is sent in no more than a twentieth of the time. What it takes is processor time: that
+# of other processes on a busy machine would have others wait 20 times as long.
 _CHANGE_PAUSE = 20
 
 
@@ -65,10 +66,13 @@ class Streams:
         return True
 
     def sort(self, began: float) -> None:
-        """Have messages go into the streams that there are now, if these are others, or soon. It `began` then."""
+        """Have messages go into the streams that there are now, if these are others, or soon.
+
+        :param began: what `time.thread_time` said when what has changed them began to be looked at.
+        """
         if self._mesh.streams == self._sorted:
             return
-        if began < self._change_due and self._mesh.streams.keys() <= self._sorted.keys():
+        if time.monotonic() < self._change_due and self._mesh.streams.keys() <= self._sorted.keys():
             # A stream that no device takes any more does no harm for a while.
             self._change_soon()
             return
@@ -76,8 +80,7 @@ class Streams:
         self.sorter = Sorter(self._sorted)
         if self._outgoing is not None:
             self._outgoing.set_topics(frozenset(chain.from_iterable(self._sorted.values())))
-        now = time.monotonic()
-        self._change_due = now + _CHANGE_PAUSE * (now - began)
+        self._change_due = time.monotonic() + _CHANGE_PAUSE * (time.thread_time() - began)
 
     def stop(self) -> None:
         """Change nothing more: the device stops."""
@@ -94,8 +97,8 @@ class Streams:
         """Take in the words that were held."""
         self._change_timer = None
         self._change_due = 0.0
-        began = time.monotonic()
+        began, now = time.thread_time(), time.monotonic()
         held, self._held = self._held, {}
-        actions = [action for word in held.values() for action in self._mesh.hear(word, began)]
+        actions = [action for word in held.values() for action in self._mesh.hear(word, now)]
         self.sort(began)
         self._do(actions)
