@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import os
 import re
 import shutil
 import tempfile
 
-# No dash behind the first one: it is the name of one folder, in a sentence too.
-_NAME = re.compile(r"geventrelay-(?P<space>[0-9a-f]+)_(?P<process>[0-9]+)_\w+")
+_PREFIX = "geventrelay-"
+# An empty file in each folder says whose it is: in the folder's own name there is no room for that, as paths of sockets
+# are short.
+_OWNER = re.compile(r"(?P<space>[0-9a-f]+)_(?P<process>[0-9]+)")
 _UNKNOWN = "0"
 
 
@@ -23,7 +26,14 @@ def private_folder() -> str:
     """
     where = tempfile.gettempdir()
     _remove_left(where)
-    return tempfile.mkdtemp(prefix=f"geventrelay-{_space()}_{os.getpid()}_", dir=where)
+    folder = tempfile.mkdtemp(prefix=_PREFIX, dir=where)
+    try:
+        with open(os.path.join(folder, f"{_space()}_{os.getpid()}"), "xb"):
+            pass
+    except OSError:
+        os.rmdir(folder)
+        raise
+    return folder
 
 
 @functools.cache
@@ -33,23 +43,35 @@ def _remove_left(where: str) -> None:
         return
     with contextlib.suppress(OSError), os.scandir(where) as entries:
         for entry in entries:
-            match = _NAME.fullmatch(entry.name)
-            if match is None or match["space"] != _space() or not _is_gone(int(match["process"])):
+            if not entry.name.startswith(_PREFIX):
                 continue
             with contextlib.suppress(OSError):
-                if entry.is_dir(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_uid == os.geteuid():
+                is_own = (
+                    entry.is_dir(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_uid == os.geteuid()
+                )
+                if is_own and _is_left(entry.path):
                     shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def _is_left(folder: str) -> bool:
+    """Whether a `folder` says whose it is, and that process is gone."""
+    owners = [match for match in map(_OWNER.fullmatch, os.listdir(folder)) if match is not None]
+    return len(owners) == 1 and owners[0]["space"] == _space() and _is_gone(int(owners[0]["process"]))
 
 
 def _space() -> str:
     """Among which processes the number of one is its own; `_UNKNOWN` where the system does not tell.
 
-    Containers may share a folder, and each has numbers of its own.
+    Containers may share a folder, and so may machines; each has numbers of its own. What was left before a machine was
+    started again stays, as if another had left it.
     """
     try:
-        return f"{os.stat('/proc/self/ns/pid').st_ino:x}"
+        inode = os.stat("/proc/self/ns/pid").st_ino
+        with open("/proc/sys/kernel/random/boot_id", "rb") as file:
+            kernel = file.read()
     except OSError:
         return _UNKNOWN
+    return hashlib.blake2b(b"%d %s" % (inode, kernel), digest_size=4).hexdigest()
 
 
 def _is_gone(process: int) -> bool:

@@ -31,39 +31,51 @@ def left_by_another(where: Path) -> Path:
     return folder
 
 
+def owner_of(folder: Path) -> str:
+    (owner,) = (one.name for one in folder.iterdir() if one.name != "socket")
+    return owner
+
+
 def test_what_a_process_that_is_gone_has_left_is_removed(where):
     left = left_by_another(where)
     assert left.parent == where
     made = Path(private_folder())
     assert list(where.iterdir()) == [made]
-    assert (made.stat().st_mode & 0o777, os.getpid()) == (0o700, int(made.name.split("_")[1]))
+    assert (made.stat().st_mode & 0o777, os.getpid()) == (0o700, int(owner_of(made).split("_")[1]))
 
 
 def test_what_is_of_a_process_that_lives_stays_and_so_does_all_that_is_not_of_this_program(where):
-    other = Path(private_folder())
-    space, _, rest = other.name.partition("_")
-    _, _, random = rest.partition("_")
-    gone = left_by_another(where).name.split("_")[1]
-    kept = {
-        other.name,
+    own = Path(private_folder())
+    left = left_by_another(where)
+    space, _, gone = owner_of(left).partition("_")
+    owners = [
         # The parent of this process lives.
-        f"{space}_{os.getppid()}_{random}",
-        # A process of another container may have this number.
-        f"{space}1_{gone}_{random}",
-        f"geventrelay-0_{gone}_{random}",
-        "geventrelay-abcdefgh",
+        f"{space}_{os.getppid()}",
+        # A process of another container, or of another machine, may have this number.
+        f"{space}1_{gone}",
+        f"0_{gone}",
         f"{space}_{gone}_",
-        f"{space}_{10**30}_{random}",
-        f"more-{space}_{gone}_{random}",
-    }
-    for name in kept - {other.name}:
-        (where / name).mkdir()
-    (where / f"{space}_{gone}_file").touch()
-    (where / f"{space}_{gone}_link").symlink_to(where / other.name)
-    kept |= {f"{space}_{gone}_file", f"{space}_{gone}_link"}
+        f"{space}_{10**30}",
+        "abcdefgh",
+    ]
+    for number, owner in enumerate(owners):
+        (where / f"geventrelay-{number}").mkdir()
+        (where / f"geventrelay-{number}" / owner).touch()
+    (where / "geventrelay-empty").mkdir()
+    (where / "geventrelay-two").mkdir()
+    for owner in (f"{space}_{gone}", f"{space}_{os.getpid()}"):
+        (where / "geventrelay-two" / owner).touch()
+    (where / "geventrelay-file").touch()
+    elsewhere = where / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / f"{space}_{gone}").touch()
+    (where / "geventrelay-link").symlink_to(elsewhere)
+    kept = {one.name for one in where.iterdir()} - {left.name}
     private_folders._remove_left.cache_clear()
     made = Path(private_folder())
     assert {one.name for one in where.iterdir()} == kept | {made.name}
+    assert own.name in kept
+    assert list(elsewhere.iterdir())
 
 
 def test_where_the_system_does_not_tell_whose_process_a_number_is_all_stays(where, monkeypatch):
