@@ -6,7 +6,8 @@
            <---- acknowledged --------------------------- handed on ------------------
 
 A pack that is not acknowledged is delivered again, to whichever device asks. So nothing that is stored is lost, and
-what a device has handed on when it dies may come twice, up to a pack.
+what a device has handed on when it dies may come twice: up to a pack, and those whose acknowledgements were still on
+their way, or waited until what its workers had no room for after all was stored again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a device with subscribers has for its backbone: the ends of its sockets for messages with topics."""
+"""The ends of a device's sockets for messages with topics."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class News(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StreamEnds:
-    """All of them.
+    """What a device with subscribers has for its backbone.
 
     :ivar outgoing: what its publishers have for others.
     :ivar news: what its subscribers ask for.

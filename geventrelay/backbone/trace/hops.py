@@ -87,7 +87,7 @@ class TracedRelay:
     :ivar dropped: how many messages of others it has dropped since its start, because its subscribers or workers were
         too slow; None if that is not known.
     :ivar sent: whether messages with the topic go to it; None without a topic.
-    :ivar wanted: whether it asks for the topic; None without one, or without an answer.
+    :ivar wanted: whether it asks for the topic; None without one, or if it has no topics, or without an answer.
     :ivar subscriptions: how many different topics its subscribers ask for that cover it; None likewise.
     :ivar room: how many messages with work its workers have room for; None if it has none with work, or is not known.
     :ivar workers: how many workers are connected to it, as it has said last; None likewise.
@@ -134,7 +134,7 @@ class Trace:
     :ivar limit_s: how long the trace may take, in seconds.
     :ivar took_s: how long it took.
     :ivar topic: what it was asked about; None if that was nothing.
-    :ivar wanted: whether this device asks others for the topic; None without one.
+    :ivar wanted: whether this device asks others for the topic; None without one, or if it has no topics.
     :ivar subscriptions: how many different topics its subscribers ask for that cover it; None likewise.
     :ivar room: how many messages with work its own workers have room for; None if it has none with work.
     :ivar workers: how many of these are connected; None if it has none with work, or if they are not seen.

@@ -105,9 +105,8 @@ def mesh_of(device: Mapping[str, Any]) -> tuple[RelayRates, ...]:
     if backbone is None:
         return ()
     sockets, reason = device.get("sockets"), backbone.get("reason")
-    # Others know of no work.
     store = backbone.get("store")
-    # What is kept by NATS is not shared by credit.
+    # Others know of no work, and what is kept by NATS is not shared by credit.
     has_work = store is None and any(pump.get("source") == _WORK_IN for pump in device.get("pumps", ()))
     same = _SAME if has_work else _SAME[: -len(_OF_WORK)]
     own = RelayRates(
