@@ -318,6 +318,7 @@ def simulate(world: World, run: Callable[[], Coroutine[Any, Any, None]], set_att
     async def to_its_end() -> None:
         try:
             await run()
+            assert not any(one.task.done() for one in world.devices), [one.task for one in world.devices]
         finally:
             for one in world.devices:
                 one.task.cancel()

@@ -56,7 +56,9 @@ def test_once_nothing_is_lost_any_more_no_request_waits_beside_a_free_worker(wor
         world.loses = 0.0
         await asyncio.sleep(AGAIN_S)
         world.watch_from_now()
+        begun = world.begins
         await world.ask_for(5, CALM_S)
+        assert world.begins > begun
 
     world = world_of(seed, run)
     assert world.longest_s < SOON_S
