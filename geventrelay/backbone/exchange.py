@@ -34,7 +34,7 @@ from .nats.link import Link, check_installed
 from .part import Part
 from .store.durable import Durable
 from .subjects import Subjects
-from .terms import MOST_RELAYS, RELAY_BYTES
+from .terms import MOST_COUNT, MOST_RELAYS, RELAY_BYTES
 from .topics.ends import StreamEnds
 from .topics.outbox import Outbox
 from .topics.publishing import Publishing
@@ -200,7 +200,7 @@ class Exchange:
             neighbours=neighbours,
             host=self._host,
             dropped=self._dropped(),
-            lost=self._mesh.lost + sum(part.lost for part in parts),
+            lost=min(self._mesh.lost + sum(part.lost for part in parts), MOST_COUNT),
             malformed=self._malformed + sum(part.malformed for part in parts),
             connects=0 if link is None else link.connects,
             waiting=sum(part.waiting for part in parts),
@@ -297,9 +297,11 @@ class Exchange:
 
     def _hear(self, word: Word) -> None:
         began = time.thread_time()
-        self._strangers.hear(word)
         if not self._probing.hear(word) and not any(part.hear(word) for part in self._parts):
             self._do(self._mesh.hear(word, time.monotonic()), began)
+        if self._mesh.knows(word.relay):
+            # Of others, nothing would say that they have gone.
+            self._strangers.hear(word)
 
     # What is decided is done
 

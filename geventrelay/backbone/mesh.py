@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from .actions import Action, Forget, Joined, Left, Say, Serve
 from .interest import Interest, covers, id_of
 from .pack import PackHead
-from .takers import Takers
-from .terms import MOST_RELAYS
+from .sent_streams import SentStreams
+from .terms import MOST_COUNT, MOST_RELAYS
 from .values import Neighbour
 from .words.mesh import About, Ask, Gone, Here, Mark, Ping, Pong, Served
 from .words.word import Word
@@ -124,8 +124,8 @@ class Mesh:
         # What was asked for before, and when it was replaced.
         self._before: dict[bytes, float] = {}
         self.interest: Interest = ()
-        self._takers = Takers()
-        self.streams = self._takers.streams
+        self._sent = SentStreams()
+        self.streams = self._sent.streams
         self.lost = 0
 
     @property
@@ -258,7 +258,7 @@ class Mesh:
                 served=one.stream is not None and one.acked == one.turn,
                 serves=one.taking is not None,
                 received=one.received,
-                lost=one.lost,
+                lost=min(one.lost, MOST_COUNT),
                 sent=one.sent + self._sent_since(one.begins),
                 round_trip_s=one.round_trip_s if self._is_connected else None,
                 about=one.about,
@@ -337,11 +337,11 @@ class Mesh:
             return []
         ended = other.stream if other.stream is not None else other.left_at
         if other.stream is not None:
-            self._takers.drop(other.stream)
+            self._sent.drop(other.stream)
         other.stream, other.left_at, other.served = stream, None, None
         other.turn += 1
         if stream is not None:
-            self._takers.add(stream, interest)
+            self._sent.add(stream, interest)
         return [Serve(other.relay, other.turn, stream, ended)]
 
     def _hear_served(self, word: Served) -> None:
@@ -364,7 +364,7 @@ class Mesh:
         if stream is not None:
             other.left_at, other.stream, other.served = self._mark(stream), None, None
             self._end_stint(other, other.left_at)
-            self._takers.drop(stream)
+            self._sent.drop(stream)
             if stream not in self.streams:
                 done.append(Forget(stream))
         return done

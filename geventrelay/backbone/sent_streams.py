@@ -12,7 +12,7 @@ MOST_SERVED_BYTES = 2 * 1024 * 1024
 """How long these are together."""
 
 
-class Takers:
+class SentStreams:
     """The streams of one device that others are sent.
 
     :ivar streams: the interest of each, by its name.
@@ -33,7 +33,7 @@ class Takers:
             self._bytes += sum(map(len, made))
 
     def drop(self, stream: bytes) -> None:
-        """One device less is sent a `stream`; there is none any more that no device is sent."""
+        """One device less is sent a `stream`; one that no device is sent any more is removed."""
         self._counts[stream] -= 1
         if not self._counts[stream]:
             del self._counts[stream]

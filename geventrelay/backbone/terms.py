@@ -9,5 +9,9 @@ MOST_RELAYS = 1000
 """With how many others one device speaks."""
 
 
+MOST_COUNT = 2**64 - 1
+"""What is shown of a count that others can raise, at most: who reads an answer over HTTP takes no larger one."""
+
+
 class MalformedError(ValueError):
     """What came from NATS is not understood."""

@@ -16,7 +16,8 @@ from geventrelay.backbone.actions import Forget, Say, Serve
 from geventrelay.backbone.interest import id_of, interest_of
 from geventrelay.backbone.mesh import EXPIRY_S, HERE_S, PING_S, Mesh
 from geventrelay.backbone.pack import HEAD_BYTES, head_of
-from geventrelay.backbone.takers import MOST_SERVED, MOST_SERVED_BYTES
+from geventrelay.backbone.sent_streams import MOST_SERVED, MOST_SERVED_BYTES
+from geventrelay.backbone.terms import MOST_COUNT
 from geventrelay.backbone.topics.outbox import Outbox, OutPack, OutServed
 from geventrelay.backbone.topics.sorting import Sorter
 from geventrelay.backbone.whole import split
@@ -87,9 +88,9 @@ class Relay:
     def do(self, actions) -> None:
         self.sorter = Sorter(dict(self.mesh.streams))
         takers = Counter(other.stream for other in self.mesh._others.values() if other.stream is not None)
-        assert takers == self.mesh._takers._counts and takers.keys() == self.mesh.streams.keys()
+        assert takers == self.mesh._sent._counts and takers.keys() == self.mesh.streams.keys()
         served = list(itertools.chain.from_iterable(self.mesh.streams.values()))
-        assert (len(served), sum(map(len, served))) == (self.mesh._takers._prefixes, self.mesh._takers._bytes)
+        assert (len(served), sum(map(len, served))) == (self.mesh._sent._prefixes, self.mesh._sent._bytes)
         for action in actions:
             if isinstance(action, Say):
                 self.words.append(action)
@@ -467,6 +468,18 @@ def test_a_word_that_did_not_come_is_said_again_and_what_was_missed_meanwhile_is
     assert one.mesh.neighbours(net.now)[0].served
 
 
+def test_a_count_that_others_can_raise_is_shown_as_no_more_than_readers_take():
+    mesh = Mesh(b"relay--1", "here", lambda stream: Mark(stream, 0, 0))
+    mesh.connected(0.0)
+    mesh.ask_for((b"a",), 0.0)
+    mesh.hear(Here(b"other--1", "there", id_of(()), ()), 0.0)
+    stream = id_of((b"a",))
+    for turn in range(1, 5):
+        mesh.hear(Served(b"other--1", turn, Mark(stream, 0, 0), Mark(stream, 0, 2**63 - 1)), 0.0)
+    assert mesh.lost > MOST_COUNT
+    assert [one.lost for one in mesh.neighbours(0.0)] == [MOST_COUNT]
+
+
 def test_what_comes_twice_counts_once():
     net = Net()
     one, other = relays(net, 2)
@@ -561,15 +574,15 @@ def test_one_of_many_devices_that_asks_for_something_else_has_no_other_looked_at
     names = [b"other--%d" % number for number in range(10)]
     for name in names:
         mesh.hear(Here(name, "there", id_of((b"a",)), (b"a",)), 0.0)
-    takers = mesh._takers
+    sent = mesh._sent
     mesh.streams, mesh._others = Unwalked(mesh.streams), Unwalked(mesh._others)
-    takers.streams = mesh.streams
+    sent.streams = mesh.streams
     for name in names:
         mesh.hear(Here(name, "there", id_of((name,)), (name,)), 0.0)
-    assert (len(mesh.streams), takers._prefixes, takers._bytes) == (10, 10, 80)
+    assert (len(mesh.streams), sent._prefixes, sent._bytes) == (10, 10, 80)
     for name in names:
         mesh.hear(Gone(name), 0.0)
-    assert (len(mesh.streams), takers._prefixes, takers._bytes) == (0, 0, 0)
+    assert (len(mesh.streams), sent._prefixes, sent._bytes) == (0, 0, 0)
 
 
 def test_a_device_that_is_heard_without_a_change_is_sent_the_same_and_is_there():

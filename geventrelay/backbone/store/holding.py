@@ -13,7 +13,7 @@ ASK_S = 5.0
 
 
 class Holding:
-    """What is known of it. All of it may be older than `ASK_S`.
+    """What is known of it. It may be older than `ASK_S`, and no more than twice that.
 
     :param subject: where to ask about the stream.
     :param questions: what is asked.
@@ -49,6 +49,9 @@ class Holding:
             self._next = None
             # Not asked again before the next time would be.
             self._asked = self._questions.ask(self._subject, b"", self._answered(now), ASK_S)
+        if self._asked is not None and self._asked.tries > 1:
+            # It was asked again: what was said before is old.
+            self.packs = self.nbytes = None
 
     def _answered(self, asked: float) -> Callable[[Answer], None]:
         def answered(answer: Answer) -> None:

@@ -124,6 +124,10 @@ PULL_WAIT_S = _PULL_S + 1.0
 """After so long without an answer to that, it was lost."""
 
 
+MOST_ANSWER_BYTES = 256 * 1024
+"""What is longer is no answer of JetStream: another program's could take a tenth of a second to be read."""
+
+
 def result_of(answer: Answer) -> tuple[dict[str, Any], int, str]:
     """What an `answer` of the API says, the code of its error (0 for none, -1 for one without), and that in words."""
     if answer.status:
@@ -131,7 +135,7 @@ def result_of(answer: Answer) -> tuple[dict[str, Any], int, str]:
             return {}, -1, "the server has no JetStream"
         return {}, -1, f"{answer.status} {answer.reason}".strip()
     try:
-        said = json.loads(answer.data)
+        said = json.loads(answer.data) if len(answer.data) <= MOST_ANSWER_BYTES else None
     except (ValueError, RecursionError):
         said = None
     if not isinstance(said, dict):
