@@ -23,8 +23,8 @@ def no_leftovers() -> Iterator[None]:
     leaks = Leftovers()
     yield
     described = leaks.described()
-    leaks.clean_up()
     if described:
+        leaks.clean_up()
         pytest.fail("the test left behind: " + ", ".join(described), pytrace=False)
 
 
