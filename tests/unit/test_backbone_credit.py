@@ -720,6 +720,7 @@ def all_there(net: Net, three: list[Relay]) -> None:
         assert relay.credit.due is None
 
 
+@pytest.mark.slow
 @given(SEEDS)
 @hypothesis_settings(max_examples=200)
 def test_no_more_is_in_hand_than_there_was_room_for_and_each_message_comes_once(seed):
@@ -732,6 +733,7 @@ def test_no_more_is_in_hand_than_there_was_room_for_and_each_message_comes_once(
     assert not any(relay.credit.granting.lost for relay in three)
 
 
+@pytest.mark.slow
 @given(SEEDS)
 @hypothesis_settings(max_examples=200)
 def test_words_and_packs_that_do_not_come_are_made_up_for_by_the_next_words(seed):
@@ -741,6 +743,7 @@ def test_words_and_packs_that_do_not_come_are_made_up_for_by_the_next_words(seed
     all_there(net, three)
 
 
+@pytest.mark.slow
 @given(SEEDS)
 @hypothesis_settings(max_examples=200)
 def test_whatever_is_lost_each_message_comes_once_or_counts_as_lost_and_none_waits_for_ever(seed):
@@ -751,6 +754,7 @@ def test_whatever_is_lost_each_message_comes_once_or_counts_as_lost_and_none_wai
     all_there(net, three)
 
 
+@pytest.mark.slow
 @given(SEEDS)
 @hypothesis_settings(max_examples=200)
 def test_a_device_that_is_killed_takes_what_it_had_and_no_credit_with_it(seed):

@@ -9,6 +9,7 @@ from collections import Counter, deque
 from dataclasses import replace
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 
@@ -166,6 +167,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(STEPS)
 @hypothesis_settings(max_examples=300)
 def test_whatever_is_asked_for_meanwhile_each_message_comes_once_and_in_order(steps):
@@ -224,6 +226,7 @@ LOSSY = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(LOSSY)
 @hypothesis_settings(max_examples=300)
 def test_what_comes_and_what_is_lost_is_all_there_was(steps):

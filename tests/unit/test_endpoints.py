@@ -186,6 +186,7 @@ def test_any_port_of_any_host_is_read_back_whole(port, mark, host):
     assert Endpoint.parse(str(endpoint)) == endpoint
 
 
+@pytest.mark.slow
 @given(st.one_of(st.text(), st.integers(), st.none(), st.binary(), st.floats()))
 def test_any_value_is_an_endpoint_or_a_settings_error(value):
     try:

@@ -604,5 +604,5 @@ class GaplessAgainstModel(RuleBasedStateMachine):
         assert self.stand.gapless.position == Position(self.stand.log.epoch, self.stand.log.next)
 
 
-TestGaplessAgainstModel = GaplessAgainstModel.TestCase
+TestGaplessAgainstModel = pytest.mark.slow(GaplessAgainstModel.TestCase)
 TestGaplessAgainstModel.settings = settings(max_examples=300, stateful_step_count=40)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 import geventrelay
 
 PACKAGE = Path(geventrelay.__file__).parent
@@ -175,6 +177,7 @@ def importers_of(*rooms: str, outside: str) -> set[str]:
     }
 
 
+@pytest.mark.slow
 def test_a_module_imports_only_what_lies_below_it():
     wrong = []
     for module, path in MODULES.items():
@@ -196,14 +199,17 @@ def test_every_layer_is_there():
     assert {*LAYERS, *SHARED} <= {module.partition(".")[0] for module in MODULES}
 
 
+@pytest.mark.slow
 def test_only_the_main_module_imports_the_command_line():
     assert importers_of("cli", outside="cli") == {"__main__"}
 
 
+@pytest.mark.slow
 def test_only_the_shims_for_programs_of_pyzmq_import_the_drop_in_calls():
     assert importers_of("dropin", outside="dropin") == {"devices.background", "devices.monitoredqueue"}
 
 
+@pytest.mark.slow
 def test_only_the_command_line_imports_the_server_and_the_web():
     assert all(is_within(module, {"cli"}) for module in importers_of("server", outside="server"))
     assert all(is_within(module, {"cli"}) for module in importers_of("web", outside="web"))

@@ -13,6 +13,7 @@ from support.switch import CORES, World
 from geventrelay import Device
 from geventrelay.settings import DeviceSettings
 from geventrelay.switch.contract import Core
+from geventrelay.switch.native.choose import native_core_module
 from geventrelay.testing import Devices
 
 
@@ -73,6 +74,8 @@ def either(
     request: pytest.FixtureRequest, run: Devices, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[DeviceSettings], Device]:
     """Starts a device of engine zmtp with either core."""
+    if request.param == "native" and native_core_module() is None:
+        pytest.skip("the native core is not built")
     if request.param == "python":
         monkeypatch.setattr("geventrelay.switch.choose.native_core_module", lambda: None)
     return lambda settings: run(settings, engine="zmtp")

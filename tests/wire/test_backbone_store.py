@@ -267,6 +267,7 @@ def test_a_consumer_with_a_limit_of_deliveries_is_refused(stores):
     )
 
 
+@pytest.mark.slow
 def test_what_a_full_stream_does_not_take_waits(stores):
     stream = {"name": "geventrelay+work+d", "subjects": ["geventrelay.work.d"], "retention": "workqueue"}
     limits = {"max_msgs": 4, "discard": "new"}

@@ -136,6 +136,7 @@ def test_through_links_that_are_cut_everything_comes(relay, read, faulty_link):
     assert reader.hash == hash_of(relay.log.published)
 
 
+@pytest.mark.slow
 def test_a_reader_that_is_too_slow_for_live_traffic_gets_everything_from_the_log(read):
     """What its queues do not hold is dropped on its way, and fetched."""
     with FakeRelay(live_hwm=10) as relay:

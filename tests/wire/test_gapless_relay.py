@@ -93,6 +93,7 @@ def test_the_hash_of_what_comes_is_that_of_what_was_sent_though_links_are_cut(ei
     assert source.log.log_oldest == source.first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_reader_that_is_too_slow_for_live_traffic_gets_everything(either, peers, read, kind):
     device = either(forwarder(sndhwm=10))

@@ -182,6 +182,7 @@ def used_in_a_second() -> float:
     return time.process_time() - before
 
 
+@pytest.mark.slow
 def test_two_hundred_devices_start_quickly_and_idle_quietly(serve):
     kinds = [queue, streamer]
     devices = [kinds[number % 2](f"device-{number}") for number in range(100)]

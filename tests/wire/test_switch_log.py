@@ -585,6 +585,7 @@ def test_when_memory_is_short_the_largest_goes(kind, logged, waiting, goes):
         assert account.used_bytes <= 1_500_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
 def test_the_budget_holds_and_what_is_left_is_the_newest_whatever_there_is(kind, seed):
     account, choose = ACCOUNTS[kind](), random.Random(seed)
