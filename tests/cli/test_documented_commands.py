@@ -84,7 +84,8 @@ INSTEAD = {
     "--direction backend --topic prices": "--topic prices",
     "--sample 100": "--sample 2",
     "geventrelay passwd users alice": "geventrelay passwd users alice <<< secret",
-    "> relay.toml": '> relay.toml && sed -i \'s/= "tcp:..127.0.0.1:[0-9]*"/= "tcp:\\/\\/127.0.0.1:0"/\' relay.toml',
+    "> relay.toml": "> relay.toml"
+    """ && sed -i -e 's/= "tcp:..127.0.0.1:[0-9]*"/= "tcp:\\/\\/127.0.0.1:0"/' -e s/:[8]080/:8080/ relay.toml""",
 }
 _PORT = re.compile(r"\b(?:[56]5[56]\d|8080)\b")
 
