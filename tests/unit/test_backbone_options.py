@@ -33,7 +33,22 @@ def test_urls_are_read_with_commas_in_lists_and_without_scheme_or_port(written, 
 
 
 @pytest.mark.parametrize(
-    "wrong", ["", "nats://", "http://n1", "n1:0", "n1:65536", "n 1", "nats://n1,", 4222, None, [], [None]]
+    "wrong",
+    [
+        "",
+        "nats://",
+        "http://n1",
+        "n1:0",
+        "n1:65536",
+        "n 1",
+        "nats://n1,",
+        4222,
+        "4222",
+        "nats://4222",
+        None,
+        [],
+        [None],
+    ],
 )
 def test_what_is_no_url_of_nats_is_refused(wrong):
     with pytest.raises(SettingsError, match=r"^backbone: expected URLs of NATS such as"):

@@ -66,6 +66,9 @@ def _address(value: Any, *, tls: bool) -> ServerAddress | None:
     port = int(match["port"] or DEFAULT_PORT) if match else 0
     if match is None or not 0 < port < 65536 or not ascii_host(match["host"]):
         return None
+    if match["host"].isdecimal():
+        # A port alone: elsewhere, it would be one of this machine, and here it would be looked for as a host for ever.
+        return None
     scheme = match["scheme"]
     return ServerAddress(
         match["host"].strip("[]"), port, tls if scheme is None else scheme == "tls", match["login"] or ""
